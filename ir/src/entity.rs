@@ -1,0 +1,51 @@
+//! The ids of everything: dense `u32` indices into flat tables.
+//!
+//! An id prints the way the text format spells it, so that every log line and every error speaks the
+//! language for free. Ids mean nothing outside the body, unit or program that made them.
+
+use cranelift_entity::entity_impl;
+
+macro_rules! entities {
+    ($($(#[doc = $doc:literal])+ $name:ident = $prefix:literal;)*) => {$(
+        $(#[doc = $doc])+
+        #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(u32);
+        entity_impl!($name, $prefix);
+    )*};
+}
+
+entities! {
+    /// An SSA value of a body: an instruction's result, a block parameter or a constant.
+    Value = "v";
+    /// An instruction of a body.
+    Inst = "inst";
+    /// A basic block of a body.
+    Block = "block";
+    /// One edge of a terminator: a destination block and the arguments for its parameters.
+    BlockCall = "edge";
+    /// A constant of a body; equal constants share one id.
+    Const = "const";
+    /// A name that an instruction mentions: callee, global, exception or message.
+    SymbolRef = "sym";
+    /// The case values of one `switch`.
+    Switch = "switch";
+    /// A signature mentioned by a body (indirect calls).
+    SigRef = "sig";
+    /// A method of a program.
+    Method = "method";
+    /// A method table of a program.
+    Table = "table";
+    /// A global variable of a program or a unit.
+    Global = "global";
+    /// A function that the host supplies, of a program or a unit.
+    Extern = "extern";
+    /// A monomorphic function of a unit.
+    Func = "func";
+}
+
+impl Table {
+    /// The table of ordinary methods: what native code sees.
+    pub const BASE: Table = Table(0);
+    /// The table of the runtime's overlays; private to this project.
+    pub const DEVICE: Table = Table(1);
+}

@@ -1,0 +1,619 @@
+//! Type rules: from the operands of an instruction to its results.
+//!
+//! The one place that decides whether operands fit an op, for the parser, the builder, specialisation and the
+//! verifier. Types flow forward. An operand of unknown type (the result of a call that is not dispatched yet) or
+//! of erroneous type fits everywhere; a result that depends on it is unknown.
+
+use crate::body::{Body, Symbol};
+use crate::constant::ConstValue;
+use crate::entity::{Const, Inst, SigRef, SymbolRef};
+use crate::op::{Op, Rule};
+use crate::types::{Scalar, Space, Type, TypeKind, Types};
+use smallvec::{SmallVec, smallvec};
+use std::fmt;
+
+/// Result types of an instruction.
+pub type ResultTypes = SmallVec<[Type; 2]>;
+
+/// Why operands do not fit an op.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TypeMismatch {
+    /// Another number of operands.
+    Count {
+        /// How many there are.
+        found: usize,
+        /// How many the op takes.
+        wanted: usize,
+    },
+    /// Operand `index` is of a type that the op does not take.
+    Operand {
+        /// Which operand, from 0.
+        index: usize,
+        /// Its type.
+        found: Type,
+        /// What the op takes, in words.
+        wanted: &'static str,
+    },
+    /// Operand `index` should have the same type as another one.
+    Differs {
+        /// Which operand, from 0.
+        index: usize,
+        /// Its type.
+        found: Type,
+        /// The type that the others set.
+        wanted: Type,
+    },
+    /// The type suffix does not fit.
+    Suffix {
+        /// The suffix.
+        found: Type,
+        /// What would fit, in words.
+        wanted: &'static str,
+    },
+    /// The constant index or the mask is out of range.
+    Immediate {
+        /// What it is.
+        found: u64,
+        /// It must be below this.
+        limit: u64,
+    },
+    /// A name, signature or mask that does not exist in this body.
+    Dangling,
+}
+
+impl fmt::Display for TypeMismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count { found, wanted } => write!(f, "{found} operands, expected {wanted}"),
+            Self::Operand { index, found, wanted } => {
+                write!(f, "operand {} has type {found}, expected {wanted}", index + 1)
+            }
+            Self::Differs { index, found, wanted } => {
+                write!(f, "operand {} has type {found}, expected {wanted}", index + 1)
+            }
+            Self::Suffix { found, wanted } => write!(f, "type suffix is {found}, expected {wanted}"),
+            Self::Immediate { found, limit } => write!(f, "index is {found}, expected less than {limit}"),
+            Self::Dangling => f.write_str("refers to something that does not exist in this body"),
+        }
+    }
+}
+
+impl std::error::Error for TypeMismatch {}
+
+type Fits = fn(Type) -> bool;
+
+fn is_number(ty: Type) -> bool {
+    ty.lane().is_some_and(|lane| lane != Scalar::I1)
+}
+
+fn is_int(ty: Type) -> bool {
+    is_number(ty) && ty.is_int()
+}
+
+fn is_bits(ty: Type) -> bool {
+    ty.is_int()
+}
+
+fn is_float(ty: Type) -> bool {
+    ty.is_float()
+}
+
+fn is_scalar_int(ty: Type) -> bool {
+    !ty.is_vector() && is_int(ty)
+}
+
+fn is_comparable(ty: Type) -> bool {
+    ty.lane().is_some() || ty.is_pointer()
+}
+
+fn is_lane_vector(ty: Type, fits: Fits) -> bool {
+    ty.is_vector() && ty.lane().is_some_and(|lane| fits(Type::scalar(lane)))
+}
+
+fn is_atomic_int(ty: Type) -> bool {
+    matches!(ty, Type::I32 | Type::I64)
+}
+
+fn is_atomic_float(ty: Type) -> bool {
+    matches!(ty, Type::F32 | Type::F64)
+}
+
+fn is_shuffled(ty: Type) -> bool {
+    is_atomic_int(ty) || is_atomic_float(ty)
+}
+
+const NUMBER: (&str, Fits) = ("an integer or float", is_number);
+const INT: (&str, Fits) = ("an integer of 8 to 128 bits", is_int);
+const BITS: (&str, Fits) = ("an integer", is_bits);
+const FLOAT: (&str, Fits) = ("a float", is_float);
+
+/// One instruction with the types of its operands, while its rule is applied.
+struct Rules<'a> {
+    body: &'a Body,
+    types: &'a Types,
+    op: Op,
+    suffix: Type,
+    imm: u32,
+    args: SmallVec<[Type; 4]>,
+}
+
+/// Checks the operands of an instruction and gives the types of its results.
+///
+/// Calls by name give one unknown type per result that the instruction already has, terminators give none; both
+/// are checked further by whoever knows the callee or the destinations. All ids in the instruction must exist,
+/// except those in the immediate.
+///
+/// # Errors
+/// The first operand, suffix or immediate that does not fit.
+pub fn infer(body: &Body, types: &Types, inst: Inst) -> Result<ResultTypes, TypeMismatch> {
+    let data = body.inst(inst);
+    let args = body.args(inst).iter().map(|&arg| body.value_type(arg)).collect();
+    let rules = Rules { body, types, op: data.op, suffix: data.ty, imm: data.imm, args };
+    match data.op.info().rule {
+        Rule::Call => {
+            rules.name()?;
+            Ok(body.results(inst).map(|_| Type::UNKNOWN).collect())
+        }
+        rule => rules.apply(rule),
+    }
+}
+
+impl Rules<'_> {
+    fn apply(&self, rule: Rule) -> Result<ResultTypes, TypeMismatch> {
+        match rule {
+            Rule::SameNumber => self.same_as_operands(NUMBER),
+            Rule::SameInt => self.same_as_operands(INT),
+            Rule::SameBits => self.same_as_operands(BITS),
+            Rule::SameFloat => self.same_as_operands(FLOAT),
+            Rule::Overflow => {
+                let ty = self.same(2, INT)?;
+                Ok(smallvec![ty, mask_of(ty)])
+            }
+            Rule::CompareAny => self.compare(("a number, truth value or pointer", is_comparable)),
+            Rule::CompareInt => self.compare(INT),
+            Rule::CompareFloat => self.compare(FLOAT),
+            Rule::Select => self.select(),
+            Rule::Truncate => {
+                self.convert(BITS, "a narrower integer", |from, to| to.is_int() && to.bits() < from.bits())
+            }
+            Rule::Extend => {
+                self.convert(BITS, "a wider integer", |from, to| to.is_int() && to.bits() > from.bits())
+            }
+            Rule::FloatConvert => {
+                self.convert(FLOAT, "another float", |from, to| to.is_float() && to != from)
+            }
+            Rule::FloatToInt => {
+                self.convert(FLOAT, "an integer of 8 to 128 bits", |_, to| to.is_int() && to != Scalar::I1)
+            }
+            Rule::IntToFloat => self.convert(INT, "a float", |_, to| to.is_float()),
+            Rule::Bitcast => self.bitcast(),
+            Rule::PointerToInt => self.pointer_to_int(),
+            Rule::IntToPointer => self.int_to_pointer(),
+            Rule::SpaceCast => self.space_cast(),
+            Rule::Splat => self.splat(),
+            Rule::Extract => self.extract(),
+            Rule::Insert => self.insert(),
+            Rule::Shuffle => self.shuffle(),
+            Rule::ReduceNumber => self.reduce("a vector of numbers", is_number),
+            Rule::ReduceInt => self.reduce("a vector of integers of 8 to 128 bits", is_int),
+            Rule::ReduceBits => self.reduce("a vector of integers", is_bits),
+            Rule::ReduceFloat => self.reduce("a vector of floats", is_float),
+            Rule::Make => self.make(),
+            Rule::GetField => self.get_field(),
+            Rule::SetField => self.set_field(),
+            Rule::PointerAdd => self.pointer_add(),
+            Rule::Index => self.index(),
+            Rule::FieldAddress => self.field_address(),
+            Rule::GlobalAddress => self.global_address(),
+            Rule::Slot => {
+                self.count(0)?;
+                self.storable()?;
+                Ok(smallvec![Type::pointer(Space::Local)])
+            }
+            Rule::BoundsCheck => {
+                Ok(smallvec![self.same(2, ("an integer of 8 to 128 bits, not a vector", is_scalar_int))?])
+            }
+            Rule::Load => {
+                self.count(1)?;
+                self.pointer(0)?;
+                self.storable()?;
+                Ok(smallvec![self.suffix])
+            }
+            Rule::Store => {
+                self.count(2)?;
+                self.pointer(0)?;
+                self.nothing()
+            }
+            Rule::MemoryCopy => {
+                self.count(3)?;
+                self.pointer(0)?;
+                self.pointer(1)?;
+                self.exactly(2, Type::I64)?;
+                self.nothing()
+            }
+            Rule::MemorySet => {
+                self.count(3)?;
+                self.pointer(0)?;
+                self.exactly(1, Type::I8)?;
+                self.exactly(2, Type::I64)?;
+                self.nothing()
+            }
+            Rule::AtomicAny => self.atomic_any(),
+            Rule::AtomicInt => self.atomic("an i32 or i64", is_atomic_int),
+            Rule::AtomicNumber => self.atomic("an i32, i64, f32 or f64", is_shuffled),
+            Rule::AtomicFloat => self.atomic("an f32 or f64", is_atomic_float),
+            Rule::CompareExchange => self.compare_exchange(),
+            Rule::Nothing => {
+                self.count(0)?;
+                self.nothing()
+            }
+            Rule::WorkItem => {
+                self.count(0)?;
+                self.below(3)?;
+                Ok(smallvec![Type::I32])
+            }
+            Rule::Clock => {
+                self.count(0)?;
+                Ok(smallvec![Type::I64])
+            }
+            Rule::SubgroupShuffle => {
+                self.count(2)?;
+                self.exactly(1, Type::I32)?;
+                self.operand(0, "an i32, i64, f32 or f64", is_shuffled)?;
+                Ok(smallvec![self.args[0]])
+            }
+            Rule::SubgroupVote => {
+                self.count(1)?;
+                self.exactly(0, Type::I1)?;
+                Ok(smallvec![Type::I1])
+            }
+            Rule::SubgroupBallot => {
+                self.count(1)?;
+                self.exactly(0, Type::I1)?;
+                Ok(smallvec![Type::I64])
+            }
+            Rule::SubgroupInt => Ok(smallvec![self.same(1, ("an i32 or i64", is_atomic_int))?]),
+            Rule::Call | Rule::Terminator => self.nothing(),
+            Rule::CallIndirect => self.call_indirect(),
+            Rule::FunctionAddress => {
+                self.count(0)?;
+                self.name()?;
+                Ok(smallvec![Type::pointer(Space::Generic)])
+            }
+            Rule::Assert => {
+                self.count(1)?;
+                self.exactly(0, Type::I1)?;
+                self.name()?;
+                self.nothing()
+            }
+        }
+    }
+
+    fn nothing(&self) -> Result<ResultTypes, TypeMismatch> {
+        Ok(smallvec![])
+    }
+
+    fn count(&self, wanted: usize) -> Result<(), TypeMismatch> {
+        let found = self.args.len();
+        if found == wanted { Ok(()) } else { Err(TypeMismatch::Count { found, wanted }) }
+    }
+
+    fn operand(
+        &self,
+        index: usize,
+        wanted: &'static str,
+        fits: impl Fn(Type) -> bool,
+    ) -> Result<(), TypeMismatch> {
+        let found = self.args[index];
+        if !found.is_known() || fits(found) {
+            Ok(())
+        } else {
+            Err(TypeMismatch::Operand { index, found, wanted })
+        }
+    }
+
+    fn exactly(&self, index: usize, wanted: Type) -> Result<(), TypeMismatch> {
+        let found = self.args[index];
+        if !found.is_known() || !wanted.is_known() || found == wanted {
+            return Ok(());
+        }
+        Err(TypeMismatch::Differs { index, found, wanted })
+    }
+
+    fn pointer(&self, index: usize) -> Result<(), TypeMismatch> {
+        self.operand(index, "a pointer", Type::is_pointer)
+    }
+
+    fn storable(&self) -> Result<(), TypeMismatch> {
+        let known = self.types.layout(self.suffix).is_some() || self.suffix == Type::ERROR;
+        if known {
+            Ok(())
+        } else {
+            Err(TypeMismatch::Suffix { found: self.suffix, wanted: "a type that memory can hold" })
+        }
+    }
+
+    fn name(&self) -> Result<(), TypeMismatch> {
+        if self.body.symbol_exists(self.imm) { Ok(()) } else { Err(TypeMismatch::Dangling) }
+    }
+
+    fn below(&self, limit: u64) -> Result<(), TypeMismatch> {
+        let found = u64::from(self.imm);
+        if found < limit { Ok(()) } else { Err(TypeMismatch::Immediate { found, limit }) }
+    }
+
+    /// All operands have one type that fits; that type, or unknown.
+    fn same(&self, count: usize, (wanted, fits): (&'static str, Fits)) -> Result<Type, TypeMismatch> {
+        self.count(count)?;
+        let set = self.args.iter().copied().find(|ty| ty.is_known()).unwrap_or(Type::UNKNOWN);
+        for index in 0..count {
+            self.operand(index, wanted, fits)?;
+            self.exactly(index, set)?;
+        }
+        Ok(set)
+    }
+
+    /// As `same`, for as many operands as there are (the shape fixes the number).
+    fn same_as_operands(&self, class: (&'static str, Fits)) -> Result<ResultTypes, TypeMismatch> {
+        Ok(smallvec![self.same(self.args.len(), class)?])
+    }
+
+    fn compare(&self, class: (&'static str, Fits)) -> Result<ResultTypes, TypeMismatch> {
+        Ok(smallvec![mask_of(self.same(2, class)?)])
+    }
+
+    fn select(&self) -> Result<ResultTypes, TypeMismatch> {
+        self.count(3)?;
+        self.exactly(2, self.args[1])?;
+        let ty = if self.args[1].is_known() { self.args[1] } else { self.args[2] };
+        let lanes = ty.lanes();
+        let fits = |c: Type| {
+            c == Type::I1 || (c.lane() == Some(Scalar::I1) && (!ty.is_known() || c.lanes() == lanes))
+        };
+        self.operand(0, "an i1, or one per lane", fits)?;
+        Ok(smallvec![ty])
+    }
+
+    fn convert(
+        &self,
+        (wanted_from, fits): (&'static str, Fits),
+        wanted_to: &'static str,
+        allowed: fn(Scalar, Scalar) -> bool,
+    ) -> Result<ResultTypes, TypeMismatch> {
+        self.count(1)?;
+        self.operand(0, wanted_from, fits)?;
+        let (from, to) = (self.args[0], self.suffix);
+        let ok = match (from.lane(), to.lane()) {
+            _ if to == Type::ERROR => true,
+            (_, None) => false,
+            (None, Some(_)) => true,
+            (Some(a), Some(b)) => allowed(a, b) && from.lanes() == to.lanes(),
+        };
+        if ok { Ok(smallvec![to]) } else { Err(TypeMismatch::Suffix { found: to, wanted: wanted_to }) }
+    }
+
+    fn bitcast(&self) -> Result<ResultTypes, TypeMismatch> {
+        self.count(1)?;
+        self.operand(0, "an integer or float, or a vector of these", is_number)?;
+        let (from, to) = (self.args[0], self.suffix);
+        let same_size = !from.is_known() || from.bits() == to.bits();
+        if to == Type::ERROR || (is_number(to) && same_size) {
+            return Ok(smallvec![to]);
+        }
+        Err(TypeMismatch::Suffix { found: to, wanted: "a number or vector of numbers of as many bits" })
+    }
+
+    fn pointer_to_int(&self) -> Result<ResultTypes, TypeMismatch> {
+        self.count(1)?;
+        self.pointer(0)?;
+        self.suffix_is("i64", |ty| ty == Type::I64)
+    }
+
+    fn int_to_pointer(&self) -> Result<ResultTypes, TypeMismatch> {
+        self.count(1)?;
+        self.exactly(0, Type::I64)?;
+        self.suffix_is("a pointer", Type::is_pointer)
+    }
+
+    fn space_cast(&self) -> Result<ResultTypes, TypeMismatch> {
+        self.count(1)?;
+        self.pointer(0)?;
+        let from = self.args[0].space();
+        let wanted = "a pointer to another space, one of the two generic";
+        self.suffix_is(wanted, |ty| match (from, ty.space()) {
+            (_, None) => false,
+            (None, Some(_)) => true,
+            (Some(a), Some(b)) => a != b && (a == Space::Generic || b == Space::Generic),
+        })
+    }
+
+    fn suffix_is(
+        &self,
+        wanted: &'static str,
+        fits: impl Fn(Type) -> bool,
+    ) -> Result<ResultTypes, TypeMismatch> {
+        if self.suffix == Type::ERROR || fits(self.suffix) {
+            return Ok(smallvec![self.suffix]);
+        }
+        Err(TypeMismatch::Suffix { found: self.suffix, wanted })
+    }
+
+    fn splat(&self) -> Result<ResultTypes, TypeMismatch> {
+        self.count(1)?;
+        let from = self.args[0];
+        self.operand(0, "a scalar", |ty| ty.as_scalar().is_some())?;
+        self.suffix_is("a vector of the operand's type", |ty| {
+            ty.is_vector() && (!from.is_known() || ty.lane() == from.as_scalar())
+        })
+    }
+
+    fn vector(&self, index: usize) -> Result<(), TypeMismatch> {
+        self.operand(index, "a vector", Type::is_vector)
+    }
+
+    fn extract(&self) -> Result<ResultTypes, TypeMismatch> {
+        self.count(2)?;
+        self.vector(0)?;
+        self.operand(1, "an integer index", is_scalar_int)?;
+        Ok(smallvec![lane_of(self.args[0])])
+    }
+
+    fn insert(&self) -> Result<ResultTypes, TypeMismatch> {
+        self.count(3)?;
+        self.vector(0)?;
+        self.exactly(1, lane_of(self.args[0]))?;
+        self.operand(2, "an integer index", is_scalar_int)?;
+        Ok(smallvec![self.args[0]])
+    }
+
+    fn shuffle(&self) -> Result<ResultTypes, TypeMismatch> {
+        self.count(2)?;
+        self.vector(0)?;
+        self.vector(1)?;
+        self.exactly(1, self.args[0])?;
+        if !self.body.const_exists(self.imm) {
+            return Err(TypeMismatch::Dangling);
+        }
+        let mask = self.body.constant(Const::from_u32(self.imm));
+        let ConstValue::Lanes(lanes) = &mask.value else { return Err(TypeMismatch::Dangling) };
+        let Some(lane) = self.args[0].lane() else { return Ok(smallvec![Type::UNKNOWN]) };
+        let limit = u64::from(self.args[0].lanes()) * 2;
+        if let Some(&found) = lanes.iter().find(|&&lane| lane >= u128::from(limit)) {
+            return Err(TypeMismatch::Immediate { found: found as u64, limit });
+        }
+        let ty = Type::vector(lane, lanes.len() as u32).ok_or(TypeMismatch::Dangling)?;
+        Ok(smallvec![ty])
+    }
+
+    fn reduce(&self, wanted: &'static str, fits: Fits) -> Result<ResultTypes, TypeMismatch> {
+        self.count(1)?;
+        self.operand(0, wanted, |ty| is_lane_vector(ty, fits))?;
+        Ok(smallvec![lane_of(self.args[0])])
+    }
+
+    fn make(&self) -> Result<ResultTypes, TypeMismatch> {
+        if self.suffix == Type::ERROR {
+            return Ok(smallvec![Type::ERROR]);
+        }
+        let Some(count) = self.types.field_count(self.suffix) else {
+            return Err(TypeMismatch::Suffix { found: self.suffix, wanted: "an array or struct" });
+        };
+        if count != self.args.len() as u64 {
+            let wanted = usize::try_from(count).unwrap_or(usize::MAX);
+            return Err(TypeMismatch::Count { found: self.args.len(), wanted });
+        }
+        for index in 0..self.args.len() {
+            let field = self.types.field_type(self.suffix, index as u64).unwrap_or(Type::ERROR);
+            self.exactly(index, field)?;
+        }
+        Ok(smallvec![self.suffix])
+    }
+
+    /// Type of the field that the immediate names, of an aggregate type.
+    fn field(&self, aggregate: Type) -> Result<Type, TypeMismatch> {
+        if !aggregate.is_known() {
+            return Ok(Type::UNKNOWN);
+        }
+        let limit = self.types.field_count(aggregate).unwrap_or(0);
+        let field = self.types.field_type(aggregate, u64::from(self.imm));
+        field.ok_or(TypeMismatch::Immediate { found: u64::from(self.imm), limit })
+    }
+
+    fn get_field(&self) -> Result<ResultTypes, TypeMismatch> {
+        self.count(1)?;
+        self.operand(0, "an array or struct", Type::is_aggregate)?;
+        Ok(smallvec![self.field(self.args[0])?])
+    }
+
+    fn set_field(&self) -> Result<ResultTypes, TypeMismatch> {
+        self.count(2)?;
+        self.operand(0, "an array or struct", Type::is_aggregate)?;
+        self.exactly(1, self.field(self.args[0])?)?;
+        Ok(smallvec![self.args[0]])
+    }
+
+    fn pointer_add(&self) -> Result<ResultTypes, TypeMismatch> {
+        self.count(2)?;
+        self.pointer(0)?;
+        self.exactly(1, Type::I64)?;
+        Ok(smallvec![self.args[0]])
+    }
+
+    fn index(&self) -> Result<ResultTypes, TypeMismatch> {
+        self.count(2)?;
+        self.pointer(0)?;
+        self.operand(1, "an integer index", is_scalar_int)?;
+        self.storable()?;
+        Ok(smallvec![self.args[0]])
+    }
+
+    fn field_address(&self) -> Result<ResultTypes, TypeMismatch> {
+        self.count(1)?;
+        self.pointer(0)?;
+        if self.suffix != Type::ERROR && !self.suffix.is_aggregate() {
+            return Err(TypeMismatch::Suffix { found: self.suffix, wanted: "an array or struct" });
+        }
+        self.field(self.suffix)?;
+        Ok(smallvec![self.args[0]])
+    }
+
+    fn global_address(&self) -> Result<ResultTypes, TypeMismatch> {
+        self.count(0)?;
+        self.name()?;
+        let named =
+            matches!(self.body.symbol(SymbolRef::from_u32(self.imm)), Symbol::Name(_) | Symbol::Global(_));
+        if !named {
+            return Err(TypeMismatch::Dangling);
+        }
+        self.suffix_is("a pointer", Type::is_pointer)
+    }
+
+    fn atomic_any(&self) -> Result<ResultTypes, TypeMismatch> {
+        if self.op == Op::AtomicLoad {
+            self.count(1)?;
+            self.pointer(0)?;
+            return self.suffix_is("i32, i64, f32 or f64", is_shuffled);
+        }
+        let results = self.atomic("an i32, i64, f32 or f64", is_shuffled)?;
+        if self.op == Op::AtomicStore { self.nothing() } else { Ok(results) }
+    }
+
+    fn atomic(&self, wanted: &'static str, fits: Fits) -> Result<ResultTypes, TypeMismatch> {
+        self.count(2)?;
+        self.pointer(0)?;
+        self.operand(1, wanted, fits)?;
+        Ok(smallvec![self.args[1]])
+    }
+
+    fn compare_exchange(&self) -> Result<ResultTypes, TypeMismatch> {
+        self.count(3)?;
+        self.pointer(0)?;
+        self.operand(1, "an i32 or i64", is_atomic_int)?;
+        self.exactly(2, self.args[1])?;
+        Ok(smallvec![self.args[1], Type::I1])
+    }
+
+    fn call_indirect(&self) -> Result<ResultTypes, TypeMismatch> {
+        if !self.body.signature_exists(self.imm) {
+            return Err(TypeMismatch::Dangling);
+        }
+        let signature = self.body.signature(SigRef::from_u32(self.imm));
+        self.count(signature.params.len() + 1)?;
+        self.pointer(0)?;
+        for (index, &param) in signature.params.iter().enumerate() {
+            self.exactly(index + 1, param)?;
+        }
+        Ok(signature.results.iter().copied().collect())
+    }
+}
+
+fn mask_of(ty: Type) -> Type {
+    if ty.is_known() { ty.mask_type() } else { Type::UNKNOWN }
+}
+
+fn lane_of(vector: Type) -> Type {
+    match vector.kind() {
+        TypeKind::Vector(lane, _) => Type::scalar(lane),
+        _ => Type::UNKNOWN,
+    }
+}

@@ -1,0 +1,36 @@
+//! Every limit as a value. Passing one is an error that names it, never a panic.
+
+/// Largest source text accepted, in bytes.
+pub const MAX_SOURCE_BYTES: usize = 256 << 20;
+/// Most diagnostics that one run collects before it stops looking.
+pub const MAX_DIAGNOSTICS: usize = 50;
+/// Most instructions of one body.
+pub const MAX_INSTS: usize = 16 << 20;
+/// Most values of one body.
+pub const MAX_VALUES: usize = 64 << 20;
+/// Most blocks of one body.
+pub const MAX_BLOCKS: usize = 8 << 20;
+/// Most results of one instruction, and of one signature.
+pub const MAX_RESULTS: usize = 255;
+/// Most parameters of one signature.
+pub const MAX_PARAMS: usize = 4096;
+/// Most operands of one instruction.
+pub const MAX_OPERANDS: usize = 1 << 20;
+/// Most lanes of a vector type.
+pub const MAX_LANES: u32 = 64;
+/// Deepest nesting of a type.
+pub const MAX_TYPE_DEPTH: usize = 64;
+/// Most fields of one struct.
+pub const MAX_FIELDS: usize = 4096;
+/// Largest type, in bytes.
+pub const MAX_TYPE_BYTES: u64 = 1 << 40;
+/// Most stack-slot bytes of one function.
+pub const MAX_FRAME_BYTES: u64 = 1 << 20;
+/// Longest name, in bytes.
+pub const MAX_NAME_BYTES: usize = 1 << 12;
+/// Most instances in one unit.
+pub const MAX_INSTANCES: usize = 1 << 16;
+/// Most instructions that inlining may leave in one function.
+pub const MAX_INLINED_INSTS: usize = 1 << 16;
+/// Deepest call stack of the interpreter.
+pub const MAX_CALL_DEPTH: usize = 10_000;

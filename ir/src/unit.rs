@@ -1,0 +1,57 @@
+//! A unit: what one job compiles, closed and monomorphic.
+//!
+//! Every value has a type, every call names a function of the unit or of the host. Dispatch and specialisation
+//! make units; the verifier checks them completely, the interpreter runs them as they are at any stage, passes
+//! rewrite them, emitters turn them into code.
+
+use crate::body::Body;
+use crate::entity::{Extern, Func, Global};
+use crate::program::{ExternData, GlobalData, Inlining, MethodKind};
+use crate::signature::Signature;
+use crate::span::{SourceFile, Span};
+use crate::types::Types;
+use cranelift_entity::PrimaryMap;
+use std::sync::Arc;
+
+/// A function of a unit.
+#[derive(Clone, Debug)]
+pub struct Function {
+    /// Its symbol, unique in the unit.
+    pub name: Arc<str>,
+    /// Function or kernel.
+    pub kind: MethodKind,
+    /// What it takes and returns.
+    pub signature: Signature,
+    /// The code.
+    pub body: Body,
+    /// Inlining attribute.
+    pub inlining: Inlining,
+    /// The source file, an index into [`Unit::files`].
+    pub file: Option<u32>,
+    /// Where the text spelled its name.
+    pub span: Span,
+}
+
+/// What one job compiles.
+#[derive(Clone, Debug, Default)]
+pub struct Unit {
+    /// Arrays and structs.
+    pub types: Arc<Types>,
+    /// Texts that the functions came from.
+    pub files: Arc<[SourceFile]>,
+    /// Functions; the entries are those that hosts call or launch.
+    pub funcs: PrimaryMap<Func, Function>,
+    /// Globals in use.
+    pub globals: PrimaryMap<Global, GlobalData>,
+    /// Functions of the host in use.
+    pub externs: PrimaryMap<Extern, ExternData>,
+    /// What hosts call or launch.
+    pub entries: Vec<Func>,
+}
+
+impl Unit {
+    /// The function of this symbol.
+    pub fn find(&self, name: &str) -> Option<Func> {
+        self.funcs.iter().find(|(_, function)| &*function.name == name).map(|(func, _)| func)
+    }
+}
