@@ -1,1 +1,9 @@
-//! placeholder
+//! Marquetry's targets: one folder each, with the same file names.
+//!
+//! An emitter takes a [`Legal`](marquetry_lower::legal::Legal) unit and gives an [`Artifact`](artifact::Artifact).
+
+pub mod artifact;
+pub mod error;
+pub mod native;
+pub mod ptx;
+pub mod spirv;

@@ -1,1 +1,8 @@
-//! placeholder
+//! Marquetry's algorithms: from methods to code that is monomorphic, optimised and legal for one target.
+#![forbid(unsafe_code)]
+
+pub mod target;
+pub mod failure;
+pub mod legal;
+pub mod exceptions;
+pub mod legalise;

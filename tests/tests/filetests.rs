@@ -1,1 +1,2 @@
+//! Runs the filetests as named tests.
 fn main() {}

@@ -1,0 +1,119 @@
+//! Artifacts: what a job produces.
+
+use marquetry_ir::program::MethodKind;
+use marquetry_ir::signature::Signature;
+use marquetry_ir::types::{Space, Type, TypeKind};
+use marquetry_lower::legal::{EntryAbi, Legal, Site};
+use std::sync::Arc;
+
+/// What the bytes of an artifact are.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Format {
+    /// PTX, as text.
+    Ptx,
+    /// SPIR-V, as little-endian words.
+    Spirv,
+    /// A relocatable object file of the target's own format.
+    Object,
+}
+
+/// A kernel or function that hosts call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// Its symbol in the code.
+    pub symbol: Arc<str>,
+    /// Function or kernel.
+    pub kind: MethodKind,
+    /// Its signature after lowering: the mailbox is the last parameter, the status the first result.
+    pub signature: Signature,
+    /// How it reports exceptions.
+    pub abi: EntryAbi,
+}
+
+/// Code for one target, with what a host must know to run it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Artifact {
+    /// The target's full spelling.
+    pub target: String,
+    /// What `code` is.
+    pub format: Format,
+    /// The code.
+    pub code: Vec<u8>,
+    /// What can be called, in the order of the unit's entries.
+    pub entries: Vec<Entry>,
+    /// The places that throw, by number.
+    pub sites: Vec<Site>,
+    /// Bytes of shared memory that a group needs.
+    pub shared_bytes: u64,
+}
+
+impl Artifact {
+    /// An artifact of a legal unit.
+    pub fn new(target: String, format: Format, code: Vec<u8>, legal: &Legal) -> Self {
+        let unit = legal.unit();
+        let shared = unit.globals.values().filter(|g| g.space == Space::Shared);
+        let shared_bytes = shared.fold(0u64, |end, global| {
+            let layout = unit.types.layout(global.ty);
+            layout.map_or(end, |l| end.next_multiple_of(u64::from(l.align)).saturating_add(l.size))
+        });
+        Artifact {
+            target,
+            format,
+            code,
+            entries: entries(legal),
+            sites: legal.sites().to_vec(),
+            shared_bytes,
+        }
+    }
+}
+
+/// The entries of a legal unit.
+pub fn entries(legal: &Legal) -> Vec<Entry> {
+    let unit = legal.unit();
+    let abis = legal.entries().iter();
+    let entries = unit.entries.iter().zip(abis);
+    entries
+        .map(|(&func, abi)| {
+            let function = &unit.funcs[func];
+            Entry {
+                symbol: function.name.clone(),
+                kind: function.kind,
+                signature: function.signature.clone(),
+                abi: abi.clone(),
+            }
+        })
+        .collect()
+}
+
+/// One argument in an argument block.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Slot {
+    /// Byte offset.
+    pub offset: u32,
+    /// Size in bytes.
+    pub size: u32,
+    /// Alignment in bytes.
+    pub align: u32,
+    /// Whether it is an address.
+    pub is_pointer: bool,
+}
+
+/// Where scalars, vectors and pointers stand in a block of memory, one after the other in C layout, and the block's
+/// size, a multiple of 8. Hosts and emitters lay argument blocks out by this one function.
+pub fn argument_block(types: &[Type]) -> (Vec<Slot>, u32) {
+    let mut end = 0u32;
+    let mut slots = Vec::with_capacity(types.len());
+    for &ty in types {
+        let size = match ty.kind() {
+            TypeKind::Scalar(scalar) => scalar.bytes() as u32,
+            TypeKind::Vector(lane, lanes) => lane.bytes() as u32 * lanes,
+            TypeKind::Pointer(_) => 8,
+            TypeKind::Aggregate(_) | TypeKind::Unknown | TypeKind::Error => 0,
+        };
+        let align = size.clamp(1, 16);
+        let offset = end.next_multiple_of(align);
+        end = offset + size;
+        slots.push(Slot { offset, size, align, is_pointer: ty.is_pointer() });
+    }
+    (slots, end.next_multiple_of(8))
+}

@@ -1,0 +1,8 @@
+//! Diagnostics.
+
+/// A message about the program.
+#[derive(Clone, Debug)]
+pub struct Diagnostic {
+    /// What is wrong.
+    pub message: String,
+}

@@ -1,0 +1,66 @@
+//! The proof that a unit is legal for its target, and what an emitter needs to know besides the code.
+
+use marquetry_ir::span::Span;
+use marquetry_ir::unit::Unit;
+use std::sync::Arc;
+
+/// A place that throws. Its number in [`Legal::sites`] plus one is the status that leaves the function.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Site {
+    /// The kind of exception.
+    pub kind: Arc<str>,
+    /// The reason that the author gave.
+    pub reason: Option<Arc<str>>,
+    /// The function whose code throws.
+    pub function: Arc<str>,
+    /// Its source file, an index into [`Unit::files`].
+    pub file: Option<u32>,
+    /// Where in it.
+    pub span: Span,
+}
+
+/// How an entry of the unit is called from outside, after its signature was lowered.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct EntryAbi {
+    /// Whether the first result is a status: 0, or a site's number plus one.
+    pub status: bool,
+    /// Whether a kernel's last parameter is the address of the mailbox: four `i32`, all 0 at launch; the first
+    /// work-item that throws stores its status in the first.
+    pub mailbox: bool,
+}
+
+/// A unit in which every op on every type is one that the target has.
+///
+/// Only legalisation makes these, so that code that was not legalised cannot be emitted by accident.
+#[derive(Clone, Debug)]
+pub struct Legal {
+    unit: Unit,
+    sites: Vec<Site>,
+    entries: Vec<EntryAbi>,
+}
+
+impl Legal {
+    pub(crate) fn new(unit: Unit, sites: Vec<Site>, entries: Vec<EntryAbi>) -> Self {
+        Legal { unit, sites, entries }
+    }
+
+    /// The code.
+    pub fn unit(&self) -> &Unit {
+        &self.unit
+    }
+
+    /// The places that throw, by number.
+    pub fn sites(&self) -> &[Site] {
+        &self.sites
+    }
+
+    /// One per entry of the unit, in order.
+    pub fn entries(&self) -> &[EntryAbi] {
+        &self.entries
+    }
+
+    /// Gives the proof up, to change the code.
+    pub fn into_unit(self) -> Unit {
+        self.unit
+    }
+}

@@ -1,0 +1,74 @@
+//! What lowering asks of a target: data, and one question per op.
+//!
+//! `lower` owns this trait, `codegen` implements it, so nothing here names a back-end.
+
+use marquetry_ir::op::Op;
+use marquetry_ir::types::{Scalar, Type};
+
+/// How an op on some type becomes something that the target can do.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// The emitter has it.
+    Legal,
+    /// Rewritten in terms of other ops of the language, which are asked about in turn.
+    Expand,
+    /// Computed in another, wider scalar type and converted back; only where that rounds once.
+    Promote(Scalar),
+    /// The target cannot do it; the reason is shown to the user.
+    Unsupported(&'static str),
+}
+
+/// How values of a type are held in registers.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum TypeAction {
+    /// As they are.
+    Legal,
+    /// In two values: the halves of a vector, or the low and high half of an integer, low first.
+    Halves,
+    /// One value per lane.
+    Lanes,
+    /// The target has no such type; the reason is shown to the user.
+    Unsupported(&'static str),
+}
+
+/// What a target is able to do, as data.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Caps {
+    /// Whether functions can be called, as opposed to being inlined into kernels.
+    pub calls: bool,
+    /// Whether a function may call itself.
+    pub recursion: bool,
+    /// Whether functions have addresses.
+    pub indirect_calls: bool,
+    /// Whether control flow must be structured.
+    pub structured: bool,
+    /// Whether entries can be functions that hosts call, as opposed to kernels.
+    pub functions: bool,
+    /// Whether entries can be kernels.
+    pub kernels: bool,
+    /// Whether functions of the host can be called.
+    pub externs: bool,
+    /// Whether memory can be copied and filled by one op; else they become loops.
+    pub memory_ops: bool,
+    /// Most bytes of shared memory per group; 0 for none.
+    pub max_shared_bytes: u64,
+    /// Most bytes of kernel arguments.
+    pub max_argument_bytes: u64,
+}
+
+/// A target, as lowering sees it: immutable, shared between threads.
+pub trait Target: Send + Sync {
+    /// Its full spelling, as on the command line: `ptx:sm_90`.
+    fn name(&self) -> String;
+
+    /// What it is able to do.
+    fn caps(&self) -> &Caps;
+
+    /// How values of a scalar, vector or pointer type are held. Aggregates never reach a target.
+    fn type_action(&self, ty: Type) -> TypeAction;
+
+    /// How an op becomes legal. `from` is the type of its first operand whose type varies (the value stored, for
+    /// stores and atomics; the result, where there is no operand), `to` that of its first result, or `from` if it
+    /// has none. Asked only about types that are held as they are.
+    fn action(&self, op: Op, from: Type, to: Type) -> Action;
+}
