@@ -4,5 +4,6 @@
 pub mod target;
 pub mod failure;
 pub mod legal;
+mod fresh;
 pub mod exceptions;
 pub mod legalise;
