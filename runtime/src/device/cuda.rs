@@ -11,18 +11,20 @@
 
 use super::launch::check_image;
 use super::{
-    Arg, ArgumentLayout, Buffer, Device, DeviceError, DeviceInfo, DeviceKind, Features, KernelImage, LoadedModule,
-    Probe, check_launch,
+    Arg, ArgumentLayout, Buffer, Device, DeviceError, DeviceInfo, DeviceKind, Features, KernelImage,
+    LoadedModule, Probe, check_launch,
 };
 use cudarc::driver::result;
-use cudarc::driver::sys::{self, CUdevice_attribute_enum as Attribute, CUjit_option_enum as JitOption, CUresult};
+use cudarc::driver::sys::{
+    self, CUdevice_attribute_enum as Attribute, CUjit_option_enum as JitOption, CUresult,
+};
 use std::ffi::{CString, c_int, c_uint, c_void};
 use std::panic;
 use std::ptr;
 use std::sync::Arc;
 
 /// Every function that this module calls, directly or through the bindings.
-const FUNCTIONS: [&str; 20] = [
+const FUNCTIONS: [&str; 21] = [
     "cuInit\0",
     "cuDriverGetVersion\0",
     "cuGetErrorName\0",
@@ -31,6 +33,7 @@ const FUNCTIONS: [&str; 20] = [
     "cuDeviceGet\0",
     "cuDeviceGetName\0",
     "cuDeviceGetAttribute\0",
+    "cuDeviceTotalMem_v2\0",
     "cuDevicePrimaryCtxRetain\0",
     "cuDevicePrimaryCtxRelease_v2\0",
     "cuCtxSetCurrent\0",
@@ -52,6 +55,8 @@ const LOG_BYTES: usize = 16 << 10;
 struct Core {
     device: sys::CUdevice,
     context: sys::CUcontext,
+    /// All of the device's memory, in bytes.
+    memory: u64,
 }
 
 // SAFETY: a context may be current on any number of threads, and the driver's functions may be called from all of them.
@@ -195,11 +200,14 @@ fn open(ordinal: c_int) -> Result<CudaDevice, DeviceError> {
         subgroup_size: attribute(A::CU_DEVICE_ATTRIBUTE_WARP_SIZE)?,
         compute_capability: Some(capability),
     };
+    let mut memory = 0;
+    // SAFETY: the driver is initialised and the device is its own.
+    check("cuDeviceTotalMem", unsafe { sys::cuDeviceTotalMem_v2(&mut memory, device) })?;
     let mut context = ptr::null_mut();
     // SAFETY: the driver is initialised and the device is its own.
     let retained = unsafe { sys::cuDevicePrimaryCtxRetain(&mut context, device) };
     check("cuDevicePrimaryCtxRetain", retained)?;
-    Ok(CudaDevice { info, core: Arc::new(Core { device, context }) })
+    Ok(CudaDevice { info, core: Arc::new(Core { device, context, memory: memory as u64 }) })
 }
 
 /// By compute capability (CUDA programming guide, "Compute Capabilities"; PTX ISA, "Target ISA Notes").
@@ -236,14 +244,18 @@ impl Device for CudaDevice {
     }
 
     fn alloc(&self, bytes: u64) -> Result<Buffer, DeviceError> {
-        let size = usize::try_from(bytes.max(1)).map_err(|_| DeviceError::OutOfMemory { bytes })?;
+        // For absurd sizes the driver answers with other errors than that of exhausted memory.
+        let size = usize::try_from(bytes.max(1)).ok().filter(|_| bytes <= self.core.memory);
+        let size = size.ok_or(DeviceError::OutOfMemory { bytes })?;
         self.core.enter()?;
         let mut address = 0;
         // SAFETY: the context is current.
-        check("cuMemAlloc", unsafe { sys::cuMemAlloc_v2(&mut address, size) }).map_err(|error| match error {
-            DeviceError::OutOfMemory { .. } => DeviceError::OutOfMemory { bytes },
-            error => error,
-        })?;
+        check("cuMemAlloc", unsafe { sys::cuMemAlloc_v2(&mut address, size) }).map_err(
+            |error| match error {
+                DeviceError::OutOfMemory { .. } => DeviceError::OutOfMemory { bytes },
+                error => error,
+            },
+        )?;
         Ok(Buffer::new(bytes, Memory { address, core: self.core.clone() }))
     }
 
@@ -255,7 +267,8 @@ impl Device for CudaDevice {
         }
         self.core.enter()?;
         // SAFETY: the range was checked; the call returns when the host's bytes are no longer needed.
-        let copied = unsafe { sys::cuMemcpyHtoD_v2(memory.address + offset, data.as_ptr().cast(), data.len()) };
+        let copied =
+            unsafe { sys::cuMemcpyHtoD_v2(memory.address + offset, data.as_ptr().cast(), data.len()) };
         check("cuMemcpyHtoD", copied)
     }
 
@@ -280,7 +293,8 @@ impl Device for CudaDevice {
         check_image(&self.info, image)?;
         let layout = ArgumentLayout::new(image.params)?;
         let rejected = |log: String| DeviceError::Compile { entry: image.entry.to_owned(), log };
-        let name = CString::new(image.entry).map_err(|_| rejected("the name contains a zero byte".to_owned()))?;
+        let name =
+            CString::new(image.entry).map_err(|_| rejected("the name contains a zero byte".to_owned()))?;
         let ptx = image.code.strip_suffix(b"\0").unwrap_or(image.code);
         let ptx = CString::new(ptx).map_err(|_| rejected("the PTX contains a zero byte".to_owned()))?;
         self.core.enter()?;
@@ -393,7 +407,9 @@ fn failed(call: &'static str, code: CUresult) -> DeviceError {
         | CUresult::CUDA_ERROR_INVALID_ADDRESS_SPACE
         | CUresult::CUDA_ERROR_INVALID_PC
         | CUresult::CUDA_ERROR_LAUNCH_FAILED
-        | CUresult::CUDA_ERROR_ECC_UNCORRECTABLE => DeviceError::Lost { reason: format!("{call}: {message}") },
+        | CUresult::CUDA_ERROR_ECC_UNCORRECTABLE => {
+            DeviceError::Lost { reason: format!("{call}: {message}") }
+        }
         code => DeviceError::Driver { call, code: code as i64, message },
     }
 }

@@ -97,7 +97,8 @@ impl ArgumentLayout {
             let too_large = || bad(index, "lies beyond 4 GiB of arguments".to_owned());
             let offset = size.checked_next_multiple_of(param.align).ok_or_else(too_large)?;
             // Keeping 256 bytes in hand lets the final rounding and the next alignment fit too.
-            size = offset.checked_add(param.size).filter(|&end| end <= u32::MAX - 256).ok_or_else(too_large)?;
+            size =
+                offset.checked_add(param.size).filter(|&end| end <= u32::MAX - 256).ok_or_else(too_large)?;
             fields.push((offset, param));
         }
         Ok(ArgumentLayout { fields, size: size.next_multiple_of(8) })
@@ -221,12 +222,14 @@ mod tests {
 
     #[test]
     fn layout_is_that_of_a_c_struct() {
-        let params = [KernelParam::scalar(1), KernelParam::POINTER, KernelParam::scalar(2), KernelParam::scalar(4)];
+        let params =
+            [KernelParam::scalar(1), KernelParam::POINTER, KernelParam::scalar(2), KernelParam::scalar(4)];
         let layout = ArgumentLayout::new(&params).unwrap();
         assert_eq!(layout.fields().iter().map(|field| field.0).collect::<Vec<_>>(), [0, 8, 16, 20]);
         assert_eq!(layout.size(), 24);
         let buffer = Buffer::new(64, ());
-        let args = [Arg::Bytes(&[7]), Arg::Buffer(&buffer, 5), Arg::Bytes(&[1, 2]), Arg::Bytes(&[3, 4, 5, 6])];
+        let args =
+            [Arg::Bytes(&[7]), Arg::Buffer(&buffer, 5), Arg::Bytes(&[1, 2]), Arg::Bytes(&[3, 4, 5, 6])];
         let block = layout.pack(&args, |_| Ok(0x1000)).unwrap();
         assert_eq!(block, [7, 0, 0, 0, 0, 0, 0, 0, 5, 16, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 3, 4, 5, 6]);
         assert_eq!(ArgumentLayout::new(&[]).unwrap().size(), 0);

@@ -7,8 +7,8 @@ use super::super::KernelParam;
 use rspirv::binary::Assemble;
 use rspirv::dr::{Builder, Operand};
 use rspirv::spirv::{
-    AddressingModel, BuiltIn, Capability, Decoration, ExecutionMode, ExecutionModel, FunctionControl, MemoryAccess,
-    MemoryModel, SelectionControl, StorageClass, Word,
+    AddressingModel, BuiltIn, Capability, Decoration, ExecutionMode, ExecutionModel, FunctionControl,
+    MemoryAccess, MemoryModel, SelectionControl, StorageClass, Word,
 };
 
 /// The kernel's name.
@@ -187,8 +187,8 @@ pub fn opencl(extra: usize) -> Vec<u8> {
     });
     let (i, done) = guard(&mut b, &t, xy, [values[3], values[4]]);
     let wide = b.u_convert(t.u64, None, i).unwrap();
-    let [to, from] =
-        [values[0], values[1]].map(|base| b.in_bounds_ptr_access_chain(pointer, None, base, wide, []).unwrap());
+    let [to, from] = [values[0], values[1]]
+        .map(|base| b.in_bounds_ptr_access_chain(pointer, None, base, wide, []).unwrap());
     let aligned = || (Some(MemoryAccess::ALIGNED), [Operand::LiteralBit32(4)]);
     let (access, bytes) = aligned();
     let value = b.load(t.u32, None, from, access, bytes).unwrap();

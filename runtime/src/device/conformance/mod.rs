@@ -38,7 +38,12 @@ fn upload(device: &dyn Device, content: &[u32]) -> Buffer {
     buffer
 }
 
-fn load(device: &dyn Device, code: &[u8], extra: usize, block: [u32; 3]) -> Result<LoadedModule, DeviceError> {
+fn load(
+    device: &dyn Device,
+    code: &[u8],
+    extra: usize,
+    block: [u32; 3],
+) -> Result<LoadedModule, DeviceError> {
     device.load(&KernelImage { code, entry: ENTRY, params: &params(extra), block, shared_bytes: 0 })
 }
 
@@ -91,7 +96,8 @@ fn launches(device: &dyn Device, code: &dyn Fn(usize) -> Vec<u8>) {
     let run = Run { grid: [3, 3, 1], block: [5, 3, 1], k: 1, width: 13, n: 90, tail: &[] };
     run.go(device, &module, (&out, 512), (&from, 1024)).unwrap();
     for (i, &found) in words(device, &out).iter().enumerate() {
-        let expected = input.get(256 + i.wrapping_sub(128)).map_or(0, |v| v.wrapping_mul(2).wrapping_add(1));
+        let expected =
+            input.get((256 + i).wrapping_sub(128)).map_or(0, |v| v.wrapping_mul(2).wrapping_add(1));
         assert_eq!(found, if (128..218).contains(&i) { expected } else { UNTOUCHED }, "element {i}");
     }
 
@@ -141,7 +147,8 @@ fn refusals(device: &dyn Device, code: &dyn Fn(usize) -> Vec<u8>) {
     assert!(matches!(error, Err(DeviceError::BadArgument { index: 2, .. })), "{error:?}");
     let error = run.go(device, &module, (&buffer, 17), (&buffer, 0));
     assert!(matches!(error, Err(DeviceError::OutOfBounds { offset: 17, .. })), "{error:?}");
-    let image = KernelImage { code: &code(0), entry: ENTRY, params: &params(0), block: [1; 3], shared_bytes: 0 };
+    let image =
+        KernelImage { code: &code(0), entry: ENTRY, params: &params(0), block: [1; 3], shared_bytes: 0 };
     let shared_bytes = info.shared_bytes + 1;
     let error = device.load(&KernelImage { shared_bytes, ..image }).unwrap_err();
     assert!(matches!(error, DeviceError::Unsupported { .. }), "{error}");
@@ -169,7 +176,8 @@ fn refusals(device: &dyn Device, code: &dyn Fn(usize) -> Vec<u8>) {
     let good = code(0);
     let mut swapped = good.clone();
     swapped.as_chunks_mut::<4>().0.iter_mut().for_each(|word| word.reverse());
-    for bad in [&[][..], &good[..good.len() - 4], &good[..good.len() / 2], &good[..7], &swapped, b"nonsense"] {
+    for bad in [&[][..], &good[..good.len() - 4], &good[..good.len() / 2], &good[..7], &swapped, b"nonsense"]
+    {
         let error = load(device, bad, 0, [1; 3]).unwrap_err();
         assert!(matches!(error, DeviceError::Compile { .. }), "{error}");
     }
@@ -225,11 +233,30 @@ fn ownership(device: Box<dyn Device>, code: &dyn Fn(usize) -> Vec<u8>) {
     buffer.free();
 }
 
-fn conforms(kind: DeviceKind, code: &dyn Fn(usize) -> Vec<u8>) {
+/// Devices opened, used and dropped on several threads at once: drivers are loaded and unloaded meanwhile.
+fn lifetimes(kind: DeviceKind, code: &(dyn Fn(usize) -> Vec<u8> + Sync)) {
+    std::thread::scope(|scope| {
+        for k in 0..4 {
+            scope.spawn(move || {
+                for _ in 0..3 {
+                    let device = open(kind).unwrap();
+                    let module = load(&*device, &code(0), 0, [1; 3]).unwrap();
+                    let both = upload(&*device, &[k; 8]);
+                    let run = Run { grid: [1; 3], block: [8, 1, 1], k, width: 8, n: 8, tail: &[] };
+                    run.go(&*device, &module, (&both, 0), (&both, 0)).unwrap();
+                    assert_eq!(words(&*device, &both), [3 * k; 8]);
+                }
+            });
+        }
+    });
+}
+
+fn conforms(kind: DeviceKind, code: &(dyn Fn(usize) -> Vec<u8> + Sync)) {
     if let Some(device) = device(kind) {
         launches(&*device, code);
         refusals(&*device, code);
         ownership(device, code);
+        lifetimes(kind, code);
     }
 }
 
@@ -267,6 +294,23 @@ fn opencl_conforms() {
     conforms(DeviceKind::OpenCl, &kernels::opencl);
 }
 
+/// Devices without shared virtual memory take another path for every buffer.
+#[cfg(feature = "opencl")]
+#[test]
+fn opencl_conforms_with_memory_objects() {
+    for device in opencl::with_memory_objects() {
+        launches(&*device, &kernels::opencl);
+        refusals(&*device, &kernels::opencl);
+        // The origin of a sub-buffer must be aligned.
+        let module = load(&*device, &kernels::opencl(0), 0, [1; 3]).unwrap();
+        let buffer = upload(&*device, &[1; 64]);
+        let run = Run { grid: [1; 3], block: [1; 3], k: 1, width: 1, n: 1, tail: &[] };
+        let error = run.go(&*device, &module, (&buffer, 0), (&buffer, 4)).unwrap_err();
+        assert!(matches!(error, DeviceError::BadArgument { index: 1, .. }), "{error}");
+        ownership(device, &kernels::opencl);
+    }
+}
+
 #[cfg(feature = "cuda")]
 #[test]
 fn cuda_conforms() {
@@ -285,7 +329,8 @@ fn validation_errors_are_results() {
     let Some(device) = device(DeviceKind::Vulkan) else { return };
     let mut code = kernels::vulkan(0);
     // The second OpCapability, Int64 (11), becomes a second Shader (1).
-    let capability = code.as_chunks_mut::<4>().0.iter_mut().find(|word| **word == 11u32.to_le_bytes()).unwrap();
+    let capability =
+        code.as_chunks_mut::<4>().0.iter_mut().find(|word| **word == 11u32.to_le_bytes()).unwrap();
     *capability = 1u32.to_le_bytes();
     match load(&*device, &code, 0, [1; 3]) {
         Err(DeviceError::Compile { log, .. }) => assert!(log.contains("Int64"), "{log}"),

@@ -12,10 +12,13 @@
 mod probe;
 
 pub(super) use probe::probe;
+#[cfg(test)]
+pub(super) use probe::with_memory_objects;
 
 use super::launch::check_image;
 use super::{
-    Arg, ArgumentLayout, Buffer, Device, DeviceError, DeviceInfo, KernelImage, LoadedModule, check_launch, spirv,
+    Arg, ArgumentLayout, Buffer, Device, DeviceError, DeviceInfo, KernelImage, LoadedModule, check_launch,
+    spirv,
 };
 use opencl3::command_queue as cl_queue;
 use opencl3::context::context as cl_context_api;
@@ -146,7 +149,8 @@ impl Device for OpenClDevice {
         let storage = unsafe {
             if self.core.svm {
                 Storage::Svm(
-                    cl_memory::svm_alloc(context, cl_memory::CL_MEM_READ_WRITE, size, 0).map_err(exhausted)?,
+                    cl_memory::svm_alloc(context, cl_memory::CL_MEM_READ_WRITE, size, 0)
+                        .map_err(exhausted)?,
                 )
             } else {
                 let made =
@@ -330,7 +334,8 @@ impl OpenClDevice {
     fn build(&self, image: &KernelImage<'_>) -> Result<Code, DeviceError> {
         let rejected = |log: String| DeviceError::Compile { entry: image.entry.to_owned(), log };
         let words = spirv::words(image.code, image.entry, spirv::KERNEL)?;
-        let name = CString::new(image.entry).map_err(|_| rejected("the name contains a zero byte".to_owned()))?;
+        let name =
+            CString::new(image.entry).map_err(|_| rejected("the name contains a zero byte".to_owned()))?;
         // SAFETY: any word is four bytes. The driver wants words of the host's byte order, aligned as words.
         let bytes = unsafe { std::slice::from_raw_parts(words.as_ptr().cast::<u8>(), size_of_val(&*words)) };
         let program = cl_program_api::create_program_with_il(self.core.context, bytes)
@@ -338,7 +343,8 @@ impl OpenClDevice {
         let mut kernel = Kernel { program, kernel: ptr::null_mut() };
         let device = self.core.device;
         let log = |call: &str, code: i32| {
-            let log = cl_program_api::get_program_build_data(program, device, cl_program_api::CL_PROGRAM_BUILD_LOG);
+            let log =
+                cl_program_api::get_program_build_data(program, device, cl_program_api::CL_PROGRAM_BUILD_LOG);
             let log = text(&log.unwrap_or_default());
             rejected(format!("{call}: {}\n{log}", status::error_text(code)))
         };
@@ -436,11 +442,7 @@ fn failed(call: &'static str, code: i32) -> DeviceError {
         status::CL_MEM_OBJECT_ALLOCATION_FAILURE | status::CL_OUT_OF_HOST_MEMORY => {
             DeviceError::OutOfMemory { bytes: 0 }
         }
-        code => DeviceError::Driver {
-            call,
-            code: code.into(),
-            message: status::error_text(code).to_owned(),
-        },
+        code => DeviceError::Driver { call, code: code.into(), message: status::error_text(code).to_owned() },
     }
 }
 

@@ -106,10 +106,10 @@ fn open(device: types::cl_device_id) -> Result<OpenClDevice, String> {
         },
     };
     // SAFETY: the device is in the context; no properties means in order.
-    core.queue =
-        unsafe { cl_queue::create_command_queue_with_properties(core.context, device, ptr::null()) }.map_err(
-            |code| format!("{name}: clCreateCommandQueueWithProperties failed: {}", status::error_text(code)),
-        )?;
+    core.queue = unsafe { cl_queue::create_command_queue_with_properties(core.context, device, ptr::null()) }
+        .map_err(|code| {
+            format!("{name}: clCreateCommandQueueWithProperties failed: {}", status::error_text(code))
+        })?;
 
     let max_block = value(cl::CL_DEVICE_MAX_WORK_GROUP_SIZE);
     let sizes = sizes(&ask(device, cl::CL_DEVICE_MAX_WORK_ITEM_SIZES));
@@ -147,7 +147,8 @@ fn features(device: types::cl_device_id, single: u64, version: &str) -> Features
         f32_atomic_add: float_atomics(SINGLE_FP_ATOMIC_CAPABILITIES, GLOBAL_AND_LOCAL_ADD),
         f64_atomic_add: float_atomics(DOUBLE_FP_ATOMIC_CAPABILITIES, GLOBAL_AND_LOCAL_ADD),
         f32_atomic_min_max: float_atomics(SINGLE_FP_ATOMIC_CAPABILITIES, GLOBAL_AND_LOCAL_MIN_MAX),
-        subgroups: has("cl_khr_subgroups")
+        // In the core of OpenCL 2.1 and optional in OpenCL 3, there and as an extension with a count that is not zero.
+        subgroups: (has("cl_khr_subgroups") || value(cl::CL_DEVICE_MAX_NUM_SUB_GROUPS) != 0)
             && has("cl_khr_subgroup_ballot")
             && has("cl_khr_subgroup_shuffle")
             && has("cl_khr_subgroup_shuffle_relative"),
@@ -176,6 +177,23 @@ fn number(version: &str) -> (u32, u32) {
     let number = version.strip_prefix("OpenCL ").and_then(|rest| rest.split_ascii_whitespace().next());
     let parts = number.and_then(|number| number.split_once('.'));
     parts.map_or((0, 0), |(major, minor)| (major.parse().unwrap_or(0), minor.parse().unwrap_or(0)))
+}
+
+/// Every usable device, made to work with memory objects even where it has shared virtual memory.
+#[cfg(test)]
+pub(in super::super) fn with_memory_objects() -> Vec<Box<dyn super::super::Device>> {
+    let mut found: Vec<Box<dyn super::super::Device>> = Vec::new();
+    for platform in cl_platform_api::get_platform_ids().unwrap_or_default() {
+        for device in cl::get_device_ids(platform, cl::CL_DEVICE_TYPE_ALL).unwrap_or_default() {
+            if let Ok(mut device) = open(device)
+                && let Some(core) = Arc::get_mut(&mut device.core)
+            {
+                core.svm = false;
+                found.push(Box::new(device));
+            }
+        }
+    }
+    found
 }
 
 #[cfg(test)]

@@ -24,6 +24,8 @@ struct Enabled {
 pub(super) struct Candidate {
     pub(super) info: DeviceInfo,
     pub(super) queue_family: u32,
+    /// The largest buffer, in bytes.
+    pub(super) max_buffer: u64,
     enabled: Enabled,
 }
 
@@ -39,12 +41,15 @@ pub(super) fn examine(instance: &Instance, physical: vk::PhysicalDevice) -> Resu
     }
     let families = unsafe { instance.raw.get_physical_device_queue_family_properties(physical) };
     let compute = |family: &vk::QueueFamilyProperties| family.queue_flags.contains(vk::QueueFlags::COMPUTE);
-    let queue_family = families.iter().position(compute).ok_or_else(|| format!("{name}: no compute queue"))?;
+    let queue_family =
+        families.iter().position(compute).ok_or_else(|| format!("{name}: no compute queue"))?;
     let enabled = query(instance, physical).map_err(|reason| format!("{name}: {reason}"))?;
 
     let mut v11 = vk::PhysicalDeviceVulkan11Properties::default();
     let mut v12 = vk::PhysicalDeviceVulkan12Properties::default();
-    let mut all = vk::PhysicalDeviceProperties2::default().push_next(&mut v11).push_next(&mut v12);
+    let mut v13 = vk::PhysicalDeviceVulkan13Properties::default();
+    let mut all =
+        vk::PhysicalDeviceProperties2::default().push_next(&mut v11).push_next(&mut v12).push_next(&mut v13);
     unsafe { instance.raw.get_physical_device_properties2(physical, &mut all) };
     let limits = basic.limits;
     let driver = format!(
@@ -65,7 +70,8 @@ pub(super) fn examine(instance: &Instance, physical: vk::PhysicalDevice) -> Resu
         subgroup_size: v11.subgroup_size,
         compute_capability: None,
     };
-    Ok(Candidate { info, queue_family: queue_family as u32, enabled })
+    let max_buffer = v13.max_buffer_size.min(v11.max_memory_allocation_size);
+    Ok(Candidate { info, queue_family: queue_family as u32, max_buffer, enabled })
 }
 
 fn query(instance: &Instance, physical: vk::PhysicalDevice) -> Result<Enabled, String> {
@@ -81,10 +87,8 @@ fn query(instance: &Instance, physical: vk::PhysicalDevice) -> Result<Enabled, S
     let mut float_min_max = vk::PhysicalDeviceShaderAtomicFloat2FeaturesEXT::default();
     let mut shared_layout = vk::PhysicalDeviceWorkgroupMemoryExplicitLayoutFeaturesKHR::default();
     let mut extensions = Vec::new();
-    let mut all = vk::PhysicalDeviceFeatures2::default()
-        .push_next(&mut v11)
-        .push_next(&mut v12)
-        .push_next(&mut v13);
+    let mut all =
+        vk::PhysicalDeviceFeatures2::default().push_next(&mut v11).push_next(&mut v12).push_next(&mut v13);
     let has_atomics = offers(ext::shader_atomic_float::NAME);
     if has_atomics {
         all = all.push_next(&mut float_atomics);
@@ -255,8 +259,9 @@ impl Candidate {
         let mut float_min_max = self.enabled.float_min_max;
         let mut shared_layout = self.enabled.shared_layout;
         let extensions: Vec<_> = self.enabled.extensions.iter().map(|name| name.as_ptr()).collect();
-        let queues =
-            [vk::DeviceQueueCreateInfo::default().queue_family_index(self.queue_family).queue_priorities(&[1.0])];
+        let queues = [vk::DeviceQueueCreateInfo::default()
+            .queue_family_index(self.queue_family)
+            .queue_priorities(&[1.0])];
         let mut create = vk::DeviceCreateInfo::default()
             .queue_create_infos(&queues)
             .enabled_extension_names(&extensions)

@@ -33,7 +33,8 @@ impl Instance {
         }
         // SAFETY: as above.
         let offered = unsafe { entry.enumerate_instance_extension_properties(None) };
-        let offered = offered.map_err(|code| format!("vkEnumerateInstanceExtensionProperties failed: {code}"))?;
+        let offered =
+            offered.map_err(|code| format!("vkEnumerateInstanceExtensionProperties failed: {code}"))?;
         let offers = |name: &CStr| offered.iter().any(|known| known.extension_name_as_c_str() == Ok(name));
 
         let mut extensions = Vec::new();

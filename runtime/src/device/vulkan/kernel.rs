@@ -43,8 +43,10 @@ impl Code {
         code.module = unsafe { code.core.device.create_shader_module(&create, None) }
             .map_err(|error| rejected(kernel.entry, "vkCreateShaderModule", error))?;
         let bytes = if arguments.size() <= ARGUMENT_BLOCK_LIMIT { arguments.size() } else { 8 };
-        let range =
-            [vk::PushConstantRange::default().stage_flags(vk::ShaderStageFlags::COMPUTE).offset(0).size(bytes)];
+        let range = [vk::PushConstantRange::default()
+            .stage_flags(vk::ShaderStageFlags::COMPUTE)
+            .offset(0)
+            .size(bytes)];
         let mut create = vk::PipelineLayoutCreateInfo::default();
         if bytes > 0 {
             create = create.push_constant_ranges(&range);
@@ -87,9 +89,8 @@ impl Code {
             .specialization_info(&constants);
         let create = [vk::ComputePipelineCreateInfo::default().stage(stage).layout(self.layout)];
         // SAFETY: module and layout are the device's own; the entry point was found in the module.
-        let made = unsafe {
-            self.core.device.create_compute_pipelines(vk::PipelineCache::null(), &create, None)
-        };
+        let made =
+            unsafe { self.core.device.create_compute_pipelines(vk::PipelineCache::null(), &create, None) };
         let made = made.map_err(|(_, error)| {
             rejected(&self.entry.to_string_lossy(), "vkCreateComputePipelines", error)
         })?;

@@ -27,14 +27,17 @@ impl Memory {
             DeviceError::OutOfMemory { .. } => DeviceError::OutOfMemory { bytes },
             error => error,
         };
+        if bytes > core.max_buffer {
+            return Err(DeviceError::OutOfMemory { bytes });
+        }
         // A buffer of no bytes is not allowed (VUID-VkBufferCreateInfo-size-00912).
         let create = vk::BufferCreateInfo::default()
             .size(bytes.max(1))
             .usage(vk::BufferUsageFlags::STORAGE_BUFFER | vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS);
         // SAFETY: here and below, the device is alive, and the handles are its own and unused elsewhere. From here on
         // dropping `memory` frees what was made; null handles are ignored.
-        let buffer =
-            unsafe { device.create_buffer(&create, None) }.map_err(|code| exhausted("vkCreateBuffer", code))?;
+        let buffer = unsafe { device.create_buffer(&create, None) }
+            .map_err(|code| exhausted("vkCreateBuffer", code))?;
         let core = core.clone();
         let mut memory = Memory { buffer, memory: vk::DeviceMemory::null(), mapped: None, address: 0, core };
         let device = &memory.core.device;
@@ -78,7 +81,9 @@ impl Memory {
     pub(super) unsafe fn write(&self, offset: u64, data: &[u8]) {
         if let Some(mapped) = self.mapped {
             // SAFETY: promised by the caller; the mapping covers the buffer and is coherent.
-            unsafe { mapped.as_ptr().add(offset as usize).copy_from_nonoverlapping(data.as_ptr(), data.len()) }
+            unsafe {
+                mapped.as_ptr().add(offset as usize).copy_from_nonoverlapping(data.as_ptr(), data.len())
+            }
         }
     }
 
@@ -89,7 +94,9 @@ impl Memory {
     pub(super) unsafe fn read(&self, offset: u64, out: &mut [u8]) {
         if let Some(mapped) = self.mapped {
             // SAFETY: promised by the caller; the mapping covers the buffer and is coherent.
-            unsafe { mapped.as_ptr().add(offset as usize).copy_to_nonoverlapping(out.as_mut_ptr(), out.len()) }
+            unsafe {
+                mapped.as_ptr().add(offset as usize).copy_to_nonoverlapping(out.as_mut_ptr(), out.len())
+            }
         }
     }
 }

@@ -21,8 +21,8 @@ mod queue;
 
 use super::launch::check_image;
 use super::{
-    ARGUMENT_BLOCK_LIMIT, Arg, ArgumentLayout, Buffer, Device, DeviceError, DeviceInfo, DeviceKind, KernelImage,
-    LoadedModule, Probe, check_launch,
+    ARGUMENT_BLOCK_LIMIT, Arg, ArgumentLayout, Buffer, Device, DeviceError, DeviceInfo, DeviceKind,
+    KernelImage, LoadedModule, Probe, check_launch,
 };
 use ash::vk;
 use instance::Instance;
@@ -35,6 +35,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 struct Core {
     device: ash::Device,
     memory_types: vk::PhysicalDeviceMemoryProperties,
+    /// The largest buffer, in bytes.
+    max_buffer: u64,
     instance: Arc<Instance>,
 }
 
@@ -66,7 +68,13 @@ pub(super) fn probe() -> Vec<Probe> {
     // What layers and loader say so far concerns drivers that cannot be used.
     let messages = instance.take_messages();
     if found.is_empty() {
-        return vec![absent(["the loader knows no device".to_owned()].into_iter().chain(messages).collect::<Vec<_>>().join("; "))];
+        return vec![absent(
+            ["the loader knows no device".to_owned()]
+                .into_iter()
+                .chain(messages)
+                .collect::<Vec<_>>()
+                .join("; "),
+        )];
     }
     let open = |physical| match open(&instance, physical) {
         Ok(device) => Probe::Found(Box::new(device)),
@@ -81,8 +89,10 @@ fn open(instance: &Arc<Instance>, physical: vk::PhysicalDevice) -> Result<Vulkan
     let device = candidate.create_device(instance, physical).map_err(|reason| format!("{name}: {reason}"))?;
     // SAFETY: the instance is alive and the handle is its own.
     let memory_types = unsafe { instance.raw.get_physical_device_memory_properties(physical) };
-    let core = Arc::new(Core { device, memory_types, instance: instance.clone() });
-    let queue = Queue::new(core.clone(), candidate.queue_family).map_err(|error| format!("{name}: {error}"))?;
+    let max_buffer = candidate.max_buffer;
+    let core = Arc::new(Core { device, memory_types, max_buffer, instance: instance.clone() });
+    let queue =
+        Queue::new(core.clone(), candidate.queue_family).map_err(|error| format!("{name}: {error}"))?;
     let messages = instance.take_messages();
     if !messages.is_empty() {
         return Err(format!("{name}: {}", DeviceError::Validation { messages }));

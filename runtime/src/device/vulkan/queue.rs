@@ -82,8 +82,7 @@ impl Queue {
     ) -> Result<(), DeviceError> {
         self.state()?;
         let (device, commands) = (&self.core.device, self.commands);
-        let begin =
-            vk::CommandBufferBeginInfo::default().flags(vk::CommandBufferUsageFlags::ONE_TIME_SUBMIT);
+        let begin = vk::CommandBufferBeginInfo::default().flags(vk::CommandBufferUsageFlags::ONE_TIME_SUBMIT);
         // SAFETY: the previous launch was waited for, so that the command buffer may be recorded anew, which beginning
         // does implicitly; the rest is promised by the caller.
         unsafe {
@@ -97,9 +96,11 @@ impl Queue {
             device.cmd_dispatch(commands, x, y, z);
             // What the host wrote is visible to a submission; what the kernel wrote is made visible to the host and to
             // the next kernel here (Vulkan 1.3, "Host Write Ordering Guarantees" and "Memory Barriers").
-            let visible = [vk::MemoryBarrier::default().src_access_mask(vk::AccessFlags::SHADER_WRITE).dst_access_mask(
-                vk::AccessFlags::HOST_READ | vk::AccessFlags::SHADER_READ | vk::AccessFlags::SHADER_WRITE,
-            )];
+            let visible = [vk::MemoryBarrier::default()
+                .src_access_mask(vk::AccessFlags::SHADER_WRITE)
+                .dst_access_mask(
+                    vk::AccessFlags::HOST_READ | vk::AccessFlags::SHADER_READ | vk::AccessFlags::SHADER_WRITE,
+                )];
             device.cmd_pipeline_barrier(
                 commands,
                 vk::PipelineStageFlags::COMPUTE_SHADER,
