@@ -9,10 +9,9 @@
 //! shared memory is declared in the PTX, none is given at launch.
 #![allow(unsafe_code)] // every call into the driver
 
-use super::launch::check_image;
 use super::{
     Arg, ArgumentLayout, Buffer, Device, DeviceError, DeviceInfo, DeviceKind, Features, KernelImage,
-    LoadedModule, Probe, check_launch,
+    LoadedModule, Probe, check_image, check_launch,
 };
 use cudarc::driver::result;
 use cudarc::driver::sys::{

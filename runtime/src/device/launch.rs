@@ -204,7 +204,7 @@ pub(super) fn check_block(info: &DeviceInfo, block: [u32; 3]) -> Result<(), Devi
 }
 
 /// Checks what a kernel needs against what the device has.
-pub(super) fn check_image(info: &DeviceInfo, kernel: &KernelImage<'_>) -> Result<(), DeviceError> {
+pub fn check_image(info: &DeviceInfo, kernel: &KernelImage<'_>) -> Result<(), DeviceError> {
     if kernel.shared_bytes > info.shared_bytes {
         return Err(DeviceError::Unsupported {
             reason: format!(

@@ -17,7 +17,9 @@ mod error;
 pub use error::DeviceError;
 
 mod launch;
-pub use launch::{ARGUMENT_BLOCK_LIMIT, Arg, ArgumentLayout, KernelImage, KernelParam, check_launch};
+pub use launch::{
+    ARGUMENT_BLOCK_LIMIT, Arg, ArgumentLayout, KernelImage, KernelParam, check_image, check_launch,
+};
 
 #[cfg(any(feature = "vulkan", feature = "opencl"))]
 mod spirv;
@@ -31,7 +33,7 @@ mod opencl;
 #[cfg(feature = "cuda")]
 mod cuda;
 
-#[cfg(test)]
+#[cfg(all(test, any(feature = "vulkan", feature = "opencl", feature = "cuda")))]
 mod conformance;
 
 use std::any::Any;

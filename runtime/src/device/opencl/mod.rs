@@ -15,10 +15,9 @@ pub(super) use probe::probe;
 #[cfg(test)]
 pub(super) use probe::with_memory_objects;
 
-use super::launch::check_image;
 use super::{
-    Arg, ArgumentLayout, Buffer, Device, DeviceError, DeviceInfo, KernelImage, LoadedModule, check_launch,
-    spirv,
+    Arg, ArgumentLayout, Buffer, Device, DeviceError, DeviceInfo, KernelImage, LoadedModule, check_image,
+    check_launch, spirv,
 };
 use opencl3::command_queue as cl_queue;
 use opencl3::context::context as cl_context_api;

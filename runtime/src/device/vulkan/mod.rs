@@ -19,10 +19,9 @@ mod kernel;
 mod memory;
 mod queue;
 
-use super::launch::check_image;
 use super::{
     ARGUMENT_BLOCK_LIMIT, Arg, ArgumentLayout, Buffer, Device, DeviceError, DeviceInfo, DeviceKind,
-    KernelImage, LoadedModule, Probe, check_launch,
+    KernelImage, LoadedModule, Probe, check_image, check_launch,
 };
 use ash::vk;
 use instance::Instance;
