@@ -108,7 +108,7 @@ pub struct Features {
     pub preserves_nan: bool,
     /// `f32` denormals survive arithmetic.
     pub preserves_denormals: bool,
-    /// Launches may be queued behind one another without waiting.
+    /// A launch returns before its kernel has finished.
     pub async_launch: bool,
 }
 
@@ -277,6 +277,8 @@ pub trait Device: Send + Sync {
     fn load(&self, kernel: &KernelImage<'_>) -> Result<LoadedModule, DeviceError>;
 
     /// Runs a kernel on `grid` blocks of `block` work-items. A grid without blocks succeeds and does nothing.
+    ///
+    /// No driver can stop a kernel: one that never ends is waited for until the driver itself gives up, if it does.
     fn launch(
         &self,
         module: &LoadedModule,

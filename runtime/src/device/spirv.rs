@@ -68,7 +68,7 @@ pub fn words(code: &[u8], entry: &str, model: u32) -> Result<Vec<u32>, DeviceErr
     match models_found.as_slice() {
         [] => refuse("no such entry point in the SPIR-V".to_owned()),
         found if found.contains(&model) => Ok(words),
-        found => refuse(format!("the entry point has execution model {}, wanted {model}", found[0])),
+        [first, ..] => refuse(format!("the entry point has execution model {first}, wanted {model}")),
     }
 }
 
