@@ -12,6 +12,7 @@
 pub mod limits;
 pub mod entity;
 pub mod span;
+pub mod diag;
 pub mod types;
 pub mod signature;
 pub mod op;
@@ -23,3 +24,4 @@ pub mod program;
 pub mod unit;
 pub mod infer;
 pub mod analysis;
+pub mod text;
