@@ -25,3 +25,4 @@ pub mod program;
 pub mod unit;
 pub mod infer;
 pub mod analysis;
+pub mod interp;
