@@ -12,6 +12,7 @@
 pub mod limits;
 pub mod entity;
 pub mod span;
+pub mod diag;
 pub mod types;
 pub mod signature;
 pub mod op;
@@ -25,4 +26,5 @@ pub mod program;
 pub mod unit;
 pub mod infer;
 pub mod analysis;
+pub mod text;
 pub mod interp;
