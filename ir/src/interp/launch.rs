@@ -78,7 +78,7 @@ fn run_group(
     func: Func,
     args: &[Val],
 ) -> Result<Option<Thrown>, Fault> {
-    machine.memory.actor.epoch += 1;
+    machine.order(true);
     let mut states = vec![State::Runs; items.len()];
     let mut started = false;
     loop {
@@ -98,7 +98,6 @@ fn run_group(
         }
         started = true;
         let Some(first) = states.iter().position(|&state| state == State::Waits) else { return Ok(None) };
-        // Whoever waits first is where faults of the group are reported.
         let size = machine.subgroup_size.max(1) as usize;
         let mut moved = false;
         for start in (0..items.len()).step_by(size) {
@@ -108,10 +107,12 @@ fn run_group(
                 Err(kind) => return Err(Fault { kind, location: library.location(&items[start]) }),
             }
         }
-        if !moved && let Err(kind) = barrier(items, &mut states) {
-            return Err(Fault { kind, location: library.location(&items[first]) });
+        if !moved {
+            // Whoever waits first is where the fault is reported.
+            let passed = barrier(items, &mut states);
+            passed.map_err(|kind| Fault { kind, location: library.location(&items[first]) })?;
+            machine.order(true);
         }
-        machine.order(true);
     }
 }
 

@@ -60,7 +60,13 @@ impl Memory {
         Memory { allocations: Vec::new(), free: Vec::new(), used: 0, limit, actor: Actor::default() }
     }
 
-    pub(super) fn allocate(&mut self, size: u64, align: u32, space: Space, contents: Contents) -> Checked<u64> {
+    pub(super) fn allocate(
+        &mut self,
+        size: u64,
+        align: u32,
+        space: Space,
+        contents: Contents,
+    ) -> Checked<u64> {
         let out_of_memory = || Box::new(FaultKind::OutOfMemory { bytes: size });
         // Even nothing costs a little, so that the number of allocations is limited, too.
         let cost = size.saturating_add(64);
@@ -245,7 +251,12 @@ impl Memory {
     }
 
     /// Reads the parts of a value that lie in `ranges`; the rest is zero.
-    pub(super) fn load_ranges(&mut self, place: Place, size: u64, ranges: &[(usize, usize)]) -> Checked<Vec<u8>> {
+    pub(super) fn load_ranges(
+        &mut self,
+        place: Place,
+        size: u64,
+        ranges: &[(usize, usize)],
+    ) -> Checked<Vec<u8>> {
         self.check(place, 0, Access::Read)?;
         let index = self.find(place.address, size)?;
         let whole = self.allocations[index].range(place.address, size)?;
@@ -259,7 +270,12 @@ impl Memory {
     }
 
     /// Writes the parts of a value that lie in `ranges`.
-    pub(super) fn store_ranges(&mut self, place: Place, value: &[u8], ranges: &[(usize, usize)]) -> Checked<()> {
+    pub(super) fn store_ranges(
+        &mut self,
+        place: Place,
+        value: &[u8],
+        ranges: &[(usize, usize)],
+    ) -> Checked<()> {
         self.check(place, 0, Access::Read)?;
         let index = self.find(place.address, value.len() as u64)?;
         self.allocations[index].range(place.address, value.len() as u64)?;

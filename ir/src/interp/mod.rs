@@ -121,7 +121,8 @@ impl<'u> Interp<'u> {
     }
 
     fn check(&self, func: Func, args: &[Val]) -> Result<MethodKind, Fault> {
-        let refuse = |text: String| Fault { kind: Box::new(FaultKind::BadArguments(text.into())), location: None };
+        let refuse =
+            |text: String| Fault { kind: Box::new(FaultKind::BadArguments(text.into())), location: None };
         let unit = self.library.unit;
         let function = unit.funcs.get(func).ok_or_else(|| refuse(format!("{func} does not exist")))?;
         let params = &function.signature.params;

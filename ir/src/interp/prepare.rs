@@ -218,7 +218,9 @@ impl Prepare<'_> {
                 Step::FieldAddress { base: first, offset, dest }
             }
             Op::GlobalAddress => match body.symbol(SymbolRef::from_u32(imm)) {
-                &Symbol::Global(global) if self.unit.globals.is_valid(global) => Step::Global { global, dest },
+                &Symbol::Global(global) if self.unit.globals.is_valid(global) => {
+                    Step::Global { global, dest }
+                }
                 _ => return Err("the global is not resolved".into()),
             },
             Op::Slot => {

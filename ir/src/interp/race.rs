@@ -47,7 +47,14 @@ impl Races {
     }
 
     /// Notes an access to the bytes from `start`, which is at `address`.
-    pub fn note(&mut self, start: usize, size: usize, address: u64, access: Access, by: Actor) -> Checked<()> {
+    pub fn note(
+        &mut self,
+        start: usize,
+        size: usize,
+        address: u64,
+        access: Access,
+        by: Actor,
+    ) -> Checked<()> {
         let Some(records) = self.records.get_mut(start..start.saturating_add(size)) else { return Ok(()) };
         for (n, record) in records.iter_mut().enumerate() {
             if let Some(other) = record.conflict(access, by) {
@@ -72,7 +79,8 @@ impl Record {
     }
 
     fn note(&mut self, access: Access, by: Actor) {
-        let joined = |epoch: u32, who: u32| if epoch == by.epoch && who != by.item { SEVERAL } else { by.item };
+        let joined =
+            |epoch: u32, who: u32| if epoch == by.epoch && who != by.item { SEVERAL } else { by.item };
         match access {
             Access::Read => {
                 self.reader = joined(self.read_epoch, self.reader);

@@ -115,7 +115,13 @@ impl Item {
     }
 
     /// Makes the item ready to run a function from its start.
-    pub fn start(&mut self, library: &Library, machine: &mut Machine, func: Func, args: &[Val]) -> Checked<()> {
+    pub fn start(
+        &mut self,
+        library: &Library,
+        machine: &mut Machine,
+        func: Func,
+        args: &[Val],
+    ) -> Checked<()> {
         self.clear(machine);
         let code = library.code(func)?;
         self.frame = Frame { func, pc: 0, base: 0, locals: 0, dest: 0 };
@@ -370,7 +376,8 @@ fn steps(library: &Library, machine: &mut Machine, item: &mut Item) -> Checked<S
                 let address = bits(code, frame, address) as u64;
                 match callee(library, item.frame.func, address, signature)? {
                     Callee::Func(func) => {
-                        code = call(library, machine, item, code, Func::from_u32(func), code.list(args), dest)?;
+                        code =
+                            call(library, machine, item, code, Func::from_u32(func), code.list(args), dest)?;
                         continue;
                     }
                     Callee::Extern(number) => {
@@ -604,7 +611,8 @@ impl Machine {
     /// An access that orders others happened.
     #[inline]
     pub fn order(&mut self, orders: bool) {
-        self.memory.actor.epoch += u32::from(orders);
+        let epoch = &mut self.memory.actor.epoch;
+        *epoch = epoch.wrapping_add(orders.into());
     }
 
     /// The address of a global: its memory is made when it is first asked for.

@@ -99,7 +99,8 @@ impl Val {
         Some(match ty.kind() {
             TypeKind::Aggregate(_) => Val::Bytes(bytes.into()),
             TypeKind::Vector(lane, _) => {
-                let lanes = bytes.chunks_exact(lane.bytes() as usize).map(|part| read_bits(part) & lane.mask());
+                let lanes =
+                    bytes.chunks_exact(lane.bytes() as usize).map(|part| read_bits(part) & lane.mask());
                 Val::Lanes(lanes.collect())
             }
             _ => Val::Bits(read_bits(bytes) & lane_scalar(ty)?.mask()),
@@ -116,7 +117,10 @@ impl Val {
                 if bytes.len() != size * self.lanes().len() {
                     return None;
                 }
-                bytes.chunks_exact_mut(size).zip(self.lanes()).for_each(|(part, &lane)| write_bits(part, lane));
+                bytes
+                    .chunks_exact_mut(size)
+                    .zip(self.lanes())
+                    .for_each(|(part, &lane)| write_bits(part, lane));
             }
         }
         Some(())
