@@ -54,7 +54,6 @@ fn vec4(lane: Scalar) -> Type {
     Type::vector(lane, 4).unwrap()
 }
 
-
 #[test]
 fn nothing_panics_and_results_fit() {
     let mut random = Random(5);

@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// The float of a 16-bit type nearest to `x` by search among all of them: `at(bits)` is the exact value of
-/// a magnitude, doubled, so that midpoints are exact as well.
+/// The float of a 16-bit type nearest to `x`, by search among all of them. `half_value` gives half the exact value
+/// of a magnitude: the sum of two is their midpoint.
 fn nearest<T: PartialOrd + Copy + std::ops::Add<Output = T>>(
     ty: Scalar,
     x: T,
