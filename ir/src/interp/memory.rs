@@ -211,7 +211,7 @@ impl Memory {
             let found = allocation.space;
             return Err(Box::new(FaultKind::WrongSpace { address, expected: space, found }));
         }
-        if access != Access::Read && matches!(allocation.space, Space::Constant | Space::Param) {
+        if !access.only_reads() && matches!(allocation.space, Space::Constant | Space::Param) {
             return Err(Box::new(FaultKind::WriteToConstant { address }));
         }
         if let Some(races) = &mut allocation.races {
@@ -240,10 +240,16 @@ impl Memory {
         Ok(())
     }
 
-    /// The bytes behind a place that is accessed atomically.
+    /// The bytes behind a place that is read and written atomically.
     pub(super) fn atomic(&mut self, place: Place, size: u64) -> Checked<&mut [u8]> {
-        let (index, range) = self.check(place, size, Access::Atomic)?;
+        let (index, range) = self.check(place, size, Access::AtomicWrite)?;
         Ok(&mut self.allocations[index].bytes[range])
+    }
+
+    /// Reads up to 16 bytes as a number, atomically.
+    pub(super) fn atomic_load(&mut self, place: Place, size: u64) -> Checked<u128> {
+        let (index, range) = self.check(place, size, Access::AtomicRead)?;
+        Ok(read_bits(&self.allocations[index].bytes[range]))
     }
 
     /// As `atomic`, for a store: what was there need not be written.

@@ -164,8 +164,8 @@ fn steps(library: &Library, machine: &mut Machine, item: &mut Item) -> Checked<S
             }
             Step::AtomicLoad { address, ty, via, orders, dest } => {
                 machine.order(orders);
-                let cell = machine.memory.atomic(place(code, frame, address, via), ty.bytes())?;
-                put(frame, dest, Val::Bits(read_bits(cell)));
+                let bits = machine.memory.atomic_load(place(code, frame, address, via), ty.bytes())?;
+                put(frame, dest, Val::Bits(bits));
             }
             Step::AtomicStore { address, value, ty, via, orders } => {
                 machine.order(orders);
@@ -186,11 +186,12 @@ fn steps(library: &Library, machine: &mut Machine, item: &mut Item) -> Checked<S
             }
             Step::CompareExchange { args: [address, wanted, new], ty, via, orders, dest } => {
                 machine.order(orders);
-                let cell = machine.memory.atomic(place(code, frame, address, via), ty.bytes())?;
-                let old = read_bits(cell);
+                let place = place(code, frame, address, via);
+                // An exchange that does not happen only reads.
+                let old = machine.memory.atomic_load(place, ty.bytes())?;
                 let equal = old == bits(code, frame, wanted);
                 if equal {
-                    write_bits(cell, bits(code, frame, new));
+                    write_bits(machine.memory.atomic(place, ty.bytes())?, bits(code, frame, new));
                 }
                 put(frame, dest, Val::Bits(old));
                 put(frame, dest + 1, Val::i1(equal));
