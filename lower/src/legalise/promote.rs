@@ -1,7 +1,9 @@
 //! Ops computed in a wider type and converted back.
 
 use super::Legaliser;
-use super::emit::{Ask, Val, Vals};
+use super::emit::Ask;
+use super::held::{Val, Vals};
+use super::soft_float::Format;
 use marquetry_ir::op::Op;
 use marquetry_ir::types::{Scalar, Type};
 use smallvec::smallvec;
@@ -15,7 +17,13 @@ enum Extension {
 
 impl Legaliser<'_> {
     /// An op on legal types, in terms of the same op on `wider`.
-    pub(super) fn promote(&mut self, ask: Ask, args: &[Val], results: &[Type], wider: Scalar) -> Option<Vals> {
+    pub(super) fn promote(
+        &mut self,
+        ask: Ask,
+        args: &[Val],
+        results: &[Type],
+        wider: Scalar,
+    ) -> Option<Vals> {
         if args.iter().any(|arg| arg.ty.is_vector()) || results.iter().any(|ty| ty.is_vector()) {
             return self.by_lanes(ask, args, results);
         }
@@ -41,9 +49,16 @@ impl Legaliser<'_> {
             return self.expand_int(ask, args, results);
         }
         let extension = match ask.op {
-            Op::ShrS | Op::DivS | Op::RemS | Op::MinS | Op::MaxS | Op::Abs | Op::LtS | Op::LeS | Op::GtS | Op::GeS => {
-                Extension::Sign
-            }
+            Op::ShrS
+            | Op::DivS
+            | Op::RemS
+            | Op::MinS
+            | Op::MaxS
+            | Op::Abs
+            | Op::LtS
+            | Op::LeS
+            | Op::GtS
+            | Op::GeS => Extension::Sign,
             Op::Add
             | Op::Sub
             | Op::Mul
@@ -113,6 +128,10 @@ impl Legaliser<'_> {
                 Op::Fma if first.ty == Type::F32 && wider == Scalar::F64 => {
                     Some(smallvec![self.fma_in_double(args)?])
                 }
+                Op::SToF | Op::UToF if self.rounds_once(first.ty, wide, result) => {
+                    let val = self.convert(ask.op, wide, first);
+                    Some(smallvec![self.convert(Op::FConvert, result, val)])
+                }
                 _ => self.expand_float(ask, args, results),
             };
         }
@@ -125,6 +144,15 @@ impl Legaliser<'_> {
         }
         let val = self.one(ask, &operands);
         Some(smallvec![if result.is_float() { self.convert(Op::FConvert, result, val) } else { val }])
+    }
+}
+
+impl Legaliser<'_> {
+    /// Whether an integer may become a float by way of a wider one: the first step is exact, or, into binary16,
+    /// infinite in the end wherever it is not.
+    pub(super) fn rounds_once(&self, from: Type, by_way_of: Type, to: Type) -> bool {
+        let (Some(format), Some(bits)) = (Format::of(by_way_of), from.bits()) else { return false };
+        by_way_of != to && (bits <= format.precision || to == Type::F16)
     }
 }
 

@@ -83,7 +83,11 @@ fn run(unit: &Unit, legal: Option<&Legal>, args: &[Val], buffer: &[u8]) -> Outco
         }
     }
     // What an exception leaves behind depends on who threw first.
-    let memory = if results.is_ok() { interp.memory().read(address, buffer.len() as u64).unwrap().to_vec() } else { vec![] };
+    let memory = if results.is_ok() {
+        interp.memory().read(address, buffer.len() as u64).unwrap().to_vec()
+    } else {
+        vec![]
+    };
     Outcome { results, memory }
 }
 
@@ -185,7 +189,8 @@ fn memory_of_every_kind() {
 
 #[test]
 fn atomics_in_loops_of_exchanges() {
-    let lines: String = ["add", "exchange"].iter().map(|op| format!("r_{op} = rmw_{op} at, wide relaxed device\n")).collect();
+    let lines: String =
+        ["add", "exchange"].iter().map(|op| format!("r_{op} = rmw_{op} at, wide relaxed device\n")).collect();
     let ints: String = ["sub", "and", "or", "xor", "min.s", "min.u", "max.s", "max.u", "add"]
         .iter()
         .enumerate()
@@ -273,7 +278,8 @@ fn the_least_value_over_minus_one() {
              q = div.s a, b
              return r, s, q
          }",
-        &[[i32::MIN, -1], [i32::MIN, 1], [7, -1], [7, 0], [-7, 2]].map(|[a, b]| vec![Val::i32(a), Val::i32(b)]),
+        &[[i32::MIN, -1], [i32::MIN, 1], [7, -1], [7, 0], [-7, 2]]
+            .map(|[a, b]| vec![Val::i32(a), Val::i32(b)]),
     );
 }
 
