@@ -1,6 +1,7 @@
 //! Marquetry's algorithms: from methods to code that is monomorphic, optimised and legal for one target.
 #![forbid(unsafe_code)]
 
+pub mod stage;
 pub mod target;
 pub mod failure;
 pub mod report;
@@ -12,3 +13,4 @@ pub mod inline;
 pub mod legal;
 pub mod exceptions;
 pub mod legalise;
+pub mod pipeline;
