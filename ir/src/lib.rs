@@ -27,3 +27,4 @@ pub mod unit;
 pub mod infer;
 pub mod analysis;
 pub mod text;
+pub mod interp;
