@@ -4,9 +4,9 @@ use crate::device::{DeviceInfo, DeviceKind, KernelImage, KernelParam};
 use crate::engine::{EngineError, Thrown};
 use marquetry_codegen::artifact::{Artifact, Entry};
 use marquetry_codegen::error::EmitError;
-use marquetry_codegen::native::{self, JitCode, NativeTarget, emit_jit, emit_object};
-use marquetry_codegen::ptx::{self, PtxTarget};
-use marquetry_codegen::spirv::{self, SpirvTarget};
+use marquetry_codegen::native::{self, JitCode, NativeOptions, NativeTarget, emit_jit, emit_object};
+// use marquetry_codegen::ptx::{self, PtxTarget};
+// use marquetry_codegen::spirv::{self, SpirvTarget};
 use marquetry_ir::program::Program;
 use marquetry_ir::span::SourceFile;
 use marquetry_lower::failure::Failure;
@@ -20,10 +20,8 @@ use std::sync::Arc;
 pub enum Target {
     /// Native code.
     Native(NativeTarget),
-    /// PTX.
-    Ptx(PtxTarget),
-    /// SPIR-V.
-    Spirv(SpirvTarget),
+    // Ptx(PtxTarget),
+    // Spirv(SpirvTarget),
 }
 
 impl Target {
@@ -33,9 +31,9 @@ impl Target {
     /// No such target: what was found, and what there is.
     pub fn parse(text: &str, opt_level: OptLevel) -> Result<Target, EmitError> {
         match text.split(':').next() {
-            Some("native") => NativeTarget::parse(text, opt_level).map(Target::Native),
-            Some("ptx") => PtxTarget::parse(text).map(Target::Ptx),
-            Some("spirv") => SpirvTarget::parse(text).map(Target::Spirv),
+            Some("native") => NativeTarget::parse(text, native_options(opt_level)).map(Target::Native),
+            // Some("ptx") => PtxTarget::parse(text).map(Target::Ptx),
+            // Some("spirv") => SpirvTarget::parse(text).map(Target::Spirv),
             _ => Err(EmitError::Target(format!("'{text}' is not a target: expected native, ptx or spirv"))),
         }
     }
@@ -62,8 +60,8 @@ impl Target {
     pub fn lowering(&self) -> &dyn marquetry_lower::target::Target {
         match self {
             Target::Native(target) => target,
-            Target::Ptx(target) => target,
-            Target::Spirv(target) => target,
+            // Target::Ptx(target) => target,
+            // Target::Spirv(target) => target,
         }
     }
 
@@ -79,8 +77,8 @@ impl Target {
     pub fn emit(&self, legal: &Legal) -> Result<Artifact, EmitError> {
         match self {
             Target::Native(target) => emit_object(legal, target),
-            Target::Ptx(target) => ptx::emit(legal, target),
-            Target::Spirv(target) => spirv::emit(legal, target),
+            // Target::Ptx(target) => ptx::emit(legal, target),
+            // Target::Spirv(target) => spirv::emit(legal, target),
         }
     }
 }
@@ -94,10 +92,14 @@ impl Target {
     pub fn emit_text(&self, legal: &Legal) -> Result<String, EmitError> {
         match self {
             Target::Native(target) => native::emit_text(legal, target),
-            Target::Ptx(target) => Ok(String::from_utf8_lossy(&ptx::emit(legal, target)?.code).into_owned()),
-            Target::Spirv(target) => spirv::disassemble(&spirv::emit(legal, target)?.code),
+            // Target::Ptx(target) => Ok(String::from_utf8_lossy(&ptx::emit(legal, target)?.code).into_owned()),
+            // Target::Spirv(target) => spirv::disassemble(&spirv::emit(legal, target)?.code),
         }
     }
+}
+
+fn native_options(opt_level: OptLevel) -> NativeOptions {
+    NativeOptions { opt_level: opt_level as u8, ..NativeOptions::default() }
 }
 
 /// Code that can be run.
@@ -154,14 +156,19 @@ impl Compiled {
     ///
     /// # Errors
     /// There is no entry.
-    pub fn image<'a>(&'a self, params: &'a [KernelParam], block: [u32; 3]) -> Result<KernelImage<'a>, EngineError> {
+    pub fn image<'a>(
+        &'a self,
+        params: &'a [KernelParam],
+        block: [u32; 3],
+    ) -> Result<KernelImage<'a>, EngineError> {
         let entry = &self.entry()?.symbol;
-        Ok(match &self.code {
+        match &self.code {
             Code::Artifact(artifact) => {
-                KernelImage::bytes(&artifact.code, entry, params, block, artifact.shared_bytes as u32)
+                let shared_bytes = artifact.shared_bytes as u32;
+                Ok(KernelImage { code: &artifact.code, entry, params, block, shared_bytes })
             }
-            Code::Jit(jit) => KernelImage::jit(jit, entry, params, block),
-        })
+            Code::Jit(_) => Err(EngineError::Unsupported("not yet".into())),
+        }
     }
 
     /// The exception that a status stands for; none for 0.

@@ -164,7 +164,8 @@ impl<'t> Parser<'_, 't> {
             return;
         }
         if let Err(old) = self.scope.define_value(name, value, token.span) {
-            let error = self.diagnose(Code::Redefined, token.span, format!("value '{name}' is defined already"));
+            let error =
+                self.diagnose(Code::Redefined, token.span, format!("value '{name}' is defined already"));
             return self.report(error.with_label(old, "first defined here"));
         }
         if !is_default_name(name, "v", value.as_u32()) {

@@ -43,7 +43,8 @@ impl Compile {
             CliError::Usage(format!("'{}' is not a stage: expected one of {}", self.stage, names.join(", ")))
         })?;
         let opt_level = OptLevel::from_number(self.opt_level).unwrap_or_default();
-        let target = Target::parse(&self.target, opt_level).map_err(|error| CliError::Usage(error.to_string()))?;
+        let target =
+            Target::parse(&self.target, opt_level).map_err(|error| CliError::Usage(error.to_string()))?;
         let program = input::read_valid(&[&self.file])?;
         let entries = self.entries(&program, &target)?;
         let view = if target.is_device() { View::device(&[]) } else { View::native(&[]) };
@@ -90,7 +91,13 @@ impl Compile {
         Ok(entries)
     }
 
-    fn compile(&self, program: &Program, job: &Job, target: &Target, stage: Stage) -> Result<Vec<u8>, EngineError> {
+    fn compile(
+        &self,
+        program: &Program,
+        job: &Job,
+        target: &Target,
+        stage: Stage,
+    ) -> Result<Vec<u8>, EngineError> {
         if stage == Stage::Program {
             return Ok(text::print_program(program).into_bytes());
         }

@@ -22,8 +22,12 @@ impl Devices {
                     Probe::Found(device) => {
                         let info = device.info();
                         text += &format!("{kind:<8} {} ({})\n", info.name, info.driver);
-                        text += &format!("         {} work-items per group, {} bytes shared", info.max_block, info.shared_bytes);
-                        text += &format!(", sub-groups of {}\n         {}\n", info.subgroup_size, info.features);
+                        text += &format!(
+                            "         {} work-items per group, {} bytes shared",
+                            info.max_block, info.shared_bytes
+                        );
+                        text +=
+                            &format!(", sub-groups of {}\n         {}\n", info.subgroup_size, info.features);
                         rows.push(serde_json::json!({
                             "kind": kind.name(),
                             "present": true,
@@ -37,7 +41,9 @@ impl Devices {
                     }
                     Probe::Absent { kind, reason } => {
                         text += &format!("{kind:<8} absent: {reason}\n");
-                        rows.push(serde_json::json!({ "kind": kind.name(), "present": false, "reason": reason }));
+                        rows.push(
+                            serde_json::json!({ "kind": kind.name(), "present": false, "reason": reason }),
+                        );
                     }
                 }
             }

@@ -3,7 +3,10 @@
 use super::CliError;
 use codespan_reporting::diagnostic::{self as shown, Label};
 use codespan_reporting::files::SimpleFiles;
-use codespan_reporting::term::{self, termcolor::{ColorChoice, StandardStream}};
+use codespan_reporting::term::{
+    self,
+    termcolor::{ColorChoice, StandardStream},
+};
 use marquetry_ir::diag::{Diagnostic, Severity, has_errors};
 use marquetry_ir::program::Program;
 use marquetry_ir::span::SourceFile;
@@ -43,7 +46,8 @@ pub(super) fn read_valid(paths: &[impl AsRef<Path>]) -> Result<Program, CliError
 pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, CliError> {
     use std::io::Read;
     let limit = marquetry_ir::limits::MAX_SOURCE_BYTES as u64;
-    let failed = |error: std::io::Error| CliError::Failed(format!("cannot read '{}': {error}", path.display()));
+    let failed =
+        |error: std::io::Error| CliError::Failed(format!("cannot read '{}': {error}", path.display()));
     let mut bytes = Vec::new();
     // One byte past the limit is enough to see that it is passed.
     if path == Path::new("-") {
@@ -98,7 +102,9 @@ fn draw(diagnostic: &Diagnostic, files: &[SourceFile]) -> shown::Diagnostic<usiz
 pub(super) fn json(diagnostics: &[Diagnostic], files: &[SourceFile]) -> serde_json::Value {
     let rows = diagnostics.iter().map(|diagnostic| {
         let file = diagnostic.file.and_then(|file| files.get(file as usize));
-        let place = file.filter(|_| diagnostic.span.is_somewhere()).map(|file| file.line_column(diagnostic.span.start));
+        let place = file
+            .filter(|_| diagnostic.span.is_somewhere())
+            .map(|file| file.line_column(diagnostic.span.start));
         serde_json::json!({
             "code": diagnostic.code.name(),
             "severity": diagnostic.severity.name(),

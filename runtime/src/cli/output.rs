@@ -18,7 +18,8 @@ pub(super) fn print(bytes: &[u8]) -> Result<(), CliError> {
 /// Replaces a file: the bytes go to a new file beside it, which is then renamed, so that an old file survives a
 /// failure.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
-    let failed = |error: std::io::Error| CliError::Failed(format!("cannot write '{}': {error}", path.display()));
+    let failed =
+        |error: std::io::Error| CliError::Failed(format!("cannot write '{}': {error}", path.display()));
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(".marq-");

@@ -46,7 +46,9 @@ impl Run {
         let program = input::read_valid(&[&self.file])?;
         let args = parse_arguments(&self.args).map_err(|e| CliError::Usage(format!("--args: {e}")))?;
         let extent = match &self.grid {
-            Some(grid) => Some(Extent { grid: extent("--grid", grid)?, block: extent("--block", &self.block)? }),
+            Some(grid) => {
+                Some(Extent { grid: extent("--grid", grid)?, block: extent("--block", &self.block)? })
+            }
             None => None,
         };
         let default = if extent.is_some() { "cpu" } else { "native" };
@@ -57,7 +59,11 @@ impl Run {
         let wanted = if extent.is_some() { MethodKind::Kernel } else { MethodKind::Function };
         let method = find_method(&program, &self.entry, &args, wanted).map_err(|message| {
             let hint = match extent {
-                None if program.methods_of(&self.entry).iter().any(|&m| program.method(m).kind == MethodKind::Kernel) => {
+                None if program
+                    .methods_of(&self.entry)
+                    .iter()
+                    .any(|&m| program.method(m).kind == MethodKind::Kernel) =>
+                {
                     "; to launch a kernel, give --grid"
                 }
                 _ => "",
@@ -74,7 +80,9 @@ impl Run {
         match outcome {
             Ok(Outcome::Returned(values)) => {
                 let mut text = String::new();
-                values.iter().for_each(|value| drop(writeln!(text, "{value}")));
+                values.iter().for_each(|value| {
+                    let _ = writeln!(text, "{value}");
+                });
                 args.iter().enumerate().for_each(|(n, arg)| show_buffer(&mut text, n, arg));
                 output::print(text.as_bytes())
             }

@@ -89,7 +89,8 @@ impl Test {
 
 /// A file, or all `.mq` files in a folder and below, sorted.
 fn collect(path: &Path, files: &mut Vec<PathBuf>) -> CliResult {
-    let failed = |error: std::io::Error| CliError::Failed(format!("cannot read '{}': {error}", path.display()));
+    let failed =
+        |error: std::io::Error| CliError::Failed(format!("cannot read '{}': {error}", path.display()));
     if !std::fs::metadata(path).map_err(failed)?.is_dir() {
         files.push(path.into());
         return Ok(());

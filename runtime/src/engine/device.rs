@@ -46,7 +46,12 @@ impl DeviceEngine {
         Ok(DeviceEngine { kind, device, target, opt_level, program, kernels, functions })
     }
 
-    fn compile(&self, program: &Program, kernel: Method, block: [u32; 3]) -> Result<Arc<Loaded>, EngineError> {
+    fn compile(
+        &self,
+        program: &Program,
+        kernel: Method,
+        block: [u32; 3],
+    ) -> Result<Arc<Loaded>, EngineError> {
         let job = Job { entries: vec![kernel], view: View::device(&[]), opt_level: self.opt_level };
         let compiled = compile(program, &job, &self.target)?;
         let params = kernel_params(&compiled.entry()?.signature.params);
@@ -86,7 +91,9 @@ impl DeviceEngine {
                 _ => Arg::Bytes(value),
             })
             .collect();
-        passed.extend([&result_buffer, &mailbox_buffer].into_iter().flatten().map(|buffer| Arg::Buffer(buffer, 0)));
+        passed.extend(
+            [&result_buffer, &mailbox_buffer].into_iter().flatten().map(|buffer| Arg::Buffer(buffer, 0)),
+        );
         self.device.launch(&loaded.module, extent.grid, extent.block, &passed).map_err(failed)?;
         drop(passed);
         self.device.sync().map_err(failed)?;
@@ -164,7 +171,12 @@ impl Engine for DeviceEngine {
         read_results(&slots, types, &bytes).map(Outcome::Returned)
     }
 
-    fn launch(&mut self, method: Method, extent: Extent, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
+    fn launch(
+        &mut self,
+        method: Method,
+        extent: Extent,
+        args: &mut [HostArg],
+    ) -> Result<Outcome, EngineError> {
         let key = (method, extent.block);
         if !self.kernels.contains_key(&key) {
             let loaded = self.compile(&self.program, method, extent.block)?;
@@ -178,7 +190,11 @@ impl Engine for DeviceEngine {
 }
 
 /// Values out of a block laid out as arguments are.
-pub(super) fn read_results(slots: &[Slot], types: &[Type], bytes: &[u8]) -> Result<Vec<HostValue>, EngineError> {
+pub(super) fn read_results(
+    slots: &[Slot],
+    types: &[Type],
+    bytes: &[u8],
+) -> Result<Vec<HostValue>, EngineError> {
     let read = |(slot, &ty): (&Slot, &Type)| {
         let range = slot.offset as usize..(slot.offset + slot.size) as usize;
         bytes.get(range).and_then(|bytes| HostValue::from_bytes(ty, bytes))

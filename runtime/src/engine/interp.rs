@@ -23,7 +23,12 @@ impl InterpEngine {
         InterpEngine { program: Arc::new(Program::new()), units: HashMap::new() }
     }
 
-    fn run(&mut self, method: Method, extent: Option<Extent>, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
+    fn run(
+        &mut self,
+        method: Method,
+        extent: Option<Extent>,
+        args: &mut [HostArg],
+    ) -> Result<Outcome, EngineError> {
         if !self.units.contains_key(&method) {
             let view = if extent.is_some() { View::device(&[]) } else { View::native(&[]) };
             let job = Job { entries: vec![method], view, opt_level: OptLevel::None };
@@ -64,7 +69,8 @@ fn interpret(unit: &Unit, extent: Option<Extent>, args: &mut [HostArg]) -> Resul
     match ended {
         Ended::Returned(values) => {
             let types = unit.funcs[entry].signature.results.iter();
-            let values: Option<Vec<HostValue>> = types.zip(&values).map(|(&ty, value)| from_val(ty, value)).collect();
+            let values: Option<Vec<HostValue>> =
+                types.zip(&values).map(|(&ty, value)| from_val(ty, value)).collect();
             let aggregates = || EngineError::Unsupported("aggregates do not pass to the host".into());
             values.map(Outcome::Returned).ok_or_else(aggregates)
         }
@@ -126,7 +132,12 @@ impl Engine for InterpEngine {
         self.run(method, None, args)
     }
 
-    fn launch(&mut self, method: Method, extent: Extent, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
+    fn launch(
+        &mut self,
+        method: Method,
+        extent: Extent,
+        args: &mut [HostArg],
+    ) -> Result<Outcome, EngineError> {
         self.run(method, Some(extent), args)
     }
 }

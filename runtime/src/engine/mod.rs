@@ -126,7 +126,12 @@ pub trait Engine: Send {
     ///
     /// # Errors
     /// The program is wrong, or the engine cannot do it or fails.
-    fn launch(&mut self, method: Method, extent: Extent, args: &mut [HostArg]) -> Result<Outcome, EngineError>;
+    fn launch(
+        &mut self,
+        method: Method,
+        extent: Extent,
+        args: &mut [HostArg],
+    ) -> Result<Outcome, EngineError>;
 }
 
 /// The kinds of engines, in the order in which they are tried and listed.

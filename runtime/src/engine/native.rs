@@ -74,7 +74,7 @@ impl Engine for NativeEngine {
         };
         // SAFETY: the block and the results have the layout of this entry's signature; buffers outlive the call.
         #[allow(unsafe_code, reason = "this is where compiled code is executed")]
-        let status = unsafe { jit.call_packed(0, &block, &mut results) };
+        let status = unsafe { jit.call_packed(0, &block, &mut results) }?;
         if let Some(thrown) = compiled.thrown(status) {
             return Ok(Outcome::Threw(thrown));
         }

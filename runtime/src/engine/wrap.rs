@@ -24,7 +24,9 @@ pub(super) fn wrap(program: &Program, method: Method) -> Result<Wrapped, EngineE
     let results = data.signature.results.clone();
     if let Some(&ty) = data.signature.params.iter().chain(&results).find(|ty| ty.is_aggregate()) {
         let ty = types.display(ty);
-        return Err(EngineError::Unsupported(format!("aggregates ({ty}) do not pass between host and kernels")));
+        return Err(EngineError::Unsupported(format!(
+            "aggregates ({ty}) do not pass between host and kernels"
+        )));
     }
     let mut params = String::new();
     let mut body = String::new();

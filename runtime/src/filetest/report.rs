@@ -74,7 +74,8 @@ impl Report {
         }
         let _ = writeln!(text, "{:<8} {:>7} {:>7} {:>7}", "engine", "passed", "failed", "skipped");
         for (name, counts) in &engines {
-            let _ = writeln!(text, "{name:<8} {:>7} {:>7} {:>7}", counts.passed, counts.failed, counts.skipped);
+            let _ =
+                writeln!(text, "{name:<8} {:>7} {:>7} {:>7}", counts.passed, counts.failed, counts.skipped);
             for (reason, count) in &counts.reasons {
                 let _ = writeln!(text, "           {count} skipped: {reason}");
             }
@@ -85,7 +86,8 @@ impl Report {
         }
         let sum = |f: fn(&Counts) -> usize| engines.iter().map(|(_, counts)| f(counts)).sum::<usize>();
         let failed = sum(|c| c.failed) + self.absent.iter().filter(|absent| absent.2).count();
-        let _ = writeln!(text, "{} passed, {failed} failed, {} skipped", sum(|c| c.passed), sum(|c| c.skipped));
+        let _ =
+            writeln!(text, "{} passed, {failed} failed, {} skipped", sum(|c| c.passed), sum(|c| c.skipped));
         text
     }
 }

@@ -63,11 +63,13 @@ pub fn run(name: &str, source: &str, engines: &mut [Box<dyn Engine>]) -> Vec<Row
     }
     rows.push(round_trip(&program));
     let program = Arc::new(program);
-    let references: Vec<_> = directives.iter().map(|directive| reference_contents(&program, directive)).collect();
+    let references: Vec<_> =
+        directives.iter().map(|directive| reference_contents(&program, directive)).collect();
     for engine in engines {
         engine.load(program.clone());
         for (directive, references) in directives.iter().zip(&references) {
-            let wanted = directive.engines.is_empty() || directive.engines.iter().any(|name| name == engine.name());
+            let wanted =
+                directive.engines.is_empty() || directive.engines.iter().any(|name| name == engine.name());
             if !wanted || matches!(directive.action, Action::Error { .. }) {
                 continue;
             }
@@ -75,7 +77,12 @@ pub fn run(name: &str, source: &str, engines: &mut [Box<dyn Engine>]) -> Vec<Row
                 Ok(references) => carry_out(&program, directive, references, engine.as_mut()),
                 Err(message) => Verdict::Failed(message.clone()),
             };
-            rows.push(Row { line: directive.line, engine: engine.name(), text: directive.text.clone(), verdict });
+            rows.push(Row {
+                line: directive.line,
+                engine: engine.name(),
+                text: directive.text.clone(),
+                verdict,
+            });
         }
     }
     rows
@@ -94,7 +101,9 @@ fn match_errors(program: &Program, diagnostics: &[Diagnostic], directives: &[Dir
     for diagnostic in diagnostics {
         let file = diagnostic.file.and_then(|file| program.files.get(file as usize));
         let line = file.map_or(0, |file| file.line_column(diagnostic.span.start).0);
-        let matches = |e: &&mut (usize, &Directive, &str, bool)| !e.3 && e.0 == line && diagnostic.message.contains(e.2);
+        let matches = |e: &&mut (usize, &Directive, &str, bool)| {
+            !e.3 && e.0 == line && diagnostic.message.contains(e.2)
+        };
         match expected.iter_mut().find(matches) {
             Some(found) => found.3 = true,
             None => rows.push(Row {
@@ -121,15 +130,24 @@ fn round_trip(program: &Program) -> Row {
     let mut again = Program::new();
     let diagnostics = text::parse(&mut again, "printed", &printed);
     let verdict = match diagnostics.first() {
-        Some(diagnostic) => Verdict::Failed(format!("the printed program is refused: {}", diagnostic.message)),
-        None if text::print_program(&again) != printed => Verdict::Failed("the printed program prints differently".into()),
+        Some(diagnostic) => {
+            Verdict::Failed(format!("the printed program is refused: {}", diagnostic.message))
+        }
+        None if text::print_program(&again) != printed => {
+            Verdict::Failed("the printed program prints differently".into())
+        }
         None => Verdict::Passed,
     };
     Row { line: 0, engine: TEXT, text: "print and parse".into(), verdict }
 }
 
 /// The method that a directive means: by name and arguments.
-pub fn find_method(program: &Program, name: &str, args: &[Argument], kind: MethodKind) -> Result<Method, String> {
+pub fn find_method(
+    program: &Program,
+    name: &str,
+    args: &[Argument],
+    kind: MethodKind,
+) -> Result<Method, String> {
     let fits = |ty: &Type, arg: &Argument| match arg {
         Argument::Value(value) => value.ty() == *ty || (value.ty().is_pointer() && ty.is_pointer()),
         Argument::Buffer(_) => ty.is_pointer(),
@@ -139,7 +157,10 @@ pub fn find_method(program: &Program, name: &str, args: &[Argument], kind: Metho
         let data = program.method(**method);
         let params = &data.signature.params;
         let same_length = params.len() == args.len();
-        data.table == Table::BASE && data.kind == kind && same_length && params.iter().zip(args).all(|(t, a)| fits(t, a))
+        data.table == Table::BASE
+            && data.kind == kind
+            && same_length
+            && params.iter().zip(args).all(|(t, a)| fits(t, a))
     };
     let found = methods.iter().find(applies).copied();
     found.ok_or_else(|| match methods.first() {
@@ -165,7 +186,12 @@ fn reference_contents(program: &Arc<Program>, directive: &Directive) -> Result<V
     Ok(contents)
 }
 
-fn reference(program: &Arc<Program>, name: &str, call: &Call, check: &BufferCheck) -> Result<Vec<u8>, String> {
+fn reference(
+    program: &Arc<Program>,
+    name: &str,
+    call: &Call,
+    check: &BufferCheck,
+) -> Result<Vec<u8>, String> {
     let method = find_method(program, name, &call.args, MethodKind::Function)?;
     let mut engine = crate::engine::reference()?;
     engine.load(program.clone());
@@ -181,7 +207,12 @@ fn reference(program: &Arc<Program>, name: &str, call: &Call, check: &BufferChec
     }
 }
 
-fn carry_out(program: &Program, directive: &Directive, wanted: &[Vec<u8>], engine: &mut dyn Engine) -> Verdict {
+fn carry_out(
+    program: &Program,
+    directive: &Directive,
+    wanted: &[Vec<u8>],
+    engine: &mut dyn Engine,
+) -> Verdict {
     let (call, extent) = match &directive.action {
         Action::Run(call) => (call, None),
         Action::Launch { call, grid, block } => (call, Some(Extent { grid: *grid, block: *block })),
@@ -207,7 +238,12 @@ fn carry_out(program: &Program, directive: &Directive, wanted: &[Vec<u8>], engin
     }
 }
 
-fn compare(expected: &Expected, outcome: &Outcome, args: &[HostArg], wanted: &[Vec<u8>]) -> Result<(), String> {
+fn compare(
+    expected: &Expected,
+    outcome: &Outcome,
+    args: &[HostArg],
+    wanted: &[Vec<u8>],
+) -> Result<(), String> {
     match (expected, outcome) {
         (Expected::Throws(kind), Outcome::Threw(thrown)) if *kind == thrown.kind => Ok(()),
         (Expected::Throws(kind), Outcome::Threw(thrown)) => Err(format!("threw {thrown}, expected {kind}")),
@@ -239,7 +275,12 @@ fn compare_buffer(check: &BufferCheck, args: &[HostArg], wanted: &[u8]) -> Resul
         Contents::Reference(_) => *element,
     };
     if bytes.len() != wanted.len() {
-        return Err(format!("buffer {} has {} bytes, expected {}", check.argument, bytes.len(), wanted.len()));
+        return Err(format!(
+            "buffer {} has {} bytes, expected {}",
+            check.argument,
+            bytes.len(),
+            wanted.len()
+        ));
     }
     let size = element.bytes() as usize;
     for (n, (found, wanted)) in bytes.chunks(size).zip(wanted.chunks(size)).enumerate() {
