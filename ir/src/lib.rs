@@ -25,3 +25,4 @@ pub mod unit;
 pub mod infer;
 pub mod analysis;
 pub mod text;
+pub mod reference;

@@ -4,12 +4,13 @@ use crate::analysis::cfg::ControlFlow;
 use crate::body::Body;
 use crate::constant::{ConstData, ConstValue};
 use crate::diag::{Code, Diagnostic};
-use crate::entity::{Block, Inst, Value};
+use crate::entity::{Block, Inst, Switch, Value};
 use crate::infer::{TypeMismatch, infer};
 use crate::limits::{MAX_BLOCKS, MAX_INSTS, MAX_PARAMS, MAX_RESULTS, MAX_VALUES};
 use crate::op::Op;
 use crate::span::Span;
 use crate::text::lexer::{Kind, Token};
+use crate::text::literal::signed;
 use crate::text::parser::{Parse, Parser, shortened};
 use crate::text::scope::{NamedBlock, is_default_name};
 use crate::types::{Type, Types};
@@ -274,8 +275,10 @@ impl<'t> Parser<'_, 't> {
                 if op == Op::Call || self.scope.failed.contains(&inst) {
                     continue;
                 }
-                if op == Op::CallIndirect {
-                    self.refresh_signature(inst);
+                match op {
+                    Op::CallIndirect => self.refresh_signature(inst),
+                    Op::Switch => self.refresh_cases(inst),
+                    _ => {}
                 }
                 self.infer_late(inst);
             }
@@ -297,6 +300,26 @@ impl<'t> Parser<'_, 't> {
                 results.for_each(|result| self.body.set_value_type(result, Type::ERROR));
             }
         }
+    }
+
+    /// The cases of a `switch` have the bits of the selector's type, which was not known.
+    fn refresh_cases(&mut self, inst: Inst) {
+        let selector = self.body.args(inst).first().map(|&value| self.body.value_type(value));
+        let Some(scalar) = selector.and_then(Type::as_scalar).filter(|scalar| scalar.is_int()) else { return };
+        let id = Switch::from_u32(self.body.inst(inst).imm);
+        let old = self.body.switch_cases(id);
+        if old.iter().all(|&bits| bits <= scalar.mask()) {
+            return;
+        }
+        let cases: Vec<u128> = old.iter().map(|bits| bits & scalar.mask()).collect();
+        let wide = old.iter().zip(&cases).find(|&(&old, &bits)| old != bits && old as i128 != signed(scalar, bits));
+        if let Some((&value, _)) = wide {
+            let message = format!("found '{}', expected an integer that {} can hold", value as i128, scalar.name());
+            let span = self.body.span(inst);
+            self.error(Code::Literal, span, message);
+        }
+        let fresh = self.body.make_switch(&cases);
+        self.body.inst_mut(inst).imm = fresh.as_u32();
     }
 
     /// The parameters of an indirect call's signature are the types of its arguments, which were not known.

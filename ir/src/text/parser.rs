@@ -247,11 +247,13 @@ impl<'p, 't> Parser<'p, 't> {
         }
     }
 
-    /// Whether the current token is a word that starts an item, at the very start of a line.
+    /// Whether the current token is a word that starts an item, at the very start of a line. A label or a result of
+    /// that name is no item: a name follows the word in all of them.
     pub(crate) fn at_item_line(&self) -> bool {
         let start = self.token.span.start;
         let line_start = start == 0 || self.lexer.text(Span { start: start - 1, end: start }) == "\n";
-        line_start && self.at(Kind::Name) && ITEM_WORDS.contains(&self.text(self.token))
+        let is_word = line_start && self.at(Kind::Name) && ITEM_WORDS.contains(&self.text(self.token));
+        is_word && matches!(self.lexer.clone().next().kind, Kind::Name | Kind::Quoted)
     }
 
     /// Skips the rest of a broken item: up to a line that starts one, or past the brace that closes it.
