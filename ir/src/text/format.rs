@@ -77,18 +77,18 @@ impl Formatter<'_> {
     fn run(&mut self) {
         loop {
             let token = self.lexer.next();
-            match token.kind {
+            match token.kind() {
                 Kind::End => break,
                 // Indentation can make a text many times larger.
                 _ if self.out.len() > MAX_SOURCE_BYTES => return,
                 Kind::Newline => self.newline(),
                 Kind::Comment if self.line_empty => {
-                    self.comments.push((token.span, std::mem::take(&mut self.blank)));
+                    self.comments.push((token.span(), std::mem::take(&mut self.blank)));
                     self.comment_line = true;
                 }
                 Kind::Comment => {
                     self.out.push(' ');
-                    self.push_comment(token.span);
+                    self.push_comment(token.span());
                 }
                 _ => self.token(token),
             }
@@ -141,10 +141,10 @@ impl Formatter<'_> {
 
     /// Starts a line with a token.
     fn start_line(&mut self, token: Token) {
-        let closes = matches!(token.kind, Kind::RightBrace | Kind::RightBracket | Kind::RightParen);
+        let closes = matches!(token.kind(), Kind::RightBrace | Kind::RightBracket | Kind::RightParen);
         let (indent, comment_indent) = if self.in_body {
-            let is_label = token.kind == Kind::Name
-                && matches!(self.lexer.clone().next().kind, Kind::Colon | Kind::LeftParen);
+            let is_label = token.kind() == Kind::Name
+                && matches!(self.lexer.clone().next().kind(), Kind::Colon | Kind::LeftParen);
             self.label = is_label.then_some(0);
             (usize::from(!closes && !is_label), usize::from(!is_label))
         } else {
@@ -159,7 +159,7 @@ impl Formatter<'_> {
     }
 
     fn token(&mut self, token: Token) {
-        let closes_body = self.in_body && token.kind == Kind::RightBrace;
+        let closes_body = self.in_body && token.kind() == Kind::RightBrace;
         if !self.line_empty && (self.break_next || closes_body) {
             self.end_line();
         }
@@ -168,14 +168,14 @@ impl Formatter<'_> {
         } else if self.space_before(token) {
             self.out.push(' ');
         }
-        self.out.push_str(self.lexer.text(token.span));
+        self.out.push_str(self.lexer.text(token.span()));
         self.advance(token);
         self.last = [Some(token), self.last[0], self.last[1]];
     }
 
     /// What the token changes for those after it.
     fn advance(&mut self, token: Token) {
-        match token.kind {
+        match token.kind() {
             Kind::LeftBrace if self.is_struct_brace() => self.nesting += 1,
             Kind::LeftBrace => {
                 self.in_body = true;
@@ -207,7 +207,7 @@ impl Formatter<'_> {
     }
 
     fn is_word(&self, token: Option<Token>, word: &str) -> bool {
-        token.is_some_and(|token| token.kind == Kind::Name && self.lexer.text(token.span) == word)
+        token.is_some_and(|token| token.kind() == Kind::Name && self.lexer.text(token.span()) == word)
     }
 
     /// Whether the brace after the last tokens opens a struct: `struct NAME {`.
@@ -217,7 +217,7 @@ impl Formatter<'_> {
 
     fn space_before(&self, token: Token) -> bool {
         let Some(last) = self.last[0] else { return false };
-        match (last.kind, token.kind) {
+        match (last.kind(), token.kind()) {
             (Kind::LeftBrace, Kind::RightBrace) => false,
             (Kind::LeftParen | Kind::LeftBracket | Kind::Less | Kind::Dot | Kind::Minus, _) => false,
             (_, Kind::Comma | Kind::Colon | Kind::Dot | Kind::Less | Kind::Greater) => false,
@@ -239,11 +239,11 @@ mod tests {
         let mut list = Vec::new();
         loop {
             let token = lexer.next();
-            match token.kind {
+            match token.kind() {
                 Kind::End => return list,
                 Kind::Newline => {}
-                Kind::Comment => list.push((token.kind, lexer.text(token.span).trim_end())),
-                kind => list.push((kind, lexer.text(token.span))),
+                Kind::Comment => list.push((token.kind(), lexer.text(token.span()).trim_end())),
+                kind => list.push((kind, lexer.text(token.span()))),
             }
         }
     }

@@ -28,7 +28,7 @@ impl<'t> Parser<'_, 't> {
         self.lines = true;
         self.expect(Kind::LeftBrace)?;
         loop {
-            match self.token.kind {
+            match self.token.kind() {
                 Kind::Newline => self.bump(),
                 Kind::RightBrace => break,
                 Kind::End => {
@@ -47,7 +47,7 @@ impl<'t> Parser<'_, 't> {
             }
         }
         if self.body.entry().is_none() {
-            let span = self.token.span;
+            let span = self.token.span();
             self.error(Code::Syntax, span, "body is empty, expected at least one block");
         }
         self.finish_body();
@@ -59,7 +59,7 @@ impl<'t> Parser<'_, 't> {
     /// A label or an instruction.
     fn line(&mut self, params: &[(Token, &'t str, Type)]) -> Parse<()> {
         let first = self.expect_as(Kind::Name, "an instruction, a label or '}'")?;
-        match self.token.kind {
+        match self.token.kind() {
             Kind::Colon | Kind::LeftParen => self.label(first, params),
             Kind::Equals | Kind::Comma => {
                 let mut lhs = Lhs::new();
@@ -67,15 +67,15 @@ impl<'t> Parser<'_, 't> {
                 while self.eat(Kind::Comma) {
                     if lhs.len() == MAX_RESULTS {
                         let message = format!("there are more than {MAX_RESULTS} names before '='");
-                        return Err(self.error(Code::Limit, self.token.span, message));
+                        return Err(self.error(Code::Limit, self.token.span(), message));
                     }
                     lhs.push(self.expect_as(Kind::Name, "the name of a result")?);
                 }
                 self.expect(Kind::Equals)?;
                 let mnemonic = self.expect_as(Kind::Name, "an instruction")?;
-                self.instruction(&lhs, first.span, mnemonic)
+                self.instruction(&lhs, first.span(), mnemonic)
             }
-            _ => self.instruction(&[], first.span, first),
+            _ => self.instruction(&[], first.span(), first),
         }
     }
 
@@ -94,12 +94,12 @@ impl<'t> Parser<'_, 't> {
         if self.eat(Kind::LeftParen) {
             if is_entry {
                 let message = "the first block takes the method's parameters, expected none of its own";
-                return Err(self.error(Code::Placement, token.span, message));
+                return Err(self.error(Code::Placement, token.span(), message));
             }
             while !self.at(Kind::RightParen) {
                 if self.body.block_params(block).len() == MAX_PARAMS {
                     let message = format!("block has more than {MAX_PARAMS} parameters");
-                    return Err(self.error(Code::Limit, self.token.span, message));
+                    return Err(self.error(Code::Limit, self.token.span(), message));
                 }
                 let token = self.expect_as(Kind::Name, "a parameter or ')'")?;
                 self.expect(Kind::Colon)?;
@@ -117,7 +117,7 @@ impl<'t> Parser<'_, 't> {
     }
 
     fn define_block(&mut self, token: Token, name: &'t str) -> Block {
-        let span = token.span;
+        let span = token.span();
         if let Some(named) = self.scope.blocks.get_mut(name) {
             if !named.defined {
                 *named = NamedBlock { block: named.block, defined: true, span };
@@ -149,14 +149,14 @@ impl<'t> Parser<'_, 't> {
         let name = self.text(token);
         match self.scope.blocks.get(name) {
             Some(named) => named.block,
-            None => self.new_block(name, false, token.span),
+            None => self.new_block(name, false, token.span()),
         }
     }
 
     /// Gives up on the text: a limit was passed.
     fn stop(&mut self) {
         self.lexer.finish();
-        self.token.kind = Kind::End;
+        self.token = Token::end(self.token.span().start);
     }
 
     /// Names a value.
@@ -164,8 +164,8 @@ impl<'t> Parser<'_, 't> {
         if self.check_name(token, name).is_err() {
             return;
         }
-        if let Err(old) = self.scope.define_value(name, value, token.span) {
-            let error = self.diagnose(Code::Redefined, token.span, format!("value '{name}' is defined already"));
+        if let Err(old) = self.scope.define_value(name, value, token.span()) {
+            let error = self.diagnose(Code::Redefined, token.span(), format!("value '{name}' is defined already"));
             return self.report(error.with_label(old, "first defined here"));
         }
         if !is_default_name(name, "v", value.as_u32()) {

@@ -346,7 +346,7 @@ impl Annotate for Everywhere {
 fn annotations_are_comments() {
     let program = read(EXAMPLE);
     let noisy = print_program_with(&program, &mut Everywhere);
-    assert!(noisy.contains("; after inst") && noisy.contains("; before method0"));
+    assert!(noisy.contains("; after Inst(inst0)") && noisy.contains("; before Method(method0)"));
     assert_eq!(print_program(&read(&noisy)), EXAMPLE);
 }
 
