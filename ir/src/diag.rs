@@ -72,6 +72,13 @@ codes! {
     Assertion = "L0002" "A static assertion does not hold.";
 }
 
+impl Code {
+    /// Whether the text cannot even be told apart into tokens and lines.
+    pub const fn is_syntax(self) -> bool {
+        matches!(self, Code::Encoding | Code::Limit | Code::Token | Code::Syntax)
+    }
+}
+
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

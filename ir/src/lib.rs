@@ -28,3 +28,4 @@ pub mod infer;
 pub mod analysis;
 pub mod text;
 pub mod interp;
+pub mod reference;

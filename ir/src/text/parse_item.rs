@@ -56,7 +56,7 @@ impl<'t> Parser<'_, 't> {
         while !self.at(Kind::RightBrace) {
             if fields.len() == MAX_FIELDS {
                 let message = format!("struct has more than {MAX_FIELDS} fields");
-                return Err(self.error(Code::Limit, self.token.span, message));
+                return Err(self.error(Code::Limit, self.token.span(), message));
             }
             let (field, _) = self.symbol("a field name or '}'")?;
             self.expect(Kind::Colon)?;
@@ -137,7 +137,7 @@ impl<'t> Parser<'_, 't> {
         while !self.at(Kind::RightParen) {
             if types.len() == limit {
                 let message = format!("there are more than {limit} {what}");
-                return Err(self.error(Code::Limit, self.token.span, message));
+                return Err(self.error(Code::Limit, self.token.span(), message));
             }
             types.push(self.ty()?);
             if !self.eat(Kind::Comma) {
@@ -166,7 +166,7 @@ impl<'t> Parser<'_, 't> {
         while !self.at(Kind::RightParen) {
             if params.len() == MAX_PARAMS {
                 let message = format!("method has more than {MAX_PARAMS} parameters");
-                return Err(self.error(Code::Limit, self.token.span, message));
+                return Err(self.error(Code::Limit, self.token.span(), message));
             }
             let token = self.expect_as(Kind::Name, "a parameter or ')'")?;
             self.expect(Kind::Colon)?;
@@ -230,7 +230,7 @@ impl<'t> Parser<'_, 't> {
             return Ok(());
         }
         let message = format!("found '{name}', expected a name that is no type and no literal");
-        let failed: Failed = self.error(Code::Reserved, token.span, message);
+        let failed: Failed = self.error(Code::Reserved, token.span(), message);
         Err(failed)
     }
 }
