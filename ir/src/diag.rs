@@ -238,7 +238,8 @@ mod tests {
     #[test]
     fn long_lines_are_cut() {
         let files = file(&format!("{}here{}", "a".repeat(100_000), "b".repeat(100_000)));
-        let text = render(&[Diagnostic::error(Code::Syntax, Some(0), Span::new(100_000, 100_004), "m")], &files);
+        let text =
+            render(&[Diagnostic::error(Code::Syntax, Some(0), Span::new(100_000, 100_004), "m")], &files);
         assert!(text.len() < 400, "{}", text.len());
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[1].find("here"), lines[2].find('^'));

@@ -30,11 +30,15 @@ fn write_reference(out: &mut String) -> fmt::Result {
             write_op(out, op)?;
         }
     }
-    out.push_str("## Mistakes\n\nEvery message carries the code of its kind.\n\n| code | meaning |\n|---|---|\n");
+    out.push_str(
+        "## Mistakes\n\nEvery message carries the code of its kind.\n\n| code | meaning |\n|---|---|\n",
+    );
     for code in Code::ALL {
         writeln!(out, "| {code} | {} |", code.description())?;
     }
-    out.push_str("\n## Limits\n\nPassing a limit is an error that names it.\n\n| limit | value |\n|---|---|\n");
+    out.push_str(
+        "\n## Limits\n\nPassing a limit is an error that names it.\n\n| limit | value |\n|---|---|\n",
+    );
     LIMITS.iter().try_for_each(|(what, value)| writeln!(out, "| {what} | {value} |"))
 }
 
@@ -62,9 +66,10 @@ entry:
     return r
 }
 
-overlay fast_gpu method norm(x: f32, y: f32) -> f32 consistent {
+overlay fast_gpu method norm(x: f32, y: f32) -> f32 inline {
 entry:
-    return x
+    r = call fast_norm(x, y)
+    return r
 }
 
 kernel fill(n: i32, p: ptr<global>) {
@@ -168,7 +173,11 @@ fn write_op(out: &mut String, op: Op) -> fmt::Result {
     write!(out, "  *{}*", rule_in_words(op))?;
     let effects: Vec<&str> =
         EFFECTS.iter().filter(|(effect, _)| info.effects.has(*effect)).map(|(_, word)| *word).collect();
-    if effects.is_empty() { out.push_str("\n\n") } else { write!(out, " [{}]\n\n", effects.join(", "))? }
+    if effects.is_empty() {
+        out.push_str("\n\n")
+    } else {
+        write!(out, " [{}]\n\n", effects.join(", "))?
+    }
     Ok(())
 }
 
@@ -188,7 +197,12 @@ fn spelling(op: Op) -> String {
         Rule::Overflow | Rule::CompareExchange => "r, b = ",
         Rule::Call => "r, ... = ",
         Rule::CallIndirect => "r, ... = ",
-        Rule::Store | Rule::MemoryCopy | Rule::MemorySet | Rule::Nothing | Rule::Terminator | Rule::Assert => "",
+        Rule::Store
+        | Rule::MemoryCopy
+        | Rule::MemorySet
+        | Rule::Nothing
+        | Rule::Terminator
+        | Rule::Assert => "",
         Rule::AtomicAny if op == Op::AtomicStore => "",
         _ => "r = ",
     };
@@ -237,11 +251,15 @@ fn rule_in_words(op: Op) -> String {
         Rule::SameInt => "operands and result: integers of one type, not i1",
         Rule::SameBits => "operands and result: integers of one type, i1 included",
         Rule::SameFloat => "operands and result: floats of one type",
-        Rule::Overflow => "operands and first result: integers of one type, not i1; second result: an i1 per lane",
+        Rule::Overflow => {
+            "operands and first result: integers of one type, not i1; second result: an i1 per lane"
+        }
         Rule::CompareAny => "operands: numbers, truth values or pointers of one type; result: an i1 per lane",
         Rule::CompareInt => "operands: integers of one type, not i1; result: an i1 per lane",
         Rule::CompareFloat => "operands: floats of one type; result: an i1 per lane",
-        Rule::Select => "i1 and two values of any one type, or an i1 per lane and two vectors; result: their type",
+        Rule::Select => {
+            "i1 and two values of any one type, or an i1 per lane and two vectors; result: their type"
+        }
         Rule::Truncate => "integer to a narrower integer of as many lanes",
         Rule::Extend => "integer to a wider integer of as many lanes",
         Rule::FloatConvert => "float to another float of as many lanes",

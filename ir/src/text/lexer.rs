@@ -40,7 +40,31 @@ pub(crate) enum Kind {
 impl Kind {
     const ALL: [Kind; 23] = {
         use Kind::*;
-        [End, Newline, Comment, Name, Number, Quoted, LeftParen, RightParen, LeftBracket, RightBracket, LeftBrace, RightBrace, Less, Greater, Comma, Colon, Dot, Equals, Arrow, Minus, Stray, Unclosed, LongName]
+        [
+            End,
+            Newline,
+            Comment,
+            Name,
+            Number,
+            Quoted,
+            LeftParen,
+            RightParen,
+            LeftBracket,
+            RightBracket,
+            LeftBrace,
+            RightBrace,
+            Less,
+            Greater,
+            Comma,
+            Colon,
+            Dot,
+            Equals,
+            Arrow,
+            Minus,
+            Stray,
+            Unclosed,
+            LongName,
+        ]
     };
 
     /// How messages call it.
@@ -82,7 +106,8 @@ pub(crate) struct Token(u64);
 const OFFSET_BITS: u32 = 29;
 const OFFSET_MASK: u64 = (1 << OFFSET_BITS) - 1;
 
-const _: () = assert!(MAX_SOURCE_BYTES as u64 <= OFFSET_MASK && Kind::ALL.len() <= 1 << (64 - 2 * OFFSET_BITS));
+const _: () =
+    assert!(MAX_SOURCE_BYTES as u64 <= OFFSET_MASK && Kind::ALL.len() <= 1 << (64 - 2 * OFFSET_BITS));
 
 impl Token {
     fn new(kind: Kind, start: usize, end: usize) -> Token {
@@ -275,7 +300,10 @@ mod tests {
         for (number, kind) in Kind::ALL.into_iter().enumerate() {
             assert_eq!(kind as usize, number);
             let token = Token::new(kind, MAX_SOURCE_BYTES - number, MAX_SOURCE_BYTES);
-            assert_eq!((token.kind(), token.span()), (kind, Span::new(MAX_SOURCE_BYTES - number, MAX_SOURCE_BYTES)));
+            assert_eq!(
+                (token.kind(), token.span()),
+                (kind, Span::new(MAX_SOURCE_BYTES - number, MAX_SOURCE_BYTES))
+            );
         }
     }
 

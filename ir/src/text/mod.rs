@@ -27,7 +27,9 @@ use crate::span::Span;
 
 pub use format::format;
 pub use parse_body::mismatch_message;
-pub use print::{Annotate, Place, print_body, print_program, print_program_with, print_unit, print_unit_with};
+pub use print::{
+    Annotate, Place, print_body, print_program, print_program_with, print_unit, print_unit_with,
+};
 
 /// Reads a text into a program: the file is remembered, and every item without mistakes is added.
 ///

@@ -165,7 +165,8 @@ impl<'t> Parser<'_, 't> {
             return;
         }
         if let Err(old) = self.scope.define_value(name, value, token.span()) {
-            let error = self.diagnose(Code::Redefined, token.span(), format!("value '{name}' is defined already"));
+            let error =
+                self.diagnose(Code::Redefined, token.span(), format!("value '{name}' is defined already"));
             return self.report(error.with_label(old, "first defined here"));
         }
         if !is_default_name(name, "v", value.as_u32()) {
@@ -305,16 +306,20 @@ impl<'t> Parser<'_, 't> {
     /// The cases of a `switch` have the bits of the selector's type, which was not known.
     fn refresh_cases(&mut self, inst: Inst) {
         let selector = self.body.args(inst).first().map(|&value| self.body.value_type(value));
-        let Some(scalar) = selector.and_then(Type::as_scalar).filter(|scalar| scalar.is_int()) else { return };
+        let Some(scalar) = selector.and_then(Type::as_scalar).filter(|scalar| scalar.is_int()) else {
+            return;
+        };
         let id = Switch::from_u32(self.body.inst(inst).imm);
         let old = self.body.switch_cases(id);
         if old.iter().all(|&bits| bits <= scalar.mask()) {
             return;
         }
         let cases: Vec<u128> = old.iter().map(|bits| bits & scalar.mask()).collect();
-        let wide = old.iter().zip(&cases).find(|&(&old, &bits)| old != bits && old as i128 != signed(scalar, bits));
+        let wide =
+            old.iter().zip(&cases).find(|&(&old, &bits)| old != bits && old as i128 != signed(scalar, bits));
         if let Some((&value, _)) = wide {
-            let message = format!("found '{}', expected an integer that {} can hold", value as i128, scalar.name());
+            let message =
+                format!("found '{}', expected an integer that {} can hold", value as i128, scalar.name());
             let span = self.body.span(inst);
             self.error(Code::Literal, span, message);
         }

@@ -362,8 +362,11 @@ impl<'t> Parser<'_, 't> {
             let token = self.expect_as(Kind::Number, "an integer or ']'")?;
             let text = self.text(token);
             let Some(bits) = parse_int(scalar, text) else {
-                let message =
-                    format!("found '{}', expected an integer that {} can hold", shortened(text), scalar.name());
+                let message = format!(
+                    "found '{}', expected an integer that {} can hold",
+                    shortened(text),
+                    scalar.name()
+                );
                 return Err(self.error(Code::Literal, token.span(), message));
             };
             cases.push(bits);

@@ -1,8 +1,8 @@
 //! Items: structs, globals, externs, methods and kernels.
 
 use crate::diag::Code;
-use crate::limits::{MAX_FIELDS, MAX_PARAMS, MAX_RESULTS};
 use crate::entity::Table;
+use crate::limits::{MAX_FIELDS, MAX_PARAMS, MAX_RESULTS};
 use crate::program::{ExternData, GlobalData, Inlining, MethodData, MethodKind};
 use crate::signature::Signature;
 use crate::span::Span;
@@ -177,8 +177,7 @@ impl<'t> Parser<'_, 't> {
         }
         self.expect_as(Kind::RightParen, "',' or ')'")?;
         let results = self.results()?;
-        let mut header =
-            Header { name, span, params, results, inlining: Inlining::Auto, consistent: false };
+        let mut header = Header { name, span, params, results, inlining: Inlining::Auto, consistent: false };
         loop {
             match () {
                 () if self.eat_word("inline") => header.inlining = Inlining::Always,
@@ -190,7 +189,8 @@ impl<'t> Parser<'_, 't> {
     }
 
     fn method(&mut self) -> Parse<()> {
-        let table_name = if self.eat_word("overlay") { Some(self.symbol("the name of a table")?.0) } else { None };
+        let table_name =
+            if self.eat_word("overlay") { Some(self.symbol("the name of a table")?.0) } else { None };
         let kind = match () {
             () if self.eat_word("method") => MethodKind::Function,
             () if self.eat_word("kernel") => MethodKind::Kernel,

@@ -189,7 +189,11 @@ impl Parser<'_, '_> {
             return Ok(infinity(scalar) | sign);
         }
         if sign != 0 || !self.eat_word("nan") {
-            return Err(self.expected(if sign != 0 { "'inf' or a number" } else { "a number, 'inf' or 'nan'" }));
+            return Err(self.expected(if sign != 0 {
+                "'inf' or a number"
+            } else {
+                "a number, 'inf' or 'nan'"
+            }));
         }
         if !self.eat(Kind::Colon) {
             return Ok(canonical_nan(scalar));
@@ -215,7 +219,8 @@ impl Parser<'_, '_> {
         match parse_hex(text).filter(|&bits| bits <= Scalar::I64.mask()) {
             Some(bits) => Ok(bits),
             None => {
-                let message = format!("found '{}', expected 'null' or an address, as in 0x10", shortened(text));
+                let message =
+                    format!("found '{}', expected 'null' or an address, as in 0x10", shortened(text));
                 Err(self.error(Code::Literal, token.span(), message))
             }
         }

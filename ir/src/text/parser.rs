@@ -38,7 +38,9 @@ pub(crate) fn is_type_word(name: &str) -> bool {
 /// Whether a text can stand without quotes where a name stands.
 pub(crate) fn is_name(text: &str) -> bool {
     let starts_well = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    starts_well && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && text.len() <= MAX_NAME_BYTES
+    starts_well
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && text.len() <= MAX_NAME_BYTES
 }
 
 /// The state of reading one text.
@@ -159,7 +161,9 @@ impl<'p, 't> Parser<'p, 't> {
         let token = self.token;
         let text = self.text(token);
         let (code, message) = match token.kind() {
-            Kind::Stray => (Code::Token, format!("found character {:?}, expected {wanted}", first_char(text))),
+            Kind::Stray => {
+                (Code::Token, format!("found character {:?}, expected {wanted}", first_char(text)))
+            }
             Kind::Unclosed => (Code::Token, "text has no closing quote on its line".into()),
             Kind::LongName => (Code::Limit, format!("name is longer than {MAX_NAME_BYTES} bytes")),
             Kind::Name | Kind::Number => {
@@ -213,7 +217,11 @@ impl<'p, 't> Parser<'p, 't> {
         }
         let text = self.quoted_text()?;
         if text.len() > MAX_NAME_BYTES {
-            return Err(self.error(Code::Limit, token.span(), format!("name is longer than {MAX_NAME_BYTES} bytes")));
+            return Err(self.error(
+                Code::Limit,
+                token.span(),
+                format!("name is longer than {MAX_NAME_BYTES} bytes"),
+            ));
         }
         Ok((text.into(), token.span()))
     }

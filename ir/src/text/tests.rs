@@ -290,7 +290,9 @@ fn values_of_later_blocks_are_typed() {
     let wrong = text.replace("mul x, x", "and x, x");
     assert_eq!(mistakes(&wrong), [(Code::OperandType, 9)]);
     // An unreachable chain against the order is left unknown, not wrong.
-    read("method f() {\nentry:\n    return\nb:\n    y = neg x\n    return\na:\n    x = neg i32 1\n    jump b\n}\n");
+    read(
+        "method f() {\nentry:\n    return\nb:\n    y = neg x\n    return\na:\n    x = neg i32 1\n    jump b\n}\n",
+    );
 }
 
 #[test]
@@ -317,7 +319,10 @@ fn every_printed_name_is_unique() {
         body.append_inst(inst, block);
     }
     let text = print_body(&body, &crate::types::Types::new(), None);
-    assert_eq!(text, "block1:\n    jump block1_1\nblock1_1:\n    return x, v1_2, v1, i32_1, x_2, x_1, v1_1\n");
+    assert_eq!(
+        text,
+        "block1:\n    jump block1_1\nblock1_1:\n    return x, v1_2, v1, i32_1, x_2, x_1, v1_1\n"
+    );
 }
 
 #[test]
@@ -366,13 +371,8 @@ fn globals_of_all_kinds_round_trip() {
     let wrong = "global a: array<i32, 3> in global = [i32 1, i32 2]\nglobal b: array<i8, 3> in global = bytes \"ab\"\n\
                  global c: i32 in global = f32 1.0\nglobal d: i32 in global = [i32 1]\n\
                  global e: array<array<i8, 1099511627776>, 1> in global = [zero]\n";
-    let want = [
-        (Code::Syntax, 1),
-        (Code::Literal, 2),
-        (Code::Literal, 3),
-        (Code::Syntax, 4),
-        (Code::Limit, 5),
-    ];
+    let want =
+        [(Code::Syntax, 1), (Code::Literal, 2), (Code::Literal, 3), (Code::Syntax, 4), (Code::Limit, 5)];
     assert_eq!(mistakes(wrong), want);
 }
 
@@ -395,7 +395,10 @@ fn bytes_that_are_no_text() {
     let mut program = Program::new();
     let list = parse_bytes(&mut program, "t.mq", b"global g: i32 in global\n; \xff\n");
     let shown = crate::diag::render(&list, &program.files);
-    assert!(shown.starts_with("t.mq:2:3: error[P0001]: found byte 0xff at offset 26, expected UTF-8\n"), "{shown}");
+    assert!(
+        shown.starts_with("t.mq:2:3: error[P0001]: found byte 0xff at offset 26, expected UTF-8\n"),
+        "{shown}"
+    );
     assert!(parse_bytes(&mut program, "t.mq", b"global g: i32 in global\n").is_empty());
 }
 
