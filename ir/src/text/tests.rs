@@ -501,3 +501,88 @@ fn units_print_as_programs() {
     sound(&text);
     assert_eq!(super::format(&text).as_deref(), Ok(text.as_str()));
 }
+
+/// Lines of tokens in no sensible order: an answer, and the formatter's text means the same.
+#[test]
+fn token_soup_is_no_panic() {
+    let words = [
+        "x",
+        "y",
+        "z",
+        "entry",
+        "a",
+        "i32",
+        "f32",
+        "vec<i32, 2>",
+        "ptr<global>",
+        "array<i8, 2>",
+        "s",
+        "zero",
+        "null",
+        "true",
+        "nan",
+        "inf",
+        "1",
+        "-1",
+        "0",
+        "0x7fc00001",
+        "1.5",
+        "[",
+        "]",
+        "(",
+        ")",
+        ",",
+        ":",
+        "=",
+        "->",
+        ".",
+        "<",
+        ">",
+        "-",
+        "\"q\"",
+        "; c",
+        "align",
+        "volatile",
+        "relaxed",
+        "device",
+        "{",
+        "}",
+        "method",
+        "\n",
+        "\n",
+        "\n    ",
+    ];
+    let mut state = 7u64;
+    let mut random = |limit: usize| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 33) as usize % limit
+    };
+    for _ in 0..3000 {
+        let mut text = "struct s { x: i32 }\nmethod f(a: i32, p: ptr<global>) {\nentry:\n".to_owned();
+        for _ in 0..random(12) {
+            let op = Op::ALL[random(Op::ALL.len())];
+            match random(4) {
+                0 => text.push_str(&format!("    {}", sample(op))),
+                1 => text.push_str(&format!("    x = {} ", op.mnemonic())),
+                2 => text.push_str(&format!("    {} ", op.mnemonic())),
+                _ => text.push_str("b(k: i32): "),
+            }
+            for _ in 0..random(6) {
+                text.push_str(words[random(words.len())]);
+                text.push_str(if random(3) == 0 { "" } else { " " });
+            }
+            text.push('\n');
+        }
+        text.push_str("}\n");
+        let mut program = Program::new();
+        parse(&mut program, "t.mq", &text);
+        let printed = print_program(&program);
+        assert_eq!(print_program(&sound(&printed)), printed, "{text}");
+        if let Ok(once) = super::format(&text) {
+            assert_eq!(super::format(&once).as_deref(), Ok(once.as_str()), "{text}");
+            let mut formatted = Program::new();
+            parse(&mut formatted, "t.mq", &once);
+            assert_eq!(print_program(&formatted), printed, "{text}");
+        }
+    }
+}
