@@ -30,7 +30,9 @@ impl fmt::Display for EmitError {
         match self {
             EmitError::Limit { what, limit, found } => write!(f, "{found} {what}, the most is {limit}"),
             EmitError::Unsupported(what) => write!(f, "not supported: {what}"),
-            EmitError::Unresolved(names) => write!(f, "no address for the host's functions {}", names.join(", ")),
+            EmitError::Unresolved(names) => {
+                write!(f, "no address for the host's functions {}", names.join(", "))
+            }
             EmitError::Target(message) => f.write_str(message),
             EmitError::Internal(message) => write!(f, "internal error: {message}"),
         }

@@ -72,6 +72,13 @@ codes! {
     Assertion = "L0002" "A static assertion does not hold.";
 }
 
+impl Code {
+    /// Whether the text cannot even be told apart into tokens and lines.
+    pub const fn is_syntax(self) -> bool {
+        matches!(self, Code::Encoding | Code::Limit | Code::Token | Code::Syntax)
+    }
+}
+
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -234,7 +241,8 @@ mod tests {
     #[test]
     fn long_lines_are_cut() {
         let files = file(&format!("{}here{}", "a".repeat(100_000), "b".repeat(100_000)));
-        let text = render(&[Diagnostic::error(Code::Syntax, Some(0), Span::new(100_000, 100_004), "m")], &files);
+        let text =
+            render(&[Diagnostic::error(Code::Syntax, Some(0), Span::new(100_000, 100_004), "m")], &files);
         assert!(text.len() < 400, "{}", text.len());
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[1].find("here"), lines[2].find('^'));

@@ -27,3 +27,5 @@ pub mod unit;
 pub mod infer;
 pub mod analysis;
 pub mod text;
+pub mod interp;
+pub mod reference;

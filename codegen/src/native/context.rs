@@ -84,8 +84,22 @@ impl SubgroupOp {
     pub const ALL: [SubgroupOp; 16] = {
         use SubgroupOp::*;
         [
-            Barrier, Shuffle, ShuffleXor, ShuffleUp, ShuffleDown, Any, All, Ballot, Add, And, Or, Xor, MinS, MinU,
-            MaxS, MaxU,
+            Barrier,
+            Shuffle,
+            ShuffleXor,
+            ShuffleUp,
+            ShuffleDown,
+            Any,
+            All,
+            Ballot,
+            Add,
+            And,
+            Or,
+            Xor,
+            MinS,
+            MinU,
+            MaxS,
+            MaxU,
         ]
     };
 
@@ -123,8 +137,12 @@ impl SubgroupOp {
             SubgroupOp::And => active().fold(mask, |bits, (_, value)| bits & value),
             SubgroupOp::Or => active().fold(0, |bits, (_, value)| bits | value),
             SubgroupOp::Xor => active().fold(0, |bits, (_, value)| bits ^ value),
-            SubgroupOp::MinS => active().map(|(_, value)| value).min_by_key(|&value| signed(value)).unwrap_or(0),
-            SubgroupOp::MaxS => active().map(|(_, value)| value).max_by_key(|&value| signed(value)).unwrap_or(0),
+            SubgroupOp::MinS => {
+                active().map(|(_, value)| value).min_by_key(|&value| signed(value)).unwrap_or(0)
+            }
+            SubgroupOp::MaxS => {
+                active().map(|(_, value)| value).max_by_key(|&value| signed(value)).unwrap_or(0)
+            }
             SubgroupOp::MinU => active().map(|(_, value)| value).min().unwrap_or(0),
             SubgroupOp::MaxU => active().map(|(_, value)| value).max().unwrap_or(0),
         };

@@ -328,12 +328,15 @@ pub(super) fn compile_error(name: &str, error: &CompileError<'_>) -> EmitError {
 fn codegen_error(name: &str, context: &Context, error: &CodegenError) -> EmitError {
     match error {
         CodegenError::Verifier(errors) => {
-            let text = cranelift_codegen::print_errors::pretty_verifier_error(&context.func, None, errors.clone());
+            let text =
+                cranelift_codegen::print_errors::pretty_verifier_error(&context.func, None, errors.clone());
             internal(format!("function '{name}' is not valid for Cranelift:\n{text}"))
         }
-        CodegenError::CodeTooLarge | CodegenError::ImplLimitExceeded => {
-            EmitError::Limit { what: "blocks, values or bytes of code in one function", limit: 1 << 24, found: 1 << 24 }
-        }
+        CodegenError::CodeTooLarge | CodegenError::ImplLimitExceeded => EmitError::Limit {
+            what: "blocks, values or bytes of code in one function",
+            limit: 1 << 24,
+            found: 1 << 24,
+        },
         other => internal(format!("function '{name}': {other}")),
     }
 }

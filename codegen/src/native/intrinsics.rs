@@ -56,7 +56,8 @@ impl Selector<'_> {
             Op::SubgroupLane => {
                 let (item, group) = (self.item()?, self.group()?);
                 let size = self.field(types::I32, group, offset::SUBGROUP_SIZE);
-                let linear = self.cursor.ins().load(types::I32, MemFlagsData::trusted(), item, offset::LINEAR);
+                let linear =
+                    self.cursor.ins().load(types::I32, MemFlagsData::trusted(), item, offset::LINEAR);
                 let ones = self.constant(types::I32, u128::from(u32::MAX));
                 let mask = self.cursor.ins().iadd(size, ones);
                 self.cursor.ins().band(linear, mask)
@@ -125,7 +126,8 @@ impl Selector<'_> {
         let value = self.arg(inst, 0)?;
         let clif = self.type_of(value);
         let int = as_int(clif);
-        let bits = if int == clif { value } else { self.cursor.ins().bitcast(int, MemFlagsData::new(), value) };
+        let bits =
+            if int == clif { value } else { self.cursor.ins().bitcast(int, MemFlagsData::new(), value) };
         let wide = int == types::I64;
         let bits = if wide { bits } else { self.cursor.ins().uextend(types::I64, bits) };
         let lane = match self.body.args(inst).len() {

@@ -87,7 +87,12 @@ impl JitCode {
     /// # Safety
     /// Addresses among the arguments are valid for what the function does with them, and functions of the host are
     /// what the program declared them to be.
-    pub unsafe fn call_packed(&self, entry: usize, args: &[u8], results: &mut [u8]) -> Result<u32, EmitError> {
+    pub unsafe fn call_packed(
+        &self,
+        entry: usize,
+        args: &[u8],
+        results: &mut [u8],
+    ) -> Result<u32, EmitError> {
         let known = self.entries.get(entry).filter(|e| e.entry.kind == MethodKind::Function);
         let known = known.ok_or_else(|| EmitError::Unsupported(format!("no function is entry {entry}")))?;
         if args.len() != known.argument_bytes as usize || results.len() != known.result_bytes as usize {
@@ -102,7 +107,8 @@ impl JitCode {
         // SAFETY: the address is that of a wrapper with this signature, which is not freed while `self` lives; it
         // stays inside blocks of the sizes that were just checked. The rest is the caller's promise.
         Ok(unsafe {
-            let function = std::mem::transmute::<*const u8, PackedFn>(std::ptr::with_exposed_provenance(known.address));
+            let function =
+                std::mem::transmute::<*const u8, PackedFn>(std::ptr::with_exposed_provenance(known.address));
             function(args.as_ptr(), results.as_mut_ptr())
         })
     }
@@ -162,7 +168,8 @@ pub fn emit_jit_with(
     memory: &mut NativeContext,
 ) -> Result<JitCode, EmitError> {
     let isa = target.jit_isa.clone();
-    let isa = isa.ok_or_else(|| EmitError::Target(format!("target '{}' is not this machine", target.name)))?;
+    let isa =
+        isa.ok_or_else(|| EmitError::Target(format!("target '{}' is not this machine", target.name)))?;
     let unit = legal.unit();
     let mut builder = JITBuilder::with_isa(isa, Box::new(|call| format!("$libcall {call:?}")));
     for call in LibCall::all_libcalls() {
@@ -170,8 +177,11 @@ pub fn emit_jit_with(
             builder.symbol(format!("$libcall {call:?}"), address);
         }
     }
-    let library: [(&str, *const u8); 3] =
-        [("$memmove", memmove as *const u8), ("$memset", memset as *const u8), ("$clock", clock as *const u8)];
+    let library: [(&str, *const u8); 3] = [
+        ("$memmove", memmove as *const u8),
+        ("$memset", memset as *const u8),
+        ("$clock", clock as *const u8),
+    ];
     builder.symbols(library);
     let mut missing = Vec::new();
     for (id, data) in unit.externs.iter() {

@@ -33,7 +33,11 @@ pub(super) fn action(op: Op, from: Type, to: Type) -> Action {
         Op::Add | Op::Sub | Op::Mul | Op::Div | Op::Min | Op::Max => arithmetic(),
         Op::Sqrt | Op::Ceil | Op::Floor | Op::RoundZero | Op::RoundEven => arithmetic(),
         Op::Rem | Op::MinNumber | Op::MaxNumber | Op::RoundAway => {
-            if is_small(from) { Action::Promote(Scalar::F32) } else { Action::Expand }
+            if is_small(from) {
+                Action::Promote(Scalar::F32)
+            } else {
+                Action::Expand
+            }
         }
         // The exact sum of a product and an addend that both matter has fewer than 53 bits for binary16. For bfloat16
         // the addend may lie far below the product and still decide a tie.
@@ -58,7 +62,11 @@ pub(super) fn action(op: Op, from: Type, to: Type) -> Action {
         Op::Select | Op::Trunc | Op::Zext | Op::Sext => Action::Legal,
         Op::FConvert => legal_unless(is_small(from) || is_small(to)),
         Op::FToS | Op::FToU => {
-            if is_small(from) { Action::Promote(Scalar::F32) } else { legal_unless(to == Type::I128) }
+            if is_small(from) {
+                Action::Promote(Scalar::F32)
+            } else {
+                legal_unless(to == Type::I128)
+            }
         }
         Op::SToF | Op::UToF => match (from, to) {
             // Integers that binary32 has to round are infinite in binary16.

@@ -34,9 +34,9 @@ pub use object::{emit_object, emit_object_with, emit_text};
 use crate::error::EmitError;
 use cranelift_codegen::isa::{self, OwnedTargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
-use marquetry_lower::target::{Action, Caps, Target, TypeAction};
 use marquetry_ir::op::Op;
 use marquetry_ir::types::Type;
+use marquetry_lower::target::{Action, Caps, Target, TypeAction};
 use target_lexicon::{Architecture, OperatingSystem, Triple};
 
 /// How the addresses in an object are resolved.
@@ -137,7 +137,8 @@ impl NativeTarget {
     /// Cranelift does not know this machine.
     pub fn host(options: NativeOptions) -> Result<NativeTarget, EmitError> {
         let arch = architecture(&Triple::host());
-        let arch = arch.ok_or_else(|| EmitError::Target(format!("this machine, {}: {KNOWN}", Triple::host())))?;
+        let arch =
+            arch.ok_or_else(|| EmitError::Target(format!("this machine, {}: {KNOWN}", Triple::host())))?;
         fence(|| {
             let isa = |jit: bool| {
                 let builder = cranelift_native::builder().map_err(|e| EmitError::Target(e.to_owned()))?;

@@ -86,7 +86,8 @@ struct Names {
 impl Names {
     fn new(unit: &Unit) -> Names {
         // What code may import without saying so.
-        let library = ["memmove", "memset", "clock", "fma", "fmaf", "ceil", "ceilf", "floor", "floorf", "trunc"];
+        let library =
+            ["memmove", "memset", "clock", "fma", "fmaf", "ceil", "ceilf", "floor", "floorf", "trunc"];
         let more = ["truncf", "nearbyint", "nearbyintf", "memcpy", "memcmp"];
         let mut taken: FxHashSet<String> = library.iter().chain(&more).map(|&name| name.to_owned()).collect();
         taken.extend(unit.externs.values().map(|data| data.link_name.to_string()));

@@ -198,9 +198,16 @@ impl<'a> Selector<'a> {
             Op::RotL | Op::RotR | Op::Clz | Op::Ctz | Op::PopCount | Op::BitReverse | Op::ByteSwap => {
                 self.scalar(inst, op)
             }
-            Op::Eq | Op::Ne | Op::LtS | Op::LeS | Op::GtS | Op::GeS | Op::LtU | Op::LeU | Op::GtU | Op::GeU => {
-                self.scalar(inst, op)
-            }
+            Op::Eq
+            | Op::Ne
+            | Op::LtS
+            | Op::LeS
+            | Op::GtS
+            | Op::GeS
+            | Op::LtU
+            | Op::LeU
+            | Op::GtU
+            | Op::GeU => self.scalar(inst, op),
             Op::Lt | Op::Le | Op::Gt | Op::Ge | Op::One | Op::Ueq | Op::Ult | Op::Ule | Op::Ugt | Op::Uge => {
                 self.scalar(inst, op)
             }
@@ -209,9 +216,13 @@ impl<'a> Selector<'a> {
                 self.convert(inst, op)
             }
             Op::Bitcast | Op::PtrToInt | Op::IntToPtr | Op::SpaceCast => self.convert(inst, op),
-            Op::PtrAdd | Op::Index | Op::FieldAddress | Op::GlobalAddress | Op::Slot | Op::Load | Op::Store => {
-                self.memory(inst, op)
-            }
+            Op::PtrAdd
+            | Op::Index
+            | Op::FieldAddress
+            | Op::GlobalAddress
+            | Op::Slot
+            | Op::Load
+            | Op::Store => self.memory(inst, op),
             Op::MemCopy | Op::MemSet => self.memory(inst, op),
             Op::AtomicLoad | Op::AtomicStore | Op::RmwExchange | Op::RmwAdd | Op::RmwSub | Op::RmwAnd => {
                 self.atomic(inst, op)
@@ -228,7 +239,9 @@ impl<'a> Selector<'a> {
             Op::SubgroupShuffleDown | Op::SubgroupAny | Op::SubgroupAll => self.subgroup(inst, op),
             Op::SubgroupBallot | Op::SubgroupReduceAdd | Op::SubgroupReduceAnd => self.subgroup(inst, op),
             Op::SubgroupReduceOr | Op::SubgroupReduceXor | Op::SubgroupReduceMinS => self.subgroup(inst, op),
-            Op::SubgroupReduceMinU | Op::SubgroupReduceMaxS | Op::SubgroupReduceMaxU => self.subgroup(inst, op),
+            Op::SubgroupReduceMinU | Op::SubgroupReduceMaxS | Op::SubgroupReduceMaxU => {
+                self.subgroup(inst, op)
+            }
             Op::Call | Op::CallIndirect | Op::FunctionAddress => self.call(inst, op),
             Op::Jump | Op::Branch | Op::Switch | Op::Return => self.terminator(inst, op),
             // Expanded before.
@@ -267,7 +280,8 @@ impl<'a> Selector<'a> {
         };
         let ty = held(data.ty)?;
         let bits = if data.is_zero() { Some(0) } else { data.scalar() };
-        let bits = bits.ok_or_else(|| internal(format!("a constant of type {} was not legalised", data.ty)))?;
+        let bits =
+            bits.ok_or_else(|| internal(format!("a constant of type {} was not legalised", data.ty)))?;
         Ok(constant(&mut self.cursor, ty, bits))
     }
 

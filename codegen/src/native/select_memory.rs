@@ -10,7 +10,9 @@ use super::emit::Place;
 use super::select::{Callee, Selector, internal};
 use super::types::{as_int, held};
 use crate::error::EmitError;
-use cranelift_codegen::ir::{self, AtomicRmwOp, InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, types};
+use cranelift_codegen::ir::{
+    self, AtomicRmwOp, InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, types,
+};
 use marquetry_ir::body::Symbol;
 use marquetry_ir::entity::{Inst, SymbolRef, Value};
 use marquetry_ir::inst::MemFlags;

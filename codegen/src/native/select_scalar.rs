@@ -289,7 +289,9 @@ impl Selector<'_> {
                 self.cursor.ins().fcvt_from_uint(ty, wide)
             }
             Op::Bitcast if source == ty => a,
-            Op::Bitcast if source.bits() == ty.bits() => self.cursor.ins().bitcast(ty, MemFlagsData::new(), a),
+            Op::Bitcast if source.bits() == ty.bits() => {
+                self.cursor.ins().bitcast(ty, MemFlagsData::new(), a)
+            }
             Op::PtrToInt | Op::IntToPtr | Op::SpaceCast => a,
             _ => return Err(self.unexpected(inst)),
         };

@@ -36,7 +36,11 @@ fn entry(out: &mut ir::Function) -> (ir::Block, Vec<ir::Value>) {
     (block, values)
 }
 
-fn load_args(cursor: &mut FuncCursor<'_>, types: &[Type], args: ir::Value) -> Result<Vec<ir::Value>, EmitError> {
+fn load_args(
+    cursor: &mut FuncCursor<'_>,
+    types: &[Type],
+    args: ir::Value,
+) -> Result<Vec<ir::Value>, EmitError> {
     let (slots, _) = argument_block(types);
     let fields = types.iter().zip(slots);
     fields
@@ -57,7 +61,9 @@ fn store(cursor: &mut FuncCursor<'_>, ty: ir::Type, bits: u64, base: ir::Value, 
 /// A group of one work-item, on the stack.
 fn solo_item(cursor: &mut FuncCursor<'_>, declared: &Declared) -> Result<ir::Value, EmitError> {
     let Some((barrier, subgroup)) = declared.solo else {
-        return Err(EmitError::Unsupported("an entry that asks for its work-item, but is no kernel".to_owned()));
+        return Err(EmitError::Unsupported(
+            "an entry that asks for its work-item, but is no kernel".to_owned(),
+        ));
     };
     let group = record(cursor, offset::GROUP_BYTES);
     for dimension in 0..3 {
