@@ -44,7 +44,8 @@ impl Selector<'_> {
             Op::CallIndirect => {
                 let context = self.declared.reach.indirect_context;
                 // The operands' types are known here; the signature may have been written before they were.
-                let params: Vec<_> = self.body.args(inst).iter().skip(1).map(|&a| self.body.value_type(a)).collect();
+                let params: Vec<_> =
+                    self.body.args(inst).iter().skip(1).map(|&a| self.body.value_type(a)).collect();
                 let results = self.body.signature(SigRef::from_u32(imm)).results.clone();
                 let signature = self.convention.signature(&Signature { params, results }, context, true)?;
                 if context {

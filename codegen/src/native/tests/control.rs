@@ -252,7 +252,9 @@ fn targets_are_spelled() {
     ] {
         assert_eq!(NativeTarget::parse(spelling, NativeOptions::default()).unwrap().name(), name);
     }
-    for bad in ["ptx", "native:", "native:wasm32-unknown-unknown", "native:x86_64-pc-windows-msvc", "native:i686"] {
+    for bad in
+        ["ptx", "native:", "native:wasm32-unknown-unknown", "native:x86_64-pc-windows-msvc", "native:i686"]
+    {
         assert!(NativeTarget::parse(bad, NativeOptions::default()).is_err(), "{bad}");
     }
 }

@@ -15,8 +15,7 @@ use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::legal::Legal;
 
 /// The four architectures.
-pub(super) const TRIPLES: [&str; 4] =
-    ["native:x86_64", "native:aarch64", "native:riscv64gc", "native:s390x"];
+pub(super) const TRIPLES: [&str; 4] = ["native:x86_64", "native:aarch64", "native:riscv64gc", "native:s390x"];
 
 pub(super) fn target(spelling: &str, opt_level: u8) -> NativeTarget {
     NativeTarget::parse(spelling, NativeOptions { opt_level, ..NativeOptions::default() }).unwrap()
@@ -83,7 +82,8 @@ pub(super) fn edge_values(ty: Type) -> Vec<u128> {
     let TypeKind::Scalar(scalar) = ty.kind() else { return vec![0, 1 << 40] };
     let bits = scalar.bits();
     if scalar.is_int() {
-        let mut values = vec![0, 1, 2, 3, 5, 7, 8, 31, 32, 63, 64, 65, 100, 127, 128, 200, 255, 256, 65535, 65536];
+        let mut values =
+            vec![0, 1, 2, 3, 5, 7, 8, 31, 32, 63, 64, 65, 100, 127, 128, 200, 255, 256, 65535, 65536];
         values.extend((1..bits).step_by(bits.div_ceil(8) as usize).flat_map(|n| [1 << n, (1 << n) - 1]));
         values.extend([1u128 << (bits - 1), (1 << (bits - 1)) - 1, (1 << (bits - 1)) + 1]);
         values.extend([0u128.wrapping_sub(1), 0u128.wrapping_sub(2), 0u128.wrapping_sub(7)]);
@@ -96,23 +96,74 @@ pub(super) fn edge_values(ty: Type) -> Vec<u128> {
     match ty {
         Type::F32 => {
             let finite = [
-                0.0, 1.0, 0.5, 1.5, 2.5, 3.5, 0.1, 0.49999997, 127.0, 128.0, 127.5, 255.5, 32767.5, 65535.0, 8388607.5,
-                2147483500.0, 2147483600.0, 4294967000.0, 9.2e18, 1.8446743e19, f32::MAX, f32::MIN_POSITIVE, 1e-45,
-                1e20, 3.0, 65504.0, 65520.0,
+                0.0,
+                1.0,
+                0.5,
+                1.5,
+                2.5,
+                3.5,
+                0.1,
+                0.49999997,
+                127.0,
+                128.0,
+                127.5,
+                255.5,
+                32767.5,
+                65535.0,
+                8388607.5,
+                2147483500.0,
+                2147483600.0,
+                4294967000.0,
+                9.2e18,
+                1.8446743e19,
+                f32::MAX,
+                f32::MIN_POSITIVE,
+                1e-45,
+                1e20,
+                3.0,
+                65504.0,
+                65520.0,
             ];
             let all = finite.into_iter().chain([f32::INFINITY, f32::NAN]);
             all.flat_map(|x| [x, -x]).map(|x: f32| u128::from(x.to_bits())).collect()
         }
         Type::F64 => {
             let finite = [
-                0.0, 1.0, 0.5, 1.5, 2.5, 3.5, 0.1, 0.49999999999999994, 127.5, 255.5, 32767.5, 65535.5,
-                2147483647.5, 2147483648.0, 4294967295.5, 4294967296.0, 9.223372036854775e18, 9.3e18,
-                1.844674407370955e19, 1.9e19, f64::MAX, f64::MIN_POSITIVE, 5e-324, 4503599627370497.5, 1e300, 3.0, 1e-40,
-                3.4028235677973366e38, 16777217.0,
+                0.0,
+                1.0,
+                0.5,
+                1.5,
+                2.5,
+                3.5,
+                0.1,
+                0.49999999999999994,
+                127.5,
+                255.5,
+                32767.5,
+                65535.5,
+                2147483647.5,
+                2147483648.0,
+                4294967295.5,
+                4294967296.0,
+                9.223372036854775e18,
+                9.3e18,
+                1.844674407370955e19,
+                1.9e19,
+                f64::MAX,
+                f64::MIN_POSITIVE,
+                5e-324,
+                4503599627370497.5,
+                1e300,
+                3.0,
+                1e-40,
+                3.4028235677973366e38,
+                16777217.0,
             ];
             let all = finite.into_iter().chain([f64::INFINITY, f64::NAN]);
             all.flat_map(|x| [x, -x]).map(|x: f64| u128::from(x.to_bits())).collect()
         }
-        _ => vec![0, 0x8000, 0x3c00, 0xbc00, 0x7c00, 0xfc00, 0x7e00, 0xfe01, 1, 0x7bff, 0x3f80, 0x7f80, 0x7fc0],
+        _ => {
+            vec![0, 0x8000, 0x3c00, 0xbc00, 0x7c00, 0xfc00, 0x7e00, 0xfe01, 1, 0x7bff, 0x3f80, 0x7f80, 0x7fc0]
+        }
     }
 }

@@ -30,7 +30,9 @@ fn cases(target: &NativeTarget) -> (Vec<Case>, String) {
         };
         let touches = |effect| info.effects.has(effect);
         use marquetry_ir::op::Effects;
-        if touches(Effects::CONVERGENT) || matches!(op, Op::PtrAdd | Op::BoundsCheck | Op::Insert | Op::Extract) {
+        if touches(Effects::CONVERGENT)
+            || matches!(op, Op::PtrAdd | Op::BoundsCheck | Op::Insert | Op::Extract)
+        {
             continue;
         }
         for &from in &scalars {
@@ -70,7 +72,10 @@ fn cases(target: &NativeTarget) -> (Vec<Case>, String) {
                         let body = &method.body;
                         let last = body.entry().and_then(|block| body.terminator(block));
                         last.is_some_and(|inst| {
-                            body.args(inst).iter().map(|&arg| body.value_type(arg)).eq(results.iter().copied())
+                            body.args(inst)
+                                .iter()
+                                .map(|&arg| body.value_type(arg))
+                                .eq(results.iter().copied())
                         })
                     });
                     if !fits {
@@ -126,7 +131,10 @@ fn check(opt_level: u8) {
             let is_nan = result.is_float() && float::is_nan(result, wanted[0]);
             let same = found == wanted || (is_nan && !moves_bits(case.op) && float::is_nan(result, found[0]));
             if !same && wrong.len() < 50 {
-                wrong.push(format!("{} {:?} {args:x?}: {found:x?}, expected {wanted:x?}", case.op, case.params));
+                wrong.push(format!(
+                    "{} {:?} {args:x?}: {found:x?}, expected {wanted:x?}",
+                    case.op, case.params
+                ));
             }
         }
     }
@@ -270,10 +278,12 @@ fn every_architecture_has_every_op() {
                 let options = NativeOptions { opt_level, relocation, verify: true };
                 let target = NativeTarget::parse(triple, options).unwrap();
                 let (_, text) = cases(&target);
-                let text = if relocation == Relocation::Pic { format!("{REST}{text}") } else { REST.to_owned() };
+                let text =
+                    if relocation == Relocation::Pic { format!("{REST}{text}") } else { REST.to_owned() };
                 let legal = legal(&text, &target);
                 let artifact = emit_object(&legal, &target);
-                let artifact = artifact.unwrap_or_else(|e| panic!("{triple} -O{opt_level} {relocation:?}: {e}"));
+                let artifact =
+                    artifact.unwrap_or_else(|e| panic!("{triple} -O{opt_level} {relocation:?}: {e}"));
                 assert!(artifact.code.starts_with(b"\x7fELF"));
                 assert_eq!(artifact.shared_bytes, 256);
             }
