@@ -66,6 +66,13 @@ pub(super) fn unpack(types: &[Type], block: &[u8]) -> Vec<u128> {
 
 /// Calls a function that does not throw.
 pub(super) fn call(code: &JitCode, name: &str, args: &[u128]) -> Vec<u128> {
+    let (status, results) = call_status(code, name, args);
+    assert_eq!(status, 0);
+    results
+}
+
+/// Calls a function: its status and its results.
+pub(super) fn call_status(code: &JitCode, name: &str, args: &[u128]) -> (u32, Vec<u128>) {
     let index = code.find(name).unwrap_or_else(|| panic!("no entry {name}"));
     let entry = &code.entries()[index];
     assert_eq!(entry.entry.kind, MethodKind::Function);
@@ -73,8 +80,7 @@ pub(super) fn call(code: &JitCode, name: &str, args: &[u128]) -> Vec<u128> {
     let mut results = vec![0xa5; entry.result_bytes as usize];
     // SAFETY: the tests pass addresses of memory that they own.
     let status = unsafe { code.call_packed(index, &block, &mut results) }.unwrap();
-    assert_eq!(status, 0);
-    unpack(&entry.results, &results)
+    (status, unpack(&entry.results, &results))
 }
 
 /// Values at which ops go wrong.

@@ -123,7 +123,12 @@ fn check(opt_level: u8) {
             let wanted = match semantics::scalar(case.op, operand, result, &args) {
                 Some(Outcome::Value(value)) => vec![value],
                 Some(Outcome::Pair(value, flag)) => vec![value, u128::from(flag)],
-                Some(Outcome::Throws(_)) => continue,
+                Some(Outcome::Throws(exception)) => {
+                    let (status, _) = call_status(&code, &case.name, &args);
+                    let site = code.sites().get((status as usize).wrapping_sub(1));
+                    assert_eq!(site.map(|site| &*site.kind), Some(exception.name()), "{} {args:x?}", case.op);
+                    continue;
+                }
                 None => panic!("{} of {:?} is not defined", case.op, case.params),
             };
             checked += 1;
