@@ -6,7 +6,7 @@
 
 use crate::body::{Body, Symbol};
 use crate::constant::ConstValue;
-use crate::entity::{Const, Inst, SigRef, SymbolRef};
+use crate::entity::{Const, Inst, SigRef, SymbolRef, Value};
 use crate::op::{Op, Rule};
 use crate::types::{Scalar, Space, Type, TypeKind, Types};
 use smallvec::{SmallVec, smallvec};
@@ -61,20 +61,41 @@ pub enum TypeMismatch {
     Dangling,
 }
 
+impl TypeMismatch {
+    /// The mismatch with the names that `types` has for arrays and structs.
+    pub fn display<'a>(&'a self, types: &'a Types) -> impl fmt::Display + 'a {
+        MismatchDisplay { mismatch: self, types }
+    }
+}
+
+struct MismatchDisplay<'a> {
+    mismatch: &'a TypeMismatch,
+    types: &'a Types,
+}
+
+impl fmt::Display for MismatchDisplay<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.mismatch {
+            TypeMismatch::Count { found, wanted } => write!(f, "{found} operands, expected {wanted}"),
+            TypeMismatch::Operand { index, found, wanted } => {
+                write!(f, "operand {} has type {}, expected {wanted}", index + 1, self.types.display(*found))
+            }
+            TypeMismatch::Differs { index, found, wanted } => {
+                let (found, wanted) = (self.types.display(*found), self.types.display(*wanted));
+                write!(f, "operand {} has type {found}, expected {wanted}", index + 1)
+            }
+            TypeMismatch::Suffix { found, wanted } => {
+                write!(f, "type suffix is {}, expected {wanted}", self.types.display(*found))
+            }
+            TypeMismatch::Immediate { found, limit } => write!(f, "index is {found}, expected less than {limit}"),
+            TypeMismatch::Dangling => f.write_str("refers to something that does not exist in this body"),
+        }
+    }
+}
+
 impl fmt::Display for TypeMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Count { found, wanted } => write!(f, "{found} operands, expected {wanted}"),
-            Self::Operand { index, found, wanted } => {
-                write!(f, "operand {} has type {found}, expected {wanted}", index + 1)
-            }
-            Self::Differs { index, found, wanted } => {
-                write!(f, "operand {} has type {found}, expected {wanted}", index + 1)
-            }
-            Self::Suffix { found, wanted } => write!(f, "type suffix is {found}, expected {wanted}"),
-            Self::Immediate { found, limit } => write!(f, "index is {found}, expected less than {limit}"),
-            Self::Dangling => f.write_str("refers to something that does not exist in this body"),
-        }
+        self.display(&Types::new()).fmt(f)
     }
 }
 
@@ -146,8 +167,21 @@ struct Rules<'a> {
 /// # Errors
 /// The first operand, suffix or immediate that does not fit.
 pub fn infer(body: &Body, types: &Types, inst: Inst) -> Result<ResultTypes, TypeMismatch> {
+    infer_with(body, types, inst, |value| body.value_type(value))
+}
+
+/// As [`infer`], for a caller with its own opinion about the types of values.
+///
+/// # Errors
+/// The first operand, suffix or immediate that does not fit.
+pub fn infer_with(
+    body: &Body,
+    types: &Types,
+    inst: Inst,
+    value_type: impl Fn(Value) -> Type,
+) -> Result<ResultTypes, TypeMismatch> {
     let data = body.inst(inst);
-    let args = body.args(inst).iter().map(|&arg| body.value_type(arg)).collect();
+    let args = body.args(inst).iter().map(|&arg| value_type(arg)).collect();
     let rules = Rules { body, types, op: data.op, suffix: data.ty, imm: data.imm, args };
     match data.op.info().rule {
         Rule::Call => {

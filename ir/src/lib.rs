@@ -23,4 +23,6 @@ pub mod body;
 pub mod program;
 pub mod unit;
 pub mod infer;
+pub mod builder;
 pub mod analysis;
+pub mod verify;
