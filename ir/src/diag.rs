@@ -110,9 +110,9 @@ impl fmt::Display for Code {
     }
 }
 
-/// Something in a program or unit, so that messages about code without text have a place too.
+/// Something in a program or unit, so that messages about code without text can be placed too.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Place {
+pub struct Subject {
     /// The method, function, global or extern that the entity is part of.
     pub owner: AnyEntity,
     /// The owner's name.
@@ -121,9 +121,13 @@ pub struct Place {
     pub entity: AnyEntity,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.entity == self.owner { f.write_str(&self.name) } else { write!(f, "{}: {}", self.name, self.entity) }
+        if self.entity == self.owner {
+            f.write_str(&self.name)
+        } else {
+            write!(f, "{}: {}", self.name, self.entity)
+        }
     }
 }
 
@@ -139,7 +143,7 @@ pub struct Diagnostic {
     /// Where in the file.
     pub span: Span,
     /// What the diagnostic is about, if it is about something in a program or unit.
-    pub place: Option<Place>,
+    pub subject: Option<Subject>,
     /// What is wrong: lower case, no full stop.
     pub message: String,
     /// Other places in the same file that matter, each with what it is.
@@ -152,7 +156,16 @@ impl Diagnostic {
     /// An error.
     pub fn error(code: Code, file: Option<u32>, span: Span, message: impl Into<String>) -> Self {
         let severity = Severity::Error;
-        Diagnostic { code, severity, file, span, place: None, message: message.into(), labels: vec![], notes: vec![] }
+        Diagnostic {
+            code,
+            severity,
+            file,
+            span,
+            subject: None,
+            message: message.into(),
+            labels: vec![],
+            notes: vec![],
+        }
     }
 
     /// A warning.
@@ -162,8 +175,8 @@ impl Diagnostic {
 
     /// About something in a program or unit.
     #[must_use]
-    pub fn at(mut self, place: Place) -> Self {
-        self.place = Some(place);
+    pub fn about(mut self, subject: Subject) -> Self {
+        self.subject = Some(subject);
         self
     }
 
@@ -197,8 +210,8 @@ impl Diagnostic {
                 write_excerpt(out, file, self.span)?;
             }
             Some(file) => writeln!(out, "{}: {head}", file.name)?,
-            None => match &self.place {
-                Some(place) => writeln!(out, "{place}: {head}")?,
+            None => match &self.subject {
+                Some(subject) => writeln!(out, "{subject}: {head}")?,
                 None => writeln!(out, "{head}")?,
             },
         }
@@ -295,7 +308,8 @@ mod tests {
     #[test]
     fn long_lines_are_cut() {
         let files = file(&format!("{}here{}", "a".repeat(100_000), "b".repeat(100_000)));
-        let text = render(&[Diagnostic::error(Code::Syntax, Some(0), Span::new(100_000, 100_004), "m")], &files);
+        let text =
+            render(&[Diagnostic::error(Code::Syntax, Some(0), Span::new(100_000, 100_004), "m")], &files);
         assert!(text.len() < 400, "{}", text.len());
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[1].find("here"), lines[2].find('^'));

@@ -61,41 +61,20 @@ pub enum TypeMismatch {
     Dangling,
 }
 
-impl TypeMismatch {
-    /// The mismatch with the names that `types` has for arrays and structs.
-    pub fn display<'a>(&'a self, types: &'a Types) -> impl fmt::Display + 'a {
-        MismatchDisplay { mismatch: self, types }
-    }
-}
-
-struct MismatchDisplay<'a> {
-    mismatch: &'a TypeMismatch,
-    types: &'a Types,
-}
-
-impl fmt::Display for MismatchDisplay<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.mismatch {
-            TypeMismatch::Count { found, wanted } => write!(f, "{found} operands, expected {wanted}"),
-            TypeMismatch::Operand { index, found, wanted } => {
-                write!(f, "operand {} has type {}, expected {wanted}", index + 1, self.types.display(*found))
-            }
-            TypeMismatch::Differs { index, found, wanted } => {
-                let (found, wanted) = (self.types.display(*found), self.types.display(*wanted));
-                write!(f, "operand {} has type {found}, expected {wanted}", index + 1)
-            }
-            TypeMismatch::Suffix { found, wanted } => {
-                write!(f, "type suffix is {}, expected {wanted}", self.types.display(*found))
-            }
-            TypeMismatch::Immediate { found, limit } => write!(f, "index is {found}, expected less than {limit}"),
-            TypeMismatch::Dangling => f.write_str("refers to something that does not exist in this body"),
-        }
-    }
-}
-
 impl fmt::Display for TypeMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.display(&Types::new()).fmt(f)
+        match self {
+            Self::Count { found, wanted } => write!(f, "{found} operands, expected {wanted}"),
+            Self::Operand { index, found, wanted } => {
+                write!(f, "operand {} has type {found}, expected {wanted}", index + 1)
+            }
+            Self::Differs { index, found, wanted } => {
+                write!(f, "operand {} has type {found}, expected {wanted}", index + 1)
+            }
+            Self::Suffix { found, wanted } => write!(f, "type suffix is {found}, expected {wanted}"),
+            Self::Immediate { found, limit } => write!(f, "index is {found}, expected less than {limit}"),
+            Self::Dangling => f.write_str("refers to something that does not exist in this body"),
+        }
     }
 }
 

@@ -25,4 +25,5 @@ pub mod unit;
 pub mod infer;
 pub mod builder;
 pub mod analysis;
+pub mod text;
 pub mod verify;

@@ -4,7 +4,7 @@ use crate::body::Symbol;
 use crate::builder::{FunctionBuilder, MistakeKind};
 use crate::constant::{ConstData, ConstValue};
 use crate::entity::{Block, BlockCall, Inst, Value};
-use crate::infer::{infer, ResultTypes};
+use crate::infer::{ResultTypes, infer};
 use crate::inst::{MemFlags, Order, Scope};
 use crate::limits::{MAX_OPERANDS, MAX_PARAMS, MAX_RESULTS};
 use crate::op::Op;
@@ -472,7 +472,9 @@ impl InstBuilder<'_, '_> {
         }
         if builder.body.entry() == Some(block) {
             builder.mistake(MistakeKind::EntryTarget);
-        } else if builder.context.blocks[block].sealed {
+            return false;
+        }
+        if builder.context.blocks[block].sealed {
             builder.mistake(MistakeKind::Sealed(block));
         }
         true

@@ -379,7 +379,8 @@ impl<'a> FunctionBuilder<'a> {
             let (found, wanted) = (args.len(), params.len());
             self.mistake(MistakeKind::ArgumentCount { block, found, wanted });
         } else {
-            let types = |(&arg, param): (&Value, Value)| (self.body.value_type(arg), self.body.value_type(param));
+            let types =
+                |(&arg, param): (&Value, Value)| (self.body.value_type(arg), self.body.value_type(param));
             let mut pairs = args.iter().zip(params).map(types).enumerate();
             let wrong = pairs.find(|(_, (found, wanted))| found.is_known() && found != wanted);
             if let Some((index, (found, wanted))) = wrong {

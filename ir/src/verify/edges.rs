@@ -27,7 +27,8 @@ impl Checker<'_> {
         let (args, params) = (body.target_args(call), body.block_params(block));
         if args.len() != params.len() {
             let name = self.block_name(block);
-            let message = format!("{} arguments for {name}, which has {} parameters", args.len(), params.len());
+            let message =
+                format!("{} arguments for {name}, which has {} parameters", args.len(), params.len());
             return self.at_inst(Code::EdgeArguments, inst, message);
         }
         for (n, (&arg, &param)) in args.iter().zip(params).enumerate() {
@@ -75,7 +76,8 @@ impl Checker<'_> {
         let wanted = &self.function.signature.results;
         let args = body.args(inst);
         if args.len() != wanted.len() {
-            let message = format!("{} values returned, the function has {} results", args.len(), wanted.len());
+            let message =
+                format!("{} values returned, the function has {} results", args.len(), wanted.len());
             return self.at_inst(Code::ReturnValues, inst, message);
         }
         for (n, (&arg, &wanted)) in args.iter().zip(wanted).enumerate() {

@@ -59,8 +59,9 @@ impl Checker<'_> {
                 let Some(layout) = self.types.layout(body.inst(inst).ty) else { continue };
                 bytes = bytes.next_multiple_of(u64::from(layout.align)).saturating_add(layout.size);
                 if bytes > MAX_FRAME_BYTES {
-                    let message =
-                        format!("the slots so far need {bytes} bytes of the frame, the most is {MAX_FRAME_BYTES}");
+                    let message = format!(
+                        "the slots so far need {bytes} bytes of the frame, the most is {MAX_FRAME_BYTES}"
+                    );
                     return self.at_inst(Code::FrameSize, inst, message);
                 }
             }

@@ -129,7 +129,8 @@ impl<'a> Checker<'a> {
                 let found = self.value_type(arg);
                 if differ(found, wanted) {
                     let (found, wanted) = (self.types.display(found), self.types.display(wanted));
-                    let message = format!("argument {} for '{name}' has type {found}, expected {wanted}", n + 1);
+                    let message =
+                        format!("argument {} for '{name}' has type {found}, expected {wanted}", n + 1);
                     self.at_inst(Code::Callee, inst, message);
                 }
             }
@@ -151,7 +152,8 @@ impl<'a> Checker<'a> {
             }
         }
         // What differs was reported and failed; the rest is compared once more for unknown types.
-        let agreed = |value| if self.facts.failed.contains(value) { Type::ERROR } else { self.body.value_type(value) };
+        let agreed =
+            |value| if self.facts.failed.contains(value) { Type::ERROR } else { self.body.value_type(value) };
         Some(self.body.results(inst).map(agreed).collect())
     }
 }

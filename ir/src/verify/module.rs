@@ -1,6 +1,6 @@
 //! What holds between the parts of a program or a unit, and of its globals, externs and signatures.
 
-use crate::diag::{Code, Diagnostic, Place};
+use crate::diag::{Code, Diagnostic, Subject};
 use crate::entity::AnyEntity;
 use crate::program::{ExternData, GlobalData, MethodKind, Program};
 use crate::signature::Signature;
@@ -91,8 +91,8 @@ struct Item<'a> {
 
 impl Item<'_> {
     fn error(&self, code: Code, message: String) -> Diagnostic {
-        let place = Place { owner: self.owner, name: self.name.clone(), entity: self.owner };
-        Diagnostic::error(code, self.file, self.span, message).at(place)
+        let subject = Subject { owner: self.owner, name: self.name.clone(), entity: self.owner };
+        Diagnostic::error(code, self.file, self.span, message).about(subject)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where the checks of one function meet: what they look at, and where they say what is wrong.
 
 use crate::body::Body;
-use crate::diag::{Code, Diagnostic, Place};
+use crate::diag::{Code, Diagnostic, Subject};
 use crate::entity::{AnyEntity, Block, Inst, Value};
 use crate::limits::MAX_DIAGNOSTICS;
 use crate::program::MethodKind;
@@ -70,9 +70,9 @@ impl FunctionView<'_> {
         span: Span,
         message: String,
     ) -> Diagnostic {
-        let place = Place { owner: self.owner, name: self.name.clone(), entity };
+        let subject = Subject { owner: self.owner, name: self.name.clone(), entity };
         let span = if span.is_somewhere() { span } else { self.span };
-        Diagnostic::error(code, self.file, span, message).at(place)
+        Diagnostic::error(code, self.file, span, message).about(subject)
     }
 }
 
@@ -154,7 +154,11 @@ impl<'a> Checker<'a> {
 
     /// As [`Self::type_problem`], where unknown is wrong even before dispatch.
     pub(super) fn settled_type_problem(&self, ty: Type) -> Option<(Code, String)> {
-        if ty == Type::UNKNOWN { Some((Code::Untyped, "has no known type".into())) } else { self.type_problem(ty) }
+        if ty == Type::UNKNOWN {
+            Some((Code::Untyped, "has no known type".into()))
+        } else {
+            self.type_problem(ty)
+        }
     }
 
     /// How messages call a value: by its name if it has one.

@@ -3,10 +3,11 @@
 use crate::analysis::cfg::ControlFlow;
 use crate::analysis::dominators::Dominators;
 use crate::body::{Body, ValueDef};
-use crate::diag::Code;
+use crate::diag::{Code, Diagnostic};
 use crate::entity::{Block, Inst, Value};
 use crate::limits;
 use crate::op::{Op, Shape};
+use crate::verify::module::Module;
 use crate::verify::report::{Checker, FunctionView, Report};
 use cranelift_entity::{EntityRef, EntitySet};
 
@@ -53,10 +54,13 @@ impl Facts {
     }
 }
 
-/// Whether the structure of a function is sound, so that it can be printed, say.
-pub(super) fn is_sound(module: super::module::Module<'_>, function: FunctionView<'_>) -> bool {
+/// Whether ids and program order of a function are sound enough to print it.
+pub(super) fn is_printable(module: Module<'_>, function: FunctionView<'_>) -> bool {
     let (mut facts, mut report) = (Facts::default(), Report::default());
-    Checker::new(module, function, &mut facts, &mut report).structure()
+    Checker::new(module, function, &mut facts, &mut report).structure();
+    let damaged = |d: &Diagnostic| matches!(d.code, Code::Order | Code::DanglingId);
+    // With too many errors the walk stops, and nothing is known about the rest.
+    !report.is_full() && !report.finish().iter().any(damaged)
 }
 
 impl Checker<'_> {
@@ -118,7 +122,8 @@ impl Checker<'_> {
             if !body.inst_exists(inst) {
                 return self.at_block(Code::DanglingId, block, format!("{inst} does not exist"));
             }
-            if self.facts.is_placed(inst) || body.inst_block(inst) != Some(block) {
+            let linked = body.inst_block(inst) == Some(block) && body.prev_inst(inst) == last;
+            if self.facts.is_placed(inst) || !linked {
                 return self.at_inst(Code::Order, inst, format!("{inst} stands in two places"));
             }
             *count += 1;
@@ -163,8 +168,7 @@ impl Checker<'_> {
         }
         self.immediate(inst);
         let own = |(n, value)| {
-            body.value_exists(value)
-                && body.value_def(value) == ValueDef::Result(inst, n as u16)
+            body.value_exists(value) && body.value_def(value) == ValueDef::Result(inst, n as u16)
         };
         if !body.results(inst).enumerate().all(own) {
             self.at_inst(Code::DanglingId, inst, "results do not exist or belong to something else".into());
@@ -250,9 +254,8 @@ impl Checker<'_> {
         let body = self.body;
         for block in body.blocks() {
             let params = body.block_params(block);
-            let own = |(n, &value): (usize, &Value)| {
-                body.value_def(value) == ValueDef::Param(block, n as u16)
-            };
+            let own =
+                |(n, &value): (usize, &Value)| body.value_def(value) == ValueDef::Param(block, n as u16);
             if params.len() > usize::from(u16::MAX) {
                 let message = format!("block has {} parameters, the most is {}", params.len(), u16::MAX);
                 self.at_block(Code::Limit, block, message);

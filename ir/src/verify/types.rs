@@ -4,8 +4,9 @@ use crate::body::ValueDef;
 use crate::constant::{ConstData, ConstValue};
 use crate::diag::Code;
 use crate::entity::{Block, Const, Inst, SigRef, Value};
-use crate::infer::{ResultTypes, infer_with};
+use crate::infer::{ResultTypes, TypeMismatch, infer_with};
 use crate::op::{Op, Shape};
+use crate::text::mismatch_message;
 use crate::types::{Scalar, Type, TypeKind};
 use crate::verify::report::Checker;
 
@@ -72,7 +73,7 @@ impl Checker<'_> {
         match infer_with(self.body, self.types, inst, |value| self.value_type(value)) {
             Ok(results) => Some(results),
             Err(mismatch) => {
-                let message = format!("{op}: {}", mismatch.display(self.types));
+                let message = mismatch_message(self.types, op, &mismatch);
                 self.at_inst(Code::TypeMismatch, inst, message);
                 None
             }
@@ -110,7 +111,7 @@ impl Checker<'_> {
             Shape::Make | Shape::Call | Shape::CallIndirect | Shape::Return => return true,
         };
         if found != wanted {
-            let message = format!("{op}: {found} operands, expected {wanted}");
+            let message = mismatch_message(self.types, op, &TypeMismatch::Count { found, wanted });
             self.at_inst(Code::TypeMismatch, inst, message);
         }
         found == wanted
