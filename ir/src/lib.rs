@@ -26,3 +26,6 @@ pub mod program;
 pub mod unit;
 pub mod infer;
 pub mod analysis;
+pub mod text;
+pub mod interp;
+pub mod reference;

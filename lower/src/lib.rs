@@ -1,6 +1,7 @@
 //! Marquetry's algorithms: from methods to code that is monomorphic, optimised and legal for one target.
 #![forbid(unsafe_code)]
 
+pub mod stage;
 pub mod target;
 pub mod failure;
 pub mod report;
@@ -13,5 +14,7 @@ pub mod observe;
 pub mod passes;
 pub mod optimise;
 pub mod legal;
+mod fresh;
 pub mod exceptions;
 pub mod legalise;
+pub mod pipeline;
