@@ -145,10 +145,6 @@ const fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\r')
-}
-
 static NAME_BYTES: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -184,14 +180,11 @@ impl<'t> Lexer<'t> {
         self.text.as_bytes().get(at).copied()
     }
 
-    /// The end of the run of bytes of one sort that starts at `at`.
-    fn run(&self, at: usize, belongs: impl Fn(u8) -> bool) -> usize {
-        let rest = self.text.as_bytes().get(at..).unwrap_or(&[]);
-        at + rest.iter().position(|&byte| !belongs(byte)).unwrap_or(rest.len())
-    }
-
-    fn name_end(&self, at: usize) -> usize {
-        self.run(at, |byte| NAME_BYTES[byte as usize])
+    fn name_end(&self, mut at: usize) -> usize {
+        while self.byte(at).is_some_and(|byte| NAME_BYTES[byte as usize]) {
+            at += 1;
+        }
+        at
     }
 
     /// The text from `start` over a dot at the current place and the name after it: `div.s`.
@@ -200,17 +193,23 @@ impl<'t> Lexer<'t> {
     }
 
     fn skip_line(&mut self) {
-        self.at = self.run(self.at, |byte| byte != b'\n');
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or(&[]);
+        self.at += rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
     }
 
     /// The next token.
     pub(crate) fn next(&mut self) -> Token {
-        self.at = self.run(self.at, is_space);
-        while self.byte(self.at) == Some(b';') {
-            let start = self.at;
-            self.skip_line();
-            if self.comments {
-                return Token::new(Kind::Comment, start, self.at);
+        loop {
+            match self.byte(self.at) {
+                Some(b' ' | b'\t' | b'\r') => self.at += 1,
+                Some(b';') => {
+                    let start = self.at;
+                    self.skip_line();
+                    if self.comments {
+                        return Token::new(Kind::Comment, start, self.at);
+                    }
+                }
+                _ => break,
             }
         }
         let start = self.at;
