@@ -102,6 +102,17 @@ codes! {
     KernelResults = "V0302" "A kernel has results.";
     GlobalInit = "V0303" "The first contents of a global do not fit it.";
     GlobalSpace = "V0304" "A global lives in an address space where none can live.";
+
+    Dispatch = "D0001" "No method of the view fits a call, or operands do not fit once their types are known.";
+    Unsupported = "L0001" "The target cannot do what the program asks for.";
+    Assertion = "L0002" "A static assertion does not hold.";
+}
+
+impl Code {
+    /// Whether the text cannot even be told apart into tokens and lines.
+    pub const fn is_syntax(self) -> bool {
+        matches!(self, Code::Encoding | Code::Limit | Code::Token | Code::Syntax)
+    }
 }
 
 impl fmt::Display for Code {

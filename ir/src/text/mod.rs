@@ -18,14 +18,18 @@ mod parse_inst;
 mod names;
 mod print;
 mod print_inst;
+mod format;
 
 use crate::diag::{Code, Diagnostic};
 use crate::limits::MAX_SOURCE_BYTES;
 use crate::program::Program;
 use crate::span::Span;
 
+pub use format::format;
 pub use parse_body::mismatch_message;
-pub use print::{Annotate, Place, print_body, print_program, print_program_with, print_unit, print_unit_with};
+pub use print::{
+    Annotate, Place, print_body, print_program, print_program_with, print_unit, print_unit_with,
+};
 
 /// Reads a text into a program: the file is remembered, and every item without mistakes is added.
 ///
