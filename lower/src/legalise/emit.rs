@@ -409,6 +409,9 @@ impl Legaliser<'_> {
                 None => (self.leaves(yes) == self.leaves(no)).then_some(yes),
             };
         }
+        if ask.op == Op::Bitcast && first.ty == result {
+            return Some(first);
+        }
         if result.is_vector() || !ask.op.effects().is_pure() && !ask.guarded {
             return None;
         }

@@ -137,7 +137,7 @@ impl Legaliser<'_> {
             Op::ByteSwap => self.swap_groups(a, 8),
             Op::Zext | Op::Sext => {
                 // By way of a width in between.
-                let between = [Scalar::I16, Scalar::I32, Scalar::I64]
+                let between = [Scalar::I32, Scalar::I16, Scalar::I64]
                     .into_iter()
                     .find(|s| s.bits() > bits && s.bits() < width(ask.ty))?;
                 let middle = self.convert(ask.op, a.ty.with_lane(between), a);

@@ -31,6 +31,11 @@ impl Legaliser<'_> {
 
     fn promote_int(&mut self, ask: Ask, args: &[Val], results: &[Type], wider: Type) -> Option<Vals> {
         let (&first, &result) = (args.first()?, results.first()?);
+        if let (Op::Select, &[condition, yes, no]) = (ask.op, args) {
+            let (yes, no) = (self.zext(wider, yes), self.zext(wider, no));
+            let chosen = self.select(condition, yes, no);
+            return Some(smallvec![self.trunc(result, chosen)]);
+        }
         let (bits, wide_bits) = (first.ty.bits()?, wider.bits()?);
         if first.ty == Type::I1 || wide_bits <= bits {
             return self.expand_int(ask, args, results);
@@ -63,15 +68,7 @@ impl Legaliser<'_> {
             | Op::Ctz
             | Op::PopCount
             | Op::BitReverse
-            | Op::ByteSwap
-            | Op::Zext => Extension::Zeros,
-            Op::Sext if result.bits()? > wide_bits => Extension::Sign,
-            Op::Select => {
-                let &[condition, yes, no] = args else { return None };
-                let (yes, no) = (self.zext(wider, yes), self.zext(wider, no));
-                let chosen = self.select(condition, yes, no);
-                return Some(smallvec![self.trunc(result, chosen)]);
-            }
+            | Op::ByteSwap => Extension::Zeros,
             // What has a formula is not worth more cases.
             _ => return self.expand_int(ask, args, results),
         };
@@ -79,12 +76,6 @@ impl Legaliser<'_> {
         let mut wide: Vec<Val> = Vec::new();
         for &arg in args {
             wide.push(self.convert(widen, wider, arg));
-        }
-        if matches!(ask.op, Op::Zext | Op::Sext) {
-            if result.bits()? <= wide_bits {
-                return self.expand_int(ask, args, results);
-            }
-            return Some(smallvec![self.convert(ask.op, result, *wide.first()?)]);
         }
         if matches!(ask.op, Op::Shl | Op::ShrU | Op::ShrS) {
             // The count is taken modulo the narrow width.
