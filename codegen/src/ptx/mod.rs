@@ -39,6 +39,7 @@ pub use target::{Features, PtxTarget, Version};
 
 use crate::artifact::{Artifact, Format, argument_block};
 use crate::error::EmitError;
+use cranelift_entity::EntitySet;
 use marquetry_ir::entity::Func;
 use marquetry_ir::program::{GlobalData, MethodKind};
 use marquetry_ir::types::Space;
@@ -71,12 +72,14 @@ pub fn emit(legal: &Legal, target: &PtxTarget) -> Result<Artifact, EmitError> {
     for (id, global) in unit.globals.iter() {
         write_global(&mut module, unit, global, names.global(id))?;
     }
-    declare_functions(&mut module, unit)?;
+    let mut entries = EntitySet::new();
+    unit.entries.iter().for_each(|&func| drop(entries.insert(func)));
+    declare_functions(&mut module, unit, &entries)?;
     let mut selector = Selector::new(unit, target.sm(), Writer::new(&names));
     for (func, function) in unit.funcs.iter() {
         selector.out.text.clear();
         selector.function(function)?;
-        write_function(&mut module, unit, func, function, &selector)?;
+        write_function(&mut module, func, function, entries.contains(func), &selector)?;
     }
     let code = module.text.into_bytes();
     let mut artifact = Artifact::new(target.name(), Format::Ptx, code, legal);
@@ -136,14 +139,10 @@ fn write_global(out: &mut Writer, unit: &Unit, global: &GlobalData, name: &str) 
     Ok(())
 }
 
-fn is_entry(unit: &Unit, func: Func) -> bool {
-    unit.entries.contains(&func)
-}
-
 /// Functions may be called before they are defined.
-fn declare_functions(out: &mut Writer, unit: &Unit) -> Result<(), EmitError> {
+fn declare_functions(out: &mut Writer, unit: &Unit, entries: &EntitySet<Func>) -> Result<(), EmitError> {
     for (func, function) in unit.funcs.iter().filter(|(_, f)| f.kind == MethodKind::Function) {
-        out.head(func, function.kind, is_entry(unit, func), &function.signature)?;
+        out.head(func, function.kind, entries.contains(func), &function.signature)?;
         out.push(";\n");
     }
     Ok(())
@@ -151,13 +150,13 @@ fn declare_functions(out: &mut Writer, unit: &Unit) -> Result<(), EmitError> {
 
 fn write_function(
     out: &mut Writer,
-    unit: &Unit,
     func: Func,
     function: &Function,
+    is_entry: bool,
     selector: &Selector,
 ) -> Result<(), EmitError> {
     out.push("\n");
-    let visible = function.kind == MethodKind::Kernel || is_entry(unit, func);
+    let visible = function.kind == MethodKind::Kernel || is_entry;
     out.head(func, function.kind, visible, &function.signature)?;
     out.push("\n{\n");
     for class in Class::ALL {

@@ -29,7 +29,7 @@ impl Frame {
     /// Room for one more slot: its offset.
     pub(super) fn add(&mut self, layout: Layout) -> u64 {
         let offset = self.size.next_multiple_of(u64::from(layout.align.max(1)));
-        self.size = offset.saturating_add(layout.size);
+        self.size = offset.saturating_add(layout.size.max(1));
         self.align = self.align.max(layout.align);
         offset
     }
