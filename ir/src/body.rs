@@ -181,6 +181,19 @@ impl Body {
         data.result_count = count as u8;
     }
 
+    /// Turns the results of an instruction into further parameters of a block, ids and uses unchanged. The
+    /// instruction is left without results.
+    pub fn results_to_params(&mut self, inst: Inst, block: Block) {
+        for value in self.results(inst) {
+            let number = self.blocks[block].params.len(&self.value_pool) as u16;
+            self.values[value].def = ValueDef::Param(block, number);
+            self.blocks[block].params.push(value, &mut self.value_pool);
+        }
+        let data = &mut self.insts[inst];
+        data.first_result = None.into();
+        data.result_count = 0;
+    }
+
     /// Makes an edge to a block.
     pub fn make_block_call(&mut self, block: Block, args: &[Value]) -> BlockCall {
         let args = ValueList::from_slice(args, &mut self.value_pool);
@@ -354,6 +367,14 @@ impl Body {
     pub fn value_const(&self, value: Value) -> Option<&ConstData> {
         match self.values[value].def {
             ValueDef::Const(id) => Some(&self.consts[id]),
+            ValueDef::Result(..) | ValueDef::Param(..) => None,
+        }
+    }
+
+    /// The id of the constant that a value is.
+    pub fn value_const_id(&self, value: Value) -> Option<Const> {
+        match self.values[value].def {
+            ValueDef::Const(id) => Some(id),
             ValueDef::Result(..) | ValueDef::Param(..) => None,
         }
     }

@@ -1,8 +1,250 @@
-//! Diagnostics.
+//! Diagnostics: what is wrong, where, and how it is shown.
+//!
+//! A [`Diagnostic`] is a value; nothing here prints. Each has a [`Code`], a row of one table, so that documentation
+//! and tests can name it. Messages are lower case without a full stop and say what was found and what was wanted.
 
-/// A message about the program.
-#[derive(Clone, Debug)]
+use crate::span::{SourceFile, Span};
+use std::fmt::{self, Write};
+
+/// How bad it is.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Severity {
+    /// The program is refused.
+    Error,
+    /// The program is accepted, but something in it is likely a mistake.
+    Warning,
+}
+
+impl Severity {
+    /// The spelling in messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        }
+    }
+}
+
+macro_rules! codes {
+    ($($variant:ident = $code:literal $doc:literal;)*) => {
+        /// The kinds of mistakes; one variant per row of the table.
+        #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum Code {
+            $(#[doc = $doc] $variant,)*
+        }
+
+        impl Code {
+            /// All codes in the order of the table.
+            pub const ALL: &'static [Code] = &[$(Code::$variant),*];
+
+            /// The code as messages show it.
+            pub const fn name(self) -> &'static str {
+                match self { $(Code::$variant => $code,)* }
+            }
+
+            /// What it stands for, in one line.
+            pub const fn description(self) -> &'static str {
+                match self { $(Code::$variant => $doc,)* }
+            }
+        }
+    };
+}
+
+// Codes are never reused for something else: people look them up. `P` is for reading text, `V` for verification.
+codes! {
+    Encoding = "P0001" "The source text is not UTF-8.";
+    Limit = "P0002" "A limit was passed.";
+    Token = "P0003" "Characters that no token starts with, or a token that does not end.";
+    Syntax = "P0004" "The text does not follow the grammar.";
+    UnknownType = "P0005" "No type has this name; structs are defined before their use.";
+    InvalidType = "P0006" "The type cannot be made.";
+    UnknownOp = "P0007" "No instruction has this name.";
+    Literal = "P0008" "The literal is not a value of its type.";
+    UndefinedValue = "P0009" "The value is used but never defined.";
+    UndefinedBlock = "P0010" "The block is a destination but never defined.";
+    Redefined = "P0011" "The name is defined already.";
+    Reserved = "P0012" "The name has a meaning of its own.";
+    OperandType = "P0013" "Operands, suffix or immediate do not fit the instruction.";
+    ResultCount = "P0014" "As many names must stand before `=` as the instruction has results.";
+    Placement = "P0015" "Something stands where it cannot stand.";
+    Dispatch = "D0001" "No method of the view fits a call, or operands do not fit once their types are known.";
+    Unsupported = "L0001" "The target cannot do what the program asks for.";
+    Assertion = "L0002" "A static assertion does not hold.";
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One mistake.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Diagnostic {
-    /// What is wrong.
+    /// What kind of mistake.
+    pub code: Code,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The source file, an index into the files of the program or unit; none for code that no text spelled.
+    pub file: Option<u32>,
+    /// Where in the file.
+    pub span: Span,
+    /// What is wrong: lower case, no full stop.
     pub message: String,
+    /// Other places in the same file that matter, each with what it is.
+    pub labels: Vec<(Span, String)>,
+    /// Further explanations.
+    pub notes: Vec<String>,
+}
+
+impl Diagnostic {
+    /// An error.
+    pub fn error(code: Code, file: Option<u32>, span: Span, message: impl Into<String>) -> Self {
+        let severity = Severity::Error;
+        Diagnostic { code, severity, file, span, message: message.into(), labels: vec![], notes: vec![] }
+    }
+
+    /// A warning.
+    pub fn warning(code: Code, file: Option<u32>, span: Span, message: impl Into<String>) -> Self {
+        Diagnostic { severity: Severity::Warning, ..Self::error(code, file, span, message) }
+    }
+
+    /// With another place in the same file; places that no text spelled are dropped.
+    #[must_use]
+    pub fn with_label(mut self, span: Span, text: impl Into<String>) -> Self {
+        if span.is_somewhere() {
+            self.labels.push((span, text.into()));
+        }
+        self
+    }
+
+    /// With an explanation.
+    #[must_use]
+    pub fn with_note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+
+    /// Writes the diagnostic, drawn into the source line where there is one.
+    ///
+    /// # Errors
+    /// Only those of `out`.
+    pub fn write(&self, out: &mut dyn Write, files: &[SourceFile]) -> fmt::Result {
+        let file = self.file.and_then(|index| files.get(index as usize));
+        let head = format_args!("{}[{}]: {}", self.severity.name(), self.code, self.message);
+        match file {
+            Some(file) if self.span.is_somewhere() => {
+                write_place(out, file, self.span)?;
+                writeln!(out, ": {head}")?;
+                write_excerpt(out, file, self.span)?;
+            }
+            Some(file) => writeln!(out, "{}: {head}", file.name)?,
+            None => writeln!(out, "{head}")?,
+        }
+        for (span, text) in &self.labels {
+            if let Some(file) = file {
+                write_place(out, file, *span)?;
+                writeln!(out, ": {text}")?;
+                write_excerpt(out, file, *span)?;
+            }
+        }
+        self.notes.iter().try_for_each(|note| writeln!(out, "  = {note}"))
+    }
+}
+
+/// Whether any of them is an error.
+pub fn has_errors(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+}
+
+/// All diagnostics as plain text.
+pub fn render(diagnostics: &[Diagnostic], files: &[SourceFile]) -> String {
+    let mut out = String::new();
+    for diagnostic in diagnostics {
+        // Writing to a string cannot fail.
+        let _ = diagnostic.write(&mut out, files);
+    }
+    out
+}
+
+fn write_place(out: &mut dyn Write, file: &SourceFile, span: Span) -> fmt::Result {
+    let (line, column) = file.line_column(span.start);
+    write!(out, "{}:{line}:{column}", file.name)
+}
+
+/// Most characters of a source line that are shown.
+const EXCERPT_WIDTH: usize = 160;
+/// Characters shown before the span, if the line is longer than that.
+const EXCERPT_LEAD: usize = 60;
+
+/// The line that holds the start of the span, underlined. Only a part of very long lines is shown.
+fn write_excerpt(out: &mut dyn Write, file: &SourceFile, span: Span) -> fmt::Result {
+    let start = (span.start as usize).min(file.text.len());
+    let Some((before, after)) = file.text.split_at_checked(start) else { return Ok(()) };
+    let lead = before.rsplit('\n').next().unwrap_or("");
+    let rest = after.split('\n').next().unwrap_or("");
+    let length = (span.end.saturating_sub(span.start) as usize).min(rest.len());
+    let marked = rest.get(..length).unwrap_or(rest);
+    let cut = lead.chars().rev().nth(EXCERPT_LEAD).is_some();
+    let lead: String = match lead.char_indices().rev().nth(EXCERPT_LEAD - 1) {
+        Some((at, _)) if cut => lead.get(at..).unwrap_or("").into(),
+        _ => lead.into(),
+    };
+    let lead_width = lead.chars().count();
+    let dots = if cut { "..." } else { "" };
+    write!(out, "    {dots}")?;
+    let shown = lead.chars().chain(rest.trim_end().chars());
+    // Tabs and control characters would move the underline or the terminal.
+    shown.take(EXCERPT_WIDTH).try_for_each(|c| out.write_char(if c.is_control() { ' ' } else { c }))?;
+    let width = marked.trim_end().chars().take(EXCERPT_WIDTH - lead_width).count();
+    writeln!(out, "\n    {:1$}^{2:~<3$}", "", dots.len() + lead_width, "", width.saturating_sub(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> [SourceFile; 1] {
+        [SourceFile { name: "a.mq".into(), text: text.into() }]
+    }
+
+    #[test]
+    fn shows_place_line_and_underline() {
+        let files = file("one\n    two three\n");
+        let diagnostic = Diagnostic::error(Code::Syntax, Some(0), Span::new(12, 17), "expected four")
+            .with_label(Span::new(0, 3), "the first")
+            .with_note("a note");
+        let text = render(&[diagnostic], &files);
+        let want = "a.mq:2:9: error[P0004]: expected four\n        two three\n            ^~~~~\n\
+                    a.mq:1:1: the first\n    one\n    ^~~\n  = a note\n";
+        assert_eq!(text, want);
+    }
+
+    #[test]
+    fn places_outside_the_text_are_no_panic() {
+        let files = file("é");
+        for span in [Span::new(1, 2), Span::new(2, 9), Span::new(9, 3), Span::NOWHERE] {
+            let text = render(&[Diagnostic::warning(Code::Syntax, Some(0), span, "m")], &files);
+            assert!(text.contains("warning[P0004]: m"), "{text}");
+        }
+        let text = render(&[Diagnostic::error(Code::Syntax, Some(7), Span::new(0, 1), "m")], &files);
+        assert_eq!(text, "error[P0004]: m\n");
+    }
+
+    #[test]
+    fn long_lines_are_cut() {
+        let files = file(&format!("{}here{}", "a".repeat(100_000), "b".repeat(100_000)));
+        let text = render(&[Diagnostic::error(Code::Syntax, Some(0), Span::new(100_000, 100_004), "m")], &files);
+        assert!(text.len() < 400, "{}", text.len());
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[1].find("here"), lines[2].find('^'));
+    }
+
+    #[test]
+    fn codes_are_unique() {
+        let mut names: Vec<_> = Code::ALL.iter().map(|code| code.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Code::ALL.len());
+    }
 }

@@ -3,6 +3,12 @@
 
 pub mod target;
 pub mod failure;
+pub mod report;
+pub mod job;
+pub mod dispatch;
+pub mod specialise;
+pub mod call_graph;
+pub mod inline;
 pub mod legal;
 pub mod exceptions;
 pub mod legalise;

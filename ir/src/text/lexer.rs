@@ -1,0 +1,272 @@
+//! Bytes to tokens, by hand: a token is a kind and a byte range, nothing is copied.
+
+use crate::limits::MAX_NAME_BYTES;
+use crate::span::Span;
+
+/// What a token is.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    End,
+    Newline,
+    /// A comment, from `;` up to the end of the line; only seen by the formatter.
+    Comment,
+    Name,
+    /// Digits with what belongs to them: sign, base, fraction, exponent.
+    Number,
+    /// A text in double quotes, quotes included.
+    Quoted,
+    LeftParen,
+    RightParen,
+    LeftBracket,
+    RightBracket,
+    LeftBrace,
+    RightBrace,
+    Less,
+    Greater,
+    Comma,
+    Colon,
+    Dot,
+    Equals,
+    Arrow,
+    Minus,
+    /// A character that no token starts with.
+    Stray,
+    /// A text whose closing quote is missing.
+    Unclosed,
+    /// A name of more than [`MAX_NAME_BYTES`].
+    LongName,
+}
+
+impl Kind {
+    /// How messages call it.
+    pub(crate) fn describe(self) -> &'static str {
+        match self {
+            Kind::End => "the end of the file",
+            Kind::Newline => "the end of the line",
+            Kind::Comment => "a comment",
+            Kind::Name => "a name",
+            Kind::Number => "a number",
+            Kind::Quoted => "a quoted text",
+            Kind::LeftParen => "'('",
+            Kind::RightParen => "')'",
+            Kind::LeftBracket => "'['",
+            Kind::RightBracket => "']'",
+            Kind::LeftBrace => "'{'",
+            Kind::RightBrace => "'}'",
+            Kind::Less => "'<'",
+            Kind::Greater => "'>'",
+            Kind::Comma => "','",
+            Kind::Colon => "':'",
+            Kind::Dot => "'.'",
+            Kind::Equals => "'='",
+            Kind::Arrow => "'->'",
+            Kind::Minus => "'-'",
+            Kind::Stray => "a stray character",
+            Kind::Unclosed => "a text without closing quote",
+            Kind::LongName => "a name that is too long",
+        }
+    }
+}
+
+/// One token.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Token {
+    pub(crate) kind: Kind,
+    pub(crate) span: Span,
+}
+
+/// Reads tokens from a text. Texts are at most [`MAX_SOURCE_BYTES`](crate::limits::MAX_SOURCE_BYTES) long, so that
+/// offsets fit 32 bits.
+#[derive(Clone, Debug)]
+pub(crate) struct Lexer<'t> {
+    text: &'t str,
+    at: usize,
+    comments: bool,
+}
+
+const fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+static NAME_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = is_name_byte(byte as u8);
+        byte += 1;
+    }
+    table
+};
+
+impl<'t> Lexer<'t> {
+    /// Reads code.
+    pub(crate) fn new(text: &'t str) -> Self {
+        Lexer { text, at: 0, comments: false }
+    }
+
+    /// Reads code and comments.
+    pub(crate) fn with_comments(text: &'t str) -> Self {
+        Lexer { text, at: 0, comments: true }
+    }
+
+    /// The text of a span.
+    pub(crate) fn text(&self, span: Span) -> &'t str {
+        self.text.get(span.start as usize..span.end as usize).unwrap_or("")
+    }
+
+    /// Skips everything.
+    pub(crate) fn finish(&mut self) {
+        self.at = self.text.len();
+    }
+
+    fn byte(&self, at: usize) -> Option<u8> {
+        self.text.as_bytes().get(at).copied()
+    }
+
+    fn name_end(&self, mut at: usize) -> usize {
+        while self.byte(at).is_some_and(|byte| NAME_BYTES[byte as usize]) {
+            at += 1;
+        }
+        at
+    }
+
+    /// The text from `start` over a dot at the current place and the name after it: `div.s`.
+    pub(crate) fn dotted(&self, start: u32) -> &'t str {
+        self.text.get(start as usize..self.name_end(self.at)).unwrap_or("")
+    }
+
+    fn skip_line(&mut self) {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or(&[]);
+        self.at += rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
+    }
+
+    /// The next token.
+    pub(crate) fn next(&mut self) -> Token {
+        loop {
+            match self.byte(self.at) {
+                Some(b' ' | b'\t' | b'\r') => self.at += 1,
+                Some(b';') => {
+                    let start = self.at;
+                    self.skip_line();
+                    if self.comments {
+                        return Token { kind: Kind::Comment, span: Span::new(start, self.at) };
+                    }
+                }
+                _ => break,
+            }
+        }
+        let start = self.at;
+        let kind = match self.byte(start) {
+            None => Kind::End,
+            Some(byte) => self.scan(byte),
+        };
+        // The end of the file is nowhere to point at; offset 0 would mean "nowhere".
+        Token { kind, span: Span::new(start, self.at) }
+    }
+
+    fn scan(&mut self, byte: u8) -> Kind {
+        let start = self.at;
+        self.at += 1;
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => {
+                self.at = self.name_end(self.at);
+                if self.at - start > MAX_NAME_BYTES { Kind::LongName } else { Kind::Name }
+            }
+            b'0'..=b'9' => self.number(),
+            b'-' => match self.byte(self.at) {
+                Some(b'0'..=b'9') => self.number(),
+                Some(b'>') => {
+                    self.at += 1;
+                    Kind::Arrow
+                }
+                _ => Kind::Minus,
+            },
+            b'\n' => Kind::Newline,
+            b'(' => Kind::LeftParen,
+            b')' => Kind::RightParen,
+            b'[' => Kind::LeftBracket,
+            b']' => Kind::RightBracket,
+            b'{' => Kind::LeftBrace,
+            b'}' => Kind::RightBrace,
+            b'<' => Kind::Less,
+            b'>' => Kind::Greater,
+            b',' => Kind::Comma,
+            b':' => Kind::Colon,
+            b'.' => Kind::Dot,
+            b'=' => Kind::Equals,
+            b'"' => self.quoted(),
+            _ => {
+                while !self.text.is_char_boundary(self.at) {
+                    self.at += 1;
+                }
+                Kind::Stray
+            }
+        }
+    }
+
+    fn number(&mut self) -> Kind {
+        let start = self.at;
+        let hex = matches!(self.byte(start), Some(b'x' | b'X'));
+        let mut last = b'0';
+        while let Some(byte) = self.byte(self.at) {
+            let fraction = byte == b'.' && self.byte(self.at + 1).is_some_and(|next| next.is_ascii_digit());
+            let exponent = matches!(byte, b'+' | b'-') && matches!(last, b'e' | b'E') && !hex;
+            if !NAME_BYTES[byte as usize] && !fraction && !exponent {
+                break;
+            }
+            last = byte;
+            self.at += 1;
+        }
+        Kind::Number
+    }
+
+    fn quoted(&mut self) -> Kind {
+        loop {
+            match self.byte(self.at) {
+                None | Some(b'\n') => return Kind::Unclosed,
+                Some(b'"') => {
+                    self.at += 1;
+                    return Kind::Quoted;
+                }
+                Some(b'\\') if self.byte(self.at + 1).is_some_and(|next| next != b'\n') => self.at += 2,
+                Some(_) => self.at += 1,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kinds(text: &str) -> Vec<(Kind, &str)> {
+        let mut lexer = Lexer::with_comments(text);
+        let mut list = Vec::new();
+        loop {
+            let token = lexer.next();
+            if token.kind == Kind::End {
+                return list;
+            }
+            list.push((token.kind, lexer.text(token.span)));
+        }
+    }
+
+    #[test]
+    fn numbers_take_what_belongs_to_them() {
+        for number in ["0", "-5", "1.5", "1e-7", "-1.25E+10", "0x7fc00001", "12"] {
+            assert_eq!(kinds(number), [(Kind::Number, number)]);
+        }
+        let want = [(Kind::Number, "0x1e"), (Kind::Minus, "-"), (Kind::Name, "inf")];
+        assert_eq!(kinds("0x1e -inf"), want);
+        assert_eq!(kinds("1."), [(Kind::Number, "1"), (Kind::Dot, ".")]);
+    }
+
+    #[test]
+    fn texts_and_comments() {
+        assert_eq!(kinds(r#""a\"b;" ; c"#), [(Kind::Quoted, r#""a\"b;""#), (Kind::Comment, "; c")]);
+        assert_eq!(kinds("\"a\n"), [(Kind::Unclosed, "\"a"), (Kind::Newline, "\n")]);
+        assert_eq!(kinds("\"a\\"), [(Kind::Unclosed, "\"a\\")]);
+        assert_eq!(kinds("\"a\\é\""), [(Kind::Quoted, "\"a\\é\"")]);
+        assert_eq!(kinds("é->"), [(Kind::Stray, "é"), (Kind::Arrow, "->")]);
+    }
+}

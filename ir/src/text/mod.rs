@@ -1,0 +1,66 @@
+//! The text format: reading, printing, formatting.
+//!
+//! Reading gives a program and all mistakes found; printing gives the one canonical text, so that
+//! `parse(print(p))` is `p` again. Stage dumps of units use the same syntax. The formatter works on tokens, because
+//! reading drops comments.
+//!
+//! Newlines end instructions; inside an item's header and in lists of initial contents they mean nothing.
+
+mod lexer;
+mod literal;
+mod scope;
+mod parser;
+mod parse_item;
+mod parse_init;
+mod parse_type;
+mod parse_body;
+mod parse_inst;
+mod names;
+mod print;
+mod print_inst;
+
+use crate::diag::{Code, Diagnostic};
+use crate::limits::MAX_SOURCE_BYTES;
+use crate::program::Program;
+use crate::span::Span;
+
+pub use parse_body::mismatch_message;
+pub use print::{Annotate, Place, print_body, print_program, print_program_with, print_unit, print_unit_with};
+
+/// Reads a text into a program: the file is remembered, and every item without mistakes is added.
+///
+/// What comes back is empty if all is well, and never more than [`MAX_DIAGNOSTICS`](crate::limits::MAX_DIAGNOSTICS).
+pub fn parse(program: &mut Program, name: &str, text: &str) -> Vec<Diagnostic> {
+    if text.len() > MAX_SOURCE_BYTES {
+        let message = format!("'{name}' has {} bytes, expected at most {MAX_SOURCE_BYTES}", text.len());
+        return vec![Diagnostic::error(Code::Limit, None, Span::NOWHERE, message)];
+    }
+    let file = program.add_file(name, text);
+    let mut parser = parser::Parser::new(program, file, text);
+    parser.items();
+    let mut diagnostics = parser.diagnostics;
+    // Undefined names are found at the end of a body.
+    diagnostics.sort_by_key(|diagnostic| diagnostic.span);
+    diagnostics
+}
+
+/// As [`parse`], for bytes that may not be text.
+pub fn parse_bytes(program: &mut Program, name: &str, bytes: &[u8]) -> Vec<Diagnostic> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => parse(program, name, text),
+        Err(_) if bytes.len() > MAX_SOURCE_BYTES => {
+            let message = format!("'{name}' has {} bytes, expected at most {MAX_SOURCE_BYTES}", bytes.len());
+            vec![Diagnostic::error(Code::Limit, None, Span::NOWHERE, message)]
+        }
+        Err(error) => {
+            let at = error.valid_up_to();
+            let byte = bytes.get(at).copied().unwrap_or(0);
+            let file = program.add_file(name, &String::from_utf8_lossy(bytes));
+            let message = format!("found byte 0x{byte:02x} at offset {at}, expected UTF-8");
+            vec![Diagnostic::error(Code::Encoding, Some(file), Span::new(at, at + 1), message)]
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! Items: structs, globals, externs, methods and kernels.
+
+use crate::diag::Code;
+use crate::limits::{MAX_FIELDS, MAX_PARAMS, MAX_RESULTS};
+use crate::entity::Table;
+use crate::program::{ExternData, GlobalData, Inlining, MethodData, MethodKind};
+use crate::signature::Signature;
+use crate::span::Span;
+use crate::text::lexer::{Kind, Token};
+use crate::text::parser::{Failed, Parse, Parser, is_reserved, shortened};
+use crate::types::{Type, TypeError};
+use std::sync::Arc;
+
+/// A method's header.
+struct Header<'t> {
+    name: Arc<str>,
+    span: Span,
+    params: Vec<(Token, &'t str, Type)>,
+    results: Vec<Type>,
+    inlining: Inlining,
+    consistent: bool,
+}
+
+impl<'t> Parser<'_, 't> {
+    /// The whole text.
+    pub(crate) fn items(&mut self) {
+        while !self.at(Kind::End) {
+            if self.item().is_err() {
+                self.skip_item();
+            }
+        }
+    }
+
+    fn item(&mut self) -> Parse<()> {
+        self.lines = false;
+        let word = if self.at(Kind::Name) { self.text(self.token) } else { "" };
+        match word {
+            "struct" => self.structure(),
+            "global" => self.global(),
+            "extern" => self.external(),
+            "overlay" | "method" | "kernel" => self.method(),
+            _ => Err(self.expected("'struct', 'global', 'extern', 'overlay', 'method' or 'kernel'")),
+        }
+    }
+
+    fn structure(&mut self) -> Parse<()> {
+        self.bump();
+        let quoted = self.at(Kind::Quoted);
+        let (name, span) = self.symbol("the name of a struct")?;
+        if !quoted && is_reserved(&name) {
+            let message = format!("found '{name}', expected a name that is no type and no literal");
+            return Err(self.error(Code::Reserved, span, message));
+        }
+        self.expect(Kind::LeftBrace)?;
+        let mut fields = Vec::new();
+        while !self.at(Kind::RightBrace) {
+            if fields.len() == MAX_FIELDS {
+                let message = format!("struct has more than {MAX_FIELDS} fields");
+                return Err(self.error(Code::Limit, self.token.span, message));
+            }
+            let (field, _) = self.symbol("a field name or '}'")?;
+            self.expect(Kind::Colon)?;
+            fields.push((field, self.ty()?));
+            if !self.eat(Kind::Comma) {
+                break;
+            }
+        }
+        self.expect_as(Kind::RightBrace, "',' or '}'")?;
+        match self.program.types.structure(&name, fields) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let redefined = matches!(error, TypeError::Redefined(_));
+                let code = if redefined { Code::Redefined } else { Code::InvalidType };
+                self.error(code, span, error.to_string());
+                Ok(())
+            }
+        }
+    }
+
+    fn global(&mut self) -> Parse<()> {
+        self.bump();
+        let (name, span) = self.symbol("the name of a global")?;
+        self.expect(Kind::Colon)?;
+        let ty = self.ty()?;
+        if !self.eat_word("in") {
+            return Err(self.expected("'in' and an address space"));
+        }
+        let space = self.space()?;
+        let init = if self.eat(Kind::Equals) { self.init(ty)? } else { None };
+        let file = Some(self.file);
+        if let Err(old) = self.program.add_global(GlobalData { name, ty, space, init, file, span }) {
+            let old = &self.program.globals[old];
+            let (name, old_file, old_span) = (old.name.clone(), old.file, old.span);
+            self.redefined(&format!("global '{name}'"), span, old_file, old_span);
+        }
+        Ok(())
+    }
+
+    fn external(&mut self) -> Parse<()> {
+        self.bump();
+        if !self.eat_word("func") {
+            return Err(self.expected("'func'"));
+        }
+        let (name, span) = self.symbol("the name of a function of the host")?;
+        let params = self.type_list(MAX_PARAMS, "parameters")?;
+        let results = self.results()?;
+        let link_name = if self.eat_word("as") { self.quoted_text()?.into() } else { name.clone() };
+        let signature = Signature { params, results };
+        let file = Some(self.file);
+        if let Err(old) = self.program.add_extern(ExternData { name, link_name, signature, file, span }) {
+            let old = &self.program.externs[old];
+            let (name, old_file, old_span) = (old.name.clone(), old.file, old.span);
+            self.redefined(&format!("extern function '{name}'"), span, old_file, old_span);
+        }
+        Ok(())
+    }
+
+    /// Reports that something exists already.
+    fn redefined(&mut self, what: &str, span: Span, old_file: Option<u32>, old_span: Span) {
+        let mut error = self.diagnose(Code::Redefined, span, format!("{what} is defined already"));
+        let other = old_file.and_then(|file| self.program.files.get(file as usize));
+        error = match other {
+            Some(_) if old_file == Some(self.file) => error.with_label(old_span, "first defined here"),
+            Some(other) => {
+                let (line, column) = other.line_column(old_span.start);
+                error.with_note(format!("first defined at {}:{line}:{column}", other.name))
+            }
+            None => error.with_note("first defined by the host"),
+        };
+        self.report(error);
+    }
+
+    /// `(TYPE, ...)`
+    pub(crate) fn type_list(&mut self, limit: usize, what: &str) -> Parse<Vec<Type>> {
+        self.expect(Kind::LeftParen)?;
+        let mut types = Vec::new();
+        while !self.at(Kind::RightParen) {
+            if types.len() == limit {
+                let message = format!("there are more than {limit} {what}");
+                return Err(self.error(Code::Limit, self.token.span, message));
+            }
+            types.push(self.ty()?);
+            if !self.eat(Kind::Comma) {
+                break;
+            }
+        }
+        self.expect_as(Kind::RightParen, "',' or ')'")?;
+        Ok(types)
+    }
+
+    /// `-> TYPE`, `-> (TYPE, ...)` or nothing.
+    pub(crate) fn results(&mut self) -> Parse<Vec<Type>> {
+        if !self.eat(Kind::Arrow) {
+            return Ok(Vec::new());
+        }
+        if self.at(Kind::LeftParen) {
+            return self.type_list(MAX_RESULTS, "results");
+        }
+        Ok(vec![self.ty()?])
+    }
+
+    fn header(&mut self) -> Parse<Header<'t>> {
+        let (name, span) = self.symbol("the name of a method")?;
+        self.expect(Kind::LeftParen)?;
+        let mut params = Vec::new();
+        while !self.at(Kind::RightParen) {
+            if params.len() == MAX_PARAMS {
+                let message = format!("method has more than {MAX_PARAMS} parameters");
+                return Err(self.error(Code::Limit, self.token.span, message));
+            }
+            let token = self.expect_as(Kind::Name, "a parameter or ')'")?;
+            self.expect(Kind::Colon)?;
+            params.push((token, self.text(token), self.ty()?));
+            if !self.eat(Kind::Comma) {
+                break;
+            }
+        }
+        self.expect_as(Kind::RightParen, "',' or ')'")?;
+        let results = self.results()?;
+        let mut header =
+            Header { name, span, params, results, inlining: Inlining::Auto, consistent: false };
+        loop {
+            match () {
+                () if self.eat_word("inline") => header.inlining = Inlining::Always,
+                () if self.eat_word("noinline") => header.inlining = Inlining::Never,
+                () if self.eat_word("consistent") => header.consistent = true,
+                () => return Ok(header),
+            }
+        }
+    }
+
+    fn method(&mut self) -> Parse<()> {
+        let table_name = if self.eat_word("overlay") { Some(self.symbol("the name of a table")?.0) } else { None };
+        let kind = match () {
+            () if self.eat_word("method") => MethodKind::Function,
+            () if self.eat_word("kernel") => MethodKind::Kernel,
+            () => return Err(self.expected("'method' or 'kernel'")),
+        };
+        let header = self.header()?;
+        if !self.at(Kind::LeftBrace) {
+            return Err(self.expected("'->', an attribute or '{'"));
+        }
+        let errors = self.diagnostics.len();
+        let body = self.method_body(&header.params)?;
+        if self.diagnostics.len() > errors {
+            return Ok(());
+        }
+        let table = match table_name {
+            Some(name) => self.program.table(&name),
+            None => Table::BASE,
+        };
+        let params: Vec<Type> = header.params.iter().map(|param| param.2).collect();
+        let Header { name, span, results, inlining, consistent, .. } = header;
+        let file = Some(self.file);
+        let signature = Signature { params, results };
+        let data = MethodData { name, table, kind, signature, body, inlining, consistent, file, span };
+        if let Err(old) = self.program.add_method(data) {
+            let old = self.program.method(old);
+            let signature = old.signature.display(&self.program.types).to_string();
+            let what = format!("method '{}' of {}", old.name, shortened(&signature));
+            let (old_file, old_span) = (old.file, old.span);
+            self.redefined(&what, span, old_file, old_span);
+        }
+        Ok(())
+    }
+
+    /// Reports that a name means something else already.
+    pub(crate) fn check_name(&mut self, token: Token, name: &str) -> Parse<()> {
+        if !is_reserved(name) {
+            return Ok(());
+        }
+        let message = format!("found '{name}', expected a name that is no type and no literal");
+        let failed: Failed = self.error(Code::Reserved, token.span, message);
+        Err(failed)
+    }
+}

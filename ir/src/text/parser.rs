@@ -1,0 +1,296 @@
+//! What all parts of the parser share: the current token, errors, recovery.
+//!
+//! Recursive descent with one token of look-ahead and no recursion on input depth. A failed rule reports its error
+//! and returns [`Failed`]; whoever can go on skips ahead: to the next line in a body, to the next item outside.
+
+use crate::body::Body;
+use crate::diag::{Code, Diagnostic};
+use crate::limits::{MAX_DIAGNOSTICS, MAX_NAME_BYTES};
+use crate::program::Program;
+use crate::span::Span;
+use crate::text::lexer::{Kind, Lexer, Token};
+use crate::text::literal::unquote;
+use crate::text::scope::Scope;
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+
+/// The rule did not match; the error is reported already.
+#[derive(Debug)]
+pub(crate) struct Failed;
+
+/// What a rule gives.
+pub(crate) type Parse<T> = Result<T, Failed>;
+
+/// Words that start an item.
+pub(crate) const ITEM_WORDS: [&str; 6] = ["struct", "global", "extern", "overlay", "method", "kernel"];
+
+/// Words that values cannot be named: types and literals.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    is_type_word(name) || matches!(name, "zero" | "null" | "true" | "false" | "nan" | "inf")
+}
+
+/// Words that start a type which is not a struct.
+pub(crate) fn is_type_word(name: &str) -> bool {
+    let first = name.as_bytes().first();
+    let may = matches!(first, Some(b'i' | b'f' | b'b' | b'v' | b'p' | b'a'));
+    may && (matches!(name, "vec" | "ptr" | "array")
+        || crate::types::Scalar::ALL.iter().any(|scalar| scalar.name() == name))
+}
+
+/// Whether a text can stand without quotes where a name stands.
+pub(crate) fn is_name(text: &str) -> bool {
+    let starts_well = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    starts_well && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && text.len() <= MAX_NAME_BYTES
+}
+
+/// The state of reading one text.
+pub(crate) struct Parser<'p, 't> {
+    pub(crate) lexer: Lexer<'t>,
+    /// The current token.
+    pub(crate) token: Token,
+    /// The end of the token before.
+    pub(crate) last_end: u32,
+    /// Whether the ends of lines are tokens.
+    pub(crate) lines: bool,
+    pub(crate) program: &'p mut Program,
+    pub(crate) file: u32,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// The body that is being read.
+    pub(crate) body: Body,
+    pub(crate) scope: Scope<'t>,
+    /// Texts of names that go into the program, each made once.
+    shared: FxHashMap<&'t str, Arc<str>>,
+    /// Bytes of initial contents that may still be made.
+    pub(crate) init_budget: u64,
+}
+
+impl<'p, 't> Parser<'p, 't> {
+    pub(crate) fn new(program: &'p mut Program, file: u32, text: &'t str) -> Self {
+        let mut parser = Parser {
+            lexer: Lexer::new(text),
+            token: Token { kind: Kind::End, span: Span::NOWHERE },
+            last_end: 0,
+            lines: false,
+            program,
+            file,
+            diagnostics: Vec::new(),
+            body: Body::new(),
+            scope: Scope::default(),
+            shared: FxHashMap::default(),
+            init_budget: crate::limits::MAX_SOURCE_BYTES as u64,
+        };
+        parser.bump();
+        parser
+    }
+
+    /// Goes to the next token.
+    pub(crate) fn bump(&mut self) {
+        self.last_end = self.token.span.end;
+        self.token = self.lexer.next();
+        while self.token.kind == Kind::Newline && !self.lines {
+            self.token = self.lexer.next();
+        }
+    }
+
+    /// Text of a token.
+    pub(crate) fn text(&self, token: Token) -> &'t str {
+        self.lexer.text(token.span)
+    }
+
+    /// Whether the current token is of a kind.
+    pub(crate) fn at(&self, kind: Kind) -> bool {
+        self.token.kind == kind
+    }
+
+    /// Whether the current token is this word.
+    pub(crate) fn at_word(&self, word: &str) -> bool {
+        self.at(Kind::Name) && self.text(self.token) == word
+    }
+
+    /// Goes on if the current token is of a kind.
+    pub(crate) fn eat(&mut self, kind: Kind) -> bool {
+        let there = self.at(kind);
+        if there {
+            self.bump();
+        }
+        there
+    }
+
+    /// Goes on if the current token is this word.
+    pub(crate) fn eat_word(&mut self, word: &str) -> bool {
+        let there = self.at_word(word);
+        if there {
+            self.bump();
+        }
+        there
+    }
+
+    /// From `start` to the end of the token before the current one.
+    pub(crate) fn span_from(&self, start: Span) -> Span {
+        Span { start: start.start, end: self.last_end.max(start.end) }
+    }
+
+    /// Adds a diagnostic; the last one that fits ends the reading.
+    pub(crate) fn report(&mut self, diagnostic: Diagnostic) {
+        if self.diagnostics.len() < MAX_DIAGNOSTICS {
+            self.diagnostics.push(diagnostic);
+        }
+        if self.diagnostics.len() >= MAX_DIAGNOSTICS {
+            self.lexer.finish();
+            self.token.kind = Kind::End;
+        }
+    }
+
+    /// An error in this file.
+    pub(crate) fn diagnose(&self, code: Code, span: Span, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::error(code, Some(self.file), span, message)
+    }
+
+    /// Adds an error.
+    pub(crate) fn error(&mut self, code: Code, span: Span, message: impl Into<String>) -> Failed {
+        let diagnostic = self.diagnose(code, span, message);
+        self.report(diagnostic);
+        Failed
+    }
+
+    /// Adds the error that something else was wanted than the current token.
+    pub(crate) fn expected(&mut self, wanted: &str) -> Failed {
+        if self.diagnostics.len() >= MAX_DIAGNOSTICS {
+            return Failed;
+        }
+        let token = self.token;
+        let text = self.text(token);
+        let (code, message) = match token.kind {
+            Kind::Stray => (Code::Token, format!("found character {:?}, expected {wanted}", first_char(text))),
+            Kind::Unclosed => (Code::Token, "text has no closing quote on its line".into()),
+            Kind::LongName => (Code::Limit, format!("name is longer than {MAX_NAME_BYTES} bytes")),
+            Kind::Name | Kind::Number => {
+                (Code::Syntax, format!("found '{}', expected {wanted}", shortened(text)))
+            }
+            kind => (Code::Syntax, format!("found {}, expected {wanted}", kind.describe())),
+        };
+        self.error(code, token.span, message)
+    }
+
+    /// The current token, which must be of this kind.
+    pub(crate) fn expect(&mut self, kind: Kind) -> Parse<Token> {
+        self.expect_as(kind, kind.describe())
+    }
+
+    /// As [`Parser::expect`], with other words for what is wanted.
+    pub(crate) fn expect_as(&mut self, kind: Kind, wanted: &str) -> Parse<Token> {
+        let token = self.token;
+        if token.kind != kind {
+            return Err(self.expected(wanted));
+        }
+        self.bump();
+        Ok(token)
+    }
+
+    /// One allocation for equal names.
+    pub(crate) fn share(&mut self, name: &'t str) -> Arc<str> {
+        self.shared.entry(name).or_insert_with(|| name.into()).clone()
+    }
+
+    /// Whether a name or a quoted name is next.
+    pub(crate) fn at_symbol(&self) -> bool {
+        self.at(Kind::Name) || self.at(Kind::Quoted)
+    }
+
+    /// A name, or any text in quotes, and where it stands.
+    pub(crate) fn symbol(&mut self, wanted: &str) -> Parse<(Arc<str>, Span)> {
+        let token = self.token;
+        if token.kind == Kind::Name {
+            self.bump();
+            let text = self.text(token);
+            return Ok((self.share(text), token.span));
+        }
+        if token.kind != Kind::Quoted {
+            return Err(self.expected(wanted));
+        }
+        let text = self.quoted_text()?;
+        if text.len() > MAX_NAME_BYTES {
+            return Err(self.error(Code::Limit, token.span, format!("name is longer than {MAX_NAME_BYTES} bytes")));
+        }
+        Ok((text.into(), token.span))
+    }
+
+    /// The bytes that a quoted text stands for.
+    pub(crate) fn quoted_bytes(&mut self) -> Parse<Vec<u8>> {
+        let token = self.expect(Kind::Quoted)?;
+        unquote(self.text(token)).map_err(|bad| {
+            let at = token.span.start as usize + bad.at;
+            let message = "unknown escape, expected \\n, \\t, \\r, \\\", \\\\ or \\x and two digits";
+            self.error(Code::Literal, Span::new(at, at + 1), message)
+        })
+    }
+
+    /// The text that a quoted text stands for.
+    pub(crate) fn quoted_text(&mut self) -> Parse<String> {
+        let span = self.token.span;
+        let bytes = self.quoted_bytes()?;
+        String::from_utf8(bytes)
+            .map_err(|_| self.error(Code::Encoding, span, "escapes do not make up UTF-8, expected text"))
+    }
+
+    /// A number of at most `limit`.
+    pub(crate) fn number(&mut self, wanted: &str, limit: u64) -> Parse<u64> {
+        let token = self.expect_as(Kind::Number, wanted)?;
+        let text = self.text(token);
+        let value = if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None };
+        match value {
+            Some(value) if value <= limit => Ok(value),
+            _ => {
+                let message = format!("found '{}', expected {wanted}, at most {limit}", shortened(text));
+                Err(self.error(Code::Literal, token.span, message))
+            }
+        }
+    }
+
+    /// Whether the current token is a word that starts an item, at the very start of a line.
+    pub(crate) fn at_item_line(&self) -> bool {
+        let start = self.token.span.start;
+        let line_start = start == 0 || self.lexer.text(Span { start: start - 1, end: start }) == "\n";
+        line_start && self.at(Kind::Name) && ITEM_WORDS.contains(&self.text(self.token))
+    }
+
+    /// Skips the rest of a broken item: up to a line that starts one, or past the brace that closes it.
+    pub(crate) fn skip_item(&mut self) {
+        self.lines = false;
+        let mut depth = 0u32;
+        loop {
+            match self.token.kind {
+                Kind::End => return,
+                Kind::Name if self.at_item_line() => return,
+                Kind::LeftBrace => depth += 1,
+                Kind::RightBrace => {
+                    depth = depth.saturating_sub(1);
+                    if depth == 0 {
+                        return self.bump();
+                    }
+                }
+                _ => {}
+            }
+            self.bump();
+        }
+    }
+
+    /// Skips the rest of a broken line in a body.
+    pub(crate) fn skip_line(&mut self) {
+        while !matches!(self.token.kind, Kind::End | Kind::Newline | Kind::RightBrace) {
+            self.bump();
+        }
+    }
+}
+
+fn first_char(text: &str) -> char {
+    text.chars().next().unwrap_or(' ')
+}
+
+/// A piece of source that is fit for a message.
+pub(crate) fn shortened(text: &str) -> &str {
+    match text.char_indices().nth(60) {
+        Some((end, _)) => text.get(..end).unwrap_or(text),
+        None => text,
+    }
+}

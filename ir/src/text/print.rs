@@ -1,0 +1,427 @@
+//! The canonical text of programs, units and bodies.
+//!
+//! Printing never fails and never panics, whatever a host built: ids that do not exist print as what they are, and
+//! [`Annotate`] puts a verifier's findings next to them, as comments.
+
+use crate::body::{Body, Symbol};
+use crate::entity::{Block, Func, Inst, Method, Table};
+use crate::program::{ExternData, GlobalData, Inlining, MethodKind, Program};
+use crate::signature::Signature;
+use crate::text::literal::{write_bytes, write_quoted, write_scalar};
+use crate::text::names::PrintNames;
+use crate::text::parser::{is_name, is_reserved};
+use crate::types::{Aggregate, Scalar, Type, TypeKind, Types};
+use crate::unit::Unit;
+use std::fmt::{self, Write};
+
+/// Something that has lines of its own in a printed text.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Place {
+    /// The header of a method of a program; the blocks and instructions that follow are its own.
+    Method(Method),
+    /// The header of a function of a unit; the blocks and instructions that follow are its own.
+    Func(Func),
+    /// The label of a block.
+    Block(Block),
+    /// An instruction.
+    Inst(Inst),
+}
+
+/// Adds comments to a printed text, which reads back as if they were not there.
+pub trait Annotate {
+    /// Hands texts for comment lines above a place to `line`.
+    fn before(&mut self, place: Place, line: &mut dyn FnMut(&str)) {
+        let _ = (place, line);
+    }
+
+    /// Hands texts for comment lines below a place to `line`.
+    fn after(&mut self, place: Place, line: &mut dyn FnMut(&str)) {
+        let _ = (place, line);
+    }
+}
+
+/// No comments.
+struct Plain;
+
+impl Annotate for Plain {}
+
+/// The canonical text of a program.
+pub fn print_program(program: &Program) -> String {
+    print_program_with(program, &mut Plain)
+}
+
+/// As [`print_program`], with comments.
+pub fn print_program_with(program: &Program, annotate: &mut dyn Annotate) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_program(&mut out, program, annotate);
+    out
+}
+
+/// The text of a unit, for dumps. Calls name functions of the unit.
+pub fn print_unit(unit: &Unit) -> String {
+    print_unit_with(unit, &mut Plain)
+}
+
+/// As [`print_unit`], with comments.
+pub fn print_unit_with(unit: &Unit, annotate: &mut dyn Annotate) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_unit(&mut out, unit, annotate);
+    out
+}
+
+/// The blocks of a body, as they stand between the braces of a method. With the unit, calls name its functions.
+pub fn print_body(body: &Body, types: &Types, unit: Option<&Unit>) -> String {
+    let mut out = String::new();
+    let mut printer = Printer { out: &mut out, types, unit, annotate: &mut Plain };
+    // Writing to a string cannot fail.
+    let _ = printer.body(body, &PrintNames::new(body));
+    out
+}
+
+fn write_program(out: &mut dyn Write, program: &Program, annotate: &mut dyn Annotate) -> fmt::Result {
+    let mut printer = Printer { out, types: &program.types, unit: None, annotate };
+    printer.data(program.globals.values(), program.externs.values())?;
+    for (id, method) in program.methods() {
+        printer.blank(printer.has_data(program.globals.len() + program.externs.len()) || id.as_u32() > 0)?;
+        printer.notes(Place::Method(id), "", false)?;
+        if method.table != Table::BASE {
+            printer.out.write_str("overlay ")?;
+            write_symbol(printer.out, program.table_name(method.table))?;
+            printer.out.write_str(" ")?;
+        }
+        let head = Head {
+            place: Place::Method(id),
+            name: &method.name,
+            kind: method.kind,
+            signature: &method.signature,
+            inlining: method.inlining,
+            consistent: method.consistent,
+        };
+        printer.function(&head, &method.body)?;
+    }
+    Ok(())
+}
+
+fn write_unit(out: &mut dyn Write, unit: &Unit, annotate: &mut dyn Annotate) -> fmt::Result {
+    let mut printer = Printer { out, types: &unit.types, unit: Some(unit), annotate };
+    printer.data(unit.globals.values(), unit.externs.values())?;
+    let mut entries = unit.entries.clone();
+    entries.sort_unstable();
+    for (id, function) in unit.funcs.iter() {
+        printer.blank(printer.has_data(unit.globals.len() + unit.externs.len()) || id.as_u32() > 0)?;
+        printer.notes(Place::Func(id), "", false)?;
+        if entries.binary_search(&id).is_ok() {
+            printer.out.write_str("; entry\n")?;
+        }
+        let head = Head {
+            place: Place::Func(id),
+            name: &function.name,
+            kind: function.kind,
+            signature: &function.signature,
+            inlining: function.inlining,
+            consistent: false,
+        };
+        printer.function(&head, &function.body)?;
+    }
+    Ok(())
+}
+
+/// Writes a name, in quotes where it is no identifier.
+pub(crate) fn write_symbol(out: &mut dyn Write, name: &str) -> fmt::Result {
+    if is_name(name) { out.write_str(name) } else { write_quoted(out, name) }
+}
+
+/// What stands before a body.
+struct Head<'a> {
+    place: Place,
+    name: &'a str,
+    kind: MethodKind,
+    signature: &'a Signature,
+    inlining: Inlining,
+    consistent: bool,
+}
+
+/// Where the text goes, and what it needs to know.
+pub(crate) struct Printer<'a> {
+    pub(crate) out: &'a mut dyn Write,
+    pub(crate) types: &'a Types,
+    pub(crate) unit: Option<&'a Unit>,
+    pub(crate) annotate: &'a mut dyn Annotate,
+}
+
+impl<'a> Printer<'a> {
+    fn blank(&mut self, wanted: bool) -> fmt::Result {
+        if wanted { self.out.write_str("\n") } else { Ok(()) }
+    }
+
+    fn has_data(&self, others: usize) -> bool {
+        others > 0 || self.types.structs().next().is_some()
+    }
+
+    fn data<'b>(
+        &mut self,
+        globals: impl Iterator<Item = &'b GlobalData>,
+        externs: impl Iterator<Item = &'b ExternData>,
+    ) -> fmt::Result {
+        for ty in self.types.structs() {
+            self.structure(ty)?;
+        }
+        for global in globals {
+            self.out.write_str("global ")?;
+            write_symbol(self.out, &global.name)?;
+            self.out.write_str(": ")?;
+            self.ty(global.ty)?;
+            write!(self.out, " in {}", global.space.name())?;
+            self.init(global)?;
+        }
+        for data in externs {
+            self.out.write_str("extern func ")?;
+            write_symbol(self.out, &data.name)?;
+            self.type_list(&data.signature.params)?;
+            self.results(&data.signature.results)?;
+            self.out.write_str(" as ")?;
+            write_quoted(self.out, &data.link_name)?;
+            self.out.write_str("\n")?;
+        }
+        Ok(())
+    }
+
+    fn structure(&mut self, ty: Type) -> fmt::Result {
+        let Some(Aggregate::Struct { fields, .. }) = self.types.aggregate(ty) else { return Ok(()) };
+        self.out.write_str("struct ")?;
+        self.ty(ty)?;
+        self.out.write_str(" {")?;
+        for (n, (name, field)) in fields.iter().enumerate() {
+            self.out.write_str(if n == 0 { " " } else { ", " })?;
+            write_symbol(self.out, name)?;
+            self.out.write_str(": ")?;
+            self.ty(*field)?;
+        }
+        self.out.write_str(if fields.is_empty() { "}\n" } else { " }\n" })
+    }
+
+    /// A type.
+    pub(crate) fn ty(&mut self, ty: Type) -> fmt::Result {
+        // Arrays nest; walk inwards once, then close what was opened.
+        let mut ty = ty;
+        let mut lengths = Vec::new();
+        while let Some(Aggregate::Array { element, length }) = self.types.aggregate(ty) {
+            self.out.write_str("array<")?;
+            lengths.push(*length);
+            ty = *element;
+        }
+        match self.types.aggregate(ty) {
+            Some(Aggregate::Struct { name, .. }) if is_reserved(name) => write_quoted(self.out, name)?,
+            Some(Aggregate::Struct { name, .. }) => write_symbol(self.out, name)?,
+            _ => write!(self.out, "{ty}")?,
+        }
+        lengths.iter().rev().try_for_each(|length| write!(self.out, ", {length}>"))
+    }
+
+    /// `(TYPE, ...)`
+    pub(crate) fn type_list(&mut self, types: &[Type]) -> fmt::Result {
+        self.out.write_str("(")?;
+        for (n, &ty) in types.iter().enumerate() {
+            self.out.write_str(if n == 0 { "" } else { ", " })?;
+            self.ty(ty)?;
+        }
+        self.out.write_str(")")
+    }
+
+    /// `-> TYPE`, `-> (TYPE, ...)` or nothing.
+    pub(crate) fn results(&mut self, types: &[Type]) -> fmt::Result {
+        match types {
+            [] => Ok(()),
+            [one] => {
+                self.out.write_str(" -> ")?;
+                self.ty(*one)
+            }
+            many => {
+                self.out.write_str(" -> ")?;
+                self.type_list(many)
+            }
+        }
+    }
+
+    fn function(&mut self, head: &Head<'_>, body: &Body) -> fmt::Result {
+        let names = PrintNames::new(body);
+        let word = if head.kind == MethodKind::Kernel { "kernel " } else { "method " };
+        self.out.write_str(word)?;
+        write_symbol(self.out, head.name)?;
+        self.out.write_str("(")?;
+        let params = body.entry().map_or(&[][..], |entry| body.block_params(entry));
+        for (n, &ty) in head.signature.params.iter().enumerate() {
+            self.out.write_str(if n == 0 { "" } else { ", " })?;
+            match params.get(n) {
+                Some(&value) => names.write_value(self.out, body, value)?,
+                // A body that does not fit its signature; the verifier says so.
+                None => write!(self.out, "missing{n}")?,
+            }
+            self.out.write_str(": ")?;
+            self.ty(ty)?;
+        }
+        self.out.write_str(")")?;
+        self.results(&head.signature.results)?;
+        match head.inlining {
+            Inlining::Auto => {}
+            Inlining::Always => self.out.write_str(" inline")?,
+            Inlining::Never => self.out.write_str(" noinline")?,
+        }
+        self.out.write_str(if head.consistent { " consistent {\n" } else { " {\n" })?;
+        self.notes(head.place, "", true)?;
+        self.body(body, &names)?;
+        self.out.write_str("}\n")
+    }
+
+    /// Comment lines of an annotator.
+    fn notes(&mut self, place: Place, indent: &str, after: bool) -> fmt::Result {
+        let out = &mut *self.out;
+        let mut result = Ok(());
+        let mut line = |text: &str| {
+            // A line break would end the comment.
+            for part in text.lines() {
+                let written = writeln!(out, "{indent}; {part}");
+                result = result.and(written);
+            }
+        };
+        match after {
+            true => self.annotate.after(place, &mut line),
+            false => self.annotate.before(place, &mut line),
+        }
+        result
+    }
+
+    /// All blocks.
+    pub(crate) fn body(&mut self, body: &Body, names: &PrintNames) -> fmt::Result {
+        for (n, block) in body.blocks().enumerate() {
+            self.notes(Place::Block(block), "", false)?;
+            names.write_block(self.out, body, block)?;
+            let params = body.block_params(block);
+            if n > 0 && !params.is_empty() {
+                for (n, &param) in params.iter().enumerate() {
+                    self.out.write_str(if n == 0 { "(" } else { ", " })?;
+                    names.write_value(self.out, body, param)?;
+                    self.out.write_str(": ")?;
+                    self.ty(body.value_type(param))?;
+                }
+                self.out.write_str(")")?;
+            }
+            self.out.write_str(":\n")?;
+            self.notes(Place::Block(block), "", true)?;
+            for inst in body.block_insts(block) {
+                self.notes(Place::Inst(inst), "    ", false)?;
+                self.out.write_str("    ")?;
+                self.inst(body, names, inst)?;
+                // A fact that passes found, not part of the language: a text must not be able to claim it.
+                self.out.write_str(if body.inst(inst).guarded { " ; guarded\n" } else { "\n" })?;
+                self.notes(Place::Inst(inst), "    ", true)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a symbol is called.
+    pub(crate) fn symbol(&mut self, symbol: &Symbol) -> fmt::Result {
+        let name = match symbol {
+            Symbol::Name(name) | Symbol::Overload(name, _) => Some(&**name),
+            Symbol::Func(id) => self.unit.and_then(|unit| unit.funcs.get(*id)).map(|f| &*f.name),
+            Symbol::Extern(id) => self.unit.and_then(|unit| unit.externs.get(*id)).map(|e| &*e.name),
+            Symbol::Global(id) => self.unit.and_then(|unit| unit.globals.get(*id)).map(|g| &*g.name),
+            Symbol::Exception(kind, _) => Some(&**kind),
+            Symbol::Message(text) => Some(&**text),
+        };
+        match (name, symbol) {
+            (Some(name), _) => write_symbol(self.out, name),
+            (None, Symbol::Func(id)) => write!(self.out, "{id}"),
+            (None, Symbol::Extern(id)) => write!(self.out, "{id}"),
+            (None, Symbol::Global(id)) => write!(self.out, "{id}"),
+            (None, _) => Ok(()),
+        }
+    }
+
+    fn init(&mut self, global: &GlobalData) -> fmt::Result {
+        let bytes = global.init.as_deref().unwrap_or(&[]);
+        let size = self.types.layout(global.ty).map_or(0, |layout| layout.size);
+        if bytes.iter().all(|&byte| byte == 0) {
+            return self.out.write_str("\n");
+        }
+        if bytes.len() as u64 != size {
+            return writeln!(self.out, " ; initial contents have {} bytes, the type has {size}", bytes.len());
+        }
+        self.out.write_str(" = ")?;
+        // Open lists: type, offset, next element, number of elements.
+        let mut open: Vec<(Type, u64, u64, u64)> = Vec::new();
+        let mut place = Some((global.ty, 0));
+        loop {
+            if let Some((ty, offset)) = place.take()
+                && let Some(count) = self.init_place(ty, offset, bytes)?
+            {
+                self.out.write_str("[")?;
+                open.push((ty, offset, 0, count));
+            }
+            let Some((ty, offset, next, count)) = open.last_mut() else { break };
+            if next == count {
+                open.pop();
+                self.out.write_str("]")?;
+                continue;
+            }
+            let index = *next;
+            *next += 1;
+            self.out.write_str(if index == 0 { "" } else { ", " })?;
+            let element = self.types.field_type(*ty, index).unwrap_or(Type::ERROR);
+            place = Some((element, *offset + self.types.field_offset(*ty, index).unwrap_or(0)));
+        }
+        self.out.write_str("\n")
+    }
+
+    /// One literal, or the number of elements of the list that has to be opened.
+    fn init_place(&mut self, ty: Type, offset: u64, bytes: &[u8]) -> Result<Option<u64>, fmt::Error> {
+        let size = self.types.layout(ty).map_or(0, |layout| layout.size);
+        let start = offset as usize;
+        let bytes = bytes.get(start..start + size as usize).unwrap_or(&[]);
+        if bytes.is_empty() {
+            self.out.write_str("zero")?;
+            return Ok(None);
+        }
+        let read = |lane: Scalar, number: u64| {
+            let start = (number * lane.bytes()) as usize;
+            let part = bytes.get(start..start + lane.bytes() as usize).unwrap_or(&[]);
+            part.iter().rev().fold(0u128, |bits, &byte| bits << 8 | u128::from(byte))
+        };
+        match ty.kind() {
+            TypeKind::Aggregate(_) => {
+                if let Some(Aggregate::Array { element: Type::I8, .. }) = self.types.aggregate(ty) {
+                    self.out.write_str("bytes ")?;
+                    write_bytes(self.out, bytes)?;
+                    return Ok(None);
+                }
+                return Ok(self.types.field_count(ty));
+            }
+            TypeKind::Scalar(scalar) => {
+                write!(self.out, "{ty} ")?;
+                write_scalar(self.out, scalar, read(scalar, 0))?;
+            }
+            TypeKind::Vector(lane, lanes) => {
+                write!(self.out, "{ty} [")?;
+                for number in 0..u64::from(lanes) {
+                    self.out.write_str(if number == 0 { "" } else { ", " })?;
+                    write_scalar(self.out, lane, read(lane, number))?;
+                }
+                self.out.write_str("]")?;
+            }
+            TypeKind::Pointer(_) => {
+                write!(self.out, "{ty} ")?;
+                write_address(self.out, read(Scalar::I64, 0))?;
+            }
+            TypeKind::Unknown | TypeKind::Error => self.out.write_str("zero")?,
+        }
+        Ok(None)
+    }
+}
+
+/// Writes an address without its type.
+pub(crate) fn write_address(out: &mut dyn Write, bits: u128) -> fmt::Result {
+    if bits == 0 { out.write_str("null") } else { write!(out, "{bits:#x}") }
+}

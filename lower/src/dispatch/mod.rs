@@ -1,0 +1,3 @@
+//! Dispatch: which method a call means for one job.
+
+pub mod view;

@@ -1,0 +1,34 @@
+//! Diagnostics that lowering makes, all through here.
+
+use marquetry_ir::diag::{Code, Diagnostic};
+use marquetry_ir::span::Span;
+
+/// Where something is wrong.
+#[derive(Copy, Clone, Debug)]
+pub struct Place<'a> {
+    /// The function.
+    pub function: &'a str,
+    /// Its source file.
+    pub file: Option<u32>,
+    /// Where in it.
+    pub span: Span,
+}
+
+/// A call that no method fits, or an operand that does not fit once types are known.
+pub fn dispatch(place: &Place<'_>, message: String) -> Diagnostic {
+    error(Code::Dispatch, place, message)
+}
+
+/// Something that the target cannot do.
+pub fn unsupported(place: &Place<'_>, message: String) -> Diagnostic {
+    error(Code::Unsupported, place, message)
+}
+
+/// A static assertion that does not hold.
+pub fn assertion(place: &Place<'_>, message: String) -> Diagnostic {
+    error(Code::Assertion, place, message)
+}
+
+fn error(code: Code, place: &Place<'_>, message: String) -> Diagnostic {
+    Diagnostic::error(code, place.file, place.span, message).with_note(format!("in function '{}'", place.function))
+}

@@ -1,0 +1,649 @@
+//! Directives: the comments of a filetest that say what must happen.
+
+use super::expression::Expression;
+use crate::value::{HostArg, HostValue};
+use marquetry_ir::types::{Scalar, Type};
+use std::fmt;
+
+/// Largest buffer that a directive may ask for, in bytes.
+const MAX_BUFFER_BYTES: u64 = 1 << 28;
+
+/// A directive with the line that it stands on, from 1.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Directive {
+    /// Line, from 1.
+    pub line: usize,
+    /// The text, for messages.
+    pub text: String,
+    /// Names of the engines to use; empty for all.
+    pub engines: Vec<String>,
+    /// What must happen.
+    pub action: Action,
+}
+
+/// What must happen.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Action {
+    /// Calling a function.
+    Run(Call),
+    /// Launching a kernel.
+    Launch {
+        /// Kernel and arguments.
+        call: Call,
+        /// Groups along each dimension.
+        grid: [u32; 3],
+        /// Work-items of a group along each dimension.
+        block: [u32; 3],
+    },
+    /// A diagnostic whose message contains this, on this line, counted from 1.
+    Error {
+        /// Where.
+        line: usize,
+        /// What.
+        text: String,
+    },
+}
+
+/// A call with what is expected of it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Call {
+    /// The function or kernel.
+    pub name: String,
+    /// Its arguments.
+    pub args: Vec<Argument>,
+    /// What must come out.
+    pub expected: Expected,
+}
+
+/// What must come out of a call.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Expected {
+    /// It returns; with these results, if any are stated, and these buffer contents.
+    Returns {
+        /// The results; none if nothing is said.
+        results: Option<Vec<HostValue>>,
+        /// What buffers hold afterwards.
+        buffers: Vec<BufferCheck>,
+    },
+    /// It throws this kind of exception.
+    Throws(String),
+}
+
+/// What one argument's buffer holds afterwards.
+#[derive(Clone, PartialEq, Debug)]
+pub struct BufferCheck {
+    /// Which argument, from 0.
+    pub argument: usize,
+    /// Relative error allowed; 0 for bit for bit.
+    pub tolerance: f64,
+    /// What it holds.
+    pub contents: Contents,
+}
+
+/// The contents of a buffer.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Contents {
+    /// These parts, one after the other.
+    Parts(Vec<Part>),
+    /// What this method leaves there when called with the same arguments.
+    Reference(String),
+}
+
+/// An argument as described.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Argument {
+    /// A value.
+    Value(HostValue),
+    /// A buffer.
+    Buffer(Vec<Part>),
+}
+
+/// A run of elements in a buffer.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Part {
+    /// Type of the elements.
+    pub element: Scalar,
+    /// How many.
+    pub length: u64,
+    /// What they are.
+    pub values: Values,
+}
+
+/// The elements of a part.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Values {
+    /// Computed from the element's number in its part.
+    Expression(Expression),
+    /// Given one by one, as bits.
+    List(Vec<u128>),
+}
+
+impl Part {
+    fn append_to(&self, bytes: &mut Vec<u8>) {
+        let size = self.element.bytes() as usize;
+        for index in 0..self.length {
+            let bits = match &self.values {
+                Values::Expression(expression) => expression.element(self.element, index),
+                Values::List(list) => list.get(index as usize).copied().unwrap_or(0),
+            };
+            bytes.extend_from_slice(bits.to_le_bytes().get(..size).unwrap_or(&[]));
+        }
+    }
+}
+
+/// The bytes that parts describe.
+pub fn bytes_of(parts: &[Part]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    parts.iter().for_each(|part| part.append_to(&mut bytes));
+    bytes
+}
+
+impl Argument {
+    /// The argument with its contents computed.
+    pub fn materialise(&self) -> HostArg {
+        match self {
+            Argument::Value(value) => HostArg::Value(value.clone()),
+            Argument::Buffer(parts) => {
+                let element = parts.first().map_or(Scalar::I8, |part| part.element);
+                HostArg::Buffer { element, bytes: bytes_of(parts) }
+            }
+        }
+    }
+}
+
+/// A directive that cannot be read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DirectiveError {
+    /// Line, from 1.
+    pub line: usize,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl fmt::Display for DirectiveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.message)
+    }
+}
+
+/// Reads the directives of a file. A comment that starts like a directive and cannot be read is an error, so that
+/// no expectation is skipped in silence.
+pub fn parse(text: &str) -> (Vec<Directive>, Vec<DirectiveError>) {
+    let mut directives = Vec::new();
+    let mut errors = Vec::new();
+    for (n, line) in text.lines().enumerate() {
+        let Some((code, comment)) = line.split_once(';') else { continue };
+        let Some((kind, rest)) = comment.trim_start().split_once(':') else { continue };
+        let (kind, engines) = match kind.split_once('[') {
+            Some((kind, list)) => (kind, list.trim_end_matches(']')),
+            None => (kind, ""),
+        };
+        let engines = engines.split(',').map(str::trim).filter(|e| !e.is_empty()).map(String::from).collect();
+        let line = n + 1;
+        let action = match kind {
+            "run" => parse_call(rest, false).map(Action::Run),
+            "throws" => parse_call(rest, true).map(Action::Run),
+            "launch" => parse_launch(rest),
+            "error" => {
+                let line = if code.trim().is_empty() { n } else { n + 1 };
+                Ok(Action::Error { line, text: rest.trim().into() })
+            }
+            _ => continue,
+        };
+        match action {
+            Ok(action) => directives.push(Directive { line, text: comment.trim().into(), engines, action }),
+            Err(message) => errors.push(DirectiveError { line, message }),
+        }
+    }
+    (directives, errors)
+}
+
+fn parse_call(text: &str, throws: bool) -> Result<Call, String> {
+    let mut lexer = Lexer::new(text);
+    let name = lexer.function()?;
+    let args = arguments(&mut lexer)?;
+    let expected =
+        if throws { Expected::Throws(lexer.name("an exception")?.into()) } else { expected(&mut lexer)? };
+    lexer.end()?;
+    Ok(Call { name, args, expected })
+}
+
+fn parse_launch(text: &str) -> Result<Action, String> {
+    let mut lexer = Lexer::new(text);
+    let name = lexer.function()?;
+    lexer.word("grid")?;
+    let grid = extent(&mut lexer)?;
+    lexer.word("block")?;
+    let block = extent(&mut lexer)?;
+    let args = arguments(&mut lexer)?;
+    let expected = expected(&mut lexer)?;
+    lexer.end()?;
+    Ok(Action::Launch { call: Call { name, args, expected }, grid, block })
+}
+
+/// `=X`, `=X,Y` or `=X,Y,Z`.
+fn extent(lexer: &mut Lexer<'_>) -> Result<[u32; 3], String> {
+    lexer.punct('=')?;
+    let mut extent = [1; 3];
+    for (n, size) in extent.iter_mut().enumerate() {
+        if n > 0 && !lexer.accept(',') {
+            break;
+        }
+        *size = u32::try_from(lexer.int()?).map_err(|_| "size out of range".to_string())?;
+    }
+    Ok(extent)
+}
+
+/// Reads the arguments `(...)` of a call, as on the command line.
+pub fn parse_arguments(text: &str) -> Result<Vec<Argument>, String> {
+    let text = format!("({text})");
+    let mut lexer = Lexer::new(&text);
+    let args = arguments(&mut lexer)?;
+    lexer.end()?;
+    Ok(args)
+}
+
+fn arguments(lexer: &mut Lexer<'_>) -> Result<Vec<Argument>, String> {
+    lexer.punct('(')?;
+    let mut args = Vec::new();
+    while !lexer.accept(')') {
+        if !args.is_empty() {
+            lexer.punct(',')?;
+        }
+        if lexer.peek() == Token::Name("buf") {
+            lexer.advance();
+            args.push(Argument::Buffer(parts(lexer)?));
+        } else {
+            args.push(Argument::Value(value(lexer)?));
+        }
+    }
+    Ok(args)
+}
+
+fn expected(lexer: &mut Lexer<'_>) -> Result<Expected, String> {
+    if lexer.peek() == Token::Name("throws") {
+        lexer.advance();
+        return Ok(Expected::Throws(lexer.name("an exception")?.into()));
+    }
+    let mut results = None;
+    if lexer.accept_pair('=', '=') {
+        results = Some(values(lexer)?);
+    }
+    let mut buffers = Vec::new();
+    if lexer.accept_pair('=', '>') {
+        buffers.push(check(lexer)?);
+        while lexer.peek() == Token::Name("and") {
+            lexer.advance();
+            buffers.push(check(lexer)?);
+        }
+    }
+    Ok(Expected::Returns { results, buffers })
+}
+
+fn values(lexer: &mut Lexer<'_>) -> Result<Vec<HostValue>, String> {
+    if !lexer.accept('(') {
+        return Ok(vec![value(lexer)?]);
+    }
+    let mut values = Vec::new();
+    while !lexer.accept(')') {
+        if !values.is_empty() {
+            lexer.punct(',')?;
+        }
+        values.push(value(lexer)?);
+    }
+    Ok(values)
+}
+
+fn check(lexer: &mut Lexer<'_>) -> Result<BufferCheck, String> {
+    lexer.punct('[')?;
+    let argument = usize::try_from(lexer.int()?).map_err(|_| "argument number out of range".to_string())?;
+    lexer.punct(']')?;
+    let mut tolerance = 0.0;
+    if lexer.accept('~') {
+        tolerance = match lexer.next() {
+            Token::Float(x) => x,
+            Token::Int(x) => x as f64,
+            other => return Err(format!("expected a relative error, found {other}")),
+        };
+    }
+    if !lexer.accept_pair('=', '=') {
+        return Err(format!("expected '==', found {}", lexer.peek()));
+    }
+    let contents = match lexer.peek() {
+        Token::Function(name) => {
+            lexer.advance();
+            Contents::Reference(name.into())
+        }
+        _ => {
+            let mut list = parts(lexer)?;
+            while lexer.accept(',') {
+                list.extend(parts(lexer)?);
+            }
+            Contents::Parts(list)
+        }
+    };
+    Ok(BufferCheck { argument, tolerance, contents })
+}
+
+/// `TYPE[N]`, `TYPE[N]=EXPRESSION`, `TYPE=[a, b]` or `TYPE="text"`.
+fn parts(lexer: &mut Lexer<'_>) -> Result<Vec<Part>, String> {
+    let element = lexer.scalar()?;
+    let mut length = None;
+    if lexer.accept('[') {
+        length = Some(u64::try_from(lexer.int()?).map_err(|_| "length out of range".to_string())?);
+        lexer.punct(']')?;
+    }
+    let values = if !lexer.accept('=') {
+        Values::Expression(Expression::zero())
+    } else if let Token::Text(text) = lexer.peek() {
+        lexer.advance();
+        Values::List(text.bytes().map(u128::from).collect())
+    } else if lexer.peek() == Token::Punct('[') {
+        Values::List(list(lexer, element)?)
+    } else {
+        Values::Expression(Expression::parse(lexer)?)
+    };
+    let length = match (&values, length) {
+        (Values::List(list), None) => list.len() as u64,
+        (Values::List(list), Some(n)) if n != list.len() as u64 => {
+            return Err(format!("{} elements are given, {n} are wanted", list.len()));
+        }
+        (_, Some(n)) => n,
+        (Values::Expression(_), None) => return Err("a buffer needs a length: TYPE[N]=...".into()),
+    };
+    if length.saturating_mul(element.bytes()) > MAX_BUFFER_BYTES {
+        return Err(format!("buffer has {length} elements, the most is {MAX_BUFFER_BYTES} bytes"));
+    }
+    Ok(vec![Part { element, length, values }])
+}
+
+fn list(lexer: &mut Lexer<'_>, element: Scalar) -> Result<Vec<u128>, String> {
+    lexer.punct('[')?;
+    let mut list = Vec::new();
+    while !lexer.accept(']') {
+        if !list.is_empty() {
+            lexer.punct(',')?;
+        }
+        list.push(literal(lexer, element)?);
+    }
+    Ok(list)
+}
+
+fn literal(lexer: &mut Lexer<'_>, scalar: Scalar) -> Result<u128, String> {
+    match lexer.peek() {
+        Token::Name("true") => {
+            lexer.advance();
+            Ok(1)
+        }
+        Token::Name("false") => {
+            lexer.advance();
+            Ok(0)
+        }
+        Token::Bits(bits) => {
+            lexer.advance();
+            Ok(bits & scalar.mask())
+        }
+        _ => {
+            let expression = Expression::parse(lexer)?;
+            Ok(expression.element(scalar, 0))
+        }
+    }
+}
+
+fn value(lexer: &mut Lexer<'_>) -> Result<HostValue, String> {
+    let unfit = || "value does not fit its type".to_string();
+    match lexer.peek() {
+        Token::Name("vec") => {
+            lexer.advance();
+            lexer.punct('<')?;
+            let lane = lexer.scalar()?;
+            lexer.punct(',')?;
+            let lanes =
+                u32::try_from(lexer.int()?).map_err(|_| "number of lanes out of range".to_string())?;
+            lexer.punct('>')?;
+            let ty = Type::vector(lane, lanes).ok_or("lanes should be a power of two from 2 to 64")?;
+            HostValue::vector(ty, &list(lexer, lane)?).ok_or_else(unfit)
+        }
+        Token::Name("null") => {
+            lexer.advance();
+            HostValue::scalar(Type::pointer(marquetry_ir::types::Space::Generic), 0).ok_or_else(unfit)
+        }
+        _ => {
+            let scalar = lexer.scalar()?;
+            let bits = literal(lexer, scalar)?;
+            HostValue::scalar(Type::scalar(scalar), bits).ok_or_else(unfit)
+        }
+    }
+}
+
+/// A token of a directive.
+#[derive(Copy, Clone, PartialEq, Debug)]
+pub(super) enum Token<'a> {
+    Name(&'a str),
+    Function(&'a str),
+    Int(i128),
+    Float(f64),
+    /// `0x...`: the bits themselves, also for floats.
+    Bits(u128),
+    Text(&'a str),
+    Punct(char),
+    Unknown(char),
+    End,
+}
+
+impl fmt::Display for Token<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Token::Name(name) => write!(f, "'{name}'"),
+            Token::Function(name) => write!(f, "'@{name}'"),
+            Token::Int(value) => write!(f, "{value}"),
+            Token::Float(value) => write!(f, "{value}"),
+            Token::Bits(bits) => write!(f, "{bits:#x}"),
+            Token::Text(text) => write!(f, "\"{text}\""),
+            Token::Punct(c) | Token::Unknown(c) => write!(f, "'{c}'"),
+            Token::End => f.write_str("the end of the line"),
+        }
+    }
+}
+
+/// Splits a directive into tokens, one ahead.
+pub(super) struct Lexer<'a> {
+    rest: &'a str,
+    token: Token<'a>,
+}
+
+impl<'a> Lexer<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        let mut lexer = Lexer { rest: text, token: Token::End };
+        lexer.advance();
+        lexer
+    }
+
+    pub(super) fn peek(&self) -> Token<'a> {
+        self.token
+    }
+
+    fn next(&mut self) -> Token<'a> {
+        let token = self.token;
+        self.advance();
+        token
+    }
+
+    pub(super) fn advance(&mut self) {
+        self.rest = self.rest.trim_start();
+        let Some(first) = self.rest.chars().next() else {
+            self.token = Token::End;
+            return;
+        };
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        self.token = match first {
+            '@' => {
+                self.rest = &self.rest[1..];
+                Token::Function(self.take(is_word))
+            }
+            '"' => {
+                self.rest = &self.rest[1..];
+                let text = self.take(|c| c != '"');
+                self.rest = self.rest.strip_prefix('"').unwrap_or(self.rest);
+                Token::Text(text)
+            }
+            c if c.is_ascii_digit() => self.number(),
+            c if c.is_ascii_alphabetic() || c == '_' => Token::Name(self.take(is_word)),
+            c if c.is_ascii_punctuation() => {
+                self.rest = &self.rest[1..];
+                Token::Punct(c)
+            }
+            c => {
+                self.rest = &self.rest[c.len_utf8()..];
+                Token::Unknown(c)
+            }
+        };
+    }
+
+    fn take(&mut self, accepts: impl Fn(char) -> bool) -> &'a str {
+        let end = self.rest.find(|c| !accepts(c)).unwrap_or(self.rest.len());
+        let (head, tail) = self.rest.split_at(end);
+        self.rest = tail;
+        head
+    }
+
+    fn number(&mut self) -> Token<'a> {
+        if let Some(hex) = self.rest.strip_prefix("0x") {
+            self.rest = hex;
+            let digits = self.take(|c| c.is_ascii_hexdigit());
+            return u128::from_str_radix(digits, 16).map_or(Token::Unknown('x'), Token::Bits);
+        }
+        let mut after_exponent = false;
+        let text = self.rest;
+        let end = text.find(|c: char| {
+            let sign = matches!(c, '+' | '-') && std::mem::take(&mut after_exponent);
+            after_exponent = matches!(c, 'e' | 'E');
+            !(c.is_ascii_digit() || c == '.' || after_exponent || sign)
+        });
+        let (digits, tail) = text.split_at(end.unwrap_or(text.len()));
+        self.rest = tail;
+        match digits.parse::<i128>() {
+            Ok(value) => Token::Int(value),
+            Err(_) => digits.parse::<f64>().map_or(Token::Unknown('.'), Token::Float),
+        }
+    }
+
+    fn accept(&mut self, c: char) -> bool {
+        let found = self.token == Token::Punct(c);
+        if found {
+            self.advance();
+        }
+        found
+    }
+
+    fn accept_pair(&mut self, a: char, b: char) -> bool {
+        let found = self.token == Token::Punct(a) && self.rest.starts_with(b);
+        if found {
+            self.advance();
+            self.advance();
+        }
+        found
+    }
+
+    fn punct(&mut self, c: char) -> Result<(), String> {
+        if self.accept(c) { Ok(()) } else { Err(format!("expected '{c}', found {}", self.token)) }
+    }
+
+    fn word(&mut self, word: &str) -> Result<(), String> {
+        match self.next() {
+            Token::Name(name) if name == word => Ok(()),
+            other => Err(format!("expected '{word}', found {other}")),
+        }
+    }
+
+    fn name(&mut self, what: &str) -> Result<&'a str, String> {
+        match self.next() {
+            Token::Name(name) => Ok(name),
+            other => Err(format!("expected {what}, found {other}")),
+        }
+    }
+
+    fn function(&mut self) -> Result<String, String> {
+        match self.next() {
+            Token::Function(name) if !name.is_empty() => Ok(name.into()),
+            other => Err(format!("expected '@name', found {other}")),
+        }
+    }
+
+    fn int(&mut self) -> Result<i128, String> {
+        match self.next() {
+            Token::Int(value) => Ok(value),
+            other => Err(format!("expected a whole number, found {other}")),
+        }
+    }
+
+    fn scalar(&mut self) -> Result<Scalar, String> {
+        let name = self.name("a scalar type")?;
+        let scalar = Scalar::ALL.into_iter().find(|scalar| scalar.name() == name);
+        scalar.ok_or_else(|| format!("'{name}' is not a scalar type"))
+    }
+
+    fn end(&mut self) -> Result<(), String> {
+        if self.token == Token::End { Ok(()) } else { Err(format!("unexpected {}", self.token)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn only(text: &str) -> Directive {
+        let (mut directives, errors) = parse(text);
+        assert_eq!(errors, []);
+        assert_eq!(directives.len(), 1, "{directives:?}");
+        directives.remove(0)
+    }
+
+    #[test]
+    fn run_lines_hold_values() {
+        let directive = only("; run: @f(i32 -1, f32 1.5, i8 0xff) == (i64 7, i1 true)");
+        let Action::Run(call) = directive.action else { panic!("expected a run") };
+        assert_eq!(call.args.len(), 3);
+        let Argument::Value(first) = &call.args[0] else { panic!("expected a value") };
+        assert_eq!(first.lanes(), [0xffff_ffff]);
+        let Expected::Returns { results: Some(results), .. } = call.expected else {
+            panic!("expected results")
+        };
+        assert_eq!(results[0].to_string(), "i64 7");
+        assert_eq!(results[1].to_string(), "i1 true");
+    }
+
+    #[test]
+    fn launch_lines_hold_buffers() {
+        let text = "; launch[cpu, vulkan]: @k grid=4,2 block=64 (buf f32[4]=1.0+2*iota) => [0] ~1e-6 == f32[2]=iota, f32[2]=7.0";
+        let directive = only(text);
+        assert_eq!(directive.engines, ["cpu", "vulkan"]);
+        let Action::Launch { call, grid, block } = directive.action else { panic!("expected a launch") };
+        assert_eq!((grid, block), ([4, 2, 1], [64, 1, 1]));
+        let HostArg::Buffer { bytes, .. } = call.args[0].materialise() else { panic!("expected a buffer") };
+        let floats: Vec<f32> =
+            bytes.chunks(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        assert_eq!(floats, [1.0, 3.0, 5.0, 7.0]);
+        let Expected::Returns { buffers, .. } = call.expected else { panic!("expected buffers") };
+        let Contents::Parts(parts) = &buffers[0].contents else { panic!("expected parts") };
+        assert_eq!(bytes_of(parts).len(), 16);
+        assert_eq!(buffers[0].tolerance, 1e-6);
+    }
+
+    #[test]
+    fn errors_belong_to_lines() {
+        let (directives, _) = parse("a\nb ; error: here\n; error: above");
+        let lines: Vec<_> = directives.iter().map(|d| d.action.clone()).collect();
+        assert_eq!(lines[0], Action::Error { line: 2, text: "here".into() });
+        assert_eq!(lines[1], Action::Error { line: 2, text: "above".into() });
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error() {
+        for text in
+            ["; run: f()", "; run: @f(i33 1)", "; launch: @k (i32 1)", "; run: @f(buf i32[999999999999])"]
+        {
+            assert_eq!(parse(text).1.len(), 1, "{text}");
+        }
+    }
+}

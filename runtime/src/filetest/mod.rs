@@ -1,0 +1,18 @@
+//! Filetests: `.mq` files whose comments say what must happen.
+//!
+//! | directive | meaning |
+//! |---|---|
+//! | `; run: @f(i32 1) == i32 2` | calling gives this; several results in parentheses |
+//! | `; run: @sort(buf i32[9]=9-iota, i64 9) => [0] == i32[9]=1+iota` | calling leaves this in an argument's buffer |
+//! | `; throws: @div(i32 1, i32 0) DivideError` | calling throws this |
+//! | `; launch: @k grid=4 block=64 (i64 256, buf f32[256]=iota) => [1] == f32[256]=2*iota` | launching leaves this |
+//! | `; launch: ... throws BoundsError` | launching throws this |
+//! | `; error: text` | a diagnostic on this line (or, alone on a line, on the one above) contains the text |
+//!
+//! `run`, `throws` and `launch` are carried out on every engine that the machine has; `launch[cpu,vulkan]:` names
+//! the engines to use. Buffers are described by an [expression](expression) over `iota`, a list `[1, 2]` or a string; what
+//! they hold afterwards is compared bit for bit (`==`), within a relative error (`~1e-6`), or with what another
+//! method leaves when it is called with the same arguments, the launch's sizes not among them (`== @reference`).
+
+pub mod expression;
+pub mod directive;

@@ -1,0 +1,128 @@
+//! Values at the border between a host and compiled code: scalars, vectors and buffers, as bits.
+
+use marquetry_ir::semantics::float::is_nan;
+use marquetry_ir::types::{Scalar, Type, TypeKind};
+use std::fmt;
+
+/// A scalar, vector or pointer by its bits, one word per lane, bits above the lane's width 0.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct HostValue {
+    ty: Type,
+    lanes: Vec<u128>,
+}
+
+impl HostValue {
+    /// A scalar or pointer; none for other types.
+    pub fn scalar(ty: Type, bits: u128) -> Option<Self> {
+        let mask = match ty.kind() {
+            TypeKind::Scalar(scalar) => scalar.mask(),
+            TypeKind::Pointer(_) => Scalar::I64.mask(),
+            TypeKind::Vector(..) | TypeKind::Aggregate(_) | TypeKind::Unknown | TypeKind::Error => {
+                return None;
+            }
+        };
+        Some(HostValue { ty, lanes: vec![bits & mask] })
+    }
+
+    /// A vector; none unless there are as many lanes as the type has.
+    pub fn vector(ty: Type, lanes: &[u128]) -> Option<Self> {
+        let TypeKind::Vector(lane, count) = ty.kind() else { return None };
+        let lanes: Vec<u128> = lanes.iter().map(|bits| bits & lane.mask()).collect();
+        (lanes.len() == count as usize).then_some(HostValue { ty, lanes })
+    }
+
+    /// The type.
+    pub fn ty(&self) -> Type {
+        self.ty
+    }
+
+    /// The bits of each lane; one for a scalar or pointer.
+    pub fn lanes(&self) -> &[u128] {
+        &self.lanes
+    }
+
+    fn lane_bytes(&self) -> usize {
+        self.ty.lane().map_or(8, |lane| lane.bytes() as usize)
+    }
+
+    /// The bytes as they stand in memory, little-endian.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let size = self.lane_bytes();
+        self.lanes.iter().flat_map(|bits| bits.to_le_bytes().into_iter().take(size)).collect()
+    }
+
+    /// From bytes as they stand in memory; none if there are not as many as the type has.
+    pub fn from_bytes(ty: Type, bytes: &[u8]) -> Option<Self> {
+        let size = ty.lane().map_or(8, |lane| lane.bytes() as usize);
+        if bytes.len() != size * ty.lanes() as usize {
+            return None;
+        }
+        let word = |chunk: &[u8]| chunk.iter().rev().fold(0u128, |word, &byte| word << 8 | u128::from(byte));
+        let lanes: Vec<u128> = bytes.chunks(size).map(word).collect();
+        if ty.is_vector() { Self::vector(ty, &lanes) } else { Self::scalar(ty, *lanes.first()?) }
+    }
+
+    /// Whether two values are the same: bit for bit, any NaN like any other.
+    pub fn same(&self, other: &HostValue) -> bool {
+        let same = |(&a, &b): (&u128, &u128)| same_bits(self.ty.lane(), a, b);
+        self.ty == other.ty && self.lanes.iter().zip(&other.lanes).all(same)
+    }
+}
+
+/// Whether two lanes are the same: bit for bit, any NaN like any other.
+pub fn same_bits(lane: Option<Scalar>, a: u128, b: u128) -> bool {
+    a == b || lane.is_some_and(|lane| lane.is_float() && is_nan(lane, a) && is_nan(lane, b))
+}
+
+/// The value as the text format spells it.
+impl fmt::Display for HostValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ", self.ty)?;
+        match (self.ty.kind(), self.lanes.as_slice()) {
+            (TypeKind::Vector(lane, _), lanes) => {
+                f.write_str("[")?;
+                for (n, &bits) in lanes.iter().enumerate() {
+                    f.write_str(if n == 0 { "" } else { ", " })?;
+                    write_lane(f, lane, bits)?;
+                }
+                f.write_str("]")
+            }
+            (TypeKind::Scalar(scalar), &[bits, ..]) => write_lane(f, scalar, bits),
+            (_, &[0, ..]) => f.write_str("null"),
+            (_, &[bits, ..]) => write!(f, "{bits:#x}"),
+            (_, []) => Ok(()),
+        }
+    }
+}
+
+/// Writes the bits of one lane as a literal of its type.
+pub fn write_lane(f: &mut dyn fmt::Write, lane: Scalar, bits: u128) -> fmt::Result {
+    use marquetry_ir::semantics::convert::float_to_float;
+    match lane {
+        Scalar::I1 => write!(f, "{}", bits != 0),
+        _ if lane.is_int() => {
+            let shift = 128 - lane.bits();
+            write!(f, "{}", (bits << shift) as i128 >> shift)
+        }
+        _ if is_nan(lane, bits) => f.write_str("nan"),
+        Scalar::F32 => write!(f, "{:?}", f32::from_bits(bits as u32)),
+        _ => {
+            let wide = if lane == Scalar::F64 { Some(bits) } else { float_to_float(lane, Scalar::F64, bits) };
+            write!(f, "{:?}", f64::from_bits(wide.unwrap_or(bits) as u64))
+        }
+    }
+}
+
+/// An argument of a call or launch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum HostArg {
+    /// Passed as it is.
+    Value(HostValue),
+    /// Memory of the host: copied to the device before, and back after, the call; its address is passed.
+    Buffer {
+        /// What it is made of, for messages.
+        element: Scalar,
+        /// Its contents.
+        bytes: Vec<u8>,
+    },
+}
