@@ -10,5 +10,6 @@ pub mod specialise;
 pub mod call_graph;
 pub mod inline;
 pub mod legal;
+mod fresh;
 pub mod exceptions;
 pub mod legalise;

@@ -1,0 +1,145 @@
+//! Exceptions become results: no target unwinds.
+//!
+//! A function that may throw gets a first result, its status: 0, or the number of the throwing site plus one. Its
+//! callers test the status and pass it on. A kernel that may throw gets a last parameter, the mailbox; the first
+//! work-item to throw stores its status there, and every work-item that throws returns.
+//!
+//! Functions whose address is taken count as throwing, so that indirect calls have one convention: the first result
+//! is a status. After this stage no op throws: divisions are `guarded`, which also means that a guarded `rem.s`
+//! never sees the divisor -1.
+
+mod guards;
+mod rewrite;
+mod throwing;
+
+use crate::failure::Failure;
+use crate::legal::{EntryAbi, Site};
+use marquetry_ir::body::{Body, Symbol};
+use marquetry_ir::entity::{Extern, Func};
+use marquetry_ir::limits::{MAX_PARAMS, MAX_RESULTS};
+use marquetry_ir::op::Op;
+use marquetry_ir::program::{Inlining, MethodKind};
+use marquetry_ir::signature::Signature;
+use marquetry_ir::span::Span;
+use marquetry_ir::types::{Space, Type};
+use marquetry_ir::unit::{Function, Unit};
+use crate::fresh::fresh_name;
+use rustc_hash::FxHashMap;
+
+/// A unit without `throw`.
+#[derive(Clone, Debug)]
+pub struct Lowered {
+    /// The code.
+    pub unit: Unit,
+    /// The places that throw, by number.
+    pub sites: Vec<Site>,
+    /// One per entry of the unit, in order.
+    pub entries: Vec<EntryAbi>,
+}
+
+/// Type of a kernel's mailbox parameter.
+pub const MAILBOX: Type = Type::pointer(Space::Global);
+
+/// Lowers the exceptions of a unit.
+///
+/// # Errors
+/// A limit is passed.
+pub fn run(mut unit: Unit) -> Result<Lowered, Failure> {
+    wrap_addressed_externs(&mut unit);
+    let throwing = throwing::find(&unit);
+    for function in unit.funcs.values() {
+        for (_, signature) in mentioned_signatures(&function.body) {
+            check_room(signature.results.len() + 1, "results of an indirect call", MAX_RESULTS)?;
+        }
+    }
+    for (func, function) in unit.funcs.iter_mut() {
+        if !throwing.contains(func) {
+            continue;
+        }
+        match function.kind {
+            MethodKind::Kernel => function.signature.params.push(MAILBOX),
+            MethodKind::Function => function.signature.results.insert(0, Type::I32),
+        }
+        check_room(function.signature.params.len(), "parameters", MAX_PARAMS)?;
+        check_room(function.signature.results.len(), "results", MAX_RESULTS)?;
+    }
+    let mut sites = Vec::new();
+    let funcs: Vec<Func> = unit.funcs.keys().collect();
+    for func in funcs {
+        rewrite::function(&mut unit, func, &throwing, &mut sites);
+    }
+    check_room(sites.len(), "places that throw", i32::MAX as usize - 1)?;
+    let abi = |&func: &Func| {
+        let throws = throwing.contains(func);
+        let kernel = unit.funcs[func].kind == MethodKind::Kernel;
+        EntryAbi { status: throws && !kernel, mailbox: throws && kernel }
+    };
+    let entries = unit.entries.iter().map(abi).collect();
+    Ok(Lowered { unit, sites, entries })
+}
+
+fn check_room(found: usize, what: &'static str, limit: usize) -> Result<(), Failure> {
+    if found <= limit { Ok(()) } else { Err(Failure::Limit { what, limit: limit as u64, found: found as u64 }) }
+}
+
+/// The signatures that indirect calls of a body mention.
+fn mentioned_signatures(body: &Body) -> impl Iterator<Item = (marquetry_ir::entity::Inst, &Signature)> {
+    let insts = body.blocks().flat_map(|block| body.block_insts(block));
+    insts.filter(|&inst| body.inst(inst).op == Op::CallIndirect).map(|inst| {
+        let signature = marquetry_ir::entity::SigRef::from_u32(body.inst(inst).imm);
+        (inst, body.signature(signature))
+    })
+}
+
+/// Replaces addresses of the host's functions by addresses of functions that call them, since the host's know
+/// nothing of statuses.
+fn wrap_addressed_externs(unit: &mut Unit) {
+    let mut wrappers: FxHashMap<Extern, Func> = FxHashMap::default();
+    let funcs: Vec<Func> = unit.funcs.keys().collect();
+    for func in funcs {
+        let body = &unit.funcs[func].body;
+        let insts = body.blocks().flat_map(|block| body.block_insts(block));
+        let addressed: Vec<_> = insts
+            .filter(|&inst| body.inst(inst).op == Op::FunctionAddress)
+            .filter_map(|inst| match rewrite::symbol(body, inst) {
+                Some(Symbol::Extern(host)) => Some((inst, *host)),
+                _ => None,
+            })
+            .collect();
+        for (inst, host) in addressed {
+            let wrapper = match wrappers.get(&host) {
+                Some(&wrapper) => wrapper,
+                None => wrap(unit, host),
+            };
+            wrappers.insert(host, wrapper);
+            let body = &mut unit.funcs[func].body;
+            let symbol = body.make_symbol(Symbol::Func(wrapper));
+            body.inst_mut(inst).imm = symbol.as_u32();
+        }
+    }
+}
+
+/// A function of the unit that only calls one of the host.
+fn wrap(unit: &mut Unit, host: Extern) -> Func {
+    let data = &unit.externs[host];
+    let signature = data.signature.clone();
+    let (file, name) = (data.file, data.name.clone());
+    let mut body = Body::new();
+    let entry = body.make_block();
+    body.append_block(entry);
+    let params: Vec<_> = signature.params.iter().map(|&ty| body.append_block_param(entry, ty)).collect();
+    let callee = body.make_symbol(Symbol::Extern(host));
+    let call = body.make_inst(Op::Call, Type::UNKNOWN, &params, callee.as_u32());
+    body.make_results(call, &signature.results);
+    body.append_inst(call, entry);
+    let results: Vec<_> = body.results(call).collect();
+    let leave = body.make_inst(Op::Return, Type::UNKNOWN, &results, 0);
+    body.append_inst(leave, entry);
+    let name = fresh_name(unit, &format!("{name}_status"));
+    let kind = MethodKind::Function;
+    let inlining = Inlining::Never;
+    unit.funcs.push(Function { name, kind, signature, body, inlining, file, span: Span::NOWHERE })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,342 @@
+//! One function: every op that throws becomes a test and a branch to a block that returns the status.
+//!
+//! Each place that throws has a block of its own, so that no block is entered from all over the function: where
+//! control flow must be structured, a `return` may stand anywhere. Instructions behind a test move to a new block,
+//! each at most once, so that the cost is the size of the function.
+
+use super::guards::{self, Guard, least};
+use super::throwing::Funcs;
+use super::MAILBOX;
+use crate::legal::Site;
+use marquetry_ir::body::{Body, Symbol};
+use marquetry_ir::entity::{Block, Func, Inst, SigRef, SymbolRef, Value};
+use marquetry_ir::exception::Exception;
+use marquetry_ir::inst::{MemFlags, Order, Scope};
+use marquetry_ir::op::{Op, Shape};
+use marquetry_ir::program::MethodKind;
+use marquetry_ir::semantics::{const_from_lanes, const_lanes};
+use marquetry_ir::span::Span;
+use marquetry_ir::types::{Scalar, Type};
+use marquetry_ir::unit::Unit;
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+
+/// The name that an instruction mentions.
+pub(super) fn symbol(body: &Body, inst: Inst) -> Option<&Symbol> {
+    let data = body.inst(inst);
+    let shape = data.op.info().shape;
+    let mentions = matches!(
+        shape,
+        Shape::Call | Shape::Throw | Shape::Assert | Shape::FunctionAddress | Shape::GlobalAddress
+    );
+    (mentions && body.symbol_exists(data.imm)).then(|| body.symbol(SymbolRef::from_u32(data.imm)))
+}
+
+/// How a function leaves with a status.
+enum Leave {
+    /// It returns the status and then these.
+    Return(Vec<Value>),
+    /// It writes the status to this mailbox, if that is still empty, and returns.
+    Mailbox(Value),
+}
+
+struct Rewriter<'a> {
+    body: &'a mut Body,
+    throwing: &'a Funcs,
+    sites: &'a mut Vec<Site>,
+    leave: Leave,
+    name: Arc<str>,
+    file: Option<u32>,
+    /// Where instructions go; the block that holds them already, until the first test.
+    block: Block,
+    span: Span,
+    replaced: FxHashMap<Value, Value>,
+    signatures: FxHashMap<u32, SigRef>,
+}
+
+/// Rewrites one function of a unit whose signatures are lowered already.
+pub(super) fn function(unit: &mut Unit, func: Func, throwing: &Funcs, sites: &mut Vec<Site>) {
+    let function = &mut unit.funcs[func];
+    let body = &mut function.body;
+    let Some(entry) = body.entry() else { return };
+    let throws = throwing.contains(func);
+    let leave = match function.kind {
+        MethodKind::Kernel if throws => Leave::Mailbox(body.append_block_param(entry, MAILBOX)),
+        MethodKind::Kernel | MethodKind::Function => {
+            let rest = function.signature.results.get(usize::from(throws)..).unwrap_or(&[]);
+            Leave::Return(rest.iter().map(|&ty| body.make_scalar(ty, 0)).collect())
+        }
+    };
+    let mut rewriter = Rewriter {
+        body,
+        throwing,
+        sites,
+        leave,
+        name: function.name.clone(),
+        file: function.file,
+        block: entry,
+        span: Span::NOWHERE,
+        replaced: FxHashMap::default(),
+        signatures: FxHashMap::default(),
+    };
+    let blocks: Vec<Block> = rewriter.body.blocks().collect();
+    let gives_status = throws && function.kind == MethodKind::Function;
+    for block in blocks {
+        rewriter.rewrite_block(block, gives_status);
+    }
+    rewriter.replace_values();
+}
+
+impl Rewriter<'_> {
+    fn rewrite_block(&mut self, block: Block, gives_status: bool) {
+        self.block = block;
+        let mut next = self.body.first_inst(block);
+        while let Some(inst) = next {
+            next = self.body.next_inst(inst);
+            if self.block != block {
+                self.body.remove_inst(inst);
+                self.body.append_inst(inst, self.block);
+            }
+            self.span = self.body.span(inst);
+            match self.body.inst(inst).op {
+                Op::DivS | Op::DivU | Op::RemS | Op::RemU => self.guard_division(inst),
+                Op::BoundsCheck => self.check_bounds(inst),
+                Op::Throw => self.throw(inst),
+                Op::Unreachable => {
+                    self.body.remove_inst(inst);
+                    let status = self.site(Exception::UnreachableError.name().into(), None);
+                    self.finish(self.block, status);
+                }
+                Op::Call => self.call(inst),
+                Op::CallIndirect => self.call_indirect(inst),
+                Op::Return if gives_status => {
+                    let fine = self.body.make_scalar(Type::I32, 0);
+                    let results: Vec<Value> =
+                        std::iter::once(fine).chain(self.body.args(inst).iter().copied()).collect();
+                    self.body.replace_inst(inst, Op::Return, Type::UNKNOWN, &results, 0);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Rewrites the uses of values that instructions were replaced by.
+    fn replace_values(&mut self) {
+        if self.replaced.is_empty() {
+            return;
+        }
+        let final_value = |mut value: Value| {
+            while let Some(&next) = self.replaced.get(&value) {
+                value = next;
+            }
+            value
+        };
+        let blocks: Vec<Block> = self.body.blocks().collect();
+        for block in blocks {
+            let mut next = self.body.first_inst(block);
+            while let Some(inst) = next {
+                self.body.rewrite_operands(inst, final_value);
+                next = self.body.next_inst(inst);
+            }
+        }
+    }
+
+    fn append(&mut self, block: Block, op: Op, args: &[Value], results: &[Type]) -> Inst {
+        let inst = self.body.make_inst(op, Type::UNKNOWN, args, 0);
+        self.body.make_results(inst, results);
+        self.body.set_span(inst, self.span);
+        self.body.append_inst(inst, block);
+        inst
+    }
+
+    /// Puts an instruction with one result before another one.
+    fn before(&mut self, inst: Inst, op: Op, args: &[Value], result: Type) -> Value {
+        let new = self.body.make_inst(op, Type::UNKNOWN, args, 0);
+        self.body.make_results(new, &[result]);
+        self.body.set_span(new, self.span);
+        self.body.insert_inst_before(new, inst);
+        self.body.first_result(new).unwrap_or(args[0])
+    }
+
+    /// The status of a new place that throws.
+    fn site(&mut self, kind: Arc<str>, reason: Option<Arc<str>>) -> Value {
+        let (function, file, span) = (self.name.clone(), self.file, self.span);
+        self.sites.push(Site { kind, reason, function, file, span });
+        self.body.make_scalar(Type::I32, self.sites.len() as u128)
+    }
+
+    /// Ends a block by leaving the function with a status.
+    fn finish(&mut self, block: Block, status: Value) {
+        match &self.leave {
+            Leave::Return(rest) => {
+                let results: Vec<Value> = std::iter::once(status).chain(rest.iter().copied()).collect();
+                self.append(block, Op::Return, &results, &[]);
+            }
+            &Leave::Mailbox(mailbox) => {
+                let empty = self.body.make_scalar(Type::I32, 0);
+                let exchange =
+                    self.append(block, Op::CompareExchange, &[mailbox, empty, status], &[Type::I32, Type::I1]);
+                self.body.inst_mut(exchange).imm = MemFlags::atomic(Order::AcqRel, Scope::Device).bits();
+                self.append(block, Op::Return, &[], &[]);
+            }
+        }
+    }
+
+    /// Ends the current block: where `fine` holds (or, if `inverted`, does not), control goes on in a new block,
+    /// which becomes the current one; elsewhere the function leaves with the status.
+    fn branch(&mut self, condition: Value, inverted: bool, status: Value) {
+        let go_on = self.body.make_block();
+        self.body.insert_block_after(go_on, self.block);
+        let leave = self.body.make_block();
+        self.body.append_block(leave);
+        self.finish(leave, status);
+        let edges = [go_on, leave].map(|block| self.body.make_block_call(block, &[]));
+        let branch = self.append(self.block, Op::Branch, &[condition], &[]);
+        let [go_on_edge, leave_edge] = edges;
+        let targets = if inverted { [leave_edge, go_on_edge] } else { [go_on_edge, leave_edge] };
+        self.body.set_targets(branch, &targets);
+        self.block = go_on;
+    }
+
+    /// Moves an instruction to the end of the current block.
+    fn settle(&mut self, inst: Inst) {
+        self.body.remove_inst(inst);
+        self.body.append_inst(inst, self.block);
+    }
+
+    /// One truth value: whether two values are equal in any lane.
+    fn any_equal(&mut self, left: Value, right: Value) -> Value {
+        let mask = self.body.value_type(left).mask_type();
+        let equal = self.append(self.block, Op::Eq, &[left, right], &[mask]);
+        self.body.first_result(equal).unwrap_or(left)
+    }
+
+    fn any(&mut self, mask: Value) -> Value {
+        if !self.body.value_type(mask).is_vector() {
+            return mask;
+        }
+        let any = self.append(self.block, Op::ReduceOr, &[mask], &[Type::I1]);
+        self.body.first_result(any).unwrap_or(mask)
+    }
+
+    fn guard_division(&mut self, inst: Inst) {
+        let guard = guards::of(self.body, inst).unwrap_or(Guard::NEVER);
+        let &[left, right] = self.body.args(inst) else { return };
+        let ty = self.body.value_type(right);
+        let Some(lane) = ty.lane() else { return };
+        let op = self.body.inst(inst).op;
+        self.body.inst_mut(inst).guarded = true;
+        if guard != Guard::NEVER {
+            self.body.remove_inst(inst);
+            if guard.zero {
+                let zero = self.body.make_scalar(ty, 0);
+                let zeros = self.any_equal(right, zero);
+                let bad = self.any(zeros);
+                let status = self.site(Exception::DivideError.name().into(), None);
+                self.branch(bad, true, status);
+            }
+            if guard.overflow {
+                let minus_one = self.body.make_scalar(ty, lane.mask());
+                let minimum = self.body.make_scalar(ty, least(lane));
+                let divisors = self.any_equal(right, minus_one);
+                let dividends = self.any_equal(left, minimum);
+                let both = self.append(self.block, Op::And, &[divisors, dividends], &[ty.mask_type()]);
+                let both = self.body.first_result(both).unwrap_or(divisors);
+                let bad = self.any(both);
+                let status = self.site(Exception::OverflowError.name().into(), None);
+                self.branch(bad, true, status);
+            }
+            self.body.append_inst(inst, self.block);
+        }
+        if op == Op::RemS && guards::may_be(self.body, right, Scalar::mask) {
+            let divisor = self.without_minus_one(inst, right, ty, lane);
+            if let Some(operand) = self.body.args_mut(inst).get_mut(1) {
+                *operand = divisor;
+            }
+        }
+    }
+
+    /// A divisor with the same remainders that is never -1: hardware may trap for the least value.
+    fn without_minus_one(&mut self, inst: Inst, divisor: Value, ty: Type, lane: Scalar) -> Value {
+        if let Some(mut lanes) = self.body.value_const(divisor).and_then(const_lanes) {
+            lanes.iter_mut().filter(|bits| **bits == lane.mask()).for_each(|bits| *bits = 1);
+            return match const_from_lanes(ty, &lanes) {
+                Some(constant) => self.body.make_const(constant),
+                None => divisor,
+            };
+        }
+        let minus_one = self.body.make_scalar(ty, lane.mask());
+        let one = self.body.make_scalar(ty, 1);
+        let is_minus_one = self.before(inst, Op::Eq, &[divisor, minus_one], ty.mask_type());
+        self.before(inst, Op::Select, &[is_minus_one, one, divisor], ty)
+    }
+
+    fn check_bounds(&mut self, inst: Inst) {
+        let &[index, bound] = self.body.args(inst) else { return };
+        self.body.remove_inst(inst);
+        let inside = self.append(self.block, Op::LtU, &[index, bound], &[Type::I1]);
+        let inside = self.body.first_result(inside).unwrap_or(index);
+        let status = self.site(Exception::BoundsError.name().into(), None);
+        self.branch(inside, false, status);
+        if let Some(result) = self.body.first_result(inst) {
+            self.replaced.insert(result, index);
+        }
+    }
+
+    fn throw(&mut self, inst: Inst) {
+        let (kind, reason) = match symbol(self.body, inst) {
+            Some(Symbol::Exception(kind, reason)) => (kind.clone(), reason.clone()),
+            Some(Symbol::Name(kind)) => (kind.clone(), None),
+            _ => ("Exception".into(), None),
+        };
+        self.body.remove_inst(inst);
+        let status = self.site(kind, reason);
+        self.finish(self.block, status);
+    }
+
+    fn call(&mut self, inst: Inst) {
+        let throws = match symbol(self.body, inst) {
+            Some(Symbol::Func(callee)) => self.throwing.contains(*callee),
+            _ => false,
+        };
+        if throws {
+            self.test_call(inst);
+        }
+    }
+
+    fn call_indirect(&mut self, inst: Inst) {
+        let old = self.body.inst(inst).imm;
+        let new = match self.signatures.get(&old) {
+            Some(&new) => new,
+            None => {
+                let mut signature = self.body.signature(SigRef::from_u32(old)).clone();
+                signature.results.insert(0, Type::I32);
+                self.body.make_signature(signature)
+            }
+        };
+        self.signatures.insert(old, new);
+        self.body.inst_mut(inst).imm = new.as_u32();
+        self.test_call(inst);
+    }
+
+    /// Gives a call its status and tests it.
+    fn test_call(&mut self, inst: Inst) {
+        let old: Vec<Value> = self.body.results(inst).collect();
+        let types: Vec<Type> =
+            std::iter::once(Type::I32).chain(old.iter().map(|&value| self.body.value_type(value))).collect();
+        self.body.make_results(inst, &types);
+        let new: Vec<Value> = self.body.results(inst).collect();
+        for (&old, &new) in old.iter().zip(new.iter().skip(1)) {
+            self.replaced.insert(old, new);
+            if let Some(name) = self.body.names.value(old).map(str::to_owned) {
+                self.body.names.set_value(new, &name);
+            }
+        }
+        let Some(&status) = new.first() else { return };
+        self.settle(inst);
+        let zero = self.body.make_scalar(Type::I32, 0);
+        let failed = self.append(self.block, Op::Ne, &[status, zero], &[Type::I1]);
+        let failed = self.body.first_result(failed).unwrap_or(status);
+        self.branch(failed, true, status);
+    }
+}
