@@ -211,7 +211,7 @@ impl Selector<'_> {
         let from = self.pointer_space(here, pointer);
         let address = self.address(here, pointer)?;
         // Constant memory does not change while a kernel runs, which is what `.nc` asks for (PTX ISA 9.7.9 "ld.nc").
-        let (head, tail) = match (flags.is_volatile(), from) {
+        let (head, tail) = match (is_volatile(flags, from), from) {
             (true, _) => ("ld.volatile", ""),
             (false, Space::Constant) => ("ld", ".nc"),
             (false, _) => ("ld", ""),
@@ -301,7 +301,7 @@ impl Selector<'_> {
         let ty = here.body.value_type(value);
         let to = self.pointer_space(here, pointer);
         let address = self.address(here, pointer)?;
-        let head = if flags.is_volatile() { "st.volatile" } else { "st" };
+        let head = if is_volatile(flags, to) { "st.volatile" } else { "st" };
         let size = bits_of(ty).div_ceil(8) as i32;
         let align = flags.align().map_or(size, |align| align.min(size as u32) as i32);
         if align >= size {
@@ -335,6 +335,11 @@ impl Selector<'_> {
         }
         Ok(())
     }
+}
+
+/// Nobody but the thread itself sees local memory, and before PTX ISA 9.1 it knows no `.volatile`.
+fn is_volatile(flags: MemFlags, at: Space) -> bool {
+    flags.is_volatile() && at != Space::Local
 }
 
 fn part_type(bytes: i32) -> &'static str {

@@ -102,7 +102,7 @@ impl Selector<'_> {
             Op::Abs => self.unary_signed(here, inst, &["abs", s], bits),
             Op::Add => self.binary(here, inst, &["add", s], false, bits),
             Op::Sub => self.binary(here, inst, &["sub", s], false, bits),
-            Op::Mul => self.binary(here, inst, &["mul.lo", s], false, bits),
+            Op::Mul => self.multiply(here, inst, bits),
             Op::AddSatS => self.binary(here, inst, &["add.sat.s32"], true, bits),
             Op::SubSatS => self.binary(here, inst, &["sub.sat.s32"], true, bits),
             Op::DivS => self.binary(here, inst, &["div", s], true, bits),
@@ -119,6 +119,20 @@ impl Selector<'_> {
             Op::MulHighU => self.binary(here, inst, &["mul.hi", u], false, bits),
             _ => Err(illegal(here, inst)),
         }
+    }
+
+    /// The product of two numbers that were widened from 32 bits is one instruction on what they were.
+    fn multiply(&mut self, here: &Here, inst: Inst, bits: u32) -> Result<(), EmitError> {
+        let [a, b] = args(here, inst)?;
+        for (op, name) in [(Op::Zext, "mul.wide.u32"), (Op::Sext, "mul.wide.s32")] {
+            if let (64, Some(a), Some(b)) = (bits, widened(here, a, op), widened(here, b, op)) {
+                let (a, b) = (self.operand(here, a)?, self.operand(here, b)?);
+                let to = self.result(here, inst)?;
+                self.out.line(&[name], &[Arg::Reg(to), a, b]);
+                return Ok(());
+            }
+        }
+        self.binary(here, inst, &["mul.lo", signed(bits)], false, bits)
     }
 
     fn unary_signed(&mut self, here: &Here, inst: Inst, op: &[&str], bits: u32) -> Result<(), EmitError> {
@@ -144,14 +158,15 @@ impl Selector<'_> {
         Ok(())
     }
 
-    /// The remainder by -1 is 0, as by 1; the instruction says nothing about the least value by -1.
+    /// The remainder by -1 is 0, as by 1; the instruction says nothing about the least value by -1, which a guard
+    /// excludes.
     fn remainder(&mut self, here: &Here, inst: Inst, bits: u32) -> Result<(), EmitError> {
         let [a, b] = args(here, inst)?;
         let (a, mut b) = (self.signed_operand(here, a)?, self.signed_operand(here, b)?);
         match b {
             Arg::Int(-1) => b = Arg::Int(1),
             Arg::Int(_) => {}
-            _ if bits < 32 => {}
+            _ if bits < 32 || here.body.inst(inst).guarded => {}
             _ => {
                 let minus_one = self.regs.fresh(Class::Pred);
                 let divisor = Arg::Reg(self.regs.fresh(if bits > 32 { Class::B64 } else { Class::B32 }));
@@ -438,6 +453,13 @@ impl Selector<'_> {
         }
         Ok(())
     }
+}
+
+/// The `i32` that `op` widened to this value.
+fn widened(here: &Here, value: Value, op: Op) -> Option<Value> {
+    let inst = here.body.value_inst(value).filter(|&inst| here.body.inst(inst).op == op)?;
+    let source = here.body.args(inst).first().copied()?;
+    (here.body.value_type(source) == Type::I32).then_some(source)
 }
 
 /// Type of the first result.
