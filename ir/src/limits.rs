@@ -24,6 +24,8 @@ pub const MAX_TYPE_DEPTH: usize = 64;
 pub const MAX_FIELDS: usize = 4096;
 /// Largest type, in bytes.
 pub const MAX_TYPE_BYTES: u64 = 1 << 40;
+/// Largest array or struct that is handled as a value (in memory it may be larger), in bytes.
+pub const MAX_VALUE_BYTES: u64 = 1 << 20;
 /// Most stack-slot bytes of one function.
 pub const MAX_FRAME_BYTES: u64 = 1 << 20;
 /// Longest name, in bytes.
@@ -32,5 +34,9 @@ pub const MAX_NAME_BYTES: usize = 1 << 12;
 pub const MAX_INSTANCES: usize = 1 << 16;
 /// Most instructions that inlining may leave in one function.
 pub const MAX_INLINED_INSTS: usize = 1 << 16;
+/// Most work-items of one group that the interpreter launches.
+pub const MAX_GROUP_ITEMS: u64 = 1 << 16;
+/// Most values in all stack frames of the interpreter together.
+pub const MAX_STACK_VALUES: usize = 1 << 24;
 /// Deepest call stack of the interpreter.
 pub const MAX_CALL_DEPTH: usize = 10_000;

@@ -10,7 +10,11 @@ use crate::text::literal::{canonical_nan, infinity, is_nan, parse_float, parse_h
 use crate::text::parser::{Parse, Parser, shortened};
 use crate::types::{Scalar, Space, Type, TypeKind};
 
-fn scalar_named(name: &str) -> Option<Scalar> {
+/// The scalar type of this name.
+pub(crate) fn scalar_named(name: &str) -> Option<Scalar> {
+    if name.len() > 4 {
+        return None;
+    }
     Some(match name {
         "i1" => Scalar::I1,
         "i8" => Scalar::I8,
@@ -30,13 +34,13 @@ impl Parser<'_, '_> {
     /// Any type.
     pub(crate) fn ty(&mut self) -> Parse<Type> {
         // `array<array<T, 2>, 3>`: walk inwards, then close what was opened.
-        let start = self.token.span;
+        let start = self.token.span();
         let mut depth = 0usize;
         while self.at_word("array") {
             depth += 1;
             if depth > MAX_TYPE_DEPTH {
                 let message = format!("type is nested more than {MAX_TYPE_DEPTH} deep");
-                return Err(self.error(Code::Limit, self.token.span, message));
+                return Err(self.error(Code::Limit, self.token.span(), message));
             }
             self.bump();
             self.expect(Kind::Less)?;
@@ -58,7 +62,7 @@ impl Parser<'_, '_> {
     /// A type that is no array.
     fn plain_type(&mut self) -> Parse<Type> {
         let token = self.token;
-        if token.kind == Kind::Name {
+        if token.kind() == Kind::Name {
             let name = self.text(token);
             if let Some(scalar) = scalar_named(name) {
                 self.bump();
@@ -92,13 +96,13 @@ impl Parser<'_, '_> {
     }
 
     fn vector(&mut self) -> Parse<Type> {
-        let start = self.token.span;
+        let start = self.token.span();
         self.bump();
         self.expect(Kind::Less)?;
         let lane_token = self.expect_as(Kind::Name, "a scalar type")?;
         let Some(lane) = scalar_named(self.text(lane_token)) else {
             let message = format!("found '{}', expected a scalar type", shortened(self.text(lane_token)));
-            return Err(self.error(Code::InvalidType, lane_token.span, message));
+            return Err(self.error(Code::InvalidType, lane_token.span(), message));
         };
         self.expect(Kind::Comma)?;
         let lanes = self.number("a number of lanes", u64::from(u32::MAX))?;
@@ -166,7 +170,7 @@ impl Parser<'_, '_> {
             };
         }
         let token = self.token;
-        if token.kind == Kind::Number {
+        if token.kind() == Kind::Number {
             self.bump();
             let text = self.text(token);
             let bits = if scalar.is_int() { parse_int(scalar, text) } else { parse_float(scalar, text) };
@@ -174,7 +178,7 @@ impl Parser<'_, '_> {
                 let kind = if scalar.is_int() { "an integer" } else { "a number" };
                 let message =
                     format!("found '{}', expected {kind} that {} can hold", shortened(text), scalar.name());
-                self.error(Code::Literal, token.span, message)
+                self.error(Code::Literal, token.span(), message)
             });
         }
         if scalar.is_int() {
@@ -185,7 +189,11 @@ impl Parser<'_, '_> {
             return Ok(infinity(scalar) | sign);
         }
         if sign != 0 || !self.eat_word("nan") {
-            return Err(self.expected(if sign != 0 { "'inf' or a number" } else { "a number, 'inf' or 'nan'" }));
+            return Err(self.expected(if sign != 0 {
+                "'inf' or a number"
+            } else {
+                "a number, 'inf' or 'nan'"
+            }));
         }
         if !self.eat(Kind::Colon) {
             return Ok(canonical_nan(scalar));
@@ -197,7 +205,7 @@ impl Parser<'_, '_> {
             None => {
                 let text = shortened(self.text(token));
                 let message = format!("found '{text}', expected the bits of a nan of type {}", scalar.name());
-                Err(self.error(Code::Literal, token.span, message))
+                Err(self.error(Code::Literal, token.span(), message))
             }
         }
     }
@@ -211,8 +219,9 @@ impl Parser<'_, '_> {
         match parse_hex(text).filter(|&bits| bits <= Scalar::I64.mask()) {
             Some(bits) => Ok(bits),
             None => {
-                let message = format!("found '{}', expected 'null' or an address, as in 0x10", shortened(text));
-                Err(self.error(Code::Literal, token.span, message))
+                let message =
+                    format!("found '{}', expected 'null' or an address, as in 0x10", shortened(text));
+                Err(self.error(Code::Literal, token.span(), message))
             }
         }
     }

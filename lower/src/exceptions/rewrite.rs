@@ -91,8 +91,10 @@ impl Rewriter<'_> {
     fn rewrite_block(&mut self, block: Block, gives_status: bool) {
         self.block = block;
         let mut next = self.body.first_inst(block);
+        // Tests are appended behind what is still to be moved; they are not rewritten themselves.
+        let last = self.body.last_inst(block);
         while let Some(inst) = next {
-            next = self.body.next_inst(inst);
+            next = if Some(inst) == last { None } else { self.body.next_inst(inst) };
             if self.block != block {
                 self.body.remove_inst(inst);
                 self.body.append_inst(inst, self.block);
