@@ -73,7 +73,9 @@ pub fn emit(legal: &Legal, target: &PtxTarget) -> Result<Artifact, EmitError> {
         write_global(&mut module, unit, global, names.global(id))?;
     }
     let mut entries = EntitySet::new();
-    unit.entries.iter().for_each(|&func| drop(entries.insert(func)));
+    for &func in &unit.entries {
+        entries.insert(func);
+    }
     declare_functions(&mut module, unit, &entries)?;
     let mut selector = Selector::new(unit, target.sm(), Writer::new(&names));
     for (func, function) in unit.funcs.iter() {

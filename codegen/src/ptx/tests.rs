@@ -7,7 +7,6 @@ mod ops;
 use super::check::check;
 use super::{PtxTarget, emit};
 use crate::artifact::Artifact;
-use crate::error::EmitError;
 use marquetry_ir::program::{MethodKind, Program};
 use marquetry_ir::text;
 use marquetry_lower::dispatch::view::View;
@@ -19,8 +18,8 @@ use std::process::{Command, Stdio};
 pub(super) const ARCHITECTURES: [&str; 5] = ["sm_75", "sm_80", "sm_90", "sm_100", "sm_120"];
 
 /// The module of all kernels of a program.
-pub(super) fn try_compile(source: &str, architecture: &str) -> Result<Artifact, EmitError> {
-    let target = PtxTarget::parse(&format!("ptx:{architecture}"))?;
+pub(super) fn try_compile(source: &str, architecture: &str) -> Result<Artifact, String> {
+    let target = PtxTarget::parse(&format!("ptx:{architecture}")).map_err(|error| error.to_string())?;
     let mut program = Program::new();
     let diagnostics = text::parse(&mut program, "test.mq", source);
     assert!(diagnostics.is_empty(), "{:?}\n{source}", diagnostics.first());
@@ -29,8 +28,8 @@ pub(super) fn try_compile(source: &str, architecture: &str) -> Result<Artifact, 
     let job = Job { entries, view: View::device(&[]), opt_level: OptLevel::None };
     let unit = specialise::run(&program, &job).expect("the test should specialise");
     let lowered = exceptions::run(unit).expect("the test should lower");
-    let legal = legalise::run(lowered, &target).expect("the test should be legal");
-    emit(&legal, &target)
+    let legal = legalise::run(lowered, &target).map_err(|failure| failure.to_string())?;
+    emit(&legal, &target).map_err(|error| error.to_string())
 }
 
 /// The same as text, checked and assembled.

@@ -1,7 +1,6 @@
 //! Control flow, calls, memory of functions, and the shape of what is emitted.
 
 use super::{ARCHITECTURES, compile, try_compile};
-use crate::error::EmitError;
 
 fn compile_everywhere(source: &str) -> String {
     ARCHITECTURES.map(|architecture| compile(source, architecture)).into_iter().next().unwrap_or_default()
@@ -264,30 +263,123 @@ done:
 }
 
 #[test]
-fn limits_are_errors() {
-    let params: String = (0..4090).map(|n| format!("p{n}: i64, ")).collect();
-    let source = format!("kernel k({params}q: i64) {{\nentry:\n    return\n}}\n");
-    let found = try_compile(&source, "sm_90").map(|_| ());
-    assert!(matches!(found, Ok(())), "{found:?}");
-    let text = compile(&source.replace("p0: i64, ", ""), "sm_75");
-    assert!(text.starts_with(".version 8.1\n"));
-    let many: String = (0..4094).map(|n| format!("p{n}: i64, ")).collect();
-    let found = try_compile(&format!("kernel k({many}q: i64, r: i64) {{\nentry:\n    return\n}}\n"), "sm_90");
-    assert!(matches!(found, Err(EmitError::Limit { what: "bytes of kernel arguments", .. })), "{found:?}");
-    let shared = "global tile: array<i8, 49153> in shared
-kernel k() {
+fn large_arguments_ask_for_a_newer_version_and_larger_ones_are_errors() {
+    let kernel = |count: usize| {
+        let params: Vec<String> = (0..count).map(|n| format!("p{n}: i64")).collect();
+        format!("kernel k({}) {{\nentry:\n    return\n}}\n", params.join(", "))
+    };
+    assert!(compile(&kernel(512), "sm_75").starts_with(".version 6.3\n"));
+    assert!(compile(&kernel(513), "sm_75").starts_with(".version 8.1\n"));
+    compile(&kernel(4095), "sm_90");
+    let found = try_compile(&kernel(4096), "sm_90").map(|_| ());
+    assert!(found.is_err_and(|error| error.contains("32768")));
+}
+
+#[test]
+fn too_much_shared_memory_is_an_error() {
+    let kernel = |size: u32| {
+        format!(
+            "global tile: array<i8, {size}> in shared
+kernel k() {{
 entry:
     p = address.shared tile
     store p, i8 0
     return
-}
-";
-    let found = try_compile(shared, "sm_90");
-    assert!(matches!(found, Err(EmitError::Limit { what: "bytes of shared memory", .. })), "{found:?}");
+}}
+"
+        )
+    };
+    compile(&kernel(49152), "sm_90");
+    let found = try_compile(&kernel(49153), "sm_90").map(|_| ());
+    assert!(found.is_err_and(|error| error.contains("49153")));
 }
 
 #[test]
 fn output_is_the_same_every_time() {
     let source = "kernel b() {\nentry:\n    return\n}\nkernel a() {\nentry:\n    return\n}\n";
     assert_eq!(compile(source, "sm_90"), compile(source, "sm_90"));
+}
+
+#[test]
+fn indirect_calls_name_their_signature() {
+    let text = compile_everywhere(
+        "method twice(x: i8, f: i1, h: f16) -> (i8, f16) noinline {
+entry:
+    y = add x, x
+    return y, h
+}
+method inc(x: f64) -> f64 noinline {
+entry:
+    y = add x, f64 1.0
+    return y
+}
+kernel k(x: i8, h: f16, out: ptr<global>) {
+entry:
+    p = function_address twice(i8, i1, f16)
+    a, b = call_indirect p(x, i1 true, h) -> (i8, f16)
+    q = function_address inc(f64)
+    c = call_indirect q(f64 2.0) -> f64
+    store out, a
+    store out, b
+    store out, c
+    return
+}
+",
+    );
+    assert!(text.contains(".callprototype"), "{text}");
+}
+
+/// What the language has and PTX has not arrives rewritten: vectors, wide integers, memory ops, exceptions.
+#[test]
+fn rewritten_ops_assemble() {
+    compile_everywhere(
+        "struct pair { a: i128, b: vec<f32, 4> }
+global table: array<i32, 4> in constant = [i32 1, i32 2, i32 3, i32 4]
+kernel k(n: i64, w: i128, v: vec<f32, 4>, x: f32, h: bf16, f: f16, out: ptr<global>) {
+entry:
+    w2 = mul w, w
+    w3 = div.u w2, i128 7
+    store out, w3
+    v2 = add v, v
+    lane = reduce_add v2
+    store out, lane
+    m = rem x, lane
+    mm = min m, f32 0.5
+    r = round_away mm
+    store out, r
+    h2 = add h, h
+    store out, h2
+    f2 = rem f, f16 3.0
+    store out, f2
+    t = address.constant table
+    memcpy out, t, i64 16
+    memset out, i8 0, n
+    i = trunc.i32 n
+    q = rem.s i, i32 3
+    d = div.s n, n
+    s, o = mul_overflow.s n, d
+    store out, s
+    store out, o
+    z = add_sat.u i, q
+    store out, z
+    p = make.pair w, v
+    b = get p, 1
+    store out, b
+    old = rmw_min out, x relaxed device
+    bf = utof.bf16 n
+    store out, bf
+    fm = fma h, h, bf
+    store out, fm
+    c = bounds_check i, i32 4
+    e = index t, c, i32
+    l = load.i32 e
+    bad = eq l, i32 3
+    branch bad, oops, done
+oops:
+    throw MyError, \"reason\"
+done:
+    return
+}
+",
+    );
 }
