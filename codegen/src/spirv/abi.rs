@@ -160,6 +160,7 @@ pub(super) fn entry_points(state: &mut State<'_>) -> Result<(), EmitError> {
         let interface: Vec<Id> = used.into_iter().filter(|id| all || inputs.contains(id)).collect();
         let vulkan = state.module.is_vulkan();
         let model = if vulkan { ExecutionModel::GLCompute } else { ExecutionModel::Kernel };
+        state.module.name(id, &function.name);
         state.module.entry_point(model, id, &function.name, &interface);
         if vulkan {
             if state.module.env.minor >= 3 {

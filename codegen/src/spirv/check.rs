@@ -6,12 +6,17 @@ use rspirv::dr::load_words;
 use rspirv::spirv::Op;
 use std::collections::BTreeSet;
 
+/// The words of a module's bytes.
+fn words(code: &[u8]) -> Vec<u32> {
+    code.as_chunks::<4>().0.iter().map(|&bytes| u32::from_le_bytes(bytes)).collect()
+}
+
 /// A module in the assembler's notation.
 ///
 /// # Errors
-/// The words are no module.
-pub fn disassemble(words: &[u32]) -> Result<String, EmitError> {
-    let module = load_words(words).map_err(|e| EmitError::Internal(format!("no SPIR-V module: {e}")))?;
+/// The bytes are no module.
+pub fn disassemble(code: &[u8]) -> Result<String, EmitError> {
+    let module = load_words(words(code)).map_err(|e| EmitError::Internal(format!("no SPIR-V module: {e}")))?;
     Ok(module.disassemble())
 }
 
@@ -20,9 +25,9 @@ pub fn disassemble(words: &[u32]) -> Result<String, EmitError> {
 ///
 /// # Errors
 /// What is wrong first.
-pub fn check(words: &[u32]) -> Result<(), EmitError> {
+pub fn check(code: &[u8]) -> Result<(), EmitError> {
     let wrong = |what: String| Err(EmitError::Internal(format!("no valid SPIR-V module: {what}")));
-    let module = match load_words(words) {
+    let module = match load_words(words(code)) {
         Ok(module) => module,
         Err(error) => return wrong(error.to_string()),
     };

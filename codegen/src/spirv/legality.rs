@@ -12,8 +12,7 @@ use marquetry_lower::target::{Action, Caps, Target, TypeAction};
 /// What modules for an environment are able to do.
 pub(super) fn caps(api: Api) -> Caps {
     Caps {
-        // Shaders are one function each: pointers to shared and local memory are followed to where they are made.
-        calls: api == Api::OpenCl,
+        calls: true,
         recursion: false,
         indirect_calls: false,
         structured: api == Api::Vulkan,

@@ -37,7 +37,6 @@ use rustc_hash::FxHashMap;
 use select::State;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::str::FromStr;
 
 /// Who runs the modules.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
@@ -98,10 +97,12 @@ impl SpirvTarget {
     }
 }
 
-impl FromStr for SpirvTarget {
-    type Err = EmitError;
-
-    fn from_str(text: &str) -> Result<Self, EmitError> {
+impl SpirvTarget {
+    /// Reads a target as the command line spells it.
+    ///
+    /// # Errors
+    /// No such target: what was found, and what there is.
+    pub fn parse(text: &str) -> Result<Self, EmitError> {
         let version = match text.strip_prefix("spirv") {
             Some("") => Some("vulkan1.3"),
             Some(rest) => rest.strip_prefix(':'),

@@ -5,6 +5,7 @@
 //! `object number + 2^31` above a 32-bit byte offset, so pointers of all kinds can be computed, compared and stored; an
 //! access needs to know the object, though, when the shader is made. This module finds the objects that each pointer
 //! may point to, by following pointers from where they are made (through arithmetic, selections and block parameters).
+//! Slots that other functions get at are variables of the module: without recursion, one of each is enough.
 //! What was loaded from memory may point to any object of its space.
 //!
 //! The elements of an object are as wide as the narrowest access to it; wider accesses are split.
@@ -15,6 +16,7 @@ use marquetry_ir::body::{Body, Symbol, ValueDef};
 use marquetry_ir::entity::{Func, Global, Inst, SymbolRef, Value};
 use marquetry_ir::inst::MemFlags;
 use marquetry_ir::op::{Op, Shape};
+use marquetry_ir::program::MethodKind;
 use marquetry_ir::types::{Space, Type};
 use marquetry_ir::unit::Unit;
 use rustc_hash::FxHashMap;
@@ -33,6 +35,9 @@ pub(super) struct ObjectData {
     pub element: u32,
     /// Whether there are atomic additions of floats, which need elements of that type.
     pub float_add: bool,
+    /// For slots: whose, and whether other functions get at it.
+    pub owner: Option<Func>,
+    pub elsewhere: bool,
     /// For constants: which.
     pub global: Option<Global>,
     /// The variable, once there is one.
@@ -54,6 +59,9 @@ struct Set {
     /// Objects, ascending.
     list: SmallVec<[Object; 2]>,
 }
+
+/// What the pointers of a function may point to.
+type Sets = FxHashMap<Value, Set>;
 
 /// More candidates than this are "any".
 const MAX_CANDIDATES: usize = 16;
@@ -96,7 +104,7 @@ pub(super) struct Objects {
     globals: FxHashMap<Global, Object>,
     slots: FxHashMap<(Func, Inst), Object>,
     shared: SmallVec<[Object; 2]>,
-    local: FxHashMap<Func, SmallVec<[Object; 2]>>,
+    local: SmallVec<[Object; 2]>,
     /// Whether a pointer to an object was made generic.
     generic: bool,
     targets: FxHashMap<(Func, Inst), Target>,
@@ -139,9 +147,19 @@ impl Objects {
                 }
             }
         }
-        let mut sets = Vec::with_capacity(cfgs.len());
         for ((func, function), cfg) in unit.funcs.iter().zip(cfgs) {
-            sets.push(objects.trace(unit, func, &function.body, cfg));
+            objects.add_slots(unit, func, &function.body, cfg);
+        }
+        if objects.list.is_empty() {
+            return Ok(objects);
+        }
+        let mut sets = vec![Sets::default(); cfgs.len()];
+        let mut changed = true;
+        while changed {
+            changed = false;
+            for ((func, function), cfg) in unit.funcs.iter().zip(cfgs) {
+                changed |= objects.trace(unit, func, &function.body, cfg, &mut sets);
+            }
         }
         for (((func, function), cfg), sets) in unit.funcs.iter().zip(cfgs).zip(&sets) {
             objects.record(unit, func, &function.body, cfg, sets)?;
@@ -154,7 +172,7 @@ impl Objects {
         let bytes = layout.map_or(0, |l| l.size);
         // Until an access says otherwise, elements are words, or what is aligned.
         let element = 8;
-        self.list.push(ObjectData { space, bytes, element, float_add: false, global, variable: 0 });
+        self.list.push(ObjectData { space, bytes, element, float_add: false, owner: None, elsewhere: false, global, variable: 0 });
         self.list.len() as Object - 1
     }
 
@@ -173,50 +191,63 @@ impl Objects {
         self.targets.get(&(func, inst)).cloned().unwrap_or(Target::Address)
     }
 
-    /// What each pointer of a function may point to.
-    fn trace(&mut self, unit: &Unit, func: Func, body: &Body, cfg: &ControlFlow) -> FxHashMap<Value, Set> {
-        let mut sets: FxHashMap<Value, Set> = FxHashMap::default();
+    fn add_slots(&mut self, unit: &Unit, func: Func, body: &Body, cfg: &ControlFlow) {
         for &block in cfg.reverse_post_order() {
             for inst in body.block_insts(block).filter(|&inst| body.inst(inst).op == Op::Slot) {
                 let object = self.add(unit, body.inst(inst).ty, Space::Local, None);
+                self.list[object as usize].owner = Some(func);
                 self.slots.insert((func, inst), object);
-                self.local.entry(func).or_default().push(object);
+                self.local.push(object);
             }
         }
-        if self.list.is_empty() {
-            return sets;
-        }
-        let mut changed = true;
-        while changed {
-            changed = false;
-            for &block in cfg.reverse_post_order() {
-                let entered = cfg.predecessors(block);
-                for (n, &param) in body.block_params(block).iter().enumerate() {
-                    if !body.value_type(param).is_pointer() {
-                        continue;
-                    }
-                    let mut set = sets.get(&param).cloned().unwrap_or_default();
-                    set.any |= Some(block) == body.entry();
-                    for &(_, call) in entered {
-                        let from = body.target_args(call).get(n).map(|&arg| source(&sets, body, arg));
-                        from.iter().for_each(|from| {
-                            set.unite(from);
-                        });
-                    }
-                    changed |= update(&mut sets, param, set);
-                }
-                for inst in body.block_insts(block) {
-                    for result in body.results(inst).filter(|&r| body.value_type(r).is_pointer()) {
-                        let set = self.made_by(func, body, inst, &sets);
-                        changed |= update(&mut sets, result, set);
-                    }
-                }
-            }
-        }
-        sets
     }
 
-    fn made_by(&self, func: Func, body: &Body, inst: Inst, sets: &FxHashMap<Value, Set>) -> Set {
+    /// Follows the pointers of a function once; whether that found anything.
+    fn trace(&self, unit: &Unit, func: Func, body: &Body, cfg: &ControlFlow, all: &mut [Sets]) -> bool {
+        let number = func.as_u32() as usize;
+        let mut sets = std::mem::take(&mut all[number]);
+        let mut changed = false;
+        for &block in cfg.reverse_post_order() {
+            let is_entry = Some(block) == body.entry();
+            for (n, &param) in body.block_params(block).iter().enumerate() {
+                if !body.value_type(param).is_pointer() {
+                    continue;
+                }
+                let mut set = sets.get(&param).cloned().unwrap_or_default();
+                // What calls pass to functions is followed; hosts pass buffers to kernels.
+                set.any |= is_entry && unit.funcs[func].kind == MethodKind::Kernel;
+                for &(_, call) in cfg.predecessors(block) {
+                    if let Some(&arg) = body.target_args(call).get(n) {
+                        set.unite(&source(&sets, body, arg));
+                    }
+                }
+                changed |= update(&mut sets, param, set);
+            }
+            for inst in body.block_insts(block) {
+                for result in body.results(inst).filter(|&r| body.value_type(r).is_pointer()) {
+                    let set = self.made_by(func, body, inst, &sets);
+                    changed |= update(&mut sets, result, set);
+                }
+                if body.inst(inst).op == Op::Call
+                    && let Symbol::Func(callee) = body.symbol(SymbolRef::from_u32(body.inst(inst).imm))
+                    && let Some(entry) = unit.funcs[*callee].body.entry()
+                    && *callee != func
+                    && let Some(of_callee) = all.get_mut(callee.as_u32() as usize)
+                {
+                    let params = unit.funcs[*callee].body.block_params(entry);
+                    for (&arg, &param) in body.args(inst).iter().zip(params) {
+                        if body.value_type(arg).is_pointer() {
+                            changed |= update(of_callee, param, source(&sets, body, arg));
+                        }
+                    }
+                }
+            }
+        }
+        all[number] = sets;
+        changed
+    }
+
+    fn made_by(&self, func: Func, body: &Body, inst: Inst, sets: &Sets) -> Set {
         let args = body.args(inst);
         let data = body.inst(inst);
         let one = |object: Option<Object>| {
@@ -249,11 +280,8 @@ impl Objects {
         func: Func,
         body: &Body,
         cfg: &ControlFlow,
-        sets: &FxHashMap<Value, Set>,
+        sets: &Sets,
     ) -> Result<(), EmitError> {
-        if self.list.is_empty() {
-            return Ok(());
-        }
         let insts = || cfg.reverse_post_order().iter().flat_map(|&block| body.block_insts(block));
         for inst in insts().filter(|&inst| body.inst(inst).op == Op::SpaceCast) {
             let made = body.first_result(inst).and_then(|result| sets.get(&result));
@@ -262,11 +290,12 @@ impl Objects {
         for inst in insts() {
             let Some((pointer, bytes, atomic)) = access(unit, body, inst) else { continue };
             let space = body.value_type(pointer).space().unwrap_or(Space::Generic);
-            let target = self.resolve(func, space, &source(sets, body, pointer))?;
+            let target = self.resolve(space, &source(sets, body, pointer))?;
             if let Target::Objects(list) = &target {
                 for &object in list {
                     let data = &mut self.list[object as usize];
                     data.element = data.element.min(bytes.max(1));
+                    data.elsewhere |= data.owner.is_some_and(|owner| owner != func);
                     data.float_add |= atomic
                         && body.inst(inst).op == Op::RmwAdd
                         && body.args(inst).get(1).is_some_and(|&v| body.value_type(v).is_float());
@@ -277,7 +306,7 @@ impl Objects {
         Ok(())
     }
 
-    fn resolve(&self, func: Func, space: Space, set: &Set) -> Result<Target, EmitError> {
+    fn resolve(&self, space: Space, set: &Set) -> Result<Target, EmitError> {
         if !set.any {
             return Ok(if set.list.is_empty() {
                 Target::Address
@@ -288,10 +317,8 @@ impl Objects {
         match space {
             Space::Shared if !self.shared.is_empty() => Ok(Target::Objects(self.shared.clone())),
             Space::Shared => Err(unsupported("shared memory that is no global of the kernel")),
-            Space::Local => match self.local.get(&func) {
-                Some(list) => Ok(Target::Objects(list.clone())),
-                None => Err(unsupported("a pointer to another function's local memory")),
-            },
+            Space::Local if !self.local.is_empty() => Ok(Target::Objects(self.local.clone())),
+            Space::Local => Err(unsupported("local memory that is no slot of the program")),
             _ if !set.list.is_empty() => Err(unsupported(
                 "a pointer that may point into a buffer as well as to shared, local or constant memory of the kernel",
             )),
@@ -303,7 +330,7 @@ impl Objects {
     }
 }
 
-fn source(sets: &FxHashMap<Value, Set>, body: &Body, value: Value) -> Set {
+fn source(sets: &Sets, body: &Body, value: Value) -> Set {
     match body.value_def(value) {
         ValueDef::Const(id) if body.constant(id).is_zero() => Set::default(),
         ValueDef::Const(_) => Set::any(),
@@ -311,6 +338,6 @@ fn source(sets: &FxHashMap<Value, Set>, body: &Body, value: Value) -> Set {
     }
 }
 
-fn update(sets: &mut FxHashMap<Value, Set>, value: Value, set: Set) -> bool {
+fn update(sets: &mut Sets, value: Value, set: Set) -> bool {
     sets.entry(value).or_default().unite(&set)
 }

@@ -203,7 +203,7 @@ impl Selector<'_, '_> {
         let data = data.ok_or_else(|| internal("an unknown object"))?.clone();
         let class = match data.space {
             Space::Shared => StorageClass::Workgroup,
-            Space::Local => StorageClass::Function,
+            Space::Local if !data.elsewhere => StorageClass::Function,
             _ => StorageClass::Private,
         };
         let element = self.object_element(object)?;
@@ -215,7 +215,7 @@ impl Selector<'_, '_> {
             } else {
                 let pointer = self.module().pointer(class, array);
                 let mut operands: SmallVec<[u32; 2]> = SmallVec::from_slice(&[class as u32]);
-                if let Some(global) = data.global.filter(|_| class == StorageClass::Private) {
+                if let Some(global) = data.global.filter(|_| data.space == Space::Constant) {
                     let init = self.unit.globals[global].init.as_deref();
                     operands.push(self.initial_value(array, data.element, data.length(), init)?);
                 }
