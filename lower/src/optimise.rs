@@ -36,8 +36,21 @@ const CLEANUP: &[Pass] = &[SIMPLIFY, SIMPLIFY_CFG, CSE, DCE];
 
 const LESS: &[Pass] = &[SROA, MEM2REG, SIMPLIFY, SIMPLIFY_CFG, CSE, DCE];
 
-const DEFAULT: &[Pass] =
-    &[SROA, MEM2REG, SIMPLIFY, SIMPLIFY_CFG, CSE, SIMPLIFY, DCE, SIMPLIFY_CFG, SROA, MEM2REG, SIMPLIFY, CSE, DCE];
+const DEFAULT: &[Pass] = &[
+    SROA,
+    MEM2REG,
+    SIMPLIFY,
+    SIMPLIFY_CFG,
+    CSE,
+    SIMPLIFY,
+    DCE,
+    SIMPLIFY_CFG,
+    SROA,
+    MEM2REG,
+    SIMPLIFY,
+    CSE,
+    DCE,
+];
 
 /// The passes of a level, in order.
 pub const fn passes(level: OptLevel) -> &'static [Pass] {

@@ -53,7 +53,6 @@ impl Target {
                 Some((major, minor)) => format!("ptx:sm_{major}{minor}"),
                 None => return Err("the device does not state its compute capability".into()),
             },
-            DeviceKind::Interp => return Err("the interpreter has no target".into()),
         };
         Target::parse(&text, opt_level).map_err(|error| error.to_string())
     }

@@ -56,7 +56,8 @@ fn check_accepts_a_good_file() {
 #[test]
 fn check_reports_every_error_with_its_place() {
     let folder = Folder::new();
-    let source = "method f(x: i32) -> i32 {\nentry:\n    y = add x, i64 1\n    z = frobnicate x\n    return x\n}\n";
+    let source =
+        "method f(x: i32) -> i32 {\nentry:\n    y = add x, i64 1\n    z = frobnicate x\n    return x\n}\n";
     let path = folder.file("bad.mq", source);
     let output = marq(&["check", text(&path)]);
     assert_eq!(code(&output), 1);
@@ -65,7 +66,8 @@ fn check_reports_every_error_with_its_place() {
     let json = marq(&["check", "--json", text(&path)]);
     assert_eq!(code(&json), 1);
     let rows: serde_json::Value = serde_json::from_str(&stdout(&json)).expect("JSON");
-    let lines: Vec<u64> = rows.as_array().expect("a list").iter().filter_map(|row| row["line"].as_u64()).collect();
+    let lines: Vec<u64> =
+        rows.as_array().expect("a list").iter().filter_map(|row| row["line"].as_u64()).collect();
     assert_eq!(lines, [3, 4]);
 }
 
@@ -151,7 +153,8 @@ fn run_names_what_was_thrown() {
 #[test]
 fn fmt_changes_only_what_is_not_formatted() {
     let folder = Folder::new();
-    let path = folder.file("a.mq", "method twice(x:i32)->i32 { ; doubles\nentry:\n y = add x,x\n return y\n}\n");
+    let path =
+        folder.file("a.mq", "method twice(x:i32)->i32 { ; doubles\nentry:\n y = add x,x\n return y\n}\n");
     assert_eq!(code(&marq(&["fmt", "--check", text(&path)])), 1);
     assert_eq!(code(&marq(&["fmt", text(&path)])), 0);
     let formatted = std::fs::read_to_string(&path).expect("the formatted file");

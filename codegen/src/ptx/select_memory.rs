@@ -517,7 +517,9 @@ impl Selector<'_> {
                 self.out.line(&["selp", suffix], &[new, replacement, old, equal]);
             }
             (".exch", None) => self.out.line(&["mov", suffix], &[new, value]),
-            (".add", None) if suffix.starts_with(".f") => self.out.line(&["add.rn", suffix], &[new, old, value]),
+            (".add", None) if suffix.starts_with(".f") => {
+                self.out.line(&["add.rn", suffix], &[new, old, value])
+            }
             (name, None) => self.out.line(&[&name[1..], suffix], &[new, old, value]),
         }
         self.out.line(&["st.local", class.suffix()], &[place, new]);

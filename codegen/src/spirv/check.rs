@@ -16,7 +16,8 @@ fn words(code: &[u8]) -> Vec<u32> {
 /// # Errors
 /// The bytes are no module.
 pub fn disassemble(code: &[u8]) -> Result<String, EmitError> {
-    let module = load_words(words(code)).map_err(|e| EmitError::Internal(format!("no SPIR-V module: {e}")))?;
+    let module =
+        load_words(words(code)).map_err(|e| EmitError::Internal(format!("no SPIR-V module: {e}")))?;
     Ok(module.disassemble())
 }
 

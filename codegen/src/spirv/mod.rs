@@ -111,7 +111,10 @@ impl SpirvTarget {
         let known = VERSIONS.iter().find(|row| Some(row.0) == version);
         known.map(|&(_, api, major, minor)| Self::of(api, major, minor)).ok_or_else(|| {
             let names: Vec<&str> = VERSIONS.iter().map(|row| row.0).collect();
-            EmitError::Target(format!("unknown target '{text}', expected 'spirv:' and one of {}", names.join(", ")))
+            EmitError::Target(format!(
+                "unknown target '{text}', expected 'spirv:' and one of {}",
+                names.join(", ")
+            ))
         })
     }
 }

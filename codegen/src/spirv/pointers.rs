@@ -172,7 +172,16 @@ impl Objects {
         let bytes = layout.map_or(0, |l| l.size);
         // Until an access says otherwise, elements are words, or what is aligned.
         let element = 8;
-        self.list.push(ObjectData { space, bytes, element, float_add: false, owner: None, elsewhere: false, global, variable: 0 });
+        self.list.push(ObjectData {
+            space,
+            bytes,
+            element,
+            float_add: false,
+            owner: None,
+            elsewhere: false,
+            global,
+            variable: 0,
+        });
         self.list.len() as Object - 1
     }
 
@@ -308,11 +317,7 @@ impl Objects {
 
     fn resolve(&self, space: Space, set: &Set) -> Result<Target, EmitError> {
         if !set.any {
-            return Ok(if set.list.is_empty() {
-                Target::Address
-            } else {
-                Target::Objects(set.list.clone())
-            });
+            return Ok(if set.list.is_empty() { Target::Address } else { Target::Objects(set.list.clone()) });
         }
         match space {
             Space::Shared if !self.shared.is_empty() => Ok(Target::Objects(self.shared.clone())),

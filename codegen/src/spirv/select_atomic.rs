@@ -76,7 +76,8 @@ impl Selector<'_, '_> {
                 };
                 let (at, element) = self.element_pointer(address, object, 0)?;
                 if element != wanted {
-                    let message = "Vulkan: an atomic on shared memory that is also accessed in other sizes or kinds";
+                    let message =
+                        "Vulkan: an atomic on shared memory that is also accessed in other sizes or kinds";
                     return Err(EmitError::Target(message.into()));
                 }
                 Ok((at, element))
@@ -122,7 +123,9 @@ impl Selector<'_, '_> {
                 self.emit_void(Op::AtomicStore, &[pointer, scope, semantics, value]);
                 return Ok(());
             }
-            IrOp::CompareExchange => return self.compare_exchange(inst, [pointer, scope, value, element], order),
+            IrOp::CompareExchange => {
+                return self.compare_exchange(inst, [pointer, scope, value, element], order);
+            }
             _ => {
                 let opcode = match op {
                     IrOp::RmwExchange => Op::AtomicExchange,

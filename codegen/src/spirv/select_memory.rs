@@ -103,7 +103,8 @@ impl Selector<'_, '_> {
 
     fn slot(&mut self, inst: Inst, ty: Type) -> Result<Id, EmitError> {
         if self.is_vulkan() {
-            let object = self.state.objects.slot(self.func, inst).ok_or_else(|| internal("an unknown slot"))?;
+            let object =
+                self.state.objects.slot(self.func, inst).ok_or_else(|| internal("an unknown slot"))?;
             return Ok(self.object_pointer(object));
         }
         let layout = self.unit.types.layout(ty).ok_or_else(|| internal("a slot without layout"))?;
@@ -243,7 +244,9 @@ impl Selector<'_, '_> {
         }
         match bytes {
             4 | 8 => Ok(self.module().float(bytes * 8)),
-            _ => Err(EmitError::Target("Vulkan: atomic floats in memory that is also accessed in parts".into())),
+            _ => Err(EmitError::Target(
+                "Vulkan: atomic floats in memory that is also accessed in parts".into(),
+            )),
         }
     }
 
@@ -420,7 +423,13 @@ impl Selector<'_, '_> {
         Ok((self.emit(Op::AccessChain, ty, &[variable, index]), element))
     }
 
-    fn load_object(&mut self, pointer: Id, object: Object, ty: Type, access: MemoryAccess) -> Result<Id, EmitError> {
+    fn load_object(
+        &mut self,
+        pointer: Id,
+        object: Object,
+        ty: Type,
+        access: MemoryAccess,
+    ) -> Result<Id, EmitError> {
         let (bytes, part) = (bytes_of(ty), self.object_data(object)?.element);
         let int = self.module().int(part * 8);
         let mut parts = SmallVec::<[Id; 8]>::new();
@@ -527,7 +536,8 @@ impl Selector<'_, '_> {
         }
         let mut value = value;
         if n != 0 {
-            let (whole, count) = (self.module().int(bits), self.module().const_int(bits, u64::from(n * part)));
+            let (whole, count) =
+                (self.module().int(bits), self.module().const_int(bits, u64::from(n * part)));
             value = self.emit(Op::ShiftRightLogical, whole, &[value, count]);
         }
         let ty = self.module().int(part);

@@ -169,7 +169,8 @@ impl Selector<'_, '_> {
             MinS | MinU | MaxS | MaxU => {
                 let less = if matches!(op, MinS | MaxS) { Op::SLessThan } else { Op::ULessThan };
                 let first = self.truth(less, args);
-                let (yes, no) = if matches!(op, MinS | MinU) { (args[0], args[1]) } else { (args[1], args[0]) };
+                let (yes, no) =
+                    if matches!(op, MinS | MinU) { (args[0], args[1]) } else { (args[1], args[0]) };
                 self.integer(Op::Select, bits, &[first, yes, no])
             }
             MulHighS | MulHighU => self.mul_high(op == MulHighS, bits, args),
@@ -467,8 +468,11 @@ impl Selector<'_, '_> {
         match op {
             Neg | Abs | CopySign => self.sign_bits(op, scalar, args),
             Ord | Uno => {
-                let (same, both) =
-                    if op == Ord { (Op::FOrdEqual, Op::LogicalAnd) } else { (Op::FUnordNotEqual, Op::LogicalOr) };
+                let (same, both) = if op == Ord {
+                    (Op::FOrdEqual, Op::LogicalAnd)
+                } else {
+                    (Op::FUnordNotEqual, Op::LogicalOr)
+                };
                 let a = self.float_truth(same, &[args[0], args[0]]);
                 let b = self.float_truth(same, &[args[1], args[1]]);
                 Ok(self.truth(both, &[a, b]))
@@ -485,7 +489,13 @@ impl Selector<'_, '_> {
     }
 
     /// Clamped conversion: the plain one is undefined out of range, so its result is used only inside.
-    fn float_to_int(&mut self, signed: bool, scalar: Scalar, result: Type, value: Id) -> Result<Id, EmitError> {
+    fn float_to_int(
+        &mut self,
+        signed: bool,
+        scalar: Scalar,
+        result: Type,
+        value: Id,
+    ) -> Result<Id, EmitError> {
         let (mut value, mut scalar) = (value, scalar);
         if scalar == Scalar::F16 {
             let ty = self.module().float(32);
@@ -503,7 +513,8 @@ impl Selector<'_, '_> {
         let zero = self.int(bits, 0);
         let wide = bits.max(32);
         let ty = self.module().int(wide);
-        let mut inside = self.emit_float(if signed { Op::ConvertFToS } else { Op::ConvertFToU }, ty, &[value]);
+        let mut inside =
+            self.emit_float(if signed { Op::ConvertFToS } else { Op::ConvertFToU }, ty, &[value]);
         if wide != bits {
             inside = self.integer(Op::UConvert, bits, &[inside]);
         }

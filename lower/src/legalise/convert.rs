@@ -175,7 +175,8 @@ impl Legaliser<'_> {
         let up = self.sub(exponent, last);
         let down = self.op(Op::Neg, &[up]);
         let (up_count, down_count) = (self.resize(work, up), self.resize(work, down));
-        let (shifted_up, shifted_down) = (self.shl(significand, up_count), self.shr_u(significand, down_count));
+        let (shifted_up, shifted_down) =
+            (self.shl(significand, up_count), self.shr_u(significand, down_count));
         let goes_down = self.negative(up);
         let size = self.select(goes_down, shifted_down, shifted_up);
         let zero = self.zero(work);

@@ -17,8 +17,7 @@ impl Legaliser<'_> {
                 let size = self.op(wanted, &[a_size, b_size]);
                 let negated = self.op(Op::Neg, &[size]);
                 // A remainder has the sign of the dividend.
-                let negative =
-                    if op == Op::DivS { self.xor(a_negative, b_negative) } else { a_negative };
+                let negative = if op == Op::DivS { self.xor(a_negative, b_negative) } else { a_negative };
                 self.select(negative, negated, size)
             }
         }
@@ -99,4 +98,3 @@ impl Legaliser<'_> {
         self.eq(val, zero)
     }
 }
-

@@ -73,11 +73,9 @@ pub(super) fn result_types(ask: Ask, args: &[Val]) -> SmallVec<[Type; 2]> {
         | Rule::Make
         | Rule::GlobalAddress
         | Rule::Load => smallvec![ask.ty],
-        Rule::Extract
-        | Rule::ReduceNumber
-        | Rule::ReduceInt
-        | Rule::ReduceBits
-        | Rule::ReduceFloat => smallvec![arg(0).lane().map_or(Type::ERROR, Type::scalar)],
+        Rule::Extract | Rule::ReduceNumber | Rule::ReduceInt | Rule::ReduceBits | Rule::ReduceFloat => {
+            smallvec![arg(0).lane().map_or(Type::ERROR, Type::scalar)]
+        }
         Rule::CompareExchange => smallvec![arg(1), Type::I1],
         Rule::AtomicAny | Rule::AtomicInt | Rule::AtomicNumber | Rule::AtomicFloat => match ask.op {
             Op::AtomicLoad => smallvec![ask.ty],
@@ -133,8 +131,7 @@ impl Legaliser<'_> {
     pub(super) fn leaves(&mut self, val: Val) -> SmallVec<[Value; 4]> {
         let count = self.shape(val.ty).leaves.len();
         let first = val.first as usize;
-        let mut leaves: SmallVec<[Value; 4]> =
-            self.f.parts.get(first..first + count).unwrap_or(&[]).into();
+        let mut leaves: SmallVec<[Value; 4]> = self.f.parts.get(first..first + count).unwrap_or(&[]).into();
         while leaves.len() < count {
             // Only after a failure was noted: something to go on with.
             leaves.push(self.f.body.make_scalar(Type::I32, 0));
@@ -383,7 +380,11 @@ impl Legaliser<'_> {
         let count = self.f.body.inst_count();
         if count >= MAX_INSTS {
             let found = count as u64 + 1;
-            self.fail(Failure::Limit { what: "instructions of one function", limit: MAX_INSTS as u64, found });
+            self.fail(Failure::Limit {
+                what: "instructions of one function",
+                limit: MAX_INSTS as u64,
+                found,
+            });
         }
         let body = &mut self.f.body;
         let inst = body.make_inst(ask.op, ask.ty, args, ask.imm);

@@ -33,7 +33,8 @@ impl Legaliser<'_> {
     pub(super) fn legalise_unit(&mut self, unit: &mut Unit) {
         for host in unit.externs.values() {
             (self.f.file, self.f.span) = (host.file, host.span);
-            let types: Vec<Type> = host.signature.params.iter().chain(&host.signature.results).copied().collect();
+            let types: Vec<Type> =
+                host.signature.params.iter().chain(&host.signature.results).copied().collect();
             for ty in types {
                 if !self.is_leaf(ty) {
                     self.unsupported_type(ty, "values for functions of the host cannot be taken apart");
@@ -193,7 +194,9 @@ impl Legaliser<'_> {
                     self.define(old, map, value, val);
                 }
             }
-            Op::Jump | Op::Branch | Op::Switch | Op::Return => self.translate_terminator(old, map, inst, &args),
+            Op::Jump | Op::Branch | Op::Switch | Op::Return => {
+                self.translate_terminator(old, map, inst, &args)
+            }
             Op::Throw | Op::Unreachable => {
                 self.fail(Failure::Internal(format!("'{}' after exceptions were lowered", data.op)));
             }
@@ -230,7 +233,9 @@ impl Legaliser<'_> {
                 };
                 self.emit(ask, &args)
             }
-            (Op::FunctionAddress, _) => self.append_vals(ask, &[], &[Type::pointer(marquetry_ir::types::Space::Generic)]),
+            (Op::FunctionAddress, _) => {
+                self.append_vals(ask, &[], &[Type::pointer(marquetry_ir::types::Space::Generic)])
+            }
             _ => self.emit(ask, &args),
         }
     }

@@ -15,7 +15,13 @@ enum Extension {
 
 impl Legaliser<'_> {
     /// An op on legal types, in terms of the same op on `wider`.
-    pub(super) fn promote(&mut self, ask: Ask, args: &[Val], results: &[Type], wider: Scalar) -> Option<Vals> {
+    pub(super) fn promote(
+        &mut self,
+        ask: Ask,
+        args: &[Val],
+        results: &[Type],
+        wider: Scalar,
+    ) -> Option<Vals> {
         if args.iter().any(|arg| arg.ty.is_vector()) || results.iter().any(|ty| ty.is_vector()) {
             return self.by_lanes(ask, args, results);
         }
@@ -41,9 +47,16 @@ impl Legaliser<'_> {
             return self.expand_int(ask, args, results);
         }
         let extension = match ask.op {
-            Op::ShrS | Op::DivS | Op::RemS | Op::MinS | Op::MaxS | Op::Abs | Op::LtS | Op::LeS | Op::GtS | Op::GeS => {
-                Extension::Sign
-            }
+            Op::ShrS
+            | Op::DivS
+            | Op::RemS
+            | Op::MinS
+            | Op::MaxS
+            | Op::Abs
+            | Op::LtS
+            | Op::LeS
+            | Op::GtS
+            | Op::GeS => Extension::Sign,
             Op::Add
             | Op::Sub
             | Op::Mul

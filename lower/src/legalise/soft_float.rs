@@ -286,10 +286,12 @@ impl Legaliser<'_> {
     fn fma_finite(&mut self, format: Format, ty: Type, a: Val, b: Val, c: Val) -> Val {
         let work = format.double_width();
         let bits = width(work);
-        let (a, b, c) = (self.unpack(a, format, work), self.unpack(b, format, work), self.unpack(c, format, work));
+        let (a, b, c) =
+            (self.unpack(a, format, work), self.unpack(b, format, work), self.unpack(c, format, work));
         // The product of two significands of `precision` bits, its highest bit two below the top: room for a carry.
         let cut = bits - format.precision;
-        let (a_low, b_low) = (self.shift(Op::ShrU, a.significand, cut), self.shift(Op::ShrU, b.significand, cut));
+        let (a_low, b_low) =
+            (self.shift(Op::ShrU, a.significand, cut), self.shift(Op::ShrU, b.significand, cut));
         let product = self.mul(a_low, b_low);
         let zeros = self.op(Op::Clz, &[product]);
         let product = self.shl(product, zeros);
@@ -467,7 +469,8 @@ impl Legaliser<'_> {
         let (ty, raw) = (a.ty, int_of(a.ty));
         let (x, y) = (self.unpack(a, format, raw), self.unpack(b, format, raw));
         let cut = width(raw) - format.precision;
-        let (start, divisor) = (self.shift(Op::ShrU, x.significand, cut), self.shift(Op::ShrU, y.significand, cut));
+        let (start, divisor) =
+            (self.shift(Op::ShrU, x.significand, cut), self.shift(Op::ShrU, y.significand, cut));
         let distance = self.sub(x.exponent, y.exponent);
         let one = self.int(Type::I32, 1);
         let subtract = |l: &mut Self, rest: Val| {

@@ -82,7 +82,12 @@ pub(super) fn check(unit: &Unit, target: &dyn Target) -> Result<(), String> {
     Ok(())
 }
 
-fn check_inst(body: &Body, inst: Inst, target: &dyn Target, held: impl Fn(Type) -> bool) -> Result<(), String> {
+fn check_inst(
+    body: &Body,
+    inst: Inst,
+    target: &dyn Target,
+    held: impl Fn(Type) -> bool,
+) -> Result<(), String> {
     let data = body.inst(inst);
     let args: Vec<Type> = body.args(inst).iter().map(|&arg| body.value_type(arg)).collect();
     let results: Vec<Type> = body.results(inst).map(|value| body.value_type(value)).collect();
@@ -95,7 +100,13 @@ fn check_inst(body: &Body, inst: Inst, target: &dyn Target, held: impl Fn(Type) 
         Op::Extract | Op::Insert => {
             body.args(inst).last().is_some_and(|&index| body.value_const(index).is_none())
         }
-        Op::Throw | Op::Unreachable | Op::BoundsCheck | Op::StaticAssert | Op::Make | Op::GetField | Op::SetField => {
+        Op::Throw
+        | Op::Unreachable
+        | Op::BoundsCheck
+        | Op::StaticAssert
+        | Op::Make
+        | Op::GetField
+        | Op::SetField => {
             return Err(format!("'{}' is left", data.op));
         }
         Op::DivS | Op::DivU | Op::RemS | Op::RemU if !data.guarded => {

@@ -4,9 +4,9 @@ use super::Legaliser;
 use super::emit::{Ask, Val, Vals, result_types};
 use super::memory::int_of;
 use super::shape::Split;
-use marquetry_ir::entity::Const;
 use marquetry_ir::body::ValueDef;
 use marquetry_ir::constant::{ConstData, ConstValue};
+use marquetry_ir::entity::Const;
 use marquetry_ir::op::Op;
 use marquetry_ir::semantics::const_lanes;
 use marquetry_ir::semantics::reduce_op;
@@ -148,7 +148,10 @@ impl Legaliser<'_> {
             let shifted = self.shift(Op::ShrU, number, bit);
             let odd = self.trunc(Type::I1, shifted);
             let pairs: Vec<(Val, Val)> = lanes.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
-            lanes = pairs.into_iter().map(|(even_lane, odd_lane)| self.select(odd, odd_lane, even_lane)).collect();
+            lanes = pairs
+                .into_iter()
+                .map(|(even_lane, odd_lane)| self.select(odd, odd_lane, even_lane))
+                .collect();
             bit += 1;
         }
         self.from_lanes(Type::scalar(vector.ty.lane().unwrap_or(marquetry_ir::types::Scalar::I1)), &lanes)
@@ -200,7 +203,9 @@ impl Legaliser<'_> {
                 let parts = vec![part; shape.starts.len()];
                 Some(smallvec![self.join(ty, &parts)])
             }
-            _ if reduce_op(ask.op).is_some() || ask.op == Op::Bitcast => self.expand_vector(ask, args, results),
+            _ if reduce_op(ask.op).is_some() || ask.op == Op::Bitcast => {
+                self.expand_vector(ask, args, results)
+            }
             _ => {
                 let mut halves = true;
                 for ty in args.iter().map(|arg| arg.ty).chain(results.iter().copied()) {

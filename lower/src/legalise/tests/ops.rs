@@ -62,7 +62,9 @@ impl Random {
                     // Close in size, so that sums cancel and quotients are small.
                     7..=10 => near(self, 12 << (precision - 1)) & (mask >> 1),
                     // Few bits: ties.
-                    11..=12 => near(self, 12 << (precision - 1)) & (mask >> 1) & !((1 << (precision - 4)) - 1),
+                    11..=12 => {
+                        near(self, 12 << (precision - 1)) & (mask >> 1) & !((1 << (precision - 4)) - 1)
+                    }
                     13 => self.wide() % (1 << (precision - 1)),
                     _ => self.wide() & (mask >> 1),
                 };
@@ -209,7 +211,12 @@ fn run_before(interp: &mut Interp<'_>, args: &[Val]) -> Result<Vec<Val>, String>
     }
 }
 
-fn run_after(interp: &mut Interp<'_>, legal: &Legal, args: &[Val], types: &[Type]) -> Result<Vec<Val>, String> {
+fn run_after(
+    interp: &mut Interp<'_>,
+    legal: &Legal,
+    args: &[Val],
+    types: &[Type],
+) -> Result<Vec<Val>, String> {
     let signature = &legal.unit().funcs[Func::from_u32(0)].signature;
     let ended = interp.call(Func::from_u32(0), args).unwrap_or_else(|fault| panic!("after: {fault:?}"));
     let Ended::Returned(mut vals) = ended else { panic!("legal code throws") };
@@ -369,7 +376,13 @@ fn check_all(target: &Harsh, keep: impl Fn(Type) -> bool) {
             }
             let vectors = case.args.iter().any(|ty| ty.is_vector()) || case.suffix.is_vector();
             let slow = matches!(op, Op::Rem | Op::Fma | Op::Sqrt | Op::Div);
-            let rounds = if vectors { 6 } else if slow { 150 } else { 60 };
+            let rounds = if vectors {
+                6
+            } else if slow {
+                150
+            } else {
+                60
+            };
             check(&case, target, rounds, &mut random);
         }
     }

@@ -64,7 +64,12 @@ impl Target for Harsh {
     fn action(&self, op: Op, from: Type, to: Type) -> Action {
         let memory = matches!(
             op.info().rule,
-            Rule::Load | Rule::Store | Rule::PointerAdd | Rule::Index | Rule::FieldAddress | Rule::GlobalAddress
+            Rule::Load
+                | Rule::Store
+                | Rule::PointerAdd
+                | Rule::Index
+                | Rule::FieldAddress
+                | Rule::GlobalAddress
         );
         if memory {
             let held = if op == Op::Store { from } else { to };
@@ -84,13 +89,21 @@ impl Target for Harsh {
             Op::Bitcast | Op::PtrToInt | Op::IntToPtr | Op::Trunc if to != Type::I1 => Action::Legal,
             Op::And | Op::Or | Op::Xor if from == Type::I1 => Action::Legal,
             Op::Zext | Op::Sext if from == Type::I1 => {
-                if self.promotes { Action::Expand } else { Action::Legal }
+                if self.promotes {
+                    Action::Expand
+                } else {
+                    Action::Legal
+                }
             }
             Op::Zext | Op::Sext if from.bits().unwrap_or(0) * 2 == to.bits().unwrap_or(0) => Action::Legal,
             _ if from == Type::I1 && op != Op::Select => Action::Expand,
             Op::Select if from == Type::I32 || from == Type::I64 => Action::Legal,
             Op::FConvert if !narrow && from.bits() >= Some(32) && to.bits() >= Some(32) => {
-                if self.promotes { Action::Legal } else { Action::Expand }
+                if self.promotes {
+                    Action::Legal
+                } else {
+                    Action::Expand
+                }
             }
             _ if matches!(from, Type::F16 | Type::BF16) && self.promotes => Action::Promote(Scalar::F32),
             Op::Fma if from == Type::F32 && self.promotes => Action::Promote(Scalar::F64),
