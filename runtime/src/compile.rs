@@ -1,6 +1,6 @@
 //! From a program and a job to code for one target: the whole way, in one function.
 
-use crate::device::{DeviceInfo, DeviceKind, KernelImage, KernelParam};
+use crate::device::{DeviceInfo, DeviceKind, KernelCode, KernelImage, KernelParam};
 use crate::engine::{EngineError, Thrown};
 use marquetry_codegen::artifact::{Artifact, Entry};
 use marquetry_codegen::error::EmitError;
@@ -162,13 +162,12 @@ impl Compiled {
         block: [u32; 3],
     ) -> Result<KernelImage<'a>, EngineError> {
         let entry = &self.entry()?.symbol;
-        match &self.code {
-            Code::Artifact(artifact) => {
-                let shared_bytes = artifact.shared_bytes as u32;
-                Ok(KernelImage { code: &artifact.code, entry, params, block, shared_bytes })
-            }
-            Code::Jit(_) => Err(EngineError::Unsupported("not yet".into())),
-        }
+        let (code, shared_bytes) = match &self.code {
+            Code::Artifact(artifact) => (KernelCode::Bytes(&artifact.code), artifact.shared_bytes),
+            Code::Jit(code) => (KernelCode::Native(code), code.shared_bytes()),
+        };
+        let shared_bytes = u32::try_from(shared_bytes).unwrap_or(u32::MAX);
+        Ok(KernelImage { code, entry, params, block, shared_bytes })
     }
 
     /// The exception that a status stands for; none for 0.

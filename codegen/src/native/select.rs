@@ -15,7 +15,7 @@ use cranelift_entity::packed_option::PackedOption;
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::Body;
 use marquetry_ir::entity::{Block, Extern, Func, Global, Inst, Value};
-use marquetry_ir::op::Op;
+use marquetry_ir::op::{Effects, Op};
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
 
@@ -68,6 +68,8 @@ pub(super) struct Tables {
     globals: Stamped<Global, ir::GlobalValue>,
     library: [Option<ir::FuncRef>; 3],
     flow: ControlFlow,
+    /// Numbers of the ops where work-items meet, in the order of the code.
+    pub(super) sites: SecondaryMap<Inst, u32>,
     pub(super) args: Vec<ir::Value>,
     pub(super) edge: Vec<ir::BlockArg>,
 }
@@ -87,6 +89,7 @@ impl Tables {
 /// The translation of one function.
 pub(super) struct Selector<'a> {
     pub(super) unit: &'a Unit,
+    pub(super) func: Func,
     pub(super) body: &'a Body,
     pub(super) declared: &'a Declared,
     pub(super) convention: Convention,
@@ -113,6 +116,12 @@ pub(super) fn translate<'a>(
     tables.flow.compute(body);
     let entry = body.entry().ok_or_else(|| internal("a function has no body"))?;
     let has_context = declared.reach.facts(func).context;
+    if declared.reach.facts(func).waits {
+        tables.sites.clear();
+        let insts = body.blocks().flat_map(|block| body.block_insts(block));
+        let meets = insts.filter(|&inst| body.inst(inst).op.effects().has(Effects::CONVERGENT));
+        meets.zip(0..).for_each(|(inst, site)| tables.sites[inst] = site);
+    }
     let params: Vec<ir::Type> = out.signature.params.iter().map(|param| param.value_type).collect();
 
     // Nothing may jump to the entry block of CLIF; a loop around ours gets a block of its own.
@@ -151,6 +160,7 @@ pub(super) fn translate<'a>(
     let order = tables.flow.reverse_post_order().to_vec();
     let mut selector = Selector {
         unit,
+        func,
         body,
         declared,
         convention: declared.convention,

@@ -118,7 +118,7 @@ impl Selector<'_> {
             }
             Op::Select => {
                 let c = self.arg(inst, 2)?;
-                self.cursor.ins().select(a, b, c)
+                self.choose(a, b, c)
             }
             _ => return Err(self.unexpected(inst)),
         };
@@ -142,7 +142,20 @@ impl Selector<'_> {
 
     fn pick(&mut self, cc: IntCC, a: ir::Value, b: ir::Value) -> ir::Value {
         let first = self.cursor.ins().icmp(cc, a, b);
-        self.cursor.ins().select(first, a, b)
+        self.choose(first, a, b)
+    }
+
+    /// Cranelift's optimiser turns a choice by comparison into a minimum or maximum, which it has for `i128` on half of
+    /// the architectures only; so 128 bits are chosen in halves.
+    fn choose(&mut self, condition: ir::Value, a: ir::Value, b: ir::Value) -> ir::Value {
+        if self.type_of(a) != types::I128 {
+            return self.cursor.ins().select(condition, a, b);
+        }
+        let (a_low, a_high) = self.cursor.ins().isplit(a);
+        let (b_low, b_high) = self.cursor.ins().isplit(b);
+        let low = self.cursor.ins().select(condition, a_low, b_low);
+        let high = self.cursor.ins().select(condition, a_high, b_high);
+        self.cursor.ins().iconcat(low, high)
     }
 
     fn extend(&mut self, signed: bool, to: ir::Type, a: ir::Value) -> ir::Value {
@@ -241,7 +254,7 @@ impl Selector<'_> {
                 self.cursor.ins().bxor(sign, greatest)
             }
         };
-        self.cursor.ins().select(overflow, limit, result)
+        self.choose(overflow, limit, result)
     }
 
     pub(super) fn convert(&mut self, inst: Inst, op: Op) -> Result<(), EmitError> {

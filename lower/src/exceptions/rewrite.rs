@@ -90,9 +90,9 @@ pub(super) fn function(unit: &mut Unit, func: Func, throwing: &Funcs, sites: &mu
 impl Rewriter<'_> {
     fn rewrite_block(&mut self, block: Block, gives_status: bool) {
         self.block = block;
-        let mut next = self.body.first_inst(block);
-        while let Some(inst) = next {
-            next = self.body.next_inst(inst);
+        // As they are now: tests are appended behind them.
+        let insts: Vec<Inst> = self.body.block_insts(block).collect();
+        for inst in insts {
             if self.block != block {
                 self.body.remove_inst(inst);
                 self.body.append_inst(inst, self.block);
