@@ -426,6 +426,7 @@ fn one_mistake_is_one_error() {
     let mut bench = Bench::new();
     let bad = bench.put(Op::Add, U, &[bench.int, bench.float], 0, &[Type::I64]);
     let mut value = bench.body.first_result(bad).unwrap();
+    bench.put(Op::Sub, U, &[bench.int, value], 0, &[U]);
     for ty in [U, Type::ERROR, Type::F64] {
         let next = bench.put(Op::Sqrt, U, &[value], 0, &[ty]);
         value = bench.body.first_result(next).unwrap();
