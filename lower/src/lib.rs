@@ -1,6 +1,7 @@
 //! Marquetry's algorithms: from methods to code that is monomorphic, optimised and legal for one target.
 #![forbid(unsafe_code)]
 
+pub mod stage;
 pub mod target;
 pub mod failure;
 pub mod report;
@@ -9,7 +10,11 @@ pub mod dispatch;
 pub mod specialise;
 pub mod call_graph;
 pub mod inline;
+pub mod observe;
+pub mod passes;
+pub mod optimise;
 pub mod legal;
 mod fresh;
 pub mod exceptions;
 pub mod legalise;
+pub mod pipeline;

@@ -30,5 +30,6 @@ pub fn assertion(place: &Place<'_>, message: String) -> Diagnostic {
 }
 
 fn error(code: Code, place: &Place<'_>, message: String) -> Diagnostic {
-    Diagnostic::error(code, place.file, place.span, message).with_note(format!("in function '{}'", place.function))
+    Diagnostic::error(code, place.file, place.span, message)
+        .with_note(format!("in function '{}'", place.function))
 }

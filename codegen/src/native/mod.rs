@@ -1,1 +1,266 @@
-//! Native code through Cranelift.
+//! Native code through Cranelift: objects for four architectures, and code in this process's memory.
+//!
+//! Decisions:
+//! - One function of the unit becomes one function of CLIF, block parameters one to one, without an intermediate form.
+//! - Every function uses the platform's C convention, so that function addresses and host functions are called alike.
+//!   Values of `i1` are 0 or 1 in a byte; `f16` and `bf16` travel as 16-bit integers, their arithmetic is promoted.
+//! - Memory has the byte order of the machine; first contents of globals, which are stated little-endian, are swapped
+//!   on big-endian machines. Argument and result blocks are little-endian everywhere.
+//! - Functions that ask which work-item they run for get a hidden last parameter ([`context`]); others do not pay.
+//! - Nothing that Cranelift says or does leaves as a panic: every call into it is fenced.
+
+pub mod context;
+mod abi;
+mod emit;
+mod intrinsics;
+mod jit;
+mod legal;
+mod object;
+mod reach;
+mod select;
+mod select_control;
+mod select_memory;
+mod select_scalar;
+mod types;
+mod wrap;
+
+#[cfg(test)]
+mod tests;
+
+pub use emit::NativeContext;
+pub use jit::{JitCode, JitEntry, KernelFn, emit_jit, emit_jit_with};
+pub use object::{emit_object, emit_object_with, emit_text};
+
+use crate::error::EmitError;
+use cranelift_codegen::isa::{self, OwnedTargetIsa};
+use cranelift_codegen::settings::{self, Configurable};
+use marquetry_ir::op::Op;
+use marquetry_ir::types::Type;
+use marquetry_lower::target::{Action, Caps, Target, TypeAction};
+use target_lexicon::{Architecture, OperatingSystem, Triple};
+
+/// How the addresses in an object are resolved.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Relocation {
+    /// At a fixed place, for executables that are not position-independent.
+    Static,
+    /// Anywhere: for shared libraries and position-independent executables.
+    #[default]
+    Pic,
+}
+
+/// Architectures that code is made for.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Arch {
+    /// x86-64.
+    X64,
+    /// 64-bit Arm.
+    Aarch64,
+    /// 64-bit RISC-V with the G extensions.
+    Riscv64,
+    /// IBM Z; big-endian.
+    S390x,
+}
+
+/// What can be chosen besides the triple.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
+pub struct NativeOptions {
+    /// 0: fastest to compile; 1 to 3: with Cranelift's optimiser.
+    pub opt_level: u8,
+    /// Of objects; code in memory is always at a fixed place.
+    pub relocation: Relocation,
+    /// Whether Cranelift's verifier checks what it is given.
+    pub verify: bool,
+}
+
+impl Default for NativeOptions {
+    fn default() -> Self {
+        NativeOptions { opt_level: 2, relocation: Relocation::default(), verify: cfg!(test) }
+    }
+}
+
+/// The instruction set that a target's code is in.
+#[derive(Clone)]
+pub struct NativeTarget {
+    name: String,
+    arch: Arch,
+    options: NativeOptions,
+    caps: Caps,
+    /// For objects.
+    object_isa: OwnedTargetIsa,
+    /// For code in this process; none unless the target is this machine.
+    jit_isa: Option<OwnedTargetIsa>,
+}
+
+const KNOWN: &str = "expected native, or native:TRIPLE with x86_64, aarch64, riscv64gc or s390x on linux";
+
+impl NativeTarget {
+    /// From its spelling: `native` is this machine with all its features, `native:TRIPLE` a machine with the features
+    /// that the triple's name promises.
+    ///
+    /// # Errors
+    /// The spelling is not one of a known target.
+    pub fn parse(spelling: &str, options: NativeOptions) -> Result<NativeTarget, EmitError> {
+        let bad = |why: &str| EmitError::Target(format!("target '{spelling}': {why}; {KNOWN}"));
+        let triple = match spelling.split_once(':') {
+            None if spelling == "native" => None,
+            Some(("native", triple)) => Some(triple),
+            _ => return Err(bad("not a native target")),
+        };
+        match triple {
+            None => Self::host(options),
+            Some(text) => {
+                // The bare names are the usual abbreviations for Linux.
+                let full = match text {
+                    "x86_64" | "aarch64" | "s390x" => format!("{text}-unknown-linux-gnu"),
+                    "riscv64" | "riscv64gc" => "riscv64gc-unknown-linux-gnu".to_owned(),
+                    _ => text.to_owned(),
+                };
+                let triple: Triple = full.parse().map_err(|e| bad(&format!("{e}")))?;
+                if triple.operating_system != OperatingSystem::Linux {
+                    return Err(bad("unknown operating system"));
+                }
+                let arch = architecture(&triple).ok_or_else(|| bad("unknown architecture"))?;
+                fence(|| {
+                    let builder = isa::lookup(triple.clone()).map_err(|e| bad(&e.to_string()))?;
+                    let flags = settings::Flags::new(flags(&options, arch, false)?);
+                    let isa = builder.finish(flags).map_err(|e| bad(&e.to_string()))?;
+                    Ok(Self::new(format!("native:{triple}"), arch, options, isa, None))
+                })
+            }
+        }
+    }
+
+    /// This machine, with all features that it has.
+    ///
+    /// # Errors
+    /// Cranelift does not know this machine.
+    pub fn host(options: NativeOptions) -> Result<NativeTarget, EmitError> {
+        let arch = architecture(&Triple::host());
+        let arch =
+            arch.ok_or_else(|| EmitError::Target(format!("this machine, {}: {KNOWN}", Triple::host())))?;
+        fence(|| {
+            let isa = |jit: bool| {
+                let builder = cranelift_native::builder().map_err(|e| EmitError::Target(e.to_owned()))?;
+                let flags = settings::Flags::new(flags(&options, arch, jit)?);
+                builder.finish(flags).map_err(|e| EmitError::Target(e.to_string()))
+            };
+            Ok(Self::new("native".to_owned(), arch, options, isa(false)?, Some(isa(true)?)))
+        })
+    }
+
+    fn new(
+        name: String,
+        arch: Arch,
+        options: NativeOptions,
+        object_isa: OwnedTargetIsa,
+        jit_isa: Option<OwnedTargetIsa>,
+    ) -> NativeTarget {
+        let caps = Caps {
+            calls: true,
+            recursion: true,
+            indirect_calls: true,
+            structured: false,
+            functions: true,
+            kernels: true,
+            externs: true,
+            memory_ops: true,
+            max_shared_bytes: context::MAX_SHARED_BYTES,
+            max_argument_bytes: 1 << 16,
+        };
+        NativeTarget { name, arch, options, caps, object_isa, jit_isa }
+    }
+
+    /// The architecture.
+    pub fn arch(&self) -> Arch {
+        self.arch
+    }
+
+    /// The options it was made with.
+    pub fn options(&self) -> NativeOptions {
+        self.options
+    }
+
+    /// Whether code for it can run in this process.
+    pub fn is_host(&self) -> bool {
+        self.jit_isa.is_some()
+    }
+}
+
+impl std::fmt::Debug for NativeTarget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NativeTarget").field("name", &self.name).field("options", &self.options).finish()
+    }
+}
+
+impl Target for NativeTarget {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
+    fn type_action(&self, ty: Type) -> TypeAction {
+        legal::type_action(ty)
+    }
+
+    fn action(&self, op: Op, from: Type, to: Type) -> Action {
+        legal::action(op, from, to)
+    }
+}
+
+fn architecture(triple: &Triple) -> Option<Arch> {
+    Some(match triple.architecture {
+        Architecture::X86_64 => Arch::X64,
+        Architecture::Aarch64(_) => Arch::Aarch64,
+        Architecture::Riscv64(_) => Arch::Riscv64,
+        Architecture::S390x => Arch::S390x,
+        _ => return None,
+    })
+}
+
+fn flags(options: &NativeOptions, arch: Arch, jit: bool) -> Result<settings::Builder, EmitError> {
+    let mut builder = settings::builder();
+    let mut set = |name: &str, value: &str| {
+        builder.set(name, value).map_err(|e| EmitError::Internal(format!("setting {name}: {e}")))
+    };
+    let truth = |value: bool| if value { "true" } else { "false" };
+    match options.opt_level {
+        0 => {
+            set("opt_level", "none")?;
+            set("regalloc_algorithm", "single_pass")?;
+        }
+        _ => set("opt_level", "speed")?,
+    }
+    set("is_pic", truth(!jit && options.relocation == Relocation::Pic))?;
+    // Library functions may be farther away than a call reaches.
+    set("use_colocated_libcalls", "false")?;
+    set("enable_verifier", truth(options.verify))?;
+    // `i128` in signatures, and more results than there are registers.
+    set("enable_llvm_abi_extensions", "true")?;
+    set("enable_multi_ret_implicit_sret", "true")?;
+    // A frame larger than the guard page touches each of its pages in order, so that an overflow always faults.
+    // On s390x Cranelift has no inline probes.
+    set("enable_probestack", truth(arch != Arch::S390x))?;
+    set("probestack_strategy", "inline")?;
+    // Unwind tables belong to objects; nothing unwinds through code in memory.
+    set("unwind_info", truth(!jit))?;
+    Ok(builder)
+}
+
+/// Runs code of Cranelift's; its panics become errors.
+fn fence<T>(f: impl FnOnce() -> Result<T, EmitError>) -> Result<T, EmitError> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_or_else(|payload| {
+        let text = payload.downcast_ref::<&str>().copied().map(str::to_owned);
+        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+        Err(EmitError::Internal(text.unwrap_or_else(|| "a library panicked".to_owned())))
+    })
+}
+
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<NativeTarget>();
+    shared::<JitCode>();
+};

@@ -18,22 +18,31 @@ mod parse_inst;
 mod names;
 mod print;
 mod print_inst;
+mod format;
 
 use crate::diag::{Code, Diagnostic};
 use crate::limits::MAX_SOURCE_BYTES;
 use crate::program::Program;
 use crate::span::Span;
 
+pub use format::format;
 pub use parse_body::mismatch_message;
-pub use print::{Annotate, Place, print_body, print_program, print_program_with, print_unit, print_unit_with};
+pub use print::{
+    Annotate, Place, print_body, print_program, print_program_with, print_unit, print_unit_with,
+};
 
 /// Reads a text into a program: the file is remembered, and every item without mistakes is added.
 ///
 /// What comes back is empty if all is well, and never more than [`MAX_DIAGNOSTICS`](crate::limits::MAX_DIAGNOSTICS).
 pub fn parse(program: &mut Program, name: &str, text: &str) -> Vec<Diagnostic> {
+    read(program, name, text).0
+}
+
+/// As [`parse`]; also whether parts of the text were skipped.
+fn read(program: &mut Program, name: &str, text: &str) -> (Vec<Diagnostic>, bool) {
     if text.len() > MAX_SOURCE_BYTES {
         let message = format!("'{name}' has {} bytes, expected at most {MAX_SOURCE_BYTES}", text.len());
-        return vec![Diagnostic::error(Code::Limit, None, Span::NOWHERE, message)];
+        return (vec![Diagnostic::error(Code::Limit, None, Span::NOWHERE, message)], true);
     }
     let file = program.add_file(name, text);
     let mut parser = parser::Parser::new(program, file, text);
@@ -41,7 +50,7 @@ pub fn parse(program: &mut Program, name: &str, text: &str) -> Vec<Diagnostic> {
     let mut diagnostics = parser.diagnostics;
     // Undefined names are found at the end of a body.
     diagnostics.sort_by_key(|diagnostic| diagnostic.span);
-    diagnostics
+    (diagnostics, parser.skipped)
 }
 
 /// As [`parse`], for bytes that may not be text.

@@ -61,7 +61,8 @@ fn unique(list: &[(u32, Option<&str>)], prefix: &str, reserved: fn(&str) -> bool
         if reserved(name) || !taken.insert(name) {
             homeless.push((index, Some(name)));
         }
-        lookalike |= name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        lookalike |=
+            name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
     }
     if lookalike {
         let hidden = |index: u32| taken.contains(format!("{prefix}{index}").as_str());

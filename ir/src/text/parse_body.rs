@@ -4,12 +4,13 @@ use crate::analysis::cfg::ControlFlow;
 use crate::body::Body;
 use crate::constant::{ConstData, ConstValue};
 use crate::diag::{Code, Diagnostic};
-use crate::entity::{Block, Inst, Value};
+use crate::entity::{Block, Inst, Switch, Value};
 use crate::infer::{TypeMismatch, infer};
 use crate::limits::{MAX_BLOCKS, MAX_INSTS, MAX_PARAMS, MAX_RESULTS, MAX_VALUES};
 use crate::op::Op;
 use crate::span::Span;
 use crate::text::lexer::{Kind, Token};
+use crate::text::literal::signed;
 use crate::text::parser::{Parse, Parser, shortened};
 use crate::text::scope::{NamedBlock, is_default_name};
 use crate::types::{Type, Types};
@@ -27,7 +28,7 @@ impl<'t> Parser<'_, 't> {
         self.lines = true;
         self.expect(Kind::LeftBrace)?;
         loop {
-            match self.token.kind {
+            match self.token.kind() {
                 Kind::Newline => self.bump(),
                 Kind::RightBrace => break,
                 Kind::End => {
@@ -46,7 +47,7 @@ impl<'t> Parser<'_, 't> {
             }
         }
         if self.body.entry().is_none() {
-            let span = self.token.span;
+            let span = self.token.span();
             self.error(Code::Syntax, span, "body is empty, expected at least one block");
         }
         self.finish_body();
@@ -58,7 +59,7 @@ impl<'t> Parser<'_, 't> {
     /// A label or an instruction.
     fn line(&mut self, params: &[(Token, &'t str, Type)]) -> Parse<()> {
         let first = self.expect_as(Kind::Name, "an instruction, a label or '}'")?;
-        match self.token.kind {
+        match self.token.kind() {
             Kind::Colon | Kind::LeftParen => self.label(first, params),
             Kind::Equals | Kind::Comma => {
                 let mut lhs = Lhs::new();
@@ -66,15 +67,15 @@ impl<'t> Parser<'_, 't> {
                 while self.eat(Kind::Comma) {
                     if lhs.len() == MAX_RESULTS {
                         let message = format!("there are more than {MAX_RESULTS} names before '='");
-                        return Err(self.error(Code::Limit, self.token.span, message));
+                        return Err(self.error(Code::Limit, self.token.span(), message));
                     }
                     lhs.push(self.expect_as(Kind::Name, "the name of a result")?);
                 }
                 self.expect(Kind::Equals)?;
                 let mnemonic = self.expect_as(Kind::Name, "an instruction")?;
-                self.instruction(&lhs, first.span, mnemonic)
+                self.instruction(&lhs, first.span(), mnemonic)
             }
-            _ => self.instruction(&[], first.span, first),
+            _ => self.instruction(&[], first.span(), first),
         }
     }
 
@@ -93,12 +94,12 @@ impl<'t> Parser<'_, 't> {
         if self.eat(Kind::LeftParen) {
             if is_entry {
                 let message = "the first block takes the method's parameters, expected none of its own";
-                return Err(self.error(Code::Placement, token.span, message));
+                return Err(self.error(Code::Placement, token.span(), message));
             }
             while !self.at(Kind::RightParen) {
                 if self.body.block_params(block).len() == MAX_PARAMS {
                     let message = format!("block has more than {MAX_PARAMS} parameters");
-                    return Err(self.error(Code::Limit, self.token.span, message));
+                    return Err(self.error(Code::Limit, self.token.span(), message));
                 }
                 let token = self.expect_as(Kind::Name, "a parameter or ')'")?;
                 self.expect(Kind::Colon)?;
@@ -116,7 +117,7 @@ impl<'t> Parser<'_, 't> {
     }
 
     fn define_block(&mut self, token: Token, name: &'t str) -> Block {
-        let span = token.span;
+        let span = token.span();
         if let Some(named) = self.scope.blocks.get_mut(name) {
             if !named.defined {
                 *named = NamedBlock { block: named.block, defined: true, span };
@@ -148,14 +149,14 @@ impl<'t> Parser<'_, 't> {
         let name = self.text(token);
         match self.scope.blocks.get(name) {
             Some(named) => named.block,
-            None => self.new_block(name, false, token.span),
+            None => self.new_block(name, false, token.span()),
         }
     }
 
     /// Gives up on the text: a limit was passed.
     fn stop(&mut self) {
         self.lexer.finish();
-        self.token.kind = Kind::End;
+        self.token = Token::end(self.token.span().start);
     }
 
     /// Names a value.
@@ -163,8 +164,9 @@ impl<'t> Parser<'_, 't> {
         if self.check_name(token, name).is_err() {
             return;
         }
-        if let Err(old) = self.scope.define_value(name, value, token.span) {
-            let error = self.diagnose(Code::Redefined, token.span, format!("value '{name}' is defined already"));
+        if let Err(old) = self.scope.define_value(name, value, token.span()) {
+            let error =
+                self.diagnose(Code::Redefined, token.span(), format!("value '{name}' is defined already"));
             return self.report(error.with_label(old, "first defined here"));
         }
         if !is_default_name(name, "v", value.as_u32()) {
@@ -274,8 +276,10 @@ impl<'t> Parser<'_, 't> {
                 if op == Op::Call || self.scope.failed.contains(&inst) {
                     continue;
                 }
-                if op == Op::CallIndirect {
-                    self.refresh_signature(inst);
+                match op {
+                    Op::CallIndirect => self.refresh_signature(inst),
+                    Op::Switch => self.refresh_cases(inst),
+                    _ => {}
                 }
                 self.infer_late(inst);
             }
@@ -297,6 +301,30 @@ impl<'t> Parser<'_, 't> {
                 results.for_each(|result| self.body.set_value_type(result, Type::ERROR));
             }
         }
+    }
+
+    /// The cases of a `switch` have the bits of the selector's type, which was not known.
+    fn refresh_cases(&mut self, inst: Inst) {
+        let selector = self.body.args(inst).first().map(|&value| self.body.value_type(value));
+        let Some(scalar) = selector.and_then(Type::as_scalar).filter(|scalar| scalar.is_int()) else {
+            return;
+        };
+        let id = Switch::from_u32(self.body.inst(inst).imm);
+        let old = self.body.switch_cases(id);
+        if old.iter().all(|&bits| bits <= scalar.mask()) {
+            return;
+        }
+        let cases: Vec<u128> = old.iter().map(|bits| bits & scalar.mask()).collect();
+        let wide =
+            old.iter().zip(&cases).find(|&(&old, &bits)| old != bits && old as i128 != signed(scalar, bits));
+        if let Some((&value, _)) = wide {
+            let message =
+                format!("found '{}', expected an integer that {} can hold", value as i128, scalar.name());
+            let span = self.body.span(inst);
+            self.error(Code::Literal, span, message);
+        }
+        let fresh = self.body.make_switch(&cases);
+        self.body.inst_mut(inst).imm = fresh.as_u32();
     }
 
     /// The parameters of an indirect call's signature are the types of its arguments, which were not known.

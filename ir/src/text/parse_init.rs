@@ -19,7 +19,7 @@ struct Open {
 impl Parser<'_, '_> {
     /// The contents after `=`; none for zero.
     pub(crate) fn init(&mut self, ty: Type) -> Parse<Option<Arc<[u8]>>> {
-        let start = self.token.span;
+        let start = self.token.span();
         if self.eat_word("zero") {
             return Ok(None);
         }
@@ -40,7 +40,7 @@ impl Parser<'_, '_> {
                     let Some(count) = count else { return Err(self.expected("a constant")) };
                     if open.len() == MAX_TYPE_DEPTH {
                         let message = format!("lists are nested more than {MAX_TYPE_DEPTH} deep");
-                        return Err(self.error(Code::Limit, self.token.span, message));
+                        return Err(self.error(Code::Limit, self.token.span(), message));
                     }
                     self.bump();
                     open.push(Open { ty, offset, next: 0, count });
@@ -89,7 +89,7 @@ impl Parser<'_, '_> {
         if self.eat_word("bytes") {
             return self.init_bytes(ty, offset, bytes);
         }
-        let start = self.token.span;
+        let start = self.token.span();
         if !self.at_symbol() {
             return Err(self.expected("a constant, 'zero', 'bytes' or '['"));
         }
@@ -124,7 +124,7 @@ impl Parser<'_, '_> {
     }
 
     fn init_bytes(&mut self, ty: Type, offset: u64, bytes: &mut [u8]) -> Parse<()> {
-        let span = self.token.span;
+        let span = self.token.span();
         let length = match self.program.types.aggregate(ty) {
             Some(&Aggregate::Array { element: Type::I8, length }) => length,
             _ => {

@@ -34,7 +34,7 @@ impl<'t> Parser<'_, 't> {
         let mut parts = Parts::default();
         self.operands(op, &mut parts)?;
         let span = self.span_from(start);
-        if !matches!(self.token.kind, Kind::Newline | Kind::RightBrace | Kind::End) {
+        if !matches!(self.token.kind(), Kind::Newline | Kind::RightBrace | Kind::End) {
             return Err(self.expected("the end of the line"));
         }
         if self.scope.block.is_none() {
@@ -51,9 +51,9 @@ impl<'t> Parser<'_, 't> {
     }
 
     fn op(&mut self, mnemonic: Token) -> Parse<Op> {
-        if self.at(Kind::Dot) && self.token.span.start == mnemonic.span.end {
+        if self.at(Kind::Dot) && self.token.span().start == mnemonic.span().end {
             // `div.s` is a mnemonic, `load.f32` one with a suffix.
-            if let Some(op) = Op::from_mnemonic(self.lexer.dotted(mnemonic.span.start)) {
+            if let Some(op) = Op::from_mnemonic(self.lexer.dotted(mnemonic.span().start)) {
                 self.bump();
                 self.bump();
                 return Ok(op);
@@ -62,7 +62,7 @@ impl<'t> Parser<'_, 't> {
         let name = self.text(mnemonic);
         Op::from_mnemonic(name).ok_or_else(|| {
             let message = format!("found '{}', expected an instruction", shortened(name));
-            self.error(Code::UnknownOp, mnemonic.span, message)
+            self.error(Code::UnknownOp, mnemonic.span(), message)
         })
     }
 
@@ -189,7 +189,7 @@ impl<'t> Parser<'_, 't> {
     /// A value by name, or a constant.
     fn operand(&mut self) -> Parse<Value> {
         let token = self.token;
-        match token.kind {
+        match token.kind() {
             Kind::Name => {
                 let name = self.text(token);
                 if is_type_word(name) {
@@ -197,9 +197,9 @@ impl<'t> Parser<'_, 't> {
                 }
                 self.bump();
                 if self.eat_word("zero") {
-                    return self.struct_zero(name, token.span);
+                    return self.struct_zero(name, token.span());
                 }
-                Ok(self.scope.use_value(name, token.span))
+                Ok(self.scope.use_value(name, token.span()))
             }
             Kind::Quoted => {
                 let (name, span) = self.symbol("an operand")?;
@@ -220,7 +220,7 @@ impl<'t> Parser<'_, 't> {
     fn push_operand(&mut self, parts: &mut Parts) -> Parse<()> {
         if parts.args.len() >= MAX_OPERANDS {
             let message = format!("there are more than {MAX_OPERANDS} operands");
-            return Err(self.error(Code::Limit, self.token.span, message));
+            return Err(self.error(Code::Limit, self.token.span(), message));
         }
         let value = self.operand()?;
         parts.args.push(value);
@@ -240,7 +240,7 @@ impl<'t> Parser<'_, 't> {
 
     /// Any number of operands, up to the end of the line.
     fn value_list(&mut self, parts: &mut Parts) -> Parse<()> {
-        if matches!(self.token.kind, Kind::Newline | Kind::RightBrace | Kind::End) {
+        if matches!(self.token.kind(), Kind::Newline | Kind::RightBrace | Kind::End) {
             return Ok(());
         }
         self.push_operand(parts)?;
@@ -272,7 +272,7 @@ impl<'t> Parser<'_, 't> {
                 Some(flags) => flags,
                 None => {
                     let message = format!("alignment is {align}, expected a power of two");
-                    return Err(self.error(Code::Literal, token.span, message));
+                    return Err(self.error(Code::Literal, token.span(), message));
                 }
             };
         }
@@ -301,7 +301,7 @@ impl<'t> Parser<'_, 't> {
     fn shuffle(&mut self, parts: &mut Parts) -> Parse<()> {
         self.values(parts, 2)?;
         self.expect_as(Kind::Comma, "',' and a mask")?;
-        let start = self.token.span;
+        let start = self.token.span();
         self.expect(Kind::LeftBracket)?;
         let mut lanes = vec![u128::from(self.number("the number of a lane", u64::from(u32::MAX))?)];
         while self.eat(Kind::Comma) && lanes.len() <= MAX_LANES as usize {
@@ -357,14 +357,17 @@ impl<'t> Parser<'_, 't> {
         while !self.at(Kind::RightBracket) {
             if cases.len() >= MAX_OPERANDS {
                 let message = format!("there are more than {MAX_OPERANDS} cases");
-                return Err(self.error(Code::Limit, self.token.span, message));
+                return Err(self.error(Code::Limit, self.token.span(), message));
             }
             let token = self.expect_as(Kind::Number, "an integer or ']'")?;
             let text = self.text(token);
             let Some(bits) = parse_int(scalar, text) else {
-                let message =
-                    format!("found '{}', expected an integer that {} can hold", shortened(text), scalar.name());
-                return Err(self.error(Code::Literal, token.span, message));
+                let message = format!(
+                    "found '{}', expected an integer that {} can hold",
+                    shortened(text),
+                    scalar.name()
+                );
+                return Err(self.error(Code::Literal, token.span(), message));
             };
             cases.push(bits);
             self.expect(Kind::Colon)?;

@@ -1,8 +1,8 @@
 //! Items: structs, globals, externs, methods and kernels.
 
 use crate::diag::Code;
-use crate::limits::{MAX_FIELDS, MAX_PARAMS, MAX_RESULTS};
 use crate::entity::Table;
+use crate::limits::{MAX_FIELDS, MAX_PARAMS, MAX_RESULTS};
 use crate::program::{ExternData, GlobalData, Inlining, MethodData, MethodKind};
 use crate::signature::Signature;
 use crate::span::Span;
@@ -56,7 +56,7 @@ impl<'t> Parser<'_, 't> {
         while !self.at(Kind::RightBrace) {
             if fields.len() == MAX_FIELDS {
                 let message = format!("struct has more than {MAX_FIELDS} fields");
-                return Err(self.error(Code::Limit, self.token.span, message));
+                return Err(self.error(Code::Limit, self.token.span(), message));
             }
             let (field, _) = self.symbol("a field name or '}'")?;
             self.expect(Kind::Colon)?;
@@ -137,7 +137,7 @@ impl<'t> Parser<'_, 't> {
         while !self.at(Kind::RightParen) {
             if types.len() == limit {
                 let message = format!("there are more than {limit} {what}");
-                return Err(self.error(Code::Limit, self.token.span, message));
+                return Err(self.error(Code::Limit, self.token.span(), message));
             }
             types.push(self.ty()?);
             if !self.eat(Kind::Comma) {
@@ -166,7 +166,7 @@ impl<'t> Parser<'_, 't> {
         while !self.at(Kind::RightParen) {
             if params.len() == MAX_PARAMS {
                 let message = format!("method has more than {MAX_PARAMS} parameters");
-                return Err(self.error(Code::Limit, self.token.span, message));
+                return Err(self.error(Code::Limit, self.token.span(), message));
             }
             let token = self.expect_as(Kind::Name, "a parameter or ')'")?;
             self.expect(Kind::Colon)?;
@@ -177,8 +177,7 @@ impl<'t> Parser<'_, 't> {
         }
         self.expect_as(Kind::RightParen, "',' or ')'")?;
         let results = self.results()?;
-        let mut header =
-            Header { name, span, params, results, inlining: Inlining::Auto, consistent: false };
+        let mut header = Header { name, span, params, results, inlining: Inlining::Auto, consistent: false };
         loop {
             match () {
                 () if self.eat_word("inline") => header.inlining = Inlining::Always,
@@ -190,7 +189,8 @@ impl<'t> Parser<'_, 't> {
     }
 
     fn method(&mut self) -> Parse<()> {
-        let table_name = if self.eat_word("overlay") { Some(self.symbol("the name of a table")?.0) } else { None };
+        let table_name =
+            if self.eat_word("overlay") { Some(self.symbol("the name of a table")?.0) } else { None };
         let kind = match () {
             () if self.eat_word("method") => MethodKind::Function,
             () if self.eat_word("kernel") => MethodKind::Kernel,
@@ -230,7 +230,7 @@ impl<'t> Parser<'_, 't> {
             return Ok(());
         }
         let message = format!("found '{name}', expected a name that is no type and no literal");
-        let failed: Failed = self.error(Code::Reserved, token.span, message);
+        let failed: Failed = self.error(Code::Reserved, token.span(), message);
         Err(failed)
     }
 }

@@ -10,18 +10,26 @@ use crate::text::literal::{canonical_nan, infinity, is_nan, parse_float, parse_h
 use crate::text::parser::{Parse, Parser, shortened};
 use crate::types::{Scalar, Space, Type, TypeKind};
 
-fn scalar_named(name: &str) -> Option<Scalar> {
-    Some(match name {
-        "i1" => Scalar::I1,
-        "i8" => Scalar::I8,
-        "i16" => Scalar::I16,
-        "i32" => Scalar::I32,
-        "i64" => Scalar::I64,
-        "i128" => Scalar::I128,
-        "f16" => Scalar::F16,
-        "bf16" => Scalar::BF16,
-        "f32" => Scalar::F32,
-        "f64" => Scalar::F64,
+/// The scalar type of this name.
+pub(crate) fn scalar_named(name: &str) -> Option<Scalar> {
+    // Every operand asks this; slice patterns compare the first byte first.
+    Some(match name.as_bytes() {
+        [b'i', width @ ..] => match width {
+            b"1" => Scalar::I1,
+            b"8" => Scalar::I8,
+            b"16" => Scalar::I16,
+            b"32" => Scalar::I32,
+            b"64" => Scalar::I64,
+            b"128" => Scalar::I128,
+            _ => return None,
+        },
+        [b'f', width @ ..] => match width {
+            b"16" => Scalar::F16,
+            b"32" => Scalar::F32,
+            b"64" => Scalar::F64,
+            _ => return None,
+        },
+        b"bf16" => Scalar::BF16,
         _ => return None,
     })
 }
@@ -30,13 +38,13 @@ impl Parser<'_, '_> {
     /// Any type.
     pub(crate) fn ty(&mut self) -> Parse<Type> {
         // `array<array<T, 2>, 3>`: walk inwards, then close what was opened.
-        let start = self.token.span;
+        let start = self.token.span();
         let mut depth = 0usize;
         while self.at_word("array") {
             depth += 1;
             if depth > MAX_TYPE_DEPTH {
                 let message = format!("type is nested more than {MAX_TYPE_DEPTH} deep");
-                return Err(self.error(Code::Limit, self.token.span, message));
+                return Err(self.error(Code::Limit, self.token.span(), message));
             }
             self.bump();
             self.expect(Kind::Less)?;
@@ -58,7 +66,7 @@ impl Parser<'_, '_> {
     /// A type that is no array.
     fn plain_type(&mut self) -> Parse<Type> {
         let token = self.token;
-        if token.kind == Kind::Name {
+        if token.kind() == Kind::Name {
             let name = self.text(token);
             if let Some(scalar) = scalar_named(name) {
                 self.bump();
@@ -92,13 +100,13 @@ impl Parser<'_, '_> {
     }
 
     fn vector(&mut self) -> Parse<Type> {
-        let start = self.token.span;
+        let start = self.token.span();
         self.bump();
         self.expect(Kind::Less)?;
         let lane_token = self.expect_as(Kind::Name, "a scalar type")?;
         let Some(lane) = scalar_named(self.text(lane_token)) else {
             let message = format!("found '{}', expected a scalar type", shortened(self.text(lane_token)));
-            return Err(self.error(Code::InvalidType, lane_token.span, message));
+            return Err(self.error(Code::InvalidType, lane_token.span(), message));
         };
         self.expect(Kind::Comma)?;
         let lanes = self.number("a number of lanes", u64::from(u32::MAX))?;
@@ -166,7 +174,7 @@ impl Parser<'_, '_> {
             };
         }
         let token = self.token;
-        if token.kind == Kind::Number {
+        if token.kind() == Kind::Number {
             self.bump();
             let text = self.text(token);
             let bits = if scalar.is_int() { parse_int(scalar, text) } else { parse_float(scalar, text) };
@@ -174,7 +182,7 @@ impl Parser<'_, '_> {
                 let kind = if scalar.is_int() { "an integer" } else { "a number" };
                 let message =
                     format!("found '{}', expected {kind} that {} can hold", shortened(text), scalar.name());
-                self.error(Code::Literal, token.span, message)
+                self.error(Code::Literal, token.span(), message)
             });
         }
         if scalar.is_int() {
@@ -185,7 +193,11 @@ impl Parser<'_, '_> {
             return Ok(infinity(scalar) | sign);
         }
         if sign != 0 || !self.eat_word("nan") {
-            return Err(self.expected(if sign != 0 { "'inf' or a number" } else { "a number, 'inf' or 'nan'" }));
+            return Err(self.expected(if sign != 0 {
+                "'inf' or a number"
+            } else {
+                "a number, 'inf' or 'nan'"
+            }));
         }
         if !self.eat(Kind::Colon) {
             return Ok(canonical_nan(scalar));
@@ -197,7 +209,7 @@ impl Parser<'_, '_> {
             None => {
                 let text = shortened(self.text(token));
                 let message = format!("found '{text}', expected the bits of a nan of type {}", scalar.name());
-                Err(self.error(Code::Literal, token.span, message))
+                Err(self.error(Code::Literal, token.span(), message))
             }
         }
     }
@@ -211,8 +223,9 @@ impl Parser<'_, '_> {
         match parse_hex(text).filter(|&bits| bits <= Scalar::I64.mask()) {
             Some(bits) => Ok(bits),
             None => {
-                let message = format!("found '{}', expected 'null' or an address, as in 0x10", shortened(text));
-                Err(self.error(Code::Literal, token.span, message))
+                let message =
+                    format!("found '{}', expected 'null' or an address, as in 0x10", shortened(text));
+                Err(self.error(Code::Literal, token.span(), message))
             }
         }
     }

@@ -10,6 +10,7 @@ use crate::program::Program;
 use crate::span::Span;
 use crate::text::lexer::{Kind, Lexer, Token};
 use crate::text::literal::unquote;
+use crate::text::parse_type::scalar_named;
 use crate::text::scope::Scope;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
@@ -31,16 +32,15 @@ pub(crate) fn is_reserved(name: &str) -> bool {
 
 /// Words that start a type which is not a struct.
 pub(crate) fn is_type_word(name: &str) -> bool {
-    let first = name.as_bytes().first();
-    let may = matches!(first, Some(b'i' | b'f' | b'b' | b'v' | b'p' | b'a'));
-    may && (matches!(name, "vec" | "ptr" | "array")
-        || crate::types::Scalar::ALL.iter().any(|scalar| scalar.name() == name))
+    matches!(name, "vec" | "ptr" | "array") || scalar_named(name).is_some()
 }
 
 /// Whether a text can stand without quotes where a name stands.
 pub(crate) fn is_name(text: &str) -> bool {
     let starts_well = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    starts_well && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && text.len() <= MAX_NAME_BYTES
+    starts_well
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && text.len() <= MAX_NAME_BYTES
 }
 
 /// The state of reading one text.
@@ -55,6 +55,8 @@ pub(crate) struct Parser<'p, 't> {
     pub(crate) program: &'p mut Program,
     pub(crate) file: u32,
     pub(crate) diagnostics: Vec<Diagnostic>,
+    /// Whether a part of the text was not read, because an item was broken.
+    pub(crate) skipped: bool,
     /// The body that is being read.
     pub(crate) body: Body,
     pub(crate) scope: Scope<'t>,
@@ -68,12 +70,13 @@ impl<'p, 't> Parser<'p, 't> {
     pub(crate) fn new(program: &'p mut Program, file: u32, text: &'t str) -> Self {
         let mut parser = Parser {
             lexer: Lexer::new(text),
-            token: Token { kind: Kind::End, span: Span::NOWHERE },
+            token: Token::end(0),
             last_end: 0,
             lines: false,
             program,
             file,
             diagnostics: Vec::new(),
+            skipped: false,
             body: Body::new(),
             scope: Scope::default(),
             shared: FxHashMap::default(),
@@ -85,21 +88,21 @@ impl<'p, 't> Parser<'p, 't> {
 
     /// Goes to the next token.
     pub(crate) fn bump(&mut self) {
-        self.last_end = self.token.span.end;
+        self.last_end = self.token.span().end;
         self.token = self.lexer.next();
-        while self.token.kind == Kind::Newline && !self.lines {
+        while self.token.kind() == Kind::Newline && !self.lines {
             self.token = self.lexer.next();
         }
     }
 
     /// Text of a token.
     pub(crate) fn text(&self, token: Token) -> &'t str {
-        self.lexer.text(token.span)
+        self.lexer.text(token.span())
     }
 
     /// Whether the current token is of a kind.
     pub(crate) fn at(&self, kind: Kind) -> bool {
-        self.token.kind == kind
+        self.token.kind() == kind
     }
 
     /// Whether the current token is this word.
@@ -136,8 +139,9 @@ impl<'p, 't> Parser<'p, 't> {
             self.diagnostics.push(diagnostic);
         }
         if self.diagnostics.len() >= MAX_DIAGNOSTICS {
+            self.skipped = true;
             self.lexer.finish();
-            self.token.kind = Kind::End;
+            self.token = Token::end(self.token.span().start);
         }
     }
 
@@ -160,8 +164,10 @@ impl<'p, 't> Parser<'p, 't> {
         }
         let token = self.token;
         let text = self.text(token);
-        let (code, message) = match token.kind {
-            Kind::Stray => (Code::Token, format!("found character {:?}, expected {wanted}", first_char(text))),
+        let (code, message) = match token.kind() {
+            Kind::Stray => {
+                (Code::Token, format!("found character {:?}, expected {wanted}", first_char(text)))
+            }
             Kind::Unclosed => (Code::Token, "text has no closing quote on its line".into()),
             Kind::LongName => (Code::Limit, format!("name is longer than {MAX_NAME_BYTES} bytes")),
             Kind::Name | Kind::Number => {
@@ -169,7 +175,7 @@ impl<'p, 't> Parser<'p, 't> {
             }
             kind => (Code::Syntax, format!("found {}, expected {wanted}", kind.describe())),
         };
-        self.error(code, token.span, message)
+        self.error(code, token.span(), message)
     }
 
     /// The current token, which must be of this kind.
@@ -180,7 +186,7 @@ impl<'p, 't> Parser<'p, 't> {
     /// As [`Parser::expect`], with other words for what is wanted.
     pub(crate) fn expect_as(&mut self, kind: Kind, wanted: &str) -> Parse<Token> {
         let token = self.token;
-        if token.kind != kind {
+        if token.kind() != kind {
             return Err(self.expected(wanted));
         }
         self.bump();
@@ -189,7 +195,12 @@ impl<'p, 't> Parser<'p, 't> {
 
     /// One allocation for equal names.
     pub(crate) fn share(&mut self, name: &'t str) -> Arc<str> {
-        self.shared.entry(name).or_insert_with(|| name.into()).clone()
+        if let Some(shared) = self.shared.get(name) {
+            return shared.clone();
+        }
+        let shared: Arc<str> = name.into();
+        self.shared.insert(name, shared.clone());
+        shared
     }
 
     /// Whether a name or a quoted name is next.
@@ -200,26 +211,30 @@ impl<'p, 't> Parser<'p, 't> {
     /// A name, or any text in quotes, and where it stands.
     pub(crate) fn symbol(&mut self, wanted: &str) -> Parse<(Arc<str>, Span)> {
         let token = self.token;
-        if token.kind == Kind::Name {
+        if token.kind() == Kind::Name {
             self.bump();
             let text = self.text(token);
-            return Ok((self.share(text), token.span));
+            return Ok((self.share(text), token.span()));
         }
-        if token.kind != Kind::Quoted {
+        if token.kind() != Kind::Quoted {
             return Err(self.expected(wanted));
         }
         let text = self.quoted_text()?;
         if text.len() > MAX_NAME_BYTES {
-            return Err(self.error(Code::Limit, token.span, format!("name is longer than {MAX_NAME_BYTES} bytes")));
+            return Err(self.error(
+                Code::Limit,
+                token.span(),
+                format!("name is longer than {MAX_NAME_BYTES} bytes"),
+            ));
         }
-        Ok((text.into(), token.span))
+        Ok((text.into(), token.span()))
     }
 
     /// The bytes that a quoted text stands for.
     pub(crate) fn quoted_bytes(&mut self) -> Parse<Vec<u8>> {
         let token = self.expect(Kind::Quoted)?;
         unquote(self.text(token)).map_err(|bad| {
-            let at = token.span.start as usize + bad.at;
+            let at = token.span().start as usize + bad.at;
             let message = "unknown escape, expected \\n, \\t, \\r, \\\", \\\\ or \\x and two digits";
             self.error(Code::Literal, Span::new(at, at + 1), message)
         })
@@ -227,7 +242,7 @@ impl<'p, 't> Parser<'p, 't> {
 
     /// The text that a quoted text stands for.
     pub(crate) fn quoted_text(&mut self) -> Parse<String> {
-        let span = self.token.span;
+        let span = self.token.span();
         let bytes = self.quoted_bytes()?;
         String::from_utf8(bytes)
             .map_err(|_| self.error(Code::Encoding, span, "escapes do not make up UTF-8, expected text"))
@@ -242,24 +257,27 @@ impl<'p, 't> Parser<'p, 't> {
             Some(value) if value <= limit => Ok(value),
             _ => {
                 let message = format!("found '{}', expected {wanted}, at most {limit}", shortened(text));
-                Err(self.error(Code::Literal, token.span, message))
+                Err(self.error(Code::Literal, token.span(), message))
             }
         }
     }
 
-    /// Whether the current token is a word that starts an item, at the very start of a line.
+    /// Whether the current token is a word that starts an item, at the very start of a line. A label or a result of
+    /// that name is no item: a name follows the word in all of them.
     pub(crate) fn at_item_line(&self) -> bool {
-        let start = self.token.span.start;
+        let start = self.token.span().start;
         let line_start = start == 0 || self.lexer.text(Span { start: start - 1, end: start }) == "\n";
-        line_start && self.at(Kind::Name) && ITEM_WORDS.contains(&self.text(self.token))
+        let is_word = line_start && self.at(Kind::Name) && ITEM_WORDS.contains(&self.text(self.token));
+        is_word && matches!(self.lexer.clone().next().kind(), Kind::Name | Kind::Quoted)
     }
 
     /// Skips the rest of a broken item: up to a line that starts one, or past the brace that closes it.
     pub(crate) fn skip_item(&mut self) {
         self.lines = false;
+        self.skipped = true;
         let mut depth = 0u32;
         loop {
-            match self.token.kind {
+            match self.token.kind() {
                 Kind::End => return,
                 Kind::Name if self.at_item_line() => return,
                 Kind::LeftBrace => depth += 1,
@@ -277,7 +295,7 @@ impl<'p, 't> Parser<'p, 't> {
 
     /// Skips the rest of a broken line in a body.
     pub(crate) fn skip_line(&mut self) {
-        while !matches!(self.token.kind, Kind::End | Kind::Newline | Kind::RightBrace) {
+        while !matches!(self.token.kind(), Kind::End | Kind::Newline | Kind::RightBrace) {
             self.bump();
         }
     }

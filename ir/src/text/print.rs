@@ -270,7 +270,7 @@ impl<'a> Printer<'a> {
             Inlining::Never => self.out.write_str(" noinline")?,
         }
         self.out.write_str(if head.consistent { " consistent {\n" } else { " {\n" })?;
-        self.notes(head.place, "", true)?;
+        self.notes(head.place, "    ", true)?;
         self.body(body, &names)?;
         self.out.write_str("}\n")
     }
@@ -309,7 +309,7 @@ impl<'a> Printer<'a> {
                 self.out.write_str(")")?;
             }
             self.out.write_str(":\n")?;
-            self.notes(Place::Block(block), "", true)?;
+            self.notes(Place::Block(block), "    ", true)?;
             for inst in body.block_insts(block) {
                 self.notes(Place::Inst(inst), "    ", false)?;
                 self.out.write_str("    ")?;

@@ -25,7 +25,9 @@ impl Printer<'_> {
         let mut line = Line { printer: self, body, names };
         let args = body.args(inst);
         match data.op.info().shape {
-            Shape::Unary | Shape::Binary | Shape::Ternary | Shape::Nullary | Shape::Return => line.values(" ", args),
+            Shape::Unary | Shape::Binary | Shape::Ternary | Shape::Nullary | Shape::Return => {
+                line.values(" ", args)
+            }
             Shape::Convert | Shape::Make | Shape::Slot => {
                 line.suffix(inst)?;
                 line.values(" ", args)
@@ -143,7 +145,9 @@ impl Line<'_, '_, '_> {
         self.printer.ty(data.ty)?;
         self.printer.out.write_str(" ")?;
         match (&data.value, data.ty.kind()) {
-            (ConstValue::Scalar(bits), TypeKind::Scalar(scalar)) => write_scalar(self.printer.out, scalar, *bits),
+            (ConstValue::Scalar(bits), TypeKind::Scalar(scalar)) => {
+                write_scalar(self.printer.out, scalar, *bits)
+            }
             (ConstValue::Scalar(bits), TypeKind::Pointer(_)) => write_address(self.printer.out, *bits),
             (ConstValue::Lanes(lanes), TypeKind::Vector(lane, _)) => {
                 for (n, &bits) in lanes.iter().enumerate() {
@@ -157,7 +161,8 @@ impl Line<'_, '_, '_> {
     }
 
     fn mask(&mut self, imm: u32) -> fmt::Result {
-        let lanes = match self.body.const_exists(imm).then(|| &self.body.constant(Const::from_u32(imm)).value) {
+        let lanes = match self.body.const_exists(imm).then(|| &self.body.constant(Const::from_u32(imm)).value)
+        {
             Some(ConstValue::Lanes(lanes)) => &**lanes,
             _ => &[],
         };

@@ -82,14 +82,15 @@ impl<'t> Scope<'t> {
 
     /// The value of this name, for an operand.
     pub(crate) fn use_value(&mut self, name: &'t str, span: Span) -> Value {
-        let forwards = &mut self.forwards;
-        let named = self.values.entry(name).or_insert_with(|| {
-            let value = Value::from_u32(FORWARD + forwards.len() as u32);
-            forwards.push(Forward { name, span, value: None });
-            NamedValue { value, span }
-        });
-        self.forward_used |= is_forward(named.value);
-        named.value
+        if let Some(named) = self.values.get(name) {
+            self.forward_used |= is_forward(named.value);
+            return named.value;
+        }
+        let value = Value::from_u32(FORWARD + self.forwards.len() as u32);
+        self.forwards.push(Forward { name, span, value: None });
+        self.values.insert(name, NamedValue { value, span });
+        self.forward_used = true;
+        value
     }
 
     /// Gives a value its name.

@@ -1,2 +1,5 @@
 //! The command line of Marquetry.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    marquetry::cli::main()
+}

@@ -16,3 +16,5 @@
 
 pub mod expression;
 pub mod directive;
+pub mod runner;
+pub mod report;

@@ -1,0 +1,355 @@
+//! What objects and code in memory share: declaring a unit's symbols, translating and compiling its functions.
+
+use super::abi::Convention;
+use super::reach::Reach;
+use super::select::{self, Callee, Tables, internal};
+use super::types::swap_scalars;
+use super::wrap;
+use super::{Arch, NativeTarget};
+use crate::error::EmitError;
+use cranelift_codegen::ir::{self, ExtFuncData, ExternalName, Signature, UserExternalName};
+use cranelift_codegen::isa::TargetIsa;
+use cranelift_codegen::{CodegenError, CompileError, Context};
+use cranelift_entity::SecondaryMap;
+use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, ModuleError};
+use marquetry_ir::entity::{Extern, Func, Global};
+use marquetry_ir::program::MethodKind;
+use marquetry_ir::types::Space;
+use marquetry_ir::unit::Unit;
+use marquetry_lower::legal::Legal;
+
+/// Most bytes of globals in one artifact: what instructions can reach relative to themselves, with room for the code.
+const MAX_DATA_BYTES: u64 = 1 << 30;
+
+/// Memory that is reused from one emission to the next.
+pub struct NativeContext {
+    pub(super) cranelift: Context,
+    pub(super) tables: Tables,
+}
+
+impl NativeContext {
+    /// Fresh memory.
+    pub fn new() -> Self {
+        NativeContext { cranelift: Context::new(), tables: Tables::default() }
+    }
+}
+
+impl Default for NativeContext {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for NativeContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NativeContext").finish_non_exhaustive()
+    }
+}
+
+/// Where a global is.
+#[derive(Copy, Clone, Debug)]
+pub(super) enum Place {
+    /// In this data object.
+    Data(u32),
+    /// At this offset in the shared memory of a group.
+    Shared(u64),
+}
+
+/// How the symbols of a unit are spelled: one policy for objects, one for code in memory.
+pub(super) trait Spelling {
+    /// The name of a function of the unit; none for functions without name. `entry`: hosts see it.
+    fn function(&mut self, unit: &Unit, func: Func, entry: bool) -> Result<Option<String>, EmitError>;
+    /// The name of the wrapper of an entry.
+    fn wrapper(&mut self, unit: &Unit, func: Func) -> Result<Option<String>, EmitError>;
+    /// The name of a global.
+    fn global(&mut self, unit: &Unit, global: Global) -> Result<Option<String>, EmitError>;
+    /// The name of a function of the host.
+    fn import(&mut self, unit: &Unit, id: Extern) -> Result<String, EmitError>;
+    /// The name of a function of the C library.
+    fn library(&mut self, name: &'static str) -> String;
+}
+
+/// The symbols of a unit, declared in a module.
+pub(super) struct Declared {
+    pub(super) convention: Convention,
+    pub(super) arch: Arch,
+    pub(super) reach: Reach,
+    funcs: SecondaryMap<Func, Option<(u32, Signature)>>,
+    externs: SecondaryMap<Extern, Option<(u32, Signature)>>,
+    places: SecondaryMap<Global, Option<Place>>,
+    library: [Option<(u32, Signature)>; 3],
+    /// One per entry of the unit.
+    pub(super) wrappers: Vec<FuncId>,
+    /// What waits for a group of one work-item: the addresses of its barrier and of its sub-group operations.
+    pub(super) solo: Option<(u64, u64)>,
+    pub(super) shared_bytes: u64,
+}
+
+impl Declared {
+    pub(super) fn declare<M: Module>(
+        module: &mut M,
+        legal: &Legal,
+        arch: Arch,
+        solo: Option<(u64, u64)>,
+        spelling: &mut dyn Spelling,
+    ) -> Result<Declared, EmitError> {
+        let unit = legal.unit();
+        let convention = Convention::new(module.isa(), arch);
+        let reach = Reach::compute(unit);
+        let mut is_entry: SecondaryMap<Func, bool> = SecondaryMap::new();
+        unit.entries.iter().for_each(|&func| is_entry[func] = true);
+
+        let mut funcs = SecondaryMap::new();
+        for (func, function) in unit.funcs.iter() {
+            let facts = reach.facts(func);
+            let platform = is_entry[func] || facts.address;
+            let signature = convention.signature(&function.signature, facts.context, platform)?;
+            let id = match spelling.function(unit, func, is_entry[func])? {
+                Some(name) => {
+                    let linkage = if is_entry[func] { Linkage::Export } else { Linkage::Local };
+                    module.declare_function(&name, linkage, &signature)
+                }
+                None => module.declare_anonymous_function(&signature),
+            };
+            funcs[func] = Some((id.map_err(module_error)?.as_u32(), signature));
+        }
+        let mut externs = SecondaryMap::new();
+        for (id, data) in unit.externs.iter() {
+            let signature = convention.signature(&data.signature, false, true)?;
+            let name = spelling.import(unit, id)?;
+            // Several declarations may share a link name; each call keeps its own idea of the signature.
+            let known = match module.get_name(&name) {
+                Some(cranelift_module::FuncOrDataId::Func(known)) => Ok(known),
+                _ => module.declare_function(&name, Linkage::Import, &signature),
+            };
+            externs[id] = Some((known.map_err(module_error)?.as_u32(), signature));
+        }
+        let used = [
+            (reach.uses_copy, "memmove", convention.registers(3, 1)),
+            (reach.uses_set, "memset", convention.registers(3, 1)),
+            (reach.uses_clock, "clock", convention.registers(0, 1)),
+        ];
+        let mut library = [const { None }; 3];
+        for (slot, (used, name, signature)) in library.iter_mut().zip(used) {
+            if used {
+                let name = spelling.library(name);
+                let known = match module.get_name(&name) {
+                    Some(cranelift_module::FuncOrDataId::Func(known)) => Ok(known),
+                    _ => module.declare_function(&name, Linkage::Import, &signature),
+                };
+                *slot = Some((known.map_err(module_error)?.as_u32(), signature));
+            }
+        }
+        let mut wrappers = Vec::with_capacity(unit.entries.len());
+        for &func in &unit.entries {
+            let signature = match unit.funcs[func].kind {
+                MethodKind::Function => convention.packed(),
+                MethodKind::Kernel => convention.kernel(),
+            };
+            let id = match spelling.wrapper(unit, func)? {
+                Some(name) => module.declare_function(&name, Linkage::Export, &signature),
+                None => module.declare_anonymous_function(&signature),
+            };
+            wrappers.push(id.map_err(module_error)?);
+        }
+        let mut declared = Declared {
+            convention,
+            arch,
+            reach,
+            funcs,
+            externs,
+            places: SecondaryMap::new(),
+            library,
+            wrappers,
+            solo,
+            shared_bytes: 0,
+        };
+        declared.globals(module, unit, spelling)?;
+        Ok(declared)
+    }
+
+    fn globals<M: Module>(
+        &mut self,
+        module: &mut M,
+        unit: &Unit,
+        spelling: &mut dyn Spelling,
+    ) -> Result<(), EmitError> {
+        data_bytes(unit)?;
+        for (global, data) in unit.globals.iter() {
+            let layout = unit.types.layout(data.ty).ok_or_else(|| internal("a global has no layout"))?;
+            if data.space == Space::Shared {
+                let offset = self.shared_bytes.next_multiple_of(u64::from(layout.align));
+                self.places[global] = Some(Place::Shared(offset));
+                self.shared_bytes = offset.saturating_add(layout.size);
+                continue;
+            }
+            let writable = data.space != Space::Constant;
+            let id = match spelling.global(unit, global)? {
+                Some(name) => module.declare_data(&name, Linkage::Local, writable, false),
+                None => module.declare_anonymous_data(writable, false),
+            };
+            let id = id.map_err(module_error)?;
+            let mut description = DataDescription::new();
+            description.set_align(u64::from(layout.align.max(1)));
+            match &data.init {
+                Some(bytes) if !bytes.is_empty() => {
+                    let mut image = bytes.to_vec();
+                    image.resize(layout.size as usize, 0);
+                    if self.arch == Arch::S390x {
+                        swap_scalars(&unit.types, data.ty, &mut image);
+                    }
+                    description.define(image.into());
+                }
+                _ => description.define_zeroinit(layout.size.max(1) as usize),
+            }
+            module.define_data(id, &description).map_err(module_error)?;
+            self.places[global] = Some(Place::Data(id.as_u32()));
+        }
+        Ok(())
+    }
+
+    pub(super) fn place(&self, global: Global) -> Result<Place, EmitError> {
+        self.places[global].ok_or_else(|| internal("a global is missing"))
+    }
+
+    pub(super) fn function(&self, func: Func) -> Result<(FuncId, &Signature), EmitError> {
+        let known = self.funcs[func].as_ref().ok_or_else(|| internal("a function is missing"))?;
+        Ok((FuncId::from_u32(known.0), &known.1))
+    }
+
+    /// Makes a function callable from another.
+    pub(super) fn import(&self, out: &mut ir::Function, callee: Callee) -> Result<ir::FuncRef, EmitError> {
+        let (known, colocated) = match callee {
+            Callee::Func(func) => (&self.funcs[func], true),
+            Callee::Extern(id) => (&self.externs[id], false),
+            Callee::Copy => (&self.library[0], false),
+            Callee::Set => (&self.library[1], false),
+            Callee::Clock => (&self.library[2], false),
+        };
+        let (id, signature) = known.as_ref().ok_or_else(|| internal("a callee is missing"))?;
+        let signature = out.import_signature(signature.clone());
+        let name = out.declare_imported_user_function(UserExternalName { namespace: 0, index: *id });
+        let data = ExtFuncData { name: ExternalName::user(name), signature, colocated, patchable: false };
+        Ok(out.import_function(data))
+    }
+}
+
+/// Makes a data object visible to a function.
+pub(super) fn import_data(out: &mut ir::Function, data: u32) -> ir::GlobalValue {
+    let name = UserExternalName { namespace: 1, index: DataId::from_u32(data).as_u32() };
+    let name = out.declare_imported_user_function(name);
+    out.create_global_value(ir::GlobalValueData::Symbol {
+        name: ExternalName::user(name),
+        offset: 0.into(),
+        colocated: true,
+        tls: false,
+    })
+}
+
+/// Bytes of all globals that are data.
+pub(super) fn data_bytes(unit: &Unit) -> Result<u64, EmitError> {
+    let data = unit.globals.values().filter(|global| global.space != Space::Shared);
+    let found = data.fold(0u64, |sum, global| {
+        sum.saturating_add(unit.types.layout(global.ty).map_or(0, |layout| layout.size.saturating_add(16)))
+    });
+    if found > MAX_DATA_BYTES {
+        return Err(EmitError::Limit { what: "bytes of globals", limit: MAX_DATA_BYTES, found });
+    }
+    Ok(found)
+}
+
+/// A compiled function, before its context is used for the next.
+pub(super) struct Compiled<'a> {
+    pub(super) id: FuncId,
+    pub(super) name: &'a str,
+    pub(super) context: &'a mut Context,
+}
+
+/// Builds every function and every wrapper and hands each to `sink`, in the order of the unit.
+pub(super) fn each_function(
+    legal: &Legal,
+    declared: &Declared,
+    memory: &mut NativeContext,
+    sink: &mut dyn FnMut(Compiled<'_>) -> Result<(), EmitError>,
+) -> Result<(), EmitError> {
+    let unit = legal.unit();
+    let NativeContext { cranelift, tables } = memory;
+    for (func, function) in unit.funcs.iter() {
+        let (id, signature) = declared.function(func)?;
+        cranelift.clear();
+        cranelift.func.signature = signature.clone();
+        cranelift.func.name = ir::UserFuncName::user(0, id.as_u32());
+        let translated = select::translate(unit, func, declared, tables, &mut cranelift.func);
+        translated.map_err(|error| match error {
+            EmitError::Internal(message) => internal(format!("function '{}': {message}", function.name)),
+            other => other,
+        })?;
+        sink(Compiled { id, name: &function.name, context: cranelift })?;
+    }
+    let entries = unit.entries.iter().zip(legal.entries()).zip(&declared.wrappers);
+    for ((&func, abi), &id) in entries {
+        cranelift.clear();
+        cranelift.func.name = ir::UserFuncName::user(0, id.as_u32());
+        let name = wrapper_name(unit, func);
+        match unit.funcs[func].kind {
+            MethodKind::Function => wrap::packed(unit, func, abi, declared, &mut cranelift.func)?,
+            MethodKind::Kernel => wrap::kernel(unit, func, declared, &mut cranelift.func)?,
+        }
+        sink(Compiled { id, name: &name, context: cranelift })?;
+    }
+    Ok(())
+}
+
+/// The symbol of an entry's wrapper. No name of the language has a `$`, all linkers and C compilers take it.
+pub(super) fn wrapper_name(unit: &Unit, func: Func) -> String {
+    let function = &unit.funcs[func];
+    let suffix = match function.kind {
+        MethodKind::Function => "packed",
+        MethodKind::Kernel => "items",
+    };
+    format!("{}${suffix}", function.name)
+}
+
+/// Compiles what is in `context` and keeps nothing of it.
+pub(super) fn define<M: Module>(module: &mut M, compiled: Compiled<'_>) -> Result<(), EmitError> {
+    let Compiled { id, name, context } = compiled;
+    module.define_function(id, context).map_err(|error| match error {
+        ModuleError::Compilation(error) => codegen_error(name, context, &error),
+        other => module_error(other),
+    })
+}
+
+pub(super) fn compile_error(name: &str, error: &CompileError<'_>) -> EmitError {
+    let mut context = Context::new();
+    context.func.clone_from(error.func);
+    codegen_error(name, &context, &error.inner)
+}
+
+fn codegen_error(name: &str, context: &Context, error: &CodegenError) -> EmitError {
+    match error {
+        CodegenError::Verifier(errors) => {
+            let text =
+                cranelift_codegen::print_errors::pretty_verifier_error(&context.func, None, errors.clone());
+            internal(format!("function '{name}' is not valid for Cranelift:\n{text}"))
+        }
+        CodegenError::CodeTooLarge | CodegenError::ImplLimitExceeded => EmitError::Limit {
+            what: "blocks, values or bytes of code in one function",
+            limit: 1 << 24,
+            found: 1 << 24,
+        },
+        other => internal(format!("function '{name}': {other}")),
+    }
+}
+
+pub(super) fn module_error(error: ModuleError) -> EmitError {
+    internal(error.to_string())
+}
+
+/// Declares and emits a unit into a module.
+pub(super) fn target_isa(target: &NativeTarget, jit: bool) -> Result<&dyn TargetIsa, EmitError> {
+    match (jit, &target.jit_isa) {
+        (false, _) => Ok(&*target.object_isa),
+        (true, Some(isa)) => Ok(&**isa),
+        (true, None) => Err(EmitError::Target(format!("target '{}' is not this machine", target.name))),
+    }
+}

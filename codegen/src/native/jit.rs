@@ -1,0 +1,343 @@
+//! Code in this process's memory.
+//!
+//! Code and data of one unit lie in one reservation of address space, so that everything is within reach of relative
+//! addressing; it is freed when the [`JitCode`] is dropped. Functions of the host and of the C library are addresses
+//! that are known before: nothing is looked up in the process.
+#![allow(unsafe_code)] // runs the code that it made, and frees it
+
+use super::context::{self, WorkGroup};
+use super::emit::{self, Declared, NativeContext, Spelling, module_error};
+use super::{NativeTarget, fence};
+use crate::artifact::{Entry, argument_block, entries};
+use crate::error::EmitError;
+use cranelift_codegen::ir::LibCall;
+use cranelift_jit::{ArenaMemoryProvider, JITBuilder, JITModule};
+use marquetry_ir::entity::{Extern, Func, Global};
+use marquetry_ir::program::MethodKind;
+use marquetry_ir::types::Type;
+use marquetry_ir::unit::Unit;
+use marquetry_lower::legal::{Legal, Site};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Instant;
+
+/// Runs the work-items `first` to before `end` of a group.
+pub type KernelFn = unsafe extern "C" fn(args: *const u8, group: *const WorkGroup, first: u32, end: u32);
+
+/// Calls a function: arguments, results; gives the status.
+type PackedFn = unsafe extern "C" fn(args: *const u8, results: *mut u8) -> u32;
+
+/// What can be called in a [`JitCode`].
+#[derive(Clone, Debug)]
+pub struct JitEntry {
+    /// Name, signature and the way it reports exceptions.
+    pub entry: Entry,
+    /// Bytes of its arguments, laid out by [`argument_block`].
+    pub argument_bytes: u32,
+    /// Types of its results, without the status.
+    pub results: Vec<Type>,
+    /// Bytes of its results, laid out by [`argument_block`].
+    pub result_bytes: u32,
+    /// Whether work-items meet: each must be run on a stack of its own.
+    pub waits: bool,
+    address: usize,
+    direct: usize,
+}
+
+/// Machine code of one unit.
+pub struct JitCode {
+    // Never locked but to free it; a `JITModule` may be sent to other threads, not shared between them.
+    module: Mutex<Option<JITModule>>,
+    entries: Vec<JitEntry>,
+    sites: Vec<Site>,
+    shared_bytes: u64,
+    stack_bytes: usize,
+}
+
+impl JitCode {
+    /// What can be called, in the order of the unit's entries.
+    pub fn entries(&self) -> &[JitEntry] {
+        &self.entries
+    }
+
+    /// The number of the entry of this name.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.entries.iter().position(|entry| &*entry.entry.symbol == name)
+    }
+
+    /// The places that throw, by number.
+    pub fn sites(&self) -> &[Site] {
+        &self.sites
+    }
+
+    /// Bytes of shared memory that a group needs.
+    pub fn shared_bytes(&self) -> u64 {
+        self.shared_bytes
+    }
+
+    /// Bytes of stack that a work-item should have: what all functions need at once, and room for their host's.
+    pub fn stack_bytes(&self) -> usize {
+        self.stack_bytes
+    }
+
+    /// Calls a function. The status is 0, or the number of the throwing site plus one; the results are undefined then.
+    ///
+    /// # Errors
+    /// There is no such function, or the sizes of the blocks are not those of its entry.
+    ///
+    /// # Safety
+    /// Addresses among the arguments are valid for what the function does with them, and functions of the host are
+    /// what the program declared them to be.
+    pub unsafe fn call_packed(
+        &self,
+        entry: usize,
+        args: &[u8],
+        results: &mut [u8],
+    ) -> Result<u32, EmitError> {
+        let known = self.entries.get(entry).filter(|e| e.entry.kind == MethodKind::Function);
+        let known = known.ok_or_else(|| EmitError::Unsupported(format!("no function is entry {entry}")))?;
+        if args.len() != known.argument_bytes as usize || results.len() != known.result_bytes as usize {
+            return Err(EmitError::Unsupported(format!(
+                "blocks of {} and {} bytes, expected {} and {}",
+                args.len(),
+                results.len(),
+                known.argument_bytes,
+                known.result_bytes
+            )));
+        }
+        // SAFETY: the address is that of a wrapper with this signature, which is not freed while `self` lives; it
+        // stays inside blocks of the sizes that were just checked. The rest is the caller's promise.
+        Ok(unsafe {
+            let function =
+                std::mem::transmute::<*const u8, PackedFn>(std::ptr::with_exposed_provenance(known.address));
+            function(args.as_ptr(), results.as_mut_ptr())
+        })
+    }
+
+    /// The function that runs the work-items of a kernel; valid while this code lives.
+    pub fn kernel(&self, entry: usize) -> Option<KernelFn> {
+        let known = self.entries.get(entry).filter(|e| e.entry.kind == MethodKind::Kernel)?;
+        // SAFETY: the address is that of a wrapper with this signature.
+        Some(unsafe {
+            std::mem::transmute::<*const u8, KernelFn>(std::ptr::with_exposed_provenance(known.address))
+        })
+    }
+
+    /// The address of an entry itself, called by the platform's C convention; valid while this code lives. Entries
+    /// that ask for their work-item have a hidden last parameter.
+    pub fn address(&self, entry: usize) -> Option<*const u8> {
+        Some(std::ptr::with_exposed_provenance(self.entries.get(entry)?.direct))
+    }
+}
+
+impl Drop for JitCode {
+    fn drop(&mut self) {
+        let module = self.module.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(module) = module {
+            // SAFETY: calls borrow `self`, so none is running, and addresses were handed out for its lifetime only.
+            unsafe { module.free_memory() };
+        }
+    }
+}
+
+impl std::fmt::Debug for JitCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JitCode").field("entries", &self.entries).finish_non_exhaustive()
+    }
+}
+
+/// Code of a legal unit in this process's memory. `externs` gives the addresses of the host's functions, by link name.
+///
+/// # Errors
+/// A function of the host is missing, a limit is passed, or the target is another machine.
+pub fn emit_jit(
+    legal: &Legal,
+    target: &NativeTarget,
+    externs: &dyn Fn(&str) -> Option<*const u8>,
+) -> Result<JitCode, EmitError> {
+    emit_jit_with(legal, target, externs, &mut NativeContext::new())
+}
+
+/// As [`emit_jit`], with memory to reuse.
+///
+/// # Errors
+/// As there.
+pub fn emit_jit_with(
+    legal: &Legal,
+    target: &NativeTarget,
+    externs: &dyn Fn(&str) -> Option<*const u8>,
+    memory: &mut NativeContext,
+) -> Result<JitCode, EmitError> {
+    let isa = target.jit_isa.clone();
+    let isa =
+        isa.ok_or_else(|| EmitError::Target(format!("target '{}' is not this machine", target.name)))?;
+    let unit = legal.unit();
+    let mut builder = JITBuilder::with_isa(isa, Box::new(|call| format!("$libcall {call:?}")));
+    for call in LibCall::all_libcalls() {
+        if let Some(address) = libcall(*call) {
+            builder.symbol(format!("$libcall {call:?}"), address);
+        }
+    }
+    let library: [(&str, *const u8); 3] = [
+        ("$memmove", memmove as *const u8),
+        ("$memset", memset as *const u8),
+        ("$clock", clock as *const u8),
+    ];
+    builder.symbols(library);
+    let mut missing = Vec::new();
+    for (id, data) in unit.externs.iter() {
+        match externs(&data.link_name) {
+            Some(address) => drop(builder.symbol(extern_symbol(id), address)),
+            None => missing.push(&*data.link_name),
+        }
+    }
+    if !missing.is_empty() {
+        missing.sort_unstable();
+        missing.dedup();
+        return Err(EmitError::Unresolved(missing.into_iter().map(str::to_owned).collect()));
+    }
+    // Address space only: pages are made accessible as they are filled.
+    let insts: usize = unit.funcs.values().map(|function| function.body.inst_count() + 64).sum();
+    let reserve = insts.saturating_mul(256).saturating_add(1 << 20);
+    let reserve = reserve.saturating_add(emit::data_bytes(unit)? as usize);
+    fence(move || {
+        let arena = ArenaMemoryProvider::new_with_size(reserve);
+        let arena = arena.map_err(|e| EmitError::Internal(format!("no address space for code: {e}")))?;
+        builder.memory_provider(Box::new(arena));
+        let mut guard = Guard(Some(JITModule::new(builder)));
+        let module = guard.0.as_mut().ok_or_else(|| EmitError::Internal("no module".to_owned()))?;
+        let solo = (context::solo_barrier as *const () as u64, context::solo_subgroup as *const () as u64);
+        let declared = Declared::declare(module, legal, target.arch, Some(solo), &mut Anonymous)?;
+        let mut frames = 0usize;
+        emit::each_function(legal, &declared, memory, &mut |compiled| {
+            let slots = compiled.context.func.sized_stack_slots.values();
+            frames += slots.map(|slot| slot.size as usize + 16).sum::<usize>();
+            let id = compiled.id;
+            emit::define(module, emit::Compiled { id, name: compiled.name, context: compiled.context })?;
+            let code = compiled.context.compiled_code();
+            let spilled = code.and_then(|code| code.buffer.frame_layout());
+            frames += spilled.map_or(256, |layout| layout.frame_to_fp_offset as usize + 64);
+            Ok(())
+        })?;
+        module.finalize_definitions().map_err(module_error)?;
+        let mut known = Vec::new();
+        for ((entry, &id), &func) in entries(legal).into_iter().zip(&declared.wrappers).zip(&unit.entries) {
+            let skipped = usize::from(entry.abi.status);
+            let results = entry.signature.results.get(skipped..).unwrap_or(&[]).to_vec();
+            known.push(JitEntry {
+                argument_bytes: argument_block(&entry.signature.params).1,
+                result_bytes: argument_block(&results).1,
+                results,
+                waits: declared.reach.facts(func).waits,
+                address: module.get_finalized_function(id).expose_provenance(),
+                direct: module.get_finalized_function(declared.function(func)?.0).expose_provenance(),
+                entry,
+            });
+        }
+        // Recursion may need any amount; a megabyte is what threads of small systems have.
+        let recursion = if declared.reach.may_recurse { 1 << 20 } else { 0 };
+        Ok(JitCode {
+            module: Mutex::new(guard.0.take()),
+            entries: known,
+            sites: legal.sites().to_vec(),
+            shared_bytes: declared.shared_bytes,
+            stack_bytes: frames.max(recursion) + (48 << 10),
+        })
+    })
+}
+
+/// Frees the memory of code that was not finished.
+struct Guard(Option<JITModule>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(module) = self.0.take() {
+            // SAFETY: no address in it was handed out.
+            unsafe { module.free_memory() };
+        }
+    }
+}
+
+/// Code in memory needs no names but those of what it imports.
+struct Anonymous;
+
+fn extern_symbol(id: Extern) -> String {
+    format!("${id}")
+}
+
+impl Spelling for Anonymous {
+    fn function(&mut self, _: &Unit, _: Func, _: bool) -> Result<Option<String>, EmitError> {
+        Ok(None)
+    }
+
+    fn wrapper(&mut self, _: &Unit, _: Func) -> Result<Option<String>, EmitError> {
+        Ok(None)
+    }
+
+    fn global(&mut self, _: &Unit, _: Global) -> Result<Option<String>, EmitError> {
+        Ok(None)
+    }
+
+    fn import(&mut self, _: &Unit, id: Extern) -> Result<String, EmitError> {
+        Ok(extern_symbol(id))
+    }
+
+    fn library(&mut self, name: &'static str) -> String {
+        format!("${name}")
+    }
+}
+
+/// What Cranelift calls where the machine has no instruction.
+fn libcall(call: LibCall) -> Option<*const u8> {
+    Some(match call {
+        LibCall::CeilF32 => ceil_f32 as *const u8,
+        LibCall::CeilF64 => ceil_f64 as *const u8,
+        LibCall::FloorF32 => floor_f32 as *const u8,
+        LibCall::FloorF64 => floor_f64 as *const u8,
+        LibCall::TruncF32 => trunc_f32 as *const u8,
+        LibCall::TruncF64 => trunc_f64 as *const u8,
+        LibCall::NearestF32 => nearest_f32 as *const u8,
+        LibCall::NearestF64 => nearest_f64 as *const u8,
+        LibCall::FmaF32 => fma_f32 as *const u8,
+        LibCall::FmaF64 => fma_f64 as *const u8,
+        LibCall::Memcpy | LibCall::Memmove => memmove as *const u8,
+        LibCall::Memset => memset as *const u8,
+        _ => return None,
+    })
+}
+
+macro_rules! library {
+    ($($name:ident($($arg:ident),+: $ty:ty) $body:expr;)*) => {
+        $(extern "C" fn $name($($arg: $ty),+) -> $ty { $body })*
+    };
+}
+
+library! {
+    ceil_f32(x: f32) x.ceil();
+    ceil_f64(x: f64) x.ceil();
+    floor_f32(x: f32) x.floor();
+    floor_f64(x: f64) x.floor();
+    trunc_f32(x: f32) x.trunc();
+    trunc_f64(x: f64) x.trunc();
+    nearest_f32(x: f32) x.round_ties_even();
+    nearest_f64(x: f64) x.round_ties_even();
+    fma_f32(a, b, c: f32) a.mul_add(b, c);
+    fma_f64(a, b, c: f64) a.mul_add(b, c);
+}
+
+unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, bytes: usize) -> *mut u8 {
+    // SAFETY: the program's copy is valid, by its own promise.
+    unsafe { std::ptr::copy(from, to, bytes) };
+    to
+}
+
+unsafe extern "C" fn memset(to: *mut u8, value: i32, bytes: usize) -> *mut u8 {
+    // SAFETY: the program's fill is valid, by its own promise.
+    unsafe { std::ptr::write_bytes(to, value as u8, bytes) };
+    to
+}
+
+/// Nanoseconds since the first call.
+extern "C" fn clock() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_nanos() as u64
+}

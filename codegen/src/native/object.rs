@@ -1,0 +1,135 @@
+//! Relocatable objects, and the text form of what is in them.
+//!
+//! Entries are exported under their names, and their wrappers beside them. Other functions and all globals are local;
+//! they keep their names, for debuggers and profilers, unless another symbol has the name already.
+
+use super::emit::{self, Compiled, Declared, NativeContext, Spelling, module_error, wrapper_name};
+use super::{NativeTarget, fence};
+use crate::artifact::{Artifact, Format};
+use crate::error::EmitError;
+use cranelift_module::default_libcall_names;
+use cranelift_object::{ObjectBuilder, ObjectModule};
+use marquetry_ir::entity::{Extern, Func, Global};
+use marquetry_ir::unit::Unit;
+use marquetry_lower::legal::Legal;
+use rustc_hash::FxHashSet;
+use std::fmt::Write;
+
+/// A relocatable object of a legal unit.
+///
+/// # Errors
+/// A limit is passed, two entries or an entry and a function of the host have one name, or an entry that is no kernel
+/// asks for its work-item.
+pub fn emit_object(legal: &Legal, target: &NativeTarget) -> Result<Artifact, EmitError> {
+    emit_object_with(legal, target, &mut NativeContext::new())
+}
+
+/// As [`emit_object`], with memory to reuse.
+///
+/// # Errors
+/// As there.
+pub fn emit_object_with(
+    legal: &Legal,
+    target: &NativeTarget,
+    memory: &mut NativeContext,
+) -> Result<Artifact, EmitError> {
+    fence(|| {
+        let (mut module, declared) = declare(legal, target)?;
+        emit::each_function(legal, &declared, memory, &mut |compiled| emit::define(&mut module, compiled))?;
+        let code = module.finish().emit().map_err(|e| EmitError::Internal(e.to_string()))?;
+        Ok(Artifact::new(target.name.clone(), Format::Object, code, legal))
+    })
+}
+
+/// What Cranelift was given for each function, and the instructions that it made of it.
+///
+/// # Errors
+/// As [`emit_object`].
+pub fn emit_text(legal: &Legal, target: &NativeTarget) -> Result<String, EmitError> {
+    fence(|| {
+        let (_, declared) = declare(legal, target)?;
+        let mut memory = NativeContext::new();
+        let mut text = format!("; target {}\n", target.name);
+        let isa = emit::target_isa(target, false)?;
+        memory.cranelift.set_disasm(true);
+        emit::each_function(legal, &declared, &mut memory, &mut |compiled: Compiled<'_>| {
+            let Compiled { name, context, .. } = compiled;
+            let clif = context.func.display().to_string();
+            context.set_disasm(true);
+            let code = context.compile(isa, &mut Default::default());
+            let code = code.map_err(|error| emit::compile_error(name, &error))?;
+            let listing = code.vcode.as_deref().unwrap_or("");
+            let _ = writeln!(text, "\n; {name}\n{clif}");
+            for line in listing.lines() {
+                let _ = writeln!(text, "    {line}");
+            }
+            Ok(())
+        })?;
+        Ok(text)
+    })
+}
+
+fn declare(legal: &Legal, target: &NativeTarget) -> Result<(ObjectModule, Declared), EmitError> {
+    let isa = target.object_isa.clone();
+    let builder = ObjectBuilder::new(isa, "marquetry", default_libcall_names()).map_err(module_error)?;
+    let mut module = ObjectModule::new(builder);
+    let mut names = Names::new(legal.unit());
+    let declared = Declared::declare(&mut module, legal, target.arch, None, &mut names)?;
+    Ok((module, declared))
+}
+
+/// Names of an object's symbols.
+struct Names {
+    taken: FxHashSet<String>,
+}
+
+impl Names {
+    fn new(unit: &Unit) -> Names {
+        // What code may import without saying so.
+        let library =
+            ["memmove", "memset", "clock", "fma", "fmaf", "ceil", "ceilf", "floor", "floorf", "trunc"];
+        let more = ["truncf", "nearbyint", "nearbyintf", "memcpy", "memcmp"];
+        let mut taken: FxHashSet<String> = library.iter().chain(&more).map(|&name| name.to_owned()).collect();
+        taken.extend(unit.externs.values().map(|data| data.link_name.to_string()));
+        // Entries come first: their names are not the object's to choose.
+        for &func in &unit.entries {
+            taken.insert(unit.funcs[func].name.to_string());
+            taken.insert(wrapper_name(unit, func));
+        }
+        Names { taken }
+    }
+
+    fn local(&mut self, name: &str) -> Option<String> {
+        self.taken.insert(name.to_owned()).then(|| name.to_owned())
+    }
+}
+
+impl Spelling for Names {
+    fn function(&mut self, unit: &Unit, func: Func, entry: bool) -> Result<Option<String>, EmitError> {
+        let name = &unit.funcs[func].name;
+        if !entry {
+            return Ok(self.local(name));
+        }
+        if unit.externs.values().any(|data| data.link_name == *name) {
+            let message = format!("entry '{name}' has the name of a function of the host");
+            return Err(EmitError::Unsupported(message));
+        }
+        Ok(Some(name.to_string()))
+    }
+
+    fn wrapper(&mut self, unit: &Unit, func: Func) -> Result<Option<String>, EmitError> {
+        Ok(Some(wrapper_name(unit, func)))
+    }
+
+    fn global(&mut self, unit: &Unit, global: Global) -> Result<Option<String>, EmitError> {
+        Ok(self.local(&unit.globals[global].name))
+    }
+
+    fn import(&mut self, unit: &Unit, id: Extern) -> Result<String, EmitError> {
+        Ok(unit.externs[id].link_name.to_string())
+    }
+
+    fn library(&mut self, name: &'static str) -> String {
+        name.to_owned()
+    }
+}

@@ -1,0 +1,372 @@
+//! One function of the unit to one function of CLIF.
+//!
+//! Blocks are visited in reverse post-order, so that every operand is translated before its uses; blocks that nothing
+//! reaches are left out. Constants are spelled where they are used: the optimiser merges them, and without it they are
+//! cheapest near their use.
+
+use super::abi::Convention;
+use super::emit::Declared;
+use super::types::{constant, held};
+use crate::error::EmitError;
+use cranelift_codegen::cursor::{Cursor, FuncCursor};
+use cranelift_codegen::ir::{self, InstBuilder};
+use cranelift_entity::SecondaryMap;
+use cranelift_entity::packed_option::PackedOption;
+use marquetry_ir::analysis::cfg::ControlFlow;
+use marquetry_ir::body::Body;
+use marquetry_ir::entity::{Block, Extern, Func, Global, Inst, Value};
+use marquetry_ir::op::{Effects, Op};
+use marquetry_ir::types::Type;
+use marquetry_ir::unit::Unit;
+
+/// What a function of CLIF may call by name.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) enum Callee {
+    Func(Func),
+    Extern(Extern),
+    Copy,
+    Set,
+    Clock,
+}
+
+/// A map whose entries are forgotten all at once, in no time.
+struct Stamped<K: cranelift_entity::EntityRef, V: Clone> {
+    stamp: u32,
+    entries: SecondaryMap<K, (u32, Option<V>)>,
+}
+
+impl<K: cranelift_entity::EntityRef, V: Clone> Default for Stamped<K, V> {
+    fn default() -> Self {
+        Stamped { stamp: 1, entries: SecondaryMap::with_default((0, None)) }
+    }
+}
+
+impl<K: cranelift_entity::EntityRef, V: Clone + Copy> Stamped<K, V> {
+    fn forget(&mut self) {
+        self.stamp += 1;
+    }
+
+    fn get(&self, key: K) -> Option<V> {
+        match self.entries.get(key) {
+            Some(&(stamp, value)) if stamp == self.stamp => value,
+            _ => None,
+        }
+    }
+
+    fn set(&mut self, key: K, value: V) {
+        self.entries[key] = (self.stamp, Some(value));
+    }
+}
+
+/// Tables that are reused from function to function.
+#[derive(Default)]
+pub(super) struct Tables {
+    values: SecondaryMap<Value, PackedOption<ir::Value>>,
+    blocks: SecondaryMap<Block, PackedOption<ir::Block>>,
+    funcs: Stamped<Func, ir::FuncRef>,
+    externs: Stamped<Extern, ir::FuncRef>,
+    globals: Stamped<Global, ir::GlobalValue>,
+    library: [Option<ir::FuncRef>; 3],
+    flow: ControlFlow,
+    /// Numbers of the ops where work-items meet, in the order of the code.
+    pub(super) sites: SecondaryMap<Inst, u32>,
+    pub(super) args: Vec<ir::Value>,
+    pub(super) edge: Vec<ir::BlockArg>,
+}
+
+impl Tables {
+    /// For another unit, whose ids mean something else.
+    pub(super) fn start_function(&mut self) {
+        self.values.clear();
+        self.blocks.clear();
+        self.funcs.forget();
+        self.externs.forget();
+        self.globals.forget();
+        self.library = [None; 3];
+    }
+}
+
+/// The translation of one function.
+pub(super) struct Selector<'a> {
+    pub(super) unit: &'a Unit,
+    pub(super) func: Func,
+    pub(super) body: &'a Body,
+    pub(super) declared: &'a Declared,
+    pub(super) convention: Convention,
+    pub(super) cursor: FuncCursor<'a>,
+    pub(super) tables: &'a mut Tables,
+    /// The work-item, for functions that ask for it.
+    pub(super) context: Option<ir::Value>,
+    pub(super) frame_bytes: u64,
+}
+
+/// Translates a function's body into `out`, whose signature is set.
+pub(super) fn translate<'a>(
+    unit: &'a Unit,
+    func: Func,
+    declared: &'a Declared,
+    tables: &'a mut Tables,
+    out: &'a mut ir::Function,
+) -> Result<(), EmitError> {
+    let function = unit.funcs.get(func).ok_or_else(|| internal("a function is missing"))?;
+    let body = &function.body;
+    tables.start_function();
+    tables.values.resize(body.value_count());
+    tables.blocks.resize(body.block_count());
+    tables.flow.compute(body);
+    let entry = body.entry().ok_or_else(|| internal("a function has no body"))?;
+    let has_context = declared.reach.facts(func).context;
+    if declared.reach.facts(func).waits {
+        tables.sites.clear();
+        let insts = body.blocks().flat_map(|block| body.block_insts(block));
+        let meets = insts.filter(|&inst| body.inst(inst).op.effects().has(Effects::CONVERGENT));
+        meets.zip(0..).for_each(|(inst, site)| tables.sites[inst] = site);
+    }
+    let params: Vec<ir::Type> = out.signature.params.iter().map(|param| param.value_type).collect();
+
+    // Nothing may jump to the entry block of CLIF; a loop around ours gets a block of its own.
+    let looped = !tables.flow.predecessors(entry).is_empty();
+    let first = out.dfg.make_block();
+    out.layout.append_block(first);
+    for &ty in &params {
+        out.dfg.append_block_param(first, ty);
+    }
+    for &block in tables.flow.reverse_post_order() {
+        let clif = if block == entry && !looped {
+            first
+        } else {
+            let clif = out.dfg.make_block();
+            out.layout.append_block(clif);
+            for &param in body.block_params(block) {
+                out.dfg.append_block_param(clif, held(body.value_type(param))?);
+            }
+            clif
+        };
+        tables.blocks[block] = clif.into();
+        for (&param, &value) in body.block_params(block).iter().zip(out.dfg.block_params(clif)) {
+            tables.values[param] = value.into();
+        }
+    }
+    let context = if has_context { out.dfg.block_params(first).last().copied() } else { None };
+    if looped && let Some(target) = tables.blocks[entry].expand() {
+        let count = params.len() - usize::from(has_context);
+        let args: Vec<ir::BlockArg> =
+            out.dfg.block_params(first).iter().take(count).map(|&v| ir::BlockArg::Value(v)).collect();
+        let mut cursor = FuncCursor::new(out);
+        cursor.goto_bottom(first);
+        cursor.ins().jump(target, &args);
+    }
+
+    let order = tables.flow.reverse_post_order().to_vec();
+    let mut selector = Selector {
+        unit,
+        func,
+        body,
+        declared,
+        convention: declared.convention,
+        cursor: FuncCursor::new(out),
+        tables,
+        context,
+        frame_bytes: 0,
+    };
+    for block in order {
+        let Some(clif) = selector.tables.blocks[block].expand() else { continue };
+        selector.cursor.goto_bottom(clif);
+        for inst in body.block_insts(block) {
+            selector.inst(inst)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn internal(message: impl Into<String>) -> EmitError {
+    EmitError::Internal(message.into())
+}
+
+impl<'a> Selector<'a> {
+    fn inst(&mut self, inst: Inst) -> Result<(), EmitError> {
+        let op = self.body.inst(inst).op;
+        match op {
+            Op::Add | Op::Sub | Op::Mul | Op::Neg | Op::Abs | Op::Div | Op::DivS | Op::DivU | Op::RemS => {
+                self.scalar(inst, op)
+            }
+            Op::RemU | Op::MulHighS | Op::MulHighU | Op::AddSatS | Op::AddSatU | Op::SubSatS => {
+                self.scalar(inst, op)
+            }
+            Op::SubSatU | Op::AddOverflowS | Op::AddOverflowU | Op::SubOverflowS | Op::SubOverflowU => {
+                self.scalar(inst, op)
+            }
+            Op::MulOverflowS | Op::MulOverflowU | Op::MinS | Op::MinU | Op::MaxS | Op::MaxU => {
+                self.scalar(inst, op)
+            }
+            Op::Min | Op::Max | Op::Fma | Op::Sqrt | Op::Ceil | Op::Floor | Op::RoundZero | Op::RoundEven => {
+                self.scalar(inst, op)
+            }
+            Op::CopySign | Op::And | Op::Or | Op::Xor | Op::Not | Op::Shl | Op::ShrS | Op::ShrU => {
+                self.scalar(inst, op)
+            }
+            Op::RotL | Op::RotR | Op::Clz | Op::Ctz | Op::PopCount | Op::BitReverse | Op::ByteSwap => {
+                self.scalar(inst, op)
+            }
+            Op::Eq
+            | Op::Ne
+            | Op::LtS
+            | Op::LeS
+            | Op::GtS
+            | Op::GeS
+            | Op::LtU
+            | Op::LeU
+            | Op::GtU
+            | Op::GeU => self.scalar(inst, op),
+            Op::Lt | Op::Le | Op::Gt | Op::Ge | Op::One | Op::Ueq | Op::Ult | Op::Ule | Op::Ugt | Op::Uge => {
+                self.scalar(inst, op)
+            }
+            Op::Ord | Op::Uno | Op::Select => self.scalar(inst, op),
+            Op::Trunc | Op::Zext | Op::Sext | Op::FConvert | Op::FToS | Op::FToU | Op::SToF | Op::UToF => {
+                self.convert(inst, op)
+            }
+            Op::Bitcast | Op::PtrToInt | Op::IntToPtr | Op::SpaceCast => self.convert(inst, op),
+            Op::PtrAdd
+            | Op::Index
+            | Op::FieldAddress
+            | Op::GlobalAddress
+            | Op::Slot
+            | Op::Load
+            | Op::Store => self.memory(inst, op),
+            Op::MemCopy | Op::MemSet => self.memory(inst, op),
+            Op::AtomicLoad | Op::AtomicStore | Op::RmwExchange | Op::RmwAdd | Op::RmwSub | Op::RmwAnd => {
+                self.atomic(inst, op)
+            }
+            Op::RmwOr | Op::RmwXor | Op::RmwMinS | Op::RmwMinU | Op::RmwMaxS | Op::RmwMaxU => {
+                self.atomic(inst, op)
+            }
+            Op::CompareExchange | Op::Fence => self.atomic(inst, op),
+            Op::LocalId | Op::GroupId | Op::GroupSize | Op::GroupCount | Op::SubgroupSize => {
+                self.work_item(inst, op)
+            }
+            Op::SubgroupLane | Op::Barrier | Op::SubgroupBarrier | Op::Clock => self.work_item(inst, op),
+            Op::SubgroupShuffle | Op::SubgroupShuffleXor | Op::SubgroupShuffleUp => self.subgroup(inst, op),
+            Op::SubgroupShuffleDown | Op::SubgroupAny | Op::SubgroupAll => self.subgroup(inst, op),
+            Op::SubgroupBallot | Op::SubgroupReduceAdd | Op::SubgroupReduceAnd => self.subgroup(inst, op),
+            Op::SubgroupReduceOr | Op::SubgroupReduceXor | Op::SubgroupReduceMinS => self.subgroup(inst, op),
+            Op::SubgroupReduceMinU | Op::SubgroupReduceMaxS | Op::SubgroupReduceMaxU => {
+                self.subgroup(inst, op)
+            }
+            Op::Call | Op::CallIndirect | Op::FunctionAddress => self.call(inst, op),
+            Op::Jump | Op::Branch | Op::Switch | Op::Return => self.terminator(inst, op),
+            // Expanded before.
+            Op::Rem | Op::MinNumber | Op::MaxNumber | Op::RoundAway | Op::RmwMin | Op::RmwMax => {
+                Err(self.unexpected(inst))
+            }
+            Op::Splat | Op::Extract | Op::Insert | Op::Shuffle | Op::Make | Op::GetField | Op::SetField => {
+                Err(self.unexpected(inst))
+            }
+            Op::ReduceAdd | Op::ReduceMul | Op::ReduceAnd | Op::ReduceOr | Op::ReduceXor => {
+                Err(self.unexpected(inst))
+            }
+            Op::ReduceMinS | Op::ReduceMinU | Op::ReduceMaxS | Op::ReduceMaxU | Op::ReduceMin => {
+                Err(self.unexpected(inst))
+            }
+            Op::ReduceMax | Op::BoundsCheck | Op::Throw | Op::Unreachable | Op::StaticAssert => {
+                Err(self.unexpected(inst))
+            }
+        }
+    }
+
+    /// An op that legalisation should have replaced.
+    pub(super) fn unexpected(&self, inst: Inst) -> EmitError {
+        let types: Vec<String> =
+            self.body.args(inst).iter().map(|&arg| self.body.value_type(arg).to_string()).collect();
+        internal(format!("{} of ({}) was not legalised", self.body.inst(inst).op, types.join(", ")))
+    }
+
+    /// An operand, as Cranelift knows it.
+    pub(super) fn value(&mut self, value: Value) -> Result<ir::Value, EmitError> {
+        if let Some(known) = self.tables.values[value].expand() {
+            return Ok(known);
+        }
+        let Some(data) = self.body.value_const(value) else {
+            return Err(internal(format!("{value} is used before it is computed")));
+        };
+        let ty = held(data.ty)?;
+        let bits = if data.is_zero() { Some(0) } else { data.scalar() };
+        let bits =
+            bits.ok_or_else(|| internal(format!("a constant of type {} was not legalised", data.ty)))?;
+        Ok(constant(&mut self.cursor, ty, bits))
+    }
+
+    /// Operand number `index` of an instruction.
+    pub(super) fn arg(&mut self, inst: Inst, index: usize) -> Result<ir::Value, EmitError> {
+        match self.body.args(inst).get(index) {
+            Some(&value) => self.value(value),
+            None => Err(internal(format!("{} lacks operand {index}", self.body.inst(inst).op))),
+        }
+    }
+
+    /// Type of operand number `index` of an instruction.
+    pub(super) fn arg_type(&self, inst: Inst, index: usize) -> Type {
+        self.body.args(inst).get(index).map_or(Type::ERROR, |&arg| self.body.value_type(arg))
+    }
+
+    /// Says what the only result of an instruction is.
+    pub(super) fn define(&mut self, inst: Inst, value: ir::Value) -> Result<(), EmitError> {
+        if let Some(result) = self.body.first_result(inst) {
+            self.tables.values[result] = value.into();
+        }
+        Ok(())
+    }
+
+    /// Says what the results of an instruction are.
+    pub(super) fn define_all(&mut self, inst: Inst, values: &[ir::Value]) -> Result<(), EmitError> {
+        for (result, &value) in self.body.results(inst).zip(values) {
+            self.tables.values[result] = value.into();
+        }
+        Ok(())
+    }
+
+    pub(super) fn block(&self, block: Block) -> Result<ir::Block, EmitError> {
+        self.tables.blocks[block].expand().ok_or_else(|| internal(format!("{block} is not placed")))
+    }
+
+    /// A constant of a type of CLIF.
+    pub(super) fn constant(&mut self, ty: ir::Type, bits: u128) -> ir::Value {
+        constant(&mut self.cursor, ty, bits)
+    }
+
+    pub(super) fn type_of(&self, value: ir::Value) -> ir::Type {
+        self.cursor.func.dfg.value_type(value)
+    }
+
+    /// The reference by which this function calls another.
+    pub(super) fn callee(&mut self, callee: Callee) -> Result<ir::FuncRef, EmitError> {
+        let known = match callee {
+            Callee::Func(func) => self.tables.funcs.get(func),
+            Callee::Extern(id) => self.tables.externs.get(id),
+            Callee::Copy => self.tables.library[0],
+            Callee::Set => self.tables.library[1],
+            Callee::Clock => self.tables.library[2],
+        };
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let reference = self.declared.import(self.cursor.func, callee)?;
+        match callee {
+            Callee::Func(func) => self.tables.funcs.set(func, reference),
+            Callee::Extern(id) => self.tables.externs.set(id, reference),
+            Callee::Copy => self.tables.library[0] = Some(reference),
+            Callee::Set => self.tables.library[1] = Some(reference),
+            Callee::Clock => self.tables.library[2] = Some(reference),
+        }
+        Ok(reference)
+    }
+
+    /// The symbol of a global that is data.
+    pub(super) fn global(&mut self, global: Global, data: u32) -> ir::GlobalValue {
+        if let Some(known) = self.tables.globals.get(global) {
+            return known;
+        }
+        let symbol = super::emit::import_data(self.cursor.func, data);
+        self.tables.globals.set(global, symbol);
+        symbol
+    }
+}

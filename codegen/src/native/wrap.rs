@@ -1,0 +1,195 @@
+//! Wrappers: one signature for all functions, one for all kernels.
+//!
+//! `NAME$packed` is `uint32_t (const void *args, void *results)`: arguments and results are laid out by
+//! [`argument_block`], little-endian, at any alignment; it returns the status, 0 if the function does not throw.
+//! A function that asks for its work-item is told that it is the only one of the only group.
+//!
+//! `NAME$items` is `void (const void *args, const WorkGroup *group, uint32_t first, uint32_t end)`: it runs the
+//! work-items from `first` to before `end`, in order.
+
+use super::context::offset;
+use super::emit::Declared;
+use super::select::{Callee, internal};
+use super::types::{constant, held};
+use crate::artifact::argument_block;
+use crate::error::EmitError;
+use cranelift_codegen::cursor::{Cursor, FuncCursor};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{
+    self, BlockArg, Endianness, InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, types,
+};
+use marquetry_ir::entity::Func;
+use marquetry_ir::types::Type;
+use marquetry_ir::unit::Unit;
+use marquetry_lower::legal::EntryAbi;
+
+/// How fields of argument and result blocks are accessed.
+fn packed_flags() -> MemFlagsData {
+    MemFlagsData::new().with_notrap().with_endianness(Endianness::Little)
+}
+
+fn entry(out: &mut ir::Function) -> (ir::Block, Vec<ir::Value>) {
+    let block = out.dfg.make_block();
+    out.layout.append_block(block);
+    let types: Vec<ir::Type> = out.signature.params.iter().map(|param| param.value_type).collect();
+    let values = types.into_iter().map(|ty| out.dfg.append_block_param(block, ty)).collect();
+    (block, values)
+}
+
+fn load_args(
+    cursor: &mut FuncCursor<'_>,
+    types: &[Type],
+    args: ir::Value,
+) -> Result<Vec<ir::Value>, EmitError> {
+    let (slots, _) = argument_block(types);
+    let fields = types.iter().zip(slots);
+    fields
+        .map(|(&ty, slot)| Ok(cursor.ins().load(held(ty)?, packed_flags(), args, slot.offset as i32)))
+        .collect()
+}
+
+fn record(cursor: &mut FuncCursor<'_>, bytes: u32) -> ir::Value {
+    let slot = cursor.func.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, bytes, 4));
+    cursor.ins().stack_addr(types::I64, slot, 0)
+}
+
+fn store(cursor: &mut FuncCursor<'_>, ty: ir::Type, bits: u64, base: ir::Value, at: i32) {
+    let value = constant(cursor, ty, u128::from(bits));
+    cursor.ins().store(MemFlagsData::trusted(), value, base, at);
+}
+
+/// A group of one work-item, on the stack.
+fn solo_item(cursor: &mut FuncCursor<'_>, declared: &Declared) -> Result<ir::Value, EmitError> {
+    let Some((barrier, subgroup)) = declared.solo else {
+        return Err(EmitError::Unsupported(
+            "an entry that asks for its work-item, but is no kernel".to_owned(),
+        ));
+    };
+    let group = record(cursor, offset::GROUP_BYTES);
+    for dimension in 0..3 {
+        store(cursor, types::I32, 0, group, offset::GROUP_ID + 4 * dimension);
+        store(cursor, types::I32, 1, group, offset::GROUP_SIZE + 4 * dimension);
+        store(cursor, types::I32, 1, group, offset::GROUP_COUNT + 4 * dimension);
+    }
+    store(cursor, types::I32, u64::from(super::context::SUBGROUP_SIZE), group, offset::SUBGROUP_SIZE);
+    store(cursor, types::I64, barrier, group, offset::BARRIER);
+    store(cursor, types::I64, subgroup, group, offset::SUBGROUP);
+    let shared = match u32::try_from(declared.shared_bytes) {
+        Ok(0) => constant(cursor, types::I64, 0),
+        Ok(bytes) if u64::from(bytes) <= super::context::MAX_SHARED_BYTES => record(cursor, bytes),
+        _ => return Err(internal("too much shared memory")),
+    };
+    cursor.ins().store(MemFlagsData::trusted(), shared, group, offset::SHARED);
+    let item = record(cursor, offset::ITEM_BYTES);
+    cursor.ins().store(MemFlagsData::trusted(), group, item, offset::GROUP);
+    for dimension in 0..3 {
+        store(cursor, types::I32, 0, item, offset::LOCAL_ID + 4 * dimension);
+    }
+    store(cursor, types::I32, 0, item, offset::LINEAR);
+    Ok(item)
+}
+
+/// The wrapper of a function.
+pub(super) fn packed(
+    unit: &Unit,
+    func: Func,
+    abi: &EntryAbi,
+    declared: &Declared,
+    out: &mut ir::Function,
+) -> Result<(), EmitError> {
+    let signature = &unit.funcs[func].signature;
+    out.signature = declared.convention.packed();
+    let (block, params) = entry(out);
+    let callee = declared.import(out, Callee::Func(func))?;
+    let mut cursor = FuncCursor::new(out);
+    cursor.goto_bottom(block);
+    let &[args, results] = &params[..] else { return Err(internal("a wrapper has two parameters")) };
+    let mut values = load_args(&mut cursor, &signature.params, args)?;
+    if declared.reach.facts(func).context {
+        values.push(solo_item(&mut cursor, declared)?);
+    }
+    let call = cursor.ins().call(callee, &values);
+    let mut returned = cursor.func.dfg.inst_results(call).to_vec();
+    let mut types = &signature.results[..];
+    let status = if abi.status && !returned.is_empty() {
+        types = types.get(1..).unwrap_or(&[]);
+        returned.remove(0)
+    } else {
+        constant(&mut cursor, types::I32, 0)
+    };
+    for (slot, value) in argument_block(types).0.iter().zip(returned) {
+        cursor.ins().store(packed_flags(), value, results, slot.offset as i32);
+    }
+    cursor.ins().return_(&[status]);
+    Ok(())
+}
+
+/// The wrapper of a kernel.
+pub(super) fn kernel(
+    unit: &Unit,
+    func: Func,
+    declared: &Declared,
+    out: &mut ir::Function,
+) -> Result<(), EmitError> {
+    let signature = &unit.funcs[func].signature;
+    let context = declared.reach.facts(func).context;
+    out.signature = declared.convention.kernel();
+    let (block, params) = entry(out);
+    let callee = declared.import(out, Callee::Func(func))?;
+    let [head, body, done] = std::array::from_fn(|_| {
+        let block = out.dfg.make_block();
+        out.layout.append_block(block);
+        block
+    });
+    // The loop carries the number of the work-item and its position.
+    let carried: Vec<ir::Value> = (0..4).map(|_| out.dfg.append_block_param(head, types::I32)).collect();
+    let (&[args, group, first, end], &[linear, x, y, z]) = (&params[..], &carried[..]) else {
+        return Err(internal("a kernel's wrapper has four parameters"));
+    };
+    let mut cursor = FuncCursor::new(out);
+    cursor.goto_bottom(block);
+    let mut values = load_args(&mut cursor, &signature.params, args)?;
+    let trusted = MemFlagsData::trusted();
+    let size_x = cursor.ins().load(types::I32, trusted, group, offset::GROUP_SIZE);
+    let size_y = cursor.ins().load(types::I32, trusted, group, offset::GROUP_SIZE + 4);
+    let first_x = cursor.ins().urem(first, size_x);
+    let rows = cursor.ins().udiv(first, size_x);
+    let first_y = cursor.ins().urem(rows, size_y);
+    let first_z = cursor.ins().udiv(rows, size_y);
+    let item = if context { Some(record(&mut cursor, offset::ITEM_BYTES)) } else { None };
+    if let Some(item) = item {
+        cursor.ins().store(trusted, group, item, offset::GROUP);
+        values.push(item);
+    }
+    cursor.ins().jump(head, &[first, first_x, first_y, first_z].map(BlockArg::Value));
+
+    cursor.goto_bottom(head);
+    let more = cursor.ins().icmp(IntCC::UnsignedLessThan, linear, end);
+    cursor.ins().brif(more, body, &[], done, &[]);
+
+    cursor.goto_bottom(body);
+    if let Some(item) = item {
+        for (dimension, value) in (0..).zip([x, y, z]) {
+            cursor.ins().store(trusted, value, item, offset::LOCAL_ID + 4 * dimension);
+        }
+        cursor.ins().store(trusted, linear, item, offset::LINEAR);
+    }
+    cursor.ins().call(callee, &values);
+    let one = constant(&mut cursor, types::I32, 1);
+    let zero = constant(&mut cursor, types::I32, 0);
+    let next = cursor.ins().iadd(linear, one);
+    let next_x = cursor.ins().iadd(x, one);
+    let wraps_x = cursor.ins().icmp(IntCC::Equal, next_x, size_x);
+    let new_x = cursor.ins().select(wraps_x, zero, next_x);
+    let next_y = cursor.ins().iadd(y, one);
+    let row = cursor.ins().select(wraps_x, next_y, y);
+    let wraps_y = cursor.ins().icmp(IntCC::Equal, row, size_y);
+    let new_y = cursor.ins().select(wraps_y, zero, row);
+    let next_z = cursor.ins().iadd(z, one);
+    let new_z = cursor.ins().select(wraps_y, next_z, z);
+    cursor.ins().jump(head, &[next, new_x, new_y, new_z].map(BlockArg::Value));
+
+    cursor.goto_bottom(done);
+    cursor.ins().return_(&[]);
+    Ok(())
+}

@@ -1,0 +1,378 @@
+//! The language reference, generated from the tables that the code itself reads.
+//!
+//! `LANGUAGE.md` next to this crate's manifest is this text; a test compares them.
+
+use crate::diag::Code;
+use crate::inst::{Order, Scope};
+use crate::limits;
+use crate::op::{Effects, Op, Rule, Shape};
+use crate::types::{Scalar, Space};
+use std::fmt::{self, Write};
+
+/// The reference of the language, in Markdown.
+pub fn language_reference() -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_reference(&mut out);
+    out
+}
+
+fn write_reference(out: &mut String) -> fmt::Result {
+    out.push_str(INTRODUCTION);
+    write_types(out)?;
+    out.push_str(LITERALS);
+    out.push_str("## Instructions\n\n");
+    out.push_str(INSTRUCTIONS);
+    for (first, next) in SECTIONS.iter().zip(SECTIONS.iter().skip(1).map(Some).chain([None])) {
+        let end = next.map_or(Op::ALL.len(), |next| next.0 as usize);
+        writeln!(out, "### {}\n", first.1)?;
+        for &op in Op::ALL.get(first.0 as usize..end).unwrap_or(&[]) {
+            write_op(out, op)?;
+        }
+    }
+    out.push_str(
+        "## Mistakes\n\nEvery message carries the code of its kind.\n\n| code | meaning |\n|---|---|\n",
+    );
+    for code in Code::ALL {
+        writeln!(out, "| {code} | {} |", code.description())?;
+    }
+    out.push_str(
+        "\n## Limits\n\nPassing a limit is an error that names it.\n\n| limit | value |\n|---|---|\n",
+    );
+    LIMITS.iter().try_for_each(|(what, value)| writeln!(out, "| {what} | {value} |"))
+}
+
+const INTRODUCTION: &str = "\
+# The Marquetry language
+
+<!-- Generated from the op table; change the table, then bless this file. -->
+
+A text is a list of items. A newline ends an instruction; in the header of an item, in a struct and in initial
+contents it means nothing. A comment goes from `;` to the end of its line. A name is a letter or `_`, then letters,
+digits and `_`; where a method, a global, a function of the host, a table, a struct, a field or an exception is named,
+any text in double quotes will do as well.
+
+```
+struct point { x: f32, y: f32 }
+global table: array<i32, 2> in constant = [i32 1, i32 2]
+global tile: array<f32, 256> in shared
+extern func sin(f64) -> f64 as \"sin\"
+
+method norm(x: f32, y: f32) -> f32 inline {
+entry:
+    xx = mul x, x
+    yy = fma y, y, xx
+    r = sqrt yy
+    return r
+}
+
+overlay fast_gpu method norm(x: f32, y: f32) -> f32 inline {
+entry:
+    r = call fast_norm(x, y)
+    return r
+}
+
+kernel fill(n: i32, p: ptr<global>) {
+entry:
+    i = local_id 0
+    inside = lt.s i, n
+    branch inside, body(i), done
+body(at: i32):
+    q = index p, at, i32
+    store q, at
+    jump done
+done:
+    return
+}
+```
+
+- Structs are defined before their use; everything else may stand in any order, in any number of files.
+- A method without `overlay` lives in the table `base`, one with it in the table of that name. Attributes: `inline`,
+  `noinline`, `consistent` (an overlay with the same observable result as what it replaces).
+- A body is a list of blocks. The first is the entry; the method's parameters are its own. Other blocks may have
+  parameters, for which every edge to them brings values. Blocks may stand in any order; every use of a value
+  must be reached only through its definition.
+- Names of values and of blocks are local to a body, and apart from each other. A value's name must not be a type
+  or one of `zero null true false nan inf`.
+- Initial contents are a constant, `zero`, `bytes \"...\"` for an array of `i8`, or a list in brackets with one entry
+  per element, field or lane.
+- Quoted texts know the escapes `\\n \\t \\r \\\" \\\\ \\xHH`.
+
+";
+
+fn write_types(out: &mut String) -> fmt::Result {
+    out.push_str("## Types\n\n| type | what it is | bytes |\n|---|---|---|\n");
+    for scalar in Scalar::ALL {
+        let what = match scalar {
+            Scalar::I1 => "truth value: 0 or 1".into(),
+            Scalar::F16 => "IEEE 754 binary16".into(),
+            Scalar::BF16 => "the upper half of a binary32".into(),
+            Scalar::F32 => "IEEE 754 binary32".into(),
+            Scalar::F64 => "IEEE 754 binary64".into(),
+            _ => format!("integer of {} bits, without sign of its own", scalar.bits()),
+        };
+        writeln!(out, "| `{}` | {what} | {} |", scalar.name(), scalar.bytes())?;
+    }
+    let lanes = limits::MAX_LANES;
+    writeln!(out, "| `vec<S, N>` | `N` lanes of a scalar; a power of two from 2 to {lanes} | `N` lanes |")?;
+    out.push_str("| `ptr<SPACE>` | address in an address space | 8 |\n");
+    out.push_str("| `array<T, N>` | `N` elements of any type | `N` elements |\n");
+    out.push_str("| a struct's name | fields in order, laid out as in C | padded to its alignment |\n\n");
+    out.push_str("Scalars are aligned to their size, vectors to theirs but at most to 16.\n\n");
+    let names: Vec<String> = Space::ALL.iter().map(|space| format!("`{}`", space.name())).collect();
+    writeln!(out, "Address spaces: {}.\n", names.join(", "))
+}
+
+const LITERALS: &str = "\
+## Constants
+
+A constant is an operand: its type, then its value.
+
+| constant | examples |
+|---|---|
+| integer | `i32 -5`, `i8 255`, `i64 0xff`: signed or unsigned range |
+| truth value | `i1 true`, `i1 false` |
+| float | `f32 1.5`, `f32 1e-7`, `f32 -0.0`, `f32 inf`, `f32 -inf`, rounded to nearest, ties to even |
+| NaN | `f32 nan` (quiet, positive, no payload), `f32 nan:0x7fc00001` (these bits) |
+| pointer | `ptr<global> null`, `ptr<global> 0x10` |
+| vector | `vec<f32, 4> [1.0, 2.0, 3.0, 4.0]` |
+| all bits zero, of any type | `point zero`, `array<i32, 4> zero`, `vec<f32, 4> zero` |
+
+";
+
+const INSTRUCTIONS: &str = "\
+An instruction is `results = mnemonic operands`, with as many names as it has results. Integers have no sign of their
+own: where it matters, the mnemonic says `.s` or `.u`. \"Number\" is an integer (not `i1`) or a float; lane-wise ops
+take vectors wherever they take scalars.
+
+Effects: *throws* may end the method with an exception instead of giving a result; *reads* and *writes* memory;
+*convergent* must be reached by work-items together; *calls* runs a method that may do anything; *terminator* ends its
+block. An op without effects always has a result, the same for the same operands.
+
+";
+
+/// Headings, each from its first op on.
+const SECTIONS: [(Op, &str); 12] = [
+    (Op::Add, "Arithmetic"),
+    (Op::And, "Bits"),
+    (Op::Eq, "Comparison and choice"),
+    (Op::Trunc, "Conversion"),
+    (Op::Splat, "Vectors"),
+    (Op::Make, "Arrays and structs"),
+    (Op::PtrAdd, "Addresses"),
+    (Op::Load, "Memory"),
+    (Op::AtomicLoad, "Atomics"),
+    (Op::LocalId, "Work-items"),
+    (Op::Call, "Calls"),
+    (Op::Jump, "Control"),
+];
+
+fn write_op(out: &mut String, op: Op) -> fmt::Result {
+    let info = op.info();
+    writeln!(out, "- `{}`: {}  ", spelling(op), info.doc)?;
+    write!(out, "  *{}*", rule_in_words(op))?;
+    let effects: Vec<&str> =
+        EFFECTS.iter().filter(|(effect, _)| info.effects.has(*effect)).map(|(_, word)| *word).collect();
+    if effects.is_empty() {
+        out.push_str("\n\n")
+    } else {
+        write!(out, " [{}]\n\n", effects.join(", "))?
+    }
+    Ok(())
+}
+
+const EFFECTS: [(Effects, &str); 6] = [
+    (Effects::TERMINATOR, "terminator"),
+    (Effects::THROW, "throws"),
+    (Effects::READ, "reads"),
+    (Effects::WRITE, "writes"),
+    (Effects::CONVERGENT, "convergent"),
+    (Effects::CALL, "calls"),
+];
+
+/// How the op is written.
+fn spelling(op: Op) -> String {
+    let name = op.mnemonic();
+    let results = match op.info().rule {
+        Rule::Overflow | Rule::CompareExchange => "r, b = ",
+        Rule::Call => "r, ... = ",
+        Rule::CallIndirect => "r, ... = ",
+        Rule::Store
+        | Rule::MemoryCopy
+        | Rule::MemorySet
+        | Rule::Nothing
+        | Rule::Terminator
+        | Rule::Assert => "",
+        Rule::AtomicAny if op == Op::AtomicStore => "",
+        _ => "r = ",
+    };
+    let operands = match op.info().shape {
+        Shape::Unary => " a",
+        Shape::Binary => " a, b",
+        Shape::Ternary => " a, b, c",
+        Shape::Convert => ".TYPE a",
+        Shape::Nullary => "",
+        Shape::Dimension => " 0",
+        Shape::Shuffle => " a, b, [0, 5, 2, 7]",
+        Shape::Make => ".TYPE a, b, ...",
+        Shape::Field if op == Op::SetField => " a, b, 3",
+        Shape::Field => " a, 3",
+        Shape::Index => " a, b, TYPE",
+        Shape::FieldAddress => " a, TYPE, 3",
+        Shape::GlobalAddress => ".SPACE name",
+        Shape::Slot => ".TYPE",
+        Shape::Load => ".TYPE a [align N] [volatile]",
+        Shape::Store => " a, b [align N] [volatile]",
+        Shape::Memory => " a, b, c [align N] [volatile]",
+        Shape::AtomicLoad => ".TYPE a ORDER SCOPE",
+        Shape::Atomic if op == Op::CompareExchange => " a, b, c ORDER SCOPE",
+        Shape::Atomic => " a, b ORDER SCOPE",
+        Shape::Fence => " ORDER SCOPE",
+        Shape::Call => " name(a, b)",
+        Shape::CallIndirect => " a(b, c) -> (TYPE, ...)",
+        Shape::FunctionAddress => " name(TYPE, ...)",
+        Shape::Jump => " block(a)",
+        Shape::Branch => " a, block(b), block",
+        Shape::Switch => " a, block(b), [0: block(c), -5: block]",
+        Shape::Return => " a, b",
+        Shape::Throw => " Kind, \"reason\"",
+        Shape::Assert => " a, \"message\"",
+    };
+    format!("{results}{name}{operands}")
+}
+
+/// The type rule in words.
+fn rule_in_words(op: Op) -> String {
+    let orders = || Order::ALL.map(Order::name).join(", ");
+    let scopes = || Scope::ALL.map(Scope::name).join(", ");
+    let atomic = |what: &str| format!("{what}; orders: {}; scopes: {}", orders(), scopes());
+    let words = match op.info().rule {
+        Rule::SameNumber => "operands and result: numbers of one type",
+        Rule::SameInt => "operands and result: integers of one type, not i1",
+        Rule::SameBits => "operands and result: integers of one type, i1 included",
+        Rule::SameFloat => "operands and result: floats of one type",
+        Rule::Overflow => {
+            "operands and first result: integers of one type, not i1; second result: an i1 per lane"
+        }
+        Rule::CompareAny => "operands: numbers, truth values or pointers of one type; result: an i1 per lane",
+        Rule::CompareInt => "operands: integers of one type, not i1; result: an i1 per lane",
+        Rule::CompareFloat => "operands: floats of one type; result: an i1 per lane",
+        Rule::Select => {
+            "i1 and two values of any one type, or an i1 per lane and two vectors; result: their type"
+        }
+        Rule::Truncate => "integer to a narrower integer of as many lanes",
+        Rule::Extend => "integer to a wider integer of as many lanes",
+        Rule::FloatConvert => "float to another float of as many lanes",
+        Rule::FloatToInt => "float to an integer of as many lanes, not i1",
+        Rule::IntToFloat => "integer, not i1, to a float of as many lanes",
+        Rule::Bitcast => "numbers, and vectors of them, of as many bits",
+        Rule::PointerToInt => "pointer to i64",
+        Rule::IntToPointer => "i64 to pointer",
+        Rule::SpaceCast => "pointer to a pointer in another space, one of the two generic",
+        Rule::Splat => "scalar to a vector of it",
+        Rule::Extract => "vector and integer index; result: a lane",
+        Rule::Insert => "vector, lane and integer index; result: the vector",
+        Rule::Shuffle => "two vectors of one type; result: as many of their lanes as the mask has numbers",
+        Rule::ReduceNumber => "vector of numbers; result: a lane",
+        Rule::ReduceInt => "vector of integers, not i1; result: a lane",
+        Rule::ReduceBits => "vector of integers, i1 included; result: a lane",
+        Rule::ReduceFloat => "vector of floats; result: a lane",
+        Rule::Make => "the fields in order; result: the aggregate",
+        Rule::GetField => "aggregate; result: its field",
+        Rule::SetField => "aggregate and a value of its field; result: the aggregate",
+        Rule::PointerAdd => "pointer and i64; result: the pointer's type",
+        Rule::Index => "pointer and integer; result: the pointer's type",
+        Rule::FieldAddress => "pointer; result: the pointer's type",
+        Rule::GlobalAddress => "result: a pointer in that space",
+        Rule::Slot => "result: ptr<local>",
+        Rule::BoundsCheck => "two integers of one type, not i1; result: that type",
+        Rule::Load => "pointer; result: a value of the suffix's type",
+        Rule::Store => "pointer and a value of any type",
+        Rule::MemoryCopy => "two pointers and i64",
+        Rule::MemorySet => "pointer, i8 and i64",
+        Rule::AtomicAny if op == Op::AtomicLoad => return atomic("pointer; result: i32, i64, f32 or f64"),
+        Rule::AtomicAny if op == Op::AtomicStore => return atomic("pointer and i32, i64, f32 or f64"),
+        Rule::AtomicAny | Rule::AtomicNumber => {
+            return atomic("pointer and i32, i64, f32 or f64; result: that type");
+        }
+        Rule::AtomicInt => return atomic("pointer and i32 or i64; result: that type"),
+        Rule::AtomicFloat => return atomic("pointer and f32 or f64; result: that type"),
+        Rule::CompareExchange => return atomic("pointer and two of i32 or i64; results: that type and i1"),
+        Rule::Nothing if op == Op::Fence => return atomic("no operands, no result"),
+        Rule::Nothing => "no operands, no result",
+        Rule::WorkItem => "result: i32",
+        Rule::Clock => "result: i64",
+        Rule::SubgroupShuffle => "i32, i64, f32 or f64, and an i32; result: the first operand's type",
+        Rule::SubgroupVote => "i1; result: i1",
+        Rule::SubgroupBallot => "i1; result: i64",
+        Rule::SubgroupInt => "i32 or i64; result: that type",
+        Rule::Call => "what the method takes and returns",
+        Rule::CallIndirect => "pointer and what the function takes; results: what it returns",
+        Rule::FunctionAddress => "result: ptr<generic>",
+        Rule::Terminator => match op {
+            Op::Branch => "i1, and values for the parameters of the blocks",
+            Op::Switch => "integer, and values for the parameters of the blocks",
+            Op::Jump => "values for the parameters of the block",
+            Op::Return => "the results of the method",
+            _ => "no operands",
+        },
+        Rule::Assert => "i1",
+    };
+    words.into()
+}
+
+const LIMITS: [(&str, u64); 18] = [
+    ("bytes of a source text", limits::MAX_SOURCE_BYTES as u64),
+    ("diagnostics of one run", limits::MAX_DIAGNOSTICS as u64),
+    ("instructions of a body", limits::MAX_INSTS as u64),
+    ("values of a body", limits::MAX_VALUES as u64),
+    ("blocks of a body", limits::MAX_BLOCKS as u64),
+    ("results of a signature or an instruction", limits::MAX_RESULTS as u64),
+    ("parameters of a signature", limits::MAX_PARAMS as u64),
+    ("operands of an instruction", limits::MAX_OPERANDS as u64),
+    ("lanes of a vector", limits::MAX_LANES as u64),
+    ("nesting of a type", limits::MAX_TYPE_DEPTH as u64),
+    ("fields of a struct", limits::MAX_FIELDS as u64),
+    ("bytes of a type", limits::MAX_TYPE_BYTES),
+    ("stack-slot bytes of a function", limits::MAX_FRAME_BYTES),
+    ("bytes of a name", limits::MAX_NAME_BYTES as u64),
+    ("instances of a unit", limits::MAX_INSTANCES as u64),
+    ("instructions of a function after inlining", limits::MAX_INLINED_INSTS as u64),
+    ("call depth of the interpreter", limits::MAX_CALL_DEPTH as u64),
+    ("levels of lists in initial contents", limits::MAX_TYPE_DEPTH as u64),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_the_generated_text() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/LANGUAGE.md");
+        let want = language_reference();
+        if std::env::var_os("MARQ_BLESS").is_some_and(|value| value == "1") {
+            std::fs::write(path, &want).expect("LANGUAGE.md can be written");
+        }
+        let found = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(found == want, "LANGUAGE.md is out of date; run with MARQ_BLESS=1 to update");
+    }
+
+    #[test]
+    fn every_op_is_in_one_section() {
+        assert!(SECTIONS.is_sorted_by_key(|section| section.0));
+        assert_eq!(SECTIONS[0].0, Op::ALL[0]);
+        let text = language_reference();
+        for &op in Op::ALL {
+            assert_eq!(text.matches(&format!("- `{}`: ", spelling(op))).count(), 1, "{op}");
+        }
+    }
+
+    #[test]
+    fn the_example_reads() {
+        let text = language_reference();
+        let example = text.split("```").nth(1).expect("there is an example");
+        let mut program = crate::program::Program::new();
+        let diagnostics = crate::text::parse(&mut program, "reference", example);
+        assert!(diagnostics.is_empty(), "{}", crate::diag::render(&diagnostics, &program.files));
+    }
+}

@@ -1,0 +1,114 @@
+//! `marq compile`: code for one target, or the unit at an earlier stage.
+
+use super::{CliError, CliResult, input, output};
+use crate::compile::Target;
+use crate::engine::EngineError;
+use clap::Args;
+use marquetry_ir::entity::{Method, Table};
+use marquetry_ir::program::{MethodKind, Program};
+use marquetry_ir::text;
+use marquetry_lower::dispatch::view::View;
+use marquetry_lower::job::{Job, OptLevel};
+use marquetry_lower::pipeline;
+use marquetry_lower::stage::Stage;
+use std::path::PathBuf;
+
+/// Compile to native code, PTX or SPIR-V
+#[derive(Args, Debug)]
+pub(super) struct Compile {
+    /// The program; '-' is standard input
+    file: PathBuf,
+    /// What to compile; may be given more than once. Without it: every kernel, or, for native code of a program
+    /// without kernels, every function
+    #[arg(long, value_name = "NAME")]
+    entry: Vec<String>,
+    /// native[:TRIPLE], ptx[:sm_XX] or spirv[:vulkan1.X|:opencl2.X]
+    #[arg(long, value_name = "TARGET")]
+    target: String,
+    /// Stop at a stage and print the unit: program, specialised, optimised, exceptions, legal or code
+    #[arg(long, value_name = "STAGE", default_value = "code")]
+    stage: String,
+    /// Optimisation level, 0 to 3
+    #[arg(short = 'O', value_name = "LEVEL", default_value = "2", value_parser = clap::value_parser!(u32).range(0..=3))]
+    opt_level: u32,
+    /// Where to write the code; without it, it is printed as text
+    #[arg(short, value_name = "OUT")]
+    output: Option<PathBuf>,
+}
+
+impl Compile {
+    pub(super) fn run(self) -> CliResult {
+        let stage = Stage::from_name(&self.stage).ok_or_else(|| {
+            let names: Vec<&str> = Stage::ALL.iter().map(|stage| stage.name()).collect();
+            CliError::Usage(format!("'{}' is not a stage: expected one of {}", self.stage, names.join(", ")))
+        })?;
+        let opt_level = OptLevel::from_number(self.opt_level).unwrap_or_default();
+        let target =
+            Target::parse(&self.target, opt_level).map_err(|error| CliError::Usage(error.to_string()))?;
+        let program = input::read_valid(&[&self.file])?;
+        let entries = self.entries(&program, &target)?;
+        let view = if target.is_device() { View::device(&[]) } else { View::native(&[]) };
+        let job = Job { entries, view, opt_level };
+        let bytes = self.compile(&program, &job, &target, stage).map_err(|error| match error {
+            EngineError::Program(diagnostics) => {
+                input::show(&diagnostics, &program.files);
+                CliError::Reported
+            }
+            other => CliError::Failed(other.to_string()),
+        })?;
+        match &self.output {
+            Some(path) => output::replace(path, &bytes),
+            None => output::print(&bytes),
+        }
+    }
+
+    fn entries(&self, program: &Program, target: &Target) -> Result<Vec<Method>, CliError> {
+        // The library's files come first; what the user wrote is in the last one.
+        let own = program.files.len() as u32 - 1;
+        let methods: Vec<_> = program.methods().filter(|(_, m)| m.table == Table::BASE).collect();
+        if self.entry.is_empty() {
+            let of_kind = |kind| -> Vec<Method> {
+                let mine = methods.iter().filter(|(_, m)| m.kind == kind && m.file == Some(own));
+                mine.map(|(method, _)| *method).collect()
+            };
+            let mut entries = of_kind(MethodKind::Kernel);
+            if entries.is_empty() && !target.is_device() {
+                entries = of_kind(MethodKind::Function);
+            }
+            return match entries.is_empty() {
+                true => Err(CliError::Failed("there is no kernel; name a function with --entry".into())),
+                false => Ok(entries),
+            };
+        }
+        let mut entries = Vec::new();
+        for name in &self.entry {
+            let found: Vec<Method> = methods.iter().filter(|(_, m)| *m.name == **name).map(|m| m.0).collect();
+            if found.is_empty() {
+                return Err(CliError::Failed(format!("there is no '{name}'")));
+            }
+            entries.extend(found);
+        }
+        Ok(entries)
+    }
+
+    fn compile(
+        &self,
+        program: &Program,
+        job: &Job,
+        target: &Target,
+        stage: Stage,
+    ) -> Result<Vec<u8>, EngineError> {
+        if stage == Stage::Program {
+            return Ok(text::print_program(program).into_bytes());
+        }
+        if stage != Stage::Code {
+            let unit = pipeline::run_until(program, job, target.lowering(), stage)?;
+            return Ok(text::print_unit(&unit).into_bytes());
+        }
+        let legal = pipeline::run(program, job, target.lowering())?;
+        match self.output {
+            Some(_) => Ok(target.emit(&legal)?.code),
+            None => Ok(target.emit_text(&legal)?.into_bytes()),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Reading programs and showing what is wrong with them.
+
+use super::CliError;
+use codespan_reporting::diagnostic::{self as shown, Label};
+use codespan_reporting::files::SimpleFiles;
+use codespan_reporting::term::{
+    self,
+    termcolor::{ColorChoice, StandardStream},
+};
+use marquetry_ir::diag::{Diagnostic, Severity, has_errors};
+use marquetry_ir::program::Program;
+use marquetry_ir::span::SourceFile;
+use marquetry_ir::text;
+use std::io::IsTerminal;
+use std::path::Path;
+
+/// A program read from files, on top of the library.
+pub(super) struct Input {
+    pub program: Program,
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads files into one program; mistakes in them are diagnostics, files that cannot be read are errors.
+pub(super) fn read(paths: &[impl AsRef<Path>]) -> Result<Input, CliError> {
+    let mut program = crate::library::program();
+    let mut diagnostics = Vec::new();
+    for path in paths {
+        let path = path.as_ref();
+        let bytes = read_bytes(path)?;
+        diagnostics.extend(text::parse_bytes(&mut program, &path.display().to_string(), &bytes));
+    }
+    if !has_errors(&diagnostics) {
+        diagnostics.extend(crate::check(&program));
+    }
+    Ok(Input { program, diagnostics })
+}
+
+/// Reads files into one program and shows what is wrong with them; errors end the command.
+pub(super) fn read_valid(paths: &[impl AsRef<Path>]) -> Result<Program, CliError> {
+    let input = read(paths)?;
+    show(&input.diagnostics, &input.program.files);
+    if has_errors(&input.diagnostics) { Err(CliError::Reported) } else { Ok(input.program) }
+}
+
+/// The bytes of a file; `-` is standard input.
+pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, CliError> {
+    use std::io::Read;
+    let limit = marquetry_ir::limits::MAX_SOURCE_BYTES as u64;
+    let failed =
+        |error: std::io::Error| CliError::Failed(format!("cannot read '{}': {error}", path.display()));
+    let mut bytes = Vec::new();
+    // One byte past the limit is enough to see that it is passed.
+    if path == Path::new("-") {
+        std::io::stdin().lock().take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+    } else {
+        std::fs::File::open(path).map_err(failed)?.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+    }
+    Ok(bytes)
+}
+
+/// Draws diagnostics into their source, in colour on terminals only.
+pub(super) fn show(diagnostics: &[Diagnostic], files: &[SourceFile]) {
+    if diagnostics.is_empty() {
+        return;
+    }
+    let mut sources = SimpleFiles::new();
+    for file in files {
+        sources.add(file.name.to_string(), file.text.to_string());
+    }
+    let colour = if std::io::stderr().is_terminal() { ColorChoice::Auto } else { ColorChoice::Never };
+    let mut stream = StandardStream::stderr(colour);
+    let config = term::Config::default();
+    for diagnostic in diagnostics {
+        let drawn = draw(diagnostic, files);
+        if term::emit_to_write_style(&mut stream, &config, &sources, &drawn).is_err() {
+            eprintln!("{}", diagnostic.message);
+        }
+    }
+}
+
+fn draw(diagnostic: &Diagnostic, files: &[SourceFile]) -> shown::Diagnostic<usize> {
+    let severity = match diagnostic.severity {
+        Severity::Error => shown::Severity::Error,
+        Severity::Warning => shown::Severity::Warning,
+    };
+    let mut drawn = shown::Diagnostic::new(severity)
+        .with_code(diagnostic.code.name())
+        .with_message(&diagnostic.message)
+        .with_notes(diagnostic.notes.clone());
+    let file = diagnostic.file.map(|file| file as usize).filter(|&file| file < files.len());
+    if let (Some(file), true) = (file, diagnostic.span.is_somewhere()) {
+        let range = |span: marquetry_ir::span::Span| span.start as usize..span.end as usize;
+        let mut labels = vec![Label::primary(file, range(diagnostic.span))];
+        let others = diagnostic.labels.iter();
+        labels.extend(others.map(|(span, text)| Label::secondary(file, range(*span)).with_message(text)));
+        drawn = drawn.with_labels(labels);
+    }
+    drawn
+}
+
+/// Diagnostics as JSON, for tools.
+pub(super) fn json(diagnostics: &[Diagnostic], files: &[SourceFile]) -> serde_json::Value {
+    let rows = diagnostics.iter().map(|diagnostic| {
+        let file = diagnostic.file.and_then(|file| files.get(file as usize));
+        let place = file
+            .filter(|_| diagnostic.span.is_somewhere())
+            .map(|file| file.line_column(diagnostic.span.start));
+        serde_json::json!({
+            "code": diagnostic.code.name(),
+            "severity": diagnostic.severity.name(),
+            "file": file.map(|file| file.name.to_string()),
+            "line": place.map(|place| place.0),
+            "column": place.map(|place| place.1),
+            "message": diagnostic.message,
+            "notes": diagnostic.notes,
+        })
+    });
+    serde_json::Value::Array(rows.collect())
+}

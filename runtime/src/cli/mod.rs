@@ -1,0 +1,86 @@
+//! The command line: one file per command, shared input and output here.
+//!
+//! Exit codes: 0 if all is well, 1 if the program or a test is wrong, 2 if the command line is.
+
+mod check;
+mod compile;
+mod devices;
+mod fmt;
+mod input;
+mod output;
+mod run;
+mod test;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Why a command did not succeed, after everything was reported.
+#[derive(Debug)]
+pub(crate) enum CliError {
+    /// Reported already: only the exit code is left.
+    Reported,
+    /// To be shown; the program, a file or a device is at fault.
+    Failed(String),
+    /// To be shown; the command line is at fault.
+    Usage(String),
+}
+
+type CliResult = Result<(), CliError>;
+
+/// One program for CPUs and GPUs: checks, runs, tests and compiles .mq files.
+#[derive(Parser, Debug)]
+#[command(name = "marq", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Parse and verify files; report everything that is wrong
+    Check(check::Check),
+    /// Format files in place
+    Fmt(fmt::Fmt),
+    /// Call a function or launch a kernel
+    Run(run::Run),
+    /// Carry out the directives in files, on every engine that this machine has
+    Test(test::Test),
+    /// Compile to native code, PTX or SPIR-V
+    Compile(compile::Compile),
+    /// List what this machine can run on
+    Devices(devices::Devices),
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Check(command) => command.run(),
+        Command::Fmt(command) => command.run(),
+        Command::Run(command) => command.run(),
+        Command::Test(command) => command.run(),
+        Command::Compile(command) => command.run(),
+        Command::Devices(command) => command.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(CliError::Reported) => ExitCode::from(1),
+        Err(CliError::Failed(message)) => {
+            eprintln!("error: {message}");
+            ExitCode::from(1)
+        }
+        Err(CliError::Usage(message)) => {
+            eprintln!("error: {message}\n\nFor more information, try '--help'.");
+            ExitCode::from(2)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+}

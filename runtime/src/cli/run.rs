@@ -1,0 +1,127 @@
+//! `marq run`: call a function or launch a kernel.
+
+use super::{CliError, CliResult, input, output};
+use crate::engine::{EngineError, EngineKind, Extent, Outcome};
+use crate::filetest::directive::{Argument, parse_arguments};
+use crate::filetest::runner::find_method;
+use crate::value::{HostArg, write_lane};
+use clap::Args;
+use marquetry_ir::program::MethodKind;
+use marquetry_lower::job::OptLevel;
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Most elements of a buffer that are printed.
+const SHOWN_ELEMENTS: usize = 64;
+
+/// Call a function or launch a kernel
+#[derive(Args, Debug)]
+pub(super) struct Run {
+    /// The program; '-' is standard input
+    file: PathBuf,
+    /// The function or kernel
+    #[arg(long, value_name = "NAME")]
+    entry: String,
+    /// Where to run it: interp, native, object, cpu, vulkan, opencl or cuda; by default native for functions and
+    /// cpu for kernels
+    #[arg(long, value_name = "ENGINE")]
+    on: Option<String>,
+    /// Arguments, as in directives: 'i32 1, buf f32[256]=iota'
+    #[arg(long, default_value = "", value_name = "ARGUMENTS")]
+    args: String,
+    /// Groups along each dimension: X, X,Y or X,Y,Z; makes this a launch
+    #[arg(long, value_name = "X,Y,Z")]
+    grid: Option<String>,
+    /// Work-items of a group along each dimension
+    #[arg(long, value_name = "X,Y,Z", default_value = "64")]
+    block: String,
+    /// Optimisation level, 0 to 3
+    #[arg(short = 'O', value_name = "LEVEL", default_value = "2", value_parser = clap::value_parser!(u32).range(0..=3))]
+    opt_level: u32,
+}
+
+impl Run {
+    pub(super) fn run(self) -> CliResult {
+        let program = input::read_valid(&[&self.file])?;
+        let args = parse_arguments(&self.args).map_err(|e| CliError::Usage(format!("--args: {e}")))?;
+        let extent = match &self.grid {
+            Some(grid) => {
+                Some(Extent { grid: extent("--grid", grid)?, block: extent("--block", &self.block)? })
+            }
+            None => None,
+        };
+        let default = if extent.is_some() { "cpu" } else { "native" };
+        let name = self.on.as_deref().unwrap_or(default);
+        let kind = EngineKind::from_name(name).ok_or_else(|| unknown_engine(name))?;
+        let level = OptLevel::from_number(self.opt_level).unwrap_or_default();
+        let mut engine = kind.open(level).map_err(|e| CliError::Failed(format!("{name}: {e}")))?;
+        let wanted = if extent.is_some() { MethodKind::Kernel } else { MethodKind::Function };
+        let method = find_method(&program, &self.entry, &args, wanted).map_err(|message| {
+            let hint = match extent {
+                None if program
+                    .methods_of(&self.entry)
+                    .iter()
+                    .any(|&m| program.method(m).kind == MethodKind::Kernel) =>
+                {
+                    "; to launch a kernel, give --grid"
+                }
+                _ => "",
+            };
+            CliError::Failed(format!("{message}{hint}"))
+        })?;
+        let program = Arc::new(program);
+        engine.load(program.clone());
+        let mut args: Vec<HostArg> = args.iter().map(Argument::materialise).collect();
+        let outcome = match extent {
+            Some(extent) => engine.launch(method, extent, &mut args),
+            None => engine.call(method, &mut args),
+        };
+        match outcome {
+            Ok(Outcome::Returned(values)) => {
+                let mut text = String::new();
+                values.iter().for_each(|value| {
+                    let _ = writeln!(text, "{value}");
+                });
+                args.iter().enumerate().for_each(|(n, arg)| show_buffer(&mut text, n, arg));
+                output::print(text.as_bytes())
+            }
+            Ok(Outcome::Threw(thrown)) => Err(CliError::Failed(format!("threw {thrown}"))),
+            Err(EngineError::Program(diagnostics)) => {
+                input::show(&diagnostics, &program.files);
+                Err(CliError::Reported)
+            }
+            Err(error) => Err(CliError::Failed(format!("{name}: {error}"))),
+        }
+    }
+}
+
+pub(super) fn unknown_engine(name: &str) -> CliError {
+    let known: Vec<&str> = EngineKind::ALL.iter().map(|kind| kind.name()).collect();
+    CliError::Usage(format!("'{name}' is not an engine: expected one of {}", known.join(", ")))
+}
+
+fn extent(option: &str, text: &str) -> Result<[u32; 3], CliError> {
+    let mut extent = [1; 3];
+    let parts: Vec<&str> = text.split(',').collect();
+    if parts.len() > 3 {
+        return Err(CliError::Usage(format!("{option}: {} dimensions, the most is 3", parts.len())));
+    }
+    for (size, part) in extent.iter_mut().zip(parts) {
+        let number = part.trim().parse();
+        *size = number.map_err(|_| CliError::Usage(format!("{option}: '{part}' is not a size")))?;
+    }
+    Ok(extent)
+}
+
+fn show_buffer(text: &mut String, number: usize, arg: &HostArg) {
+    let HostArg::Buffer { element, bytes } = arg else { return };
+    let size = element.bytes() as usize;
+    let _ = write!(text, "[{number}] {}[{}] = [", element.name(), bytes.len() / size);
+    for (n, chunk) in bytes.chunks(size).take(SHOWN_ELEMENTS).enumerate() {
+        let bits = chunk.iter().rev().fold(0u128, |word, &byte| word << 8 | u128::from(byte));
+        text.push_str(if n == 0 { "" } else { ", " });
+        let _ = write_lane(text, *element, bits);
+    }
+    text.push_str(if bytes.len() / size > SHOWN_ELEMENTS { ", ...]\n" } else { "]\n" });
+}

@@ -1,0 +1,115 @@
+//! `marq test`: carry out the directives in files, on every engine that this machine has.
+
+use super::run::unknown_engine;
+use super::{CliError, CliResult, output};
+use crate::engine::{Engine, EngineKind};
+use crate::filetest::report::Report;
+use crate::filetest::runner;
+use clap::Args;
+use marquetry_lower::job::OptLevel;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+/// Carry out the directives in files, on every engine that this machine has
+#[derive(Args, Debug)]
+pub(super) struct Test {
+    /// Files, or folders in which all .mq files are meant
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Engines to use, separated by commas; an engine named here must be present
+    #[arg(long, value_name = "ENGINES", value_delimiter = ',')]
+    on: Vec<String>,
+    /// Fail if an engine that the platform could have is absent (cuda aside)
+    #[arg(long)]
+    require_engines: bool,
+    /// Print every directive, not only those that failed
+    #[arg(long, short)]
+    verbose: bool,
+    /// Optimisation level, 0 to 3
+    #[arg(short = 'O', value_name = "LEVEL", default_value = "2", value_parser = clap::value_parser!(u32).range(0..=3))]
+    opt_level: u32,
+}
+
+impl Test {
+    pub(super) fn run(self) -> CliResult {
+        let mut files = Vec::new();
+        for path in &self.paths {
+            collect(path, &mut files)?;
+        }
+        if files.is_empty() {
+            return Err(CliError::Usage("no .mq files in these paths".into()));
+        }
+        let mut report = Report::new();
+        let mut engines = self.engines(&mut report)?;
+        let progress = std::io::stderr().is_terminal();
+        for (n, file) in files.iter().enumerate() {
+            if progress {
+                eprint!("\r\x1b[K[{}/{}] {}", n + 1, files.len(), file.display());
+            }
+            let bytes = super::input::read_bytes(file)?;
+            let name = file.display().to_string();
+            let rows = match String::from_utf8(bytes) {
+                Ok(source) => runner::run(&name, &source, &mut engines),
+                Err(error) => vec![runner::Row::not_text(&error)],
+            };
+            report.add(&name, rows);
+        }
+        if progress {
+            eprint!("\r\x1b[K");
+        }
+        output::print(report.render(self.verbose).as_bytes())?;
+        if report.is_success() { Ok(()) } else { Err(CliError::Reported) }
+    }
+
+    fn engines(&self, report: &mut Report) -> Result<Vec<Box<dyn Engine>>, CliError> {
+        let level = OptLevel::from_number(self.opt_level).unwrap_or_default();
+        let mut kinds = EngineKind::ALL.to_vec();
+        if !self.on.is_empty() {
+            kinds.clear();
+            for name in &self.on {
+                kinds.push(EngineKind::from_name(name).ok_or_else(|| unknown_engine(name))?);
+            }
+        }
+        let mut engines = Vec::new();
+        for kind in kinds {
+            match kind.open(level) {
+                Ok(engine) => engines.push(engine),
+                Err(reason) if !self.on.is_empty() => {
+                    return Err(CliError::Failed(format!("{}: {reason}", kind.name())));
+                }
+                Err(reason) => {
+                    let required = self.require_engines && kind.is_expected_everywhere();
+                    report.absent(kind.name(), reason, required);
+                }
+            }
+        }
+        Ok(engines)
+    }
+}
+
+/// A file, or all `.mq` files in a folder and below, sorted.
+fn collect(path: &Path, files: &mut Vec<PathBuf>) -> CliResult {
+    let failed =
+        |error: std::io::Error| CliError::Failed(format!("cannot read '{}': {error}", path.display()));
+    if !std::fs::metadata(path).map_err(failed)?.is_dir() {
+        files.push(path.into());
+        return Ok(());
+    }
+    let mut folders = vec![path.to_path_buf()];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            // Links are not followed into folders, so that a cycle cannot keep the walk going.
+            let kind = entry.file_type().map_err(failed)?;
+            if kind.is_dir() {
+                folders.push(entry.path());
+            } else if entry.path().extension().is_some_and(|extension| extension == "mq") {
+                found.push(entry.path());
+            }
+        }
+    }
+    found.sort();
+    files.extend(found);
+    Ok(())
+}

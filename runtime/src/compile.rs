@@ -1,0 +1,206 @@
+//! From a program and a job to code for one target: the whole way, in one function.
+
+use crate::device::{DeviceInfo, DeviceKind, KernelCode, KernelImage, KernelParam};
+use crate::engine::{EngineError, Thrown};
+use marquetry_codegen::artifact::{Artifact, Entry};
+use marquetry_codegen::error::EmitError;
+use marquetry_codegen::native::{self, JitCode, NativeOptions, NativeTarget, emit_jit, emit_object};
+use marquetry_codegen::ptx::{self, PtxTarget};
+use marquetry_codegen::spirv::{self, SpirvTarget};
+use marquetry_ir::program::Program;
+use marquetry_ir::span::SourceFile;
+use marquetry_lower::failure::Failure;
+use marquetry_lower::job::{Job, OptLevel};
+use marquetry_lower::legal::{Legal, Site};
+use marquetry_lower::pipeline;
+use std::sync::Arc;
+
+/// A target of any back-end.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// Native code.
+    Native(NativeTarget),
+    /// PTX.
+    Ptx(PtxTarget),
+    /// SPIR-V.
+    Spirv(SpirvTarget),
+}
+
+impl Target {
+    /// Reads a target as the command line spells it: `native[:TRIPLE]`, `ptx[:sm_XX]`, `spirv[:ENVIRONMENT]`.
+    ///
+    /// # Errors
+    /// No such target: what was found, and what there is.
+    pub fn parse(text: &str, opt_level: OptLevel) -> Result<Target, EmitError> {
+        match text.split(':').next() {
+            Some("native") => NativeTarget::parse(text, native_options(opt_level)).map(Target::Native),
+            Some("ptx") => PtxTarget::parse(text).map(Target::Ptx),
+            Some("spirv") => SpirvTarget::parse(text).map(Target::Spirv),
+            _ => Err(EmitError::Target(format!("'{text}' is not a target: expected native, ptx or spirv"))),
+        }
+    }
+
+    /// The target for a device.
+    ///
+    /// # Errors
+    /// The device has none.
+    pub fn for_device(info: &DeviceInfo, opt_level: OptLevel) -> Result<Target, String> {
+        let text = match info.kind {
+            DeviceKind::Cpu => "native".to_string(),
+            DeviceKind::Vulkan => "spirv:vulkan1.3".to_string(),
+            DeviceKind::OpenCl => "spirv:opencl2.1".to_string(),
+            DeviceKind::Cuda => match info.compute_capability {
+                Some((major, minor)) => format!("ptx:sm_{major}{minor}"),
+                None => return Err("the device does not state its compute capability".into()),
+            },
+        };
+        Target::parse(&text, opt_level).map_err(|error| error.to_string())
+    }
+
+    /// As lowering sees it.
+    pub fn lowering(&self) -> &dyn marquetry_lower::target::Target {
+        match self {
+            Target::Native(target) => target,
+            Target::Ptx(target) => target,
+            Target::Spirv(target) => target,
+        }
+    }
+
+    /// Whether jobs for it see the device table.
+    pub fn is_device(&self) -> bool {
+        !matches!(self, Target::Native(_))
+    }
+
+    /// Emits a legal unit as an artifact; native code as a relocatable object.
+    ///
+    /// # Errors
+    /// A limit of the target's format.
+    pub fn emit(&self, legal: &Legal) -> Result<Artifact, EmitError> {
+        match self {
+            Target::Native(target) => emit_object(legal, target),
+            Target::Ptx(target) => ptx::emit(legal, target),
+            Target::Spirv(target) => spirv::emit(legal, target),
+        }
+    }
+}
+
+/// Code as people read it.
+impl Target {
+    /// Emits a legal unit as text: PTX, disassembled SPIR-V, or Cranelift's IR.
+    ///
+    /// # Errors
+    /// A limit of the target's format.
+    pub fn emit_text(&self, legal: &Legal) -> Result<String, EmitError> {
+        match self {
+            Target::Native(target) => native::emit_text(legal, target),
+            Target::Ptx(target) => Ok(String::from_utf8_lossy(&ptx::emit(legal, target)?.code).into_owned()),
+            Target::Spirv(target) => spirv::disassemble(&spirv::emit(legal, target)?.code),
+        }
+    }
+}
+
+fn native_options(opt_level: OptLevel) -> NativeOptions {
+    NativeOptions { opt_level: opt_level as u8, ..NativeOptions::default() }
+}
+
+/// Code that can be run.
+#[derive(Clone)]
+pub enum Code {
+    /// For a driver.
+    Artifact(Artifact),
+    /// In this process.
+    Jit(Arc<JitCode>),
+}
+
+/// What a job became.
+pub struct Compiled {
+    /// The code.
+    pub code: Code,
+    /// What can be called.
+    pub entries: Vec<Entry>,
+    sites: Vec<Site>,
+    files: Vec<SourceFile>,
+}
+
+/// Compiles a job, native code for this process.
+///
+/// # Errors
+/// The program is wrong, the target cannot do what it asks for, or a limit is passed.
+pub fn compile(program: &Program, job: &Job, target: &Target) -> Result<Compiled, EngineError> {
+    let legal = pipeline::run(program, job, target.lowering())?;
+    let entries = marquetry_codegen::artifact::entries(&legal);
+    let code = match target {
+        Target::Native(target) => Code::Jit(Arc::new(emit_jit(&legal, target, &|_| None)?)),
+        other => Code::Artifact(other.emit(&legal)?),
+    };
+    Ok(Compiled { code, entries, sites: legal.sites().to_vec(), files: program.files.clone() })
+}
+
+/// Compiles a job to an artifact; native code as a relocatable object.
+///
+/// # Errors
+/// The program is wrong, the target cannot do what it asks for, or a limit is passed.
+pub fn compile_artifact(program: &Program, job: &Job, target: &Target) -> Result<Artifact, EngineError> {
+    Ok(target.emit(&pipeline::run(program, job, target.lowering())?)?)
+}
+
+impl Compiled {
+    /// The only or first entry.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn entry(&self) -> Result<&Entry, EngineError> {
+        self.entries.first().ok_or_else(|| EngineError::Failed("the job has no entry".into()))
+    }
+
+    /// What a device loads.
+    ///
+    /// # Errors
+    /// There is no entry.
+    pub fn image<'a>(
+        &'a self,
+        params: &'a [KernelParam],
+        block: [u32; 3],
+    ) -> Result<KernelImage<'a>, EngineError> {
+        let entry = &self.entry()?.symbol;
+        let (code, shared_bytes) = match &self.code {
+            Code::Artifact(artifact) => (KernelCode::Bytes(&artifact.code), artifact.shared_bytes),
+            Code::Jit(code) => (KernelCode::Native(code), code.shared_bytes()),
+        };
+        let shared_bytes = u32::try_from(shared_bytes).unwrap_or(u32::MAX);
+        Ok(KernelImage { code, entry, params, block, shared_bytes })
+    }
+
+    /// The exception that a status stands for; none for 0.
+    pub fn thrown(&self, status: u32) -> Option<Thrown> {
+        let site = self.sites.get((status as usize).checked_sub(1)?);
+        let Some(site) = site else {
+            let kind = format!("unknown exception {status}");
+            return Some(Thrown { kind, reason: None, function: "?".into(), place: None });
+        };
+        Some(thrown_at(site, &self.files))
+    }
+}
+
+/// An exception from its site.
+pub fn thrown_at(site: &Site, files: &[SourceFile]) -> Thrown {
+    let file = site.file.and_then(|file| files.get(file as usize)).filter(|_| site.span.is_somewhere());
+    let place = file.map(|file| {
+        let (line, column) = file.line_column(site.span.start);
+        (file.name.to_string(), line, column)
+    });
+    Thrown {
+        kind: site.kind.to_string(),
+        reason: site.reason.as_deref().map(String::from),
+        function: site.function.to_string(),
+        place,
+    }
+}
+
+/// The failures of lowering, where a command reports them.
+pub fn diagnostics(failure: &Failure) -> &[marquetry_ir::diag::Diagnostic] {
+    match failure {
+        Failure::Program(diagnostics) => diagnostics,
+        _ => &[],
+    }
+}

@@ -1,0 +1,204 @@
+//! Kernels on a device: compile for its target, load, copy buffers, launch, copy back, read the mailbox.
+
+use super::{Engine, EngineError, Extent, Outcome, wrap};
+use crate::compile::{Compiled, Target, compile};
+use crate::device::{Arg, Buffer, Device, DeviceError, DeviceKind, KernelParam, LoadedModule, open};
+use crate::value::{HostArg, HostValue};
+use marquetry_codegen::artifact::{Slot, argument_block};
+use marquetry_ir::entity::Method;
+use marquetry_ir::program::Program;
+use marquetry_ir::types::Type;
+use marquetry_lower::dispatch::view::View;
+use marquetry_lower::job::{Job, OptLevel};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Bytes of a mailbox: four `i32`.
+const MAILBOX_BYTES: usize = 16;
+
+/// Launches kernels on one device.
+pub(super) struct DeviceEngine {
+    kind: DeviceKind,
+    device: Box<dyn Device>,
+    target: Target,
+    opt_level: OptLevel,
+    program: Arc<Program>,
+    /// Kernels loaded from the program, by method and block.
+    kernels: HashMap<(Method, [u32; 3]), Arc<Loaded>>,
+    /// Functions wrapped into kernels.
+    functions: HashMap<Method, (Arc<Loaded>, Vec<Type>)>,
+}
+
+struct Loaded {
+    compiled: Compiled,
+    module: LoadedModule,
+}
+
+/// A launch of one work-item.
+const ONE: Extent = Extent { grid: [1; 3], block: [1; 3] };
+
+impl DeviceEngine {
+    /// Opens the first device of a kind.
+    pub(super) fn open(kind: DeviceKind, opt_level: OptLevel) -> Result<Self, String> {
+        let device = open(kind).map_err(|error| error.to_string())?;
+        let target = Target::for_device(device.info(), opt_level)?;
+        let (program, kernels, functions) = Default::default();
+        Ok(DeviceEngine { kind, device, target, opt_level, program, kernels, functions })
+    }
+
+    fn compile(
+        &self,
+        program: &Program,
+        kernel: Method,
+        block: [u32; 3],
+    ) -> Result<Arc<Loaded>, EngineError> {
+        let job = Job { entries: vec![kernel], view: View::device(&[]), opt_level: self.opt_level };
+        let compiled = compile(program, &job, &self.target)?;
+        let params = kernel_params(&compiled.entry()?.signature.params);
+        let image = compiled.image(&params, block)?;
+        let module = self.device.load(&image).map_err(failed)?;
+        Ok(Arc::new(Loaded { compiled, module }))
+    }
+
+    /// Launches, with a further buffer for results; gives what that one holds afterwards.
+    fn launch_loaded(
+        &self,
+        loaded: &Loaded,
+        extent: Extent,
+        args: &mut [HostArg],
+        result_bytes: Option<u32>,
+    ) -> Result<(Outcome, Vec<u8>), EngineError> {
+        let mut buffers = Vec::with_capacity(args.len());
+        for arg in args.iter() {
+            buffers.push(match arg {
+                HostArg::Buffer { bytes, .. } => Some(self.upload(bytes)?),
+                HostArg::Value(_) => None,
+            });
+        }
+        let mut results = result_bytes.map_or_else(Vec::new, |size| vec![0; size as usize]);
+        let result_buffer = result_bytes.map(|_| self.upload(&results)).transpose()?;
+        let mut mailbox = [0; MAILBOX_BYTES];
+        let has_mailbox = loaded.compiled.entry()?.abi.mailbox;
+        let mailbox_buffer = has_mailbox.then(|| self.upload(&mailbox)).transpose()?;
+        let values: Vec<Vec<u8>> = args.iter().map(value_bytes).collect();
+        let mut passed: Vec<Arg<'_>> = args
+            .iter()
+            .zip(&buffers)
+            .zip(&values)
+            .map(|((arg, buffer), value)| match (arg, buffer) {
+                (_, Some(buffer)) => Arg::Buffer(buffer, 0),
+                (HostArg::Value(value), None) if value.ty().is_pointer() => Arg::Null,
+                _ => Arg::Bytes(value),
+            })
+            .collect();
+        passed.extend(
+            [&result_buffer, &mailbox_buffer].into_iter().flatten().map(|buffer| Arg::Buffer(buffer, 0)),
+        );
+        self.device.launch(&loaded.module, extent.grid, extent.block, &passed).map_err(failed)?;
+        drop(passed);
+        self.device.sync().map_err(failed)?;
+        for (arg, buffer) in args.iter_mut().zip(&buffers) {
+            if let (HostArg::Buffer { bytes, .. }, Some(buffer)) = (arg, buffer) {
+                self.device.read(buffer, 0, bytes).map_err(failed)?;
+            }
+        }
+        if let Some(buffer) = &result_buffer {
+            self.device.read(buffer, 0, &mut results).map_err(failed)?;
+        }
+        if let Some(buffer) = &mailbox_buffer {
+            self.device.read(buffer, 0, &mut mailbox).map_err(failed)?;
+        }
+        let [a, b, c, d, ..] = mailbox;
+        let outcome = match loaded.compiled.thrown(u32::from_le_bytes([a, b, c, d])) {
+            Some(thrown) => Outcome::Threw(thrown),
+            None => Outcome::Returned(Vec::new()),
+        };
+        Ok((outcome, results))
+    }
+
+    fn upload(&self, bytes: &[u8]) -> Result<Buffer, EngineError> {
+        let buffer = self.device.alloc(bytes.len().max(1) as u64).map_err(failed)?;
+        self.device.write(&buffer, 0, bytes).map_err(failed)?;
+        Ok(buffer)
+    }
+}
+
+fn failed(error: DeviceError) -> EngineError {
+    match error {
+        DeviceError::Unsupported { .. } => EngineError::Unsupported(error.to_string()),
+        other => EngineError::Failed(other.to_string()),
+    }
+}
+
+/// The bytes of a value; none for a buffer.
+fn value_bytes(arg: &HostArg) -> Vec<u8> {
+    match arg {
+        HostArg::Value(value) => value.to_bytes(),
+        HostArg::Buffer { .. } => Vec::new(),
+    }
+}
+
+fn kernel_params(types: &[Type]) -> Vec<KernelParam> {
+    let param = |slot: Slot| KernelParam { size: slot.size, align: slot.align, is_pointer: slot.is_pointer };
+    argument_block(types).0.into_iter().map(param).collect()
+}
+
+impl Engine for DeviceEngine {
+    fn name(&self) -> &'static str {
+        self.kind.name()
+    }
+
+    fn load(&mut self, program: Arc<Program>) {
+        self.program = program;
+        self.kernels.clear();
+        self.functions.clear();
+    }
+
+    fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
+        if !self.functions.contains_key(&method) {
+            let wrapped = wrap::wrap(&self.program, method)?;
+            let loaded = self.compile(&wrapped.program, wrapped.kernel, ONE.block)?;
+            self.functions.insert(method, (loaded, wrapped.results));
+        }
+        let Some((loaded, types)) = self.functions.get(&method) else {
+            return Err(EngineError::Failed("the wrapping kernel is missing".into()));
+        };
+        let (slots, size) = argument_block(types);
+        let (outcome, bytes) = self.launch_loaded(loaded, ONE, args, Some(size))?;
+        if let Outcome::Threw(_) = outcome {
+            return Ok(outcome);
+        }
+        read_results(&slots, types, &bytes).map(Outcome::Returned)
+    }
+
+    fn launch(
+        &mut self,
+        method: Method,
+        extent: Extent,
+        args: &mut [HostArg],
+    ) -> Result<Outcome, EngineError> {
+        let key = (method, extent.block);
+        if !self.kernels.contains_key(&key) {
+            let loaded = self.compile(&self.program, method, extent.block)?;
+            self.kernels.insert(key, loaded);
+        }
+        let Some(loaded) = self.kernels.get(&key) else {
+            return Err(EngineError::Failed("the kernel is missing".into()));
+        };
+        Ok(self.launch_loaded(loaded, extent, args, None)?.0)
+    }
+}
+
+/// Values out of a block laid out as arguments are.
+pub(super) fn read_results(
+    slots: &[Slot],
+    types: &[Type],
+    bytes: &[u8],
+) -> Result<Vec<HostValue>, EngineError> {
+    let read = |(slot, &ty): (&Slot, &Type)| {
+        let range = slot.offset as usize..(slot.offset + slot.size) as usize;
+        bytes.get(range).and_then(|bytes| HostValue::from_bytes(ty, bytes))
+    };
+    let values: Option<Vec<HostValue>> = slots.iter().zip(types).map(read).collect();
+    values.ok_or_else(|| EngineError::Failed("results do not fit their block".into()))
+}

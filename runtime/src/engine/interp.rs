@@ -1,0 +1,143 @@
+//! The interpreter as an engine: it runs units as specialisation makes them.
+
+use super::{Engine, EngineError, Extent, Outcome, Thrown};
+use crate::value::{HostArg, HostValue};
+use marquetry_ir::entity::Method;
+use marquetry_ir::interp::{Config, Ended, Fault, FaultKind, Interp, Val};
+use marquetry_ir::program::Program;
+use marquetry_ir::unit::Unit;
+use marquetry_lower::dispatch::view::View;
+use marquetry_lower::job::{Job, OptLevel};
+use marquetry_lower::pipeline;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Interprets calls and launches.
+pub(super) struct InterpEngine {
+    program: Arc<Program>,
+    units: HashMap<Method, Unit>,
+}
+
+impl InterpEngine {
+    pub(super) fn new() -> Self {
+        InterpEngine { program: Arc::new(Program::new()), units: HashMap::new() }
+    }
+
+    fn run(
+        &mut self,
+        method: Method,
+        extent: Option<Extent>,
+        args: &mut [HostArg],
+    ) -> Result<Outcome, EngineError> {
+        if !self.units.contains_key(&method) {
+            let view = if extent.is_some() { View::device(&[]) } else { View::native(&[]) };
+            let job = Job { entries: vec![method], view, opt_level: OptLevel::None };
+            self.units.insert(method, pipeline::specialised(&self.program, &job)?);
+        }
+        let Some(unit) = self.units.get(&method) else {
+            return Err(EngineError::Failed("the unit is missing".into()));
+        };
+        interpret(unit, extent, args)
+    }
+}
+
+/// Runs the first entry of a unit.
+fn interpret(unit: &Unit, extent: Option<Extent>, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
+    let Some(&entry) = unit.entries.first() else {
+        return Err(EngineError::Failed("the unit has no entry".into()));
+    };
+    let mut interp = Interp::new(unit, Config::default());
+    let failed = |kind: FaultKind| EngineError::Failed(kind.to_string());
+    let mut values = Vec::with_capacity(args.len());
+    for arg in args.iter() {
+        values.push(match arg {
+            HostArg::Value(value) => to_val(value),
+            HostArg::Buffer { bytes, .. } => Val::pointer(interp.memory_mut().alloc(bytes).map_err(failed)?),
+        });
+    }
+    let ended = match extent {
+        Some(extent) => interp.launch(entry, extent.grid, extent.block, &values),
+        None => interp.call(entry, &values),
+    };
+    let ended = ended.map_err(|fault| EngineError::Failed(describe(unit, &fault)))?;
+    for (arg, value) in args.iter_mut().zip(&values) {
+        if let (HostArg::Buffer { bytes, .. }, Some(address)) = (arg, value.bits()) {
+            let left = interp.memory().read(address as u64, bytes.len() as u64).map_err(failed)?;
+            bytes.copy_from_slice(left);
+        }
+    }
+    match ended {
+        Ended::Returned(values) => {
+            let types = unit.funcs[entry].signature.results.iter();
+            let values: Option<Vec<HostValue>> =
+                types.zip(&values).map(|(&ty, value)| from_val(ty, value)).collect();
+            let aggregates = || EngineError::Unsupported("aggregates do not pass to the host".into());
+            values.map(Outcome::Returned).ok_or_else(aggregates)
+        }
+        Ended::Threw(thrown) => {
+            let location = thrown.location.as_ref();
+            Ok(Outcome::Threw(Thrown {
+                kind: thrown.kind.to_string(),
+                reason: thrown.reason.as_deref().map(String::from),
+                function: location.map_or_else(String::new, |l| l.function.to_string()),
+                place: location.and_then(|l| {
+                    let file = unit.funcs.get(l.func)?.file?;
+                    let file = unit.files.get(file as usize).filter(|_| l.span.is_somewhere())?;
+                    let (line, column) = file.line_column(l.span.start);
+                    Some((file.name.to_string(), line, column))
+                }),
+            }))
+        }
+    }
+}
+
+fn describe(unit: &Unit, fault: &Fault) -> String {
+    let Some(location) = &fault.location else { return fault.kind.to_string() };
+    let file = unit.funcs.get(location.func).and_then(|f| unit.files.get(f.file? as usize));
+    match file.filter(|_| location.span.is_somewhere()) {
+        Some(file) => {
+            let (line, column) = file.line_column(location.span.start);
+            format!("{} (in '{}', {}:{line}:{column})", fault.kind, location.function, file.name)
+        }
+        None => format!("{} ({location})", fault.kind),
+    }
+}
+
+fn to_val(value: &HostValue) -> Val {
+    match value.lanes() {
+        [bits] if !value.ty().is_vector() => Val::Bits(*bits),
+        lanes => Val::Lanes(lanes.into()),
+    }
+}
+
+fn from_val(ty: marquetry_ir::types::Type, value: &Val) -> Option<HostValue> {
+    match value {
+        Val::Bits(bits) => HostValue::scalar(ty, *bits),
+        Val::Lanes(lanes) => HostValue::vector(ty, lanes),
+        Val::Bytes(_) => None,
+    }
+}
+
+impl Engine for InterpEngine {
+    fn name(&self) -> &'static str {
+        "interp"
+    }
+
+    fn load(&mut self, program: Arc<Program>) {
+        self.program = program;
+        self.units.clear();
+    }
+
+    fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
+        self.run(method, None, args)
+    }
+
+    fn launch(
+        &mut self,
+        method: Method,
+        extent: Extent,
+        args: &mut [HostArg],
+    ) -> Result<Outcome, EngineError> {
+        self.run(method, Some(extent), args)
+    }
+}

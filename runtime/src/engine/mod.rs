@@ -1,0 +1,216 @@
+//! Engines: everything that can carry out a call or a launch, behind one trait.
+//!
+//! The interpreter is the oracle; the others compile. An engine takes arguments by value and buffers by copy, so that
+//! the same line of a filetest, or of the command line, means the same on all of them.
+
+mod device;
+mod interp;
+mod native;
+mod object;
+mod wrap;
+
+use crate::device::DeviceKind;
+use crate::value::{HostArg, HostValue};
+use marquetry_codegen::error::EmitError;
+use marquetry_ir::diag::{Code, Diagnostic};
+use marquetry_ir::entity::Method;
+use marquetry_ir::program::Program;
+use marquetry_lower::failure::Failure;
+use marquetry_lower::job::OptLevel;
+use std::fmt;
+use std::sync::Arc;
+
+/// What became of a call or launch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// It returned these results.
+    Returned(Vec<HostValue>),
+    /// It threw.
+    Threw(Thrown),
+}
+
+/// An exception that arrived at the host.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Thrown {
+    /// Its kind.
+    pub kind: String,
+    /// The reason that the author gave.
+    pub reason: Option<String>,
+    /// The function whose code threw.
+    pub function: String,
+    /// Where in the source: file, line and column.
+    pub place: Option<(String, usize, usize)>,
+}
+
+impl fmt::Display for Thrown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.kind)?;
+        if let Some(reason) = &self.reason {
+            write!(f, ": {reason}")?;
+        }
+        write!(f, " (in '{}'", self.function)?;
+        if let Some((file, line, column)) = &self.place {
+            write!(f, ", {file}:{line}:{column}")?;
+        }
+        f.write_str(")")
+    }
+}
+
+/// Why an engine did not carry something out.
+#[derive(Clone, Debug)]
+pub enum EngineError {
+    /// It cannot: not a mistake, but the reason is worth showing.
+    Unsupported(String),
+    /// The program is wrong.
+    Program(Vec<Diagnostic>),
+    /// It failed.
+    Failed(String),
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EngineError::Unsupported(reason) | EngineError::Failed(reason) => f.write_str(reason),
+            EngineError::Program(diagnostics) => {
+                let messages: Vec<&str> = diagnostics.iter().map(|d| d.message.as_str()).collect();
+                f.write_str(&messages.join("; "))
+            }
+        }
+    }
+}
+
+impl std::error::Error for EngineError {}
+
+impl From<Failure> for EngineError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Program(diagnostics) if diagnostics.iter().all(|d| d.code == Code::Unsupported) => {
+                let messages: Vec<&str> = diagnostics.iter().map(|d| d.message.as_str()).collect();
+                EngineError::Unsupported(messages.join("; "))
+            }
+            Failure::Program(diagnostics) => EngineError::Program(diagnostics),
+            other => EngineError::Failed(other.to_string()),
+        }
+    }
+}
+
+impl From<EmitError> for EngineError {
+    fn from(error: EmitError) -> Self {
+        match error {
+            EmitError::Target(message) => EngineError::Unsupported(message),
+            other => EngineError::Failed(other.to_string()),
+        }
+    }
+}
+
+/// A launch's size.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Extent {
+    /// Groups along each dimension.
+    pub grid: [u32; 3],
+    /// Work-items of a group along each dimension.
+    pub block: [u32; 3],
+}
+
+/// Something that carries out calls and launches.
+pub trait Engine: Send {
+    /// The name on the command line.
+    fn name(&self) -> &'static str;
+
+    /// Takes a program, in place of an earlier one. Methods passed to the other functions are methods of it.
+    fn load(&mut self, program: Arc<Program>);
+
+    /// Calls a function. Buffers hold afterwards what the function left in them.
+    ///
+    /// # Errors
+    /// The program is wrong, or the engine cannot do it or fails.
+    fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError>;
+
+    /// Launches a kernel. Buffers hold afterwards what the kernel left in them.
+    ///
+    /// # Errors
+    /// The program is wrong, or the engine cannot do it or fails.
+    fn launch(
+        &mut self,
+        method: Method,
+        extent: Extent,
+        args: &mut [HostArg],
+    ) -> Result<Outcome, EngineError>;
+}
+
+/// The kinds of engines, in the order in which they are tried and listed.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
+pub enum EngineKind {
+    /// The reference interpreter.
+    Interp,
+    /// Native code in memory. Launches are the CPU device's.
+    Native,
+    /// Native code linked into a shared library by the system's C compiler. Launches are the CPU device's.
+    Object,
+    /// A device that runs kernels; calls are wrapped into a kernel of one work-item.
+    Device(DeviceKind),
+}
+
+impl EngineKind {
+    /// All kinds.
+    pub const ALL: [EngineKind; 7] = [
+        EngineKind::Interp,
+        EngineKind::Native,
+        EngineKind::Object,
+        EngineKind::Device(DeviceKind::Cpu),
+        EngineKind::Device(DeviceKind::Vulkan),
+        EngineKind::Device(DeviceKind::OpenCl),
+        EngineKind::Device(DeviceKind::Cuda),
+    ];
+
+    /// The name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            EngineKind::Interp => "interp",
+            EngineKind::Native => "native",
+            EngineKind::Object => "object",
+            EngineKind::Device(kind) => kind.name(),
+        }
+    }
+
+    /// What it is, in a few words.
+    pub const fn description(self) -> &'static str {
+        match self {
+            EngineKind::Interp => "the reference interpreter",
+            EngineKind::Native => "native code in this process",
+            EngineKind::Object => "native objects, linked by the C compiler",
+            EngineKind::Device(_) => "a device",
+        }
+    }
+
+    /// The kind of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Whether every Linux machine can have this engine by installing software.
+    pub const fn is_expected_everywhere(self) -> bool {
+        !matches!(self, EngineKind::Device(DeviceKind::Cuda))
+    }
+
+    /// Opens an engine of this kind.
+    ///
+    /// # Errors
+    /// The reason why this machine has none.
+    pub fn open(self, opt_level: OptLevel) -> Result<Box<dyn Engine>, String> {
+        Ok(match self {
+            EngineKind::Interp => Box::new(interp::InterpEngine::new()),
+            EngineKind::Native => Box::new(native::NativeEngine::new(opt_level)?),
+            EngineKind::Object => Box::new(object::ObjectEngine::new(opt_level)?),
+            EngineKind::Device(kind) => Box::new(device::DeviceEngine::open(kind, opt_level)?),
+        })
+    }
+}
+
+/// The engine that computes what references leave in buffers: compiled, because references may be long.
+///
+/// # Errors
+/// The reason why this machine has none.
+pub fn reference() -> Result<Box<dyn Engine>, String> {
+    EngineKind::Native.open(OptLevel::None)
+}

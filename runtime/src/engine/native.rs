@@ -1,0 +1,87 @@
+//! Native code in memory: functions called through their packed wrappers.
+
+use super::device::read_results;
+use super::{Engine, EngineError, Extent, Outcome};
+use crate::compile::{Code, Compiled, Target, compile};
+use crate::value::HostArg;
+use marquetry_codegen::artifact::argument_block;
+use marquetry_ir::entity::Method;
+use marquetry_ir::program::Program;
+use marquetry_lower::dispatch::view::View;
+use marquetry_lower::job::{Job, OptLevel};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Compiles functions in memory and calls them.
+pub(super) struct NativeEngine {
+    target: Target,
+    opt_level: OptLevel,
+    program: Arc<Program>,
+    functions: HashMap<Method, Compiled>,
+}
+
+impl NativeEngine {
+    /// An engine for this machine.
+    pub(super) fn new(opt_level: OptLevel) -> Result<Self, String> {
+        let target = Target::parse("native", opt_level).map_err(|error| error.to_string())?;
+        Ok(NativeEngine { target, opt_level, program: Arc::new(Program::new()), functions: HashMap::new() })
+    }
+}
+
+/// The bytes of an argument block, buffers by their addresses.
+pub(super) fn pack(types: &[marquetry_ir::types::Type], args: &mut [HostArg]) -> Vec<u8> {
+    let (slots, size) = argument_block(types);
+    let mut block = vec![0; size as usize];
+    for (slot, arg) in slots.iter().zip(args) {
+        let bytes = match arg {
+            HostArg::Value(value) => value.to_bytes(),
+            HostArg::Buffer { bytes, .. } => (bytes.as_mut_ptr() as u64).to_le_bytes().to_vec(),
+        };
+        let start = slot.offset as usize;
+        if let Some(place) = block.get_mut(start..start + bytes.len()) {
+            place.copy_from_slice(&bytes);
+        }
+    }
+    block
+}
+
+impl Engine for NativeEngine {
+    fn name(&self) -> &'static str {
+        "native"
+    }
+
+    fn load(&mut self, program: Arc<Program>) {
+        self.program = program;
+        self.functions.clear();
+    }
+
+    fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
+        if !self.functions.contains_key(&method) {
+            let job = Job { entries: vec![method], view: View::native(&[]), opt_level: self.opt_level };
+            self.functions.insert(method, compile(&self.program, &job, &self.target)?);
+        }
+        let Some(compiled) = self.functions.get(&method) else {
+            return Err(EngineError::Failed("the function is missing".into()));
+        };
+        let entry = compiled.entry()?;
+        let status = usize::from(entry.abi.status);
+        let types = entry.signature.results.get(status..).unwrap_or(&[]);
+        let (slots, size) = argument_block(types);
+        let block = pack(&entry.signature.params, args);
+        let mut results = vec![0; size as usize];
+        let Code::Jit(jit) = &compiled.code else {
+            return Err(EngineError::Failed("the code is not in this process".into()));
+        };
+        // SAFETY: the block and the results have the layout of this entry's signature; buffers outlive the call.
+        #[allow(unsafe_code, reason = "this is where compiled code is executed")]
+        let status = unsafe { jit.call_packed(0, &block, &mut results) }?;
+        if let Some(thrown) = compiled.thrown(status) {
+            return Ok(Outcome::Threw(thrown));
+        }
+        read_results(&slots, types, &results).map(Outcome::Returned)
+    }
+
+    fn launch(&mut self, _: Method, _: Extent, _: &mut [HostArg]) -> Result<Outcome, EngineError> {
+        Err(EngineError::Unsupported("kernels run on the CPU device".into()))
+    }
+}

@@ -1,0 +1,116 @@
+//! Native objects as an engine: each function is compiled to an object, linked into a shared library by the system's C
+//! compiler, and called from there. What runs has been through the linker, as code compiled ahead of time is.
+
+use super::device::read_results;
+use super::native::pack;
+use super::{Engine, EngineError, Extent, Outcome};
+use crate::compile::{Target, thrown_at};
+use crate::value::HostArg;
+use libloading::Library;
+use marquetry_codegen::artifact::{Artifact, argument_block};
+use marquetry_ir::entity::Method;
+use marquetry_ir::program::{MethodKind, Program};
+use marquetry_lower::dispatch::view::View;
+use marquetry_lower::job::{Job, OptLevel};
+use marquetry_lower::pipeline;
+use std::collections::HashMap;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+/// Links objects and calls functions in them.
+pub(super) struct ObjectEngine {
+    target: Target,
+    opt_level: OptLevel,
+    program: Arc<Program>,
+    functions: HashMap<Method, Linked>,
+}
+
+struct Linked {
+    artifact: Artifact,
+    library: Library,
+    /// Holds the library's file for as long as it is loaded.
+    _folder: tempfile::TempDir,
+}
+
+/// Arguments and results by address; gives the status.
+type Packed = unsafe extern "C" fn(*const u8, *mut u8) -> u32;
+
+impl ObjectEngine {
+    /// An engine for this machine, if it has a C compiler.
+    pub(super) fn new(opt_level: OptLevel) -> Result<Self, String> {
+        let target = Target::parse("native", opt_level).map_err(|error| error.to_string())?;
+        let found = Command::new("cc").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        match found {
+            Ok(status) if status.success() => {}
+            _ => return Err("no C compiler: 'cc' does not run".into()),
+        }
+        Ok(ObjectEngine { target, opt_level, program: Arc::new(Program::new()), functions: HashMap::new() })
+    }
+
+    fn link(&self, method: Method) -> Result<Linked, EngineError> {
+        let job = Job { entries: vec![method], view: View::native(&[]), opt_level: self.opt_level };
+        let legal = pipeline::run(&self.program, &job, self.target.lowering())?;
+        let artifact = self.target.emit(&legal)?;
+        let failed =
+            |what: &str, error: &dyn std::fmt::Display| EngineError::Failed(format!("{what}: {error}"));
+        let folder = tempfile::tempdir().map_err(|error| failed("temporary folder", &error))?;
+        let (object, shared) = (folder.path().join("code.o"), folder.path().join("code.so"));
+        std::fs::write(&object, &artifact.code).map_err(|error| failed("object", &error))?;
+        let output =
+            Command::new("cc").arg("-shared").arg("-o").arg(&shared).arg(&object).arg("-lm").output();
+        let output = output.map_err(|error| failed("cc", &error))?;
+        if !output.status.success() {
+            return Err(failed("cc", &String::from_utf8_lossy(&output.stderr)));
+        }
+        // SAFETY: the library holds nothing but this program's functions; it has no initialisers.
+        #[allow(unsafe_code, reason = "this is where compiled code is loaded")]
+        let library = unsafe { Library::new(&shared) }.map_err(|error| failed("load", &error))?;
+        Ok(Linked { artifact, library, _folder: folder })
+    }
+}
+
+impl Engine for ObjectEngine {
+    fn name(&self) -> &'static str {
+        "object"
+    }
+
+    fn load(&mut self, program: Arc<Program>) {
+        self.program = program;
+        self.functions.clear();
+    }
+
+    fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
+        debug_assert_eq!(self.program.method(method).kind, MethodKind::Function);
+        if !self.functions.contains_key(&method) {
+            let linked = self.link(method)?;
+            self.functions.insert(method, linked);
+        }
+        let (Some(linked), files) = (self.functions.get(&method), &self.program.files) else {
+            return Err(EngineError::Failed("the function is missing".into()));
+        };
+        let Some(entry) = linked.artifact.entries.first() else {
+            return Err(EngineError::Failed("the object has no entry".into()));
+        };
+        let types = entry.signature.results.get(usize::from(entry.abi.status)..).unwrap_or(&[]);
+        let (slots, size) = argument_block(types);
+        let block = pack(&entry.signature.params, args);
+        let mut results = vec![0; size as usize];
+        let symbol = format!("{}$packed", entry.symbol);
+        // SAFETY: the wrapper has this signature, the block and the results have the layout of its entry, and
+        // buffers outlive the call.
+        #[allow(unsafe_code, reason = "this is where compiled code is executed")]
+        let status = unsafe {
+            let function = linked.library.get::<Packed>(symbol.as_bytes());
+            let function = function.map_err(|error| EngineError::Failed(format!("{symbol}: {error}")))?;
+            function(block.as_ptr(), results.as_mut_ptr())
+        };
+        if let Some(site) = (status as usize).checked_sub(1).and_then(|n| linked.artifact.sites.get(n)) {
+            return Ok(Outcome::Threw(thrown_at(site, files)));
+        }
+        read_results(&slots, types, &results).map(Outcome::Returned)
+    }
+
+    fn launch(&mut self, _: Method, _: Extent, _: &mut [HostArg]) -> Result<Outcome, EngineError> {
+        Err(EngineError::Unsupported("kernels run on the CPU device".into()))
+    }
+}

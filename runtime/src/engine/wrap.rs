@@ -1,0 +1,65 @@
+//! Wrapping a function into a kernel, so that engines which only launch kernels can call it.
+
+use super::EngineError;
+use marquetry_codegen::artifact::argument_block;
+use marquetry_ir::diag::has_errors;
+use marquetry_ir::entity::Method;
+use marquetry_ir::program::Program;
+use marquetry_ir::text;
+use marquetry_ir::types::{Space, Type};
+use std::fmt::Write;
+
+/// A program with a kernel that calls one method and stores its results.
+pub(super) struct Wrapped {
+    pub program: Program,
+    pub kernel: Method,
+    /// Types of the results, which the kernel stores as an argument block in its last parameter.
+    pub results: Vec<Type>,
+}
+
+/// Wraps a method into a kernel.
+pub(super) fn wrap(program: &Program, method: Method) -> Result<Wrapped, EngineError> {
+    let data = program.method(method);
+    let types = &program.types;
+    let results = data.signature.results.clone();
+    if let Some(&ty) = data.signature.params.iter().chain(&results).find(|ty| ty.is_aggregate()) {
+        let ty = types.display(ty);
+        return Err(EngineError::Unsupported(format!(
+            "aggregates ({ty}) do not pass between host and kernels"
+        )));
+    }
+    let mut params = String::new();
+    let mut body = String::new();
+    let mut arguments = Vec::new();
+    for (n, &param) in data.signature.params.iter().enumerate() {
+        // What the host passes is in global memory.
+        match param.space() {
+            Some(Space::Generic) => {
+                let _ = write!(params, "a{n}: ptr<global>, ");
+                let _ = writeln!(body, "    g{n} = spacecast.ptr<generic> a{n}");
+                arguments.push(format!("g{n}"));
+            }
+            _ => {
+                let _ = write!(params, "a{n}: {param}, ");
+                arguments.push(format!("a{n}"));
+            }
+        }
+    }
+    let names: Vec<String> = (0..results.len()).map(|n| format!("r{n}")).collect();
+    let assigned = if names.is_empty() { String::new() } else { format!("{} = ", names.join(", ")) };
+    let _ = writeln!(body, "    {assigned}call {}({})", data.name, arguments.join(", "));
+    for (n, slot) in argument_block(&results).0.iter().enumerate() {
+        let _ = writeln!(body, "    p{n} = ptr_add out, i64 {}", slot.offset);
+        let _ = writeln!(body, "    store p{n}, r{n}");
+    }
+    let source = format!("kernel marq_call({params}out: ptr<global>) {{\nentry:\n{body}    return\n}}\n");
+    let mut program = program.clone();
+    let diagnostics = text::parse(&mut program, "call", &source);
+    if has_errors(&diagnostics) {
+        return Err(EngineError::Program(diagnostics));
+    }
+    match program.methods_of("marq_call").last() {
+        Some(&kernel) => Ok(Wrapped { program, kernel, results }),
+        None => Err(EngineError::Failed("the wrapping kernel is missing".into())),
+    }
+}

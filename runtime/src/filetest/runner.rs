@@ -1,0 +1,308 @@
+//! Carrying out the directives of a file on engines.
+
+use super::directive::{Action, Argument, BufferCheck, Call, Contents, Directive, Expected, bytes_of, parse};
+use crate::engine::{Engine, EngineError, Extent, Outcome};
+use crate::value::{HostArg, HostValue, same_bits};
+use marquetry_ir::diag::Diagnostic;
+use marquetry_ir::entity::{Method, Table};
+use marquetry_ir::program::{MethodKind, Program};
+use marquetry_ir::text;
+use marquetry_ir::types::{Scalar, Type};
+use std::sync::Arc;
+
+/// How one directive went on one engine.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// As it should.
+    Passed,
+    /// The engine cannot do it, for this reason.
+    Skipped(String),
+    /// Otherwise, and how.
+    Failed(String),
+}
+
+/// One directive on one engine; or a check of the file itself, whose engine is "text".
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Row {
+    /// Line of the directive, from 1.
+    pub line: usize,
+    /// Name of the engine.
+    pub engine: &'static str,
+    /// The directive.
+    pub text: String,
+    /// How it went.
+    pub verdict: Verdict,
+}
+
+const TEXT: &str = "text";
+
+impl Row {
+    /// The row of a file that is not text.
+    pub fn not_text(error: &std::string::FromUtf8Error) -> Row {
+        let verdict = Verdict::Failed(format!("not UTF-8: {}", error.utf8_error()));
+        Row { line: 0, engine: TEXT, text: "read".into(), verdict }
+    }
+}
+
+/// Runs the directives of a file. Engines are reused between files.
+pub fn run(name: &str, source: &str, engines: &mut [Box<dyn Engine>]) -> Vec<Row> {
+    let (directives, errors) = parse(source);
+    let mut rows: Vec<Row> = Vec::new();
+    let mut fail = |line, text: String| {
+        rows.push(Row { line, engine: TEXT, text: "directive".into(), verdict: Verdict::Failed(text) });
+    };
+    errors.into_iter().for_each(|error| fail(error.line, error.message));
+    let mut program = crate::library::program();
+    let mut diagnostics = text::parse(&mut program, name, source);
+    if diagnostics.is_empty() {
+        diagnostics = crate::check(&program);
+    }
+    rows.extend(match_errors(&program, &diagnostics, &directives));
+    if !diagnostics.is_empty() {
+        return rows;
+    }
+    rows.push(round_trip(&program));
+    let program = Arc::new(program);
+    let references: Vec<_> =
+        directives.iter().map(|directive| reference_contents(&program, directive)).collect();
+    for engine in engines {
+        engine.load(program.clone());
+        for (directive, references) in directives.iter().zip(&references) {
+            let wanted =
+                directive.engines.is_empty() || directive.engines.iter().any(|name| name == engine.name());
+            if !wanted || matches!(directive.action, Action::Error { .. }) {
+                continue;
+            }
+            let verdict = match references {
+                Ok(references) => carry_out(&program, directive, references, engine.as_mut()),
+                Err(message) => Verdict::Failed(message.clone()),
+            };
+            rows.push(Row {
+                line: directive.line,
+                engine: engine.name(),
+                text: directive.text.clone(),
+                verdict,
+            });
+        }
+    }
+    rows
+}
+
+/// Every expected diagnostic must be there, and no other.
+fn match_errors(program: &Program, diagnostics: &[Diagnostic], directives: &[Directive]) -> Vec<Row> {
+    let mut expected: Vec<(usize, &Directive, &str, bool)> = directives
+        .iter()
+        .filter_map(|directive| match &directive.action {
+            Action::Error { line, text } => Some((*line, directive, text.as_str(), false)),
+            _ => None,
+        })
+        .collect();
+    let mut rows = Vec::new();
+    for diagnostic in diagnostics {
+        let file = diagnostic.file.and_then(|file| program.files.get(file as usize));
+        let line = file.map_or(0, |file| file.line_column(diagnostic.span.start).0);
+        let matches = |e: &&mut (usize, &Directive, &str, bool)| {
+            !e.3 && e.0 == line && diagnostic.message.contains(e.2)
+        };
+        match expected.iter_mut().find(matches) {
+            Some(found) => found.3 = true,
+            None => rows.push(Row {
+                line,
+                engine: TEXT,
+                text: "no error is expected".into(),
+                verdict: Verdict::Failed(format!("{}: {}", diagnostic.code, diagnostic.message)),
+            }),
+        }
+    }
+    rows.extend(expected.into_iter().map(|(line, directive, text, found)| {
+        let verdict = match found {
+            true => Verdict::Passed,
+            false => Verdict::Failed(format!("no error on line {line} contains '{text}'")),
+        };
+        Row { line: directive.line, engine: TEXT, text: directive.text.clone(), verdict }
+    }));
+    rows
+}
+
+/// The canonical text means the same program: reading and printing it again gives it back.
+fn round_trip(program: &Program) -> Row {
+    let printed = text::print_program(program);
+    let mut again = Program::new();
+    let diagnostics = text::parse(&mut again, "printed", &printed);
+    let verdict = match diagnostics.first() {
+        Some(diagnostic) => {
+            Verdict::Failed(format!("the printed program is refused: {}", diagnostic.message))
+        }
+        None if text::print_program(&again) != printed => {
+            Verdict::Failed("the printed program prints differently".into())
+        }
+        None => Verdict::Passed,
+    };
+    Row { line: 0, engine: TEXT, text: "print and parse".into(), verdict }
+}
+
+/// The method that a directive means: by name and arguments.
+pub fn find_method(
+    program: &Program,
+    name: &str,
+    args: &[Argument],
+    kind: MethodKind,
+) -> Result<Method, String> {
+    let fits = |ty: &Type, arg: &Argument| match arg {
+        Argument::Value(value) => value.ty() == *ty || (value.ty().is_pointer() && ty.is_pointer()),
+        Argument::Buffer(_) => ty.is_pointer(),
+    };
+    let methods = program.methods_of(name);
+    let applies = |method: &&Method| {
+        let data = program.method(**method);
+        let params = &data.signature.params;
+        let same_length = params.len() == args.len();
+        data.table == Table::BASE
+            && data.kind == kind
+            && same_length
+            && params.iter().zip(args).all(|(t, a)| fits(t, a))
+    };
+    let found = methods.iter().find(applies).copied();
+    found.ok_or_else(|| match methods.first() {
+        Some(&method) => {
+            let signature = &program.method(method).signature;
+            format!("'{name}' takes {}, which does not fit", signature.display(&program.types))
+        }
+        None => format!("there is no '{name}'"),
+    })
+}
+
+/// What the references of a directive's checks leave in the buffers, from the interpreter; in order of the checks.
+fn reference_contents(program: &Arc<Program>, directive: &Directive) -> Result<Vec<Vec<u8>>, String> {
+    let (Action::Run(call) | Action::Launch { call, .. }) = &directive.action else { return Ok(Vec::new()) };
+    let Expected::Returns { buffers, .. } = &call.expected else { return Ok(Vec::new()) };
+    let mut contents = Vec::new();
+    for check in buffers {
+        contents.push(match &check.contents {
+            Contents::Parts(parts) => bytes_of(parts),
+            Contents::Reference(name) => reference(program, name, call, check)?,
+        });
+    }
+    Ok(contents)
+}
+
+fn reference(
+    program: &Arc<Program>,
+    name: &str,
+    call: &Call,
+    check: &BufferCheck,
+) -> Result<Vec<u8>, String> {
+    let method = find_method(program, name, &call.args, MethodKind::Function)?;
+    let mut engine = crate::engine::reference()?;
+    engine.load(program.clone());
+    let mut args: Vec<HostArg> = call.args.iter().map(Argument::materialise).collect();
+    match engine.call(method, &mut args) {
+        Ok(Outcome::Returned(_)) => {}
+        Ok(Outcome::Threw(thrown)) => return Err(format!("the reference '{name}' threw {thrown}")),
+        Err(error) => return Err(format!("the reference '{name}' failed: {error}")),
+    }
+    match args.get_mut(check.argument) {
+        Some(HostArg::Buffer { bytes, .. }) => Ok(std::mem::take(bytes)),
+        _ => Err(format!("argument {} is not a buffer", check.argument)),
+    }
+}
+
+fn carry_out(
+    program: &Program,
+    directive: &Directive,
+    wanted: &[Vec<u8>],
+    engine: &mut dyn Engine,
+) -> Verdict {
+    let (call, extent) = match &directive.action {
+        Action::Run(call) => (call, None),
+        Action::Launch { call, grid, block } => (call, Some(Extent { grid: *grid, block: *block })),
+        Action::Error { .. } => return Verdict::Passed,
+    };
+    let kind = if extent.is_some() { MethodKind::Kernel } else { MethodKind::Function };
+    let method = match find_method(program, &call.name, &call.args, kind) {
+        Ok(method) => method,
+        Err(message) => return Verdict::Failed(message),
+    };
+    let mut args: Vec<HostArg> = call.args.iter().map(Argument::materialise).collect();
+    let outcome = match extent {
+        Some(extent) => engine.launch(method, extent, &mut args),
+        None => engine.call(method, &mut args),
+    };
+    match outcome {
+        Err(EngineError::Unsupported(reason)) => Verdict::Skipped(reason),
+        Err(error) => Verdict::Failed(error.to_string()),
+        Ok(outcome) => match compare(&call.expected, &outcome, &args, wanted) {
+            Ok(()) => Verdict::Passed,
+            Err(message) => Verdict::Failed(message),
+        },
+    }
+}
+
+fn compare(
+    expected: &Expected,
+    outcome: &Outcome,
+    args: &[HostArg],
+    wanted: &[Vec<u8>],
+) -> Result<(), String> {
+    match (expected, outcome) {
+        (Expected::Throws(kind), Outcome::Threw(thrown)) if *kind == thrown.kind => Ok(()),
+        (Expected::Throws(kind), Outcome::Threw(thrown)) => Err(format!("threw {thrown}, expected {kind}")),
+        (Expected::Throws(kind), Outcome::Returned(_)) => Err(format!("returned, expected to throw {kind}")),
+        (Expected::Returns { .. }, Outcome::Threw(thrown)) => Err(format!("threw {thrown}")),
+        (Expected::Returns { results, buffers }, Outcome::Returned(found)) => {
+            if let Some(results) = results {
+                let same = results.len() == found.len() && results.iter().zip(found).all(|(a, b)| a.same(b));
+                if !same {
+                    return Err(format!("returned {}, expected {}", list(found), list(results)));
+                }
+            }
+            buffers.iter().zip(wanted).try_for_each(|(check, wanted)| compare_buffer(check, args, wanted))
+        }
+    }
+}
+
+fn list(values: &[HostValue]) -> String {
+    let shown: Vec<String> = values.iter().map(HostValue::to_string).collect();
+    format!("({})", shown.join(", "))
+}
+
+fn compare_buffer(check: &BufferCheck, args: &[HostArg], wanted: &[u8]) -> Result<(), String> {
+    let Some(HostArg::Buffer { element, bytes }) = args.get(check.argument) else {
+        return Err(format!("argument {} is not a buffer", check.argument));
+    };
+    let element = match &check.contents {
+        Contents::Parts(parts) => parts.first().map_or(*element, |part| part.element),
+        Contents::Reference(_) => *element,
+    };
+    if bytes.len() != wanted.len() {
+        return Err(format!(
+            "buffer {} has {} bytes, expected {}",
+            check.argument,
+            bytes.len(),
+            wanted.len()
+        ));
+    }
+    let size = element.bytes() as usize;
+    for (n, (found, wanted)) in bytes.chunks(size).zip(wanted.chunks(size)).enumerate() {
+        let value = |bytes| HostValue::from_bytes(Type::scalar(element), bytes);
+        let (Some(found), Some(wanted)) = (value(found), value(wanted)) else { continue };
+        if !close(element, &found, &wanted, check.tolerance) {
+            return Err(format!("buffer {} [{n}] is {found}, expected {wanted}", check.argument));
+        }
+    }
+    Ok(())
+}
+
+fn close(element: Scalar, found: &HostValue, wanted: &HostValue, tolerance: f64) -> bool {
+    let (Some(&a), Some(&b)) = (found.lanes().first(), wanted.lanes().first()) else { return false };
+    if same_bits(Some(element), a, b) {
+        return true;
+    }
+    let float = |bits: u128| match element {
+        Scalar::F32 => f64::from(f32::from_bits(bits as u32)),
+        Scalar::F64 => f64::from_bits(bits as u64),
+        _ => f64::NAN,
+    };
+    let (a, b) = (float(a), float(b));
+    (a - b).abs() <= tolerance * b.abs().max(1.0)
+}
