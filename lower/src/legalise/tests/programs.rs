@@ -177,6 +177,13 @@ fn memory_of_every_kind() {
              memset back, i8 85, i64 9
              far = ptr_add back, i64 -8
              memset far, i8 -1, i64 16 align 8
+             late = ptr_add buffer, i64 128
+             long = zext.i64 n
+             memset late, i8 7, long
+             memcpy late, buffer, i64 36 align 4
+             later = ptr_add buffer, i64 192
+             memset later, i8 9, i64 20 align 2
+             memcpy later, buffer, i64 48 align 16
              f = load.f32 buffer
              t = address.constant table
              narrow = trunc.i8 n
