@@ -10,7 +10,7 @@ use crate::report::{self, Place};
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::diag::Diagnostic;
-use marquetry_ir::entity::{Block, Extern, Func, Global, Inst, Method, SymbolRef};
+use marquetry_ir::entity::{Block, Extern, Func, Global, Inst, Method, SigRef, SymbolRef};
 use marquetry_ir::infer::infer;
 use marquetry_ir::limits::{MAX_DIAGNOSTICS, MAX_INSTANCES};
 use marquetry_ir::op::{Op, Shape};
@@ -156,6 +156,7 @@ impl Specialiser<'_> {
             Shape::Call => return self.link_call(body, data, inst),
             Shape::FunctionAddress => self.link_function(body, data, inst)?,
             Shape::GlobalAddress => self.link_global(body, data, inst),
+            Shape::CallIndirect => settle_signature(body, inst),
             _ => {}
         }
         match infer(body, &self.unit.types, inst) {
@@ -286,6 +287,22 @@ impl Specialiser<'_> {
         let data = &self.program.externs[id];
         *self.externs.entry(id).or_insert_with(|| externs.push(data.clone()))
     }
+}
+
+/// Gives an indirect call the parameter types that its operands turned out to have: where the call was written, results
+/// of calls among them had no types yet.
+fn settle_signature(body: &mut Body, inst: Inst) {
+    let imm = body.inst(inst).imm;
+    if !body.signature_exists(imm) {
+        return;
+    }
+    let signature = body.signature(SigRef::from_u32(imm));
+    let params: Vec<Type> = body.args(inst).iter().skip(1).map(|&arg| body.value_type(arg)).collect();
+    if signature.params.iter().all(|ty| ty.is_known()) || signature.params.len() != params.len() {
+        return;
+    }
+    let settled = Signature { params, results: signature.results.clone() };
+    body.inst_mut(inst).imm = body.make_signature(settled).as_u32();
 }
 
 fn name_of(body: &Body, inst: Inst) -> Option<Arc<str>> {
