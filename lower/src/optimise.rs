@@ -34,10 +34,23 @@ const SIMPLIFY_CFG: Pass = Pass { name: "simplify_cfg", run: simplify_cfg::run }
 /// After exceptions and after legalisation: what these leave behind goes.
 const CLEANUP: &[Pass] = &[SIMPLIFY, SIMPLIFY_CFG, CSE, DCE];
 
-const LESS: &[Pass] = &[SROA, MEM2REG, SIMPLIFY, SIMPLIFY_CFG, CSE, DCE];
+const LESS: &[Pass] = &[SIMPLIFY_CFG, SROA, MEM2REG, SIMPLIFY, SIMPLIFY_CFG, CSE, DCE];
 
-const DEFAULT: &[Pass] =
-    &[SROA, MEM2REG, SIMPLIFY, SIMPLIFY_CFG, CSE, SIMPLIFY, DCE, SIMPLIFY_CFG, SROA, MEM2REG, SIMPLIFY, CSE, DCE];
+const DEFAULT: &[Pass] = &[
+    SIMPLIFY_CFG,
+    SROA,
+    MEM2REG,
+    SIMPLIFY,
+    SIMPLIFY_CFG,
+    CSE,
+    SIMPLIFY,
+    DCE,
+    SIMPLIFY_CFG,
+    SROA,
+    MEM2REG,
+    CSE,
+    DCE,
+];
 
 /// The passes of a level, in order.
 pub const fn passes(level: OptLevel) -> &'static [Pass] {

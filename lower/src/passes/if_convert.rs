@@ -66,7 +66,9 @@ fn through(body: &Body, ctx: &PassContext, edge: BlockCall, from: Block) -> Opti
 }
 
 fn convert(body: &mut Body, ctx: &PassContext, block: Block) -> bool {
-    let Some(branch) = body.terminator(block).filter(|&inst| body.inst(inst).op == Op::Branch) else { return false };
+    let Some(branch) = body.terminator(block).filter(|&inst| body.inst(inst).op == Op::Branch) else {
+        return false;
+    };
     let (&[condition], &[yes, no]) = (body.args(branch), body.targets(branch)) else { return false };
     let (long_yes, long_no) = (through(body, ctx, yes, block), through(body, ctx, no, block));
     let short = |edge| (Way { edge, through: None }, 0);
