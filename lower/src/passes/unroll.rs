@@ -37,8 +37,30 @@ struct Candidate {
     rounds: usize,
 }
 
-/// Definitions of one value in the copies of its loop.
-type Copies = SmallVec<[(Block, Value); 8]>;
+/// Where the copies of each value of unrolled loops are, by rounds.
+#[derive(Default)]
+struct CopiesByValue {
+    /// Position in `lists`, plus one.
+    numbers: SecondaryMap<Value, u32>,
+    lists: Vec<Vec<(Block, Value)>>,
+}
+
+impl CopiesByValue {
+    fn push(&mut self, old: Value, block: Block, new: Value) {
+        if self.numbers[old] == 0 {
+            self.lists.push(Vec::new());
+            self.numbers[old] = self.lists.len() as u32;
+        }
+        if let Some(list) = self.lists.get_mut(self.numbers[old] as usize - 1) {
+            list.push((block, new));
+        }
+    }
+
+    fn get(&self, value: Value) -> &[(Block, Value)] {
+        let number = self.numbers[value].checked_sub(1);
+        number.and_then(|number| self.lists.get(number as usize)).map_or(&[], |list| list)
+    }
+}
 
 /// Unrolls loops. Says whether there were any.
 pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
@@ -147,7 +169,7 @@ fn indexes_slots(body: &Body, ctx: &PassContext, blocks: &[Block]) -> bool {
 fn unroll(body: &mut Body, ctx: &mut PassContext, candidates: &[Candidate]) {
     // Which loop a block, or the block that it is a copy of, is in.
     let mut membership = SecondaryMap::<Block, PackedOption<Loop>>::new();
-    let mut copies = SecondaryMap::<Value, Copies>::new();
+    let mut copies = CopiesByValue::default();
     let mut map = ValueMap::default();
     for candidate in candidates {
         copy_rounds(body, candidate, &mut map, &mut membership, &mut copies);
@@ -160,7 +182,7 @@ fn copy_rounds(
     candidate: &Candidate,
     map: &mut ValueMap,
     membership: &mut SecondaryMap<Block, PackedOption<Loop>>,
-    copies: &mut SecondaryMap<Value, Copies>,
+    copies: &mut CopiesByValue,
 ) {
     let Candidate { this, blocks, latch, header, rounds } = candidate;
     blocks.iter().for_each(|&block| membership[block] = (*this).into());
@@ -194,7 +216,7 @@ fn copy_rounds(
         headers.extend(copied[*header].expand());
         map.drain(|old, new| {
             if let Some(at) = home(body, new) {
-                copies[old].push((at, new));
+                copies.push(old, at, new);
             }
         });
     }
@@ -218,13 +240,13 @@ fn repair(
     body: &mut Body,
     ctx: &mut PassContext,
     membership: &SecondaryMap<Block, PackedOption<Loop>>,
-    copies: &SecondaryMap<Value, Copies>,
+    copies: &CopiesByValue,
 ) {
     let mut uses = Vec::<(Value, Block, Inst)>::new();
     for block in body.blocks() {
         for inst in body.block_insts(block) {
             body.visit_operands(inst, |value| {
-                let inside = copies.get(value).filter(|copies| !copies.is_empty()).and_then(|_| home(body, value));
+                let inside = if copies.get(value).is_empty() { None } else { home(body, value) };
                 if inside.is_some_and(|home| membership[home] != membership[block]) {
                     uses.push((value, block, inst));
                 }
@@ -242,7 +264,7 @@ fn repair(
         if let Some(block) = home(body, old) {
             ssa.define(loops, block, old);
         }
-        for &(block, value) in &copies[old] {
+        for &(block, value) in copies.get(old) {
             ssa.define(loops, block, value);
         }
         uses.iter().for_each(|&(_, block, _)| ssa.want(block));

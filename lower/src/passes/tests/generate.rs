@@ -47,19 +47,29 @@ pub fn program(chance: &mut Chance, size: usize) -> String {
     g.text.push_str("struct pair { x: i32, y: i64 }\nstruct nest { a: pair, b: array<i32, 2> }\n");
     g.text.push_str("global cells: array<i32, 4> in global\n");
     g.text.push_str("method f(p0: i32, p1: i64, p2: i1, p3: f32, p4: i8, buf: ptr<global>) -> (i32, i64, i1, f32, i8) {\nentry:\n");
-    for (n, ty) in ["i32", "i64", "i32", "array<i32, 4>", "nest", "pair"].iter().enumerate() {
+    for (n, ty) in ["i32", "i64", "i32", "array<i32, 4>", "nest", "pair", "i32"].iter().enumerate() {
         g.line(format!("s{n} = slot.{ty}"));
     }
     g.line("store s0, p0".into());
     g.line("store s1, p1".into());
     g.line("store s2, i32 5".into());
+    g.line("store s6, p0".into());
     g.line("memset s3, i8 0, i64 16".into());
+    g.line("s3_1 = index s3, i64 1, i32".into());
+    g.line("s3_2 = index s3, i64 2, i32".into());
+    g.line("seed = load.i32 buf".into());
+    g.line("store s3_1, p0".into());
+    g.line("store s3_2, seed".into());
     g.line("memset s4, i8 0, i64 24".into());
     g.line("store s5, pair zero".into());
     g.line("cells0 = address.global cells".into());
     g.aggregates.push("pair zero".into());
-    g.block(4);
-    let results: Vec<String> = (0..5).map(|ty| g.value(ty)).collect();
+    while g.budget > 0 {
+        g.block(4);
+    }
+    g.line("total = load.i32 s6".into());
+    let mut results: Vec<String> = (0..5).map(|ty| g.value(ty)).collect();
+    results[0] = "total".into();
     let _ = writeln!(g.text, "    return {}\n}}", results.join(", "));
     g.text
 }
@@ -90,8 +100,10 @@ impl Generator<'_> {
     }
 
     fn value(&mut self, ty: usize) -> String {
-        if self.chance.below(5) == 0 {
-            return self.constant(ty);
+        match self.chance.below(9) {
+            0 => return self.constant(ty),
+            1 | 2 => return format!("p{ty}"),
+            _ => {}
         }
         let n = self.values[ty].len();
         // Recent ones more often.
@@ -102,6 +114,21 @@ impl Generator<'_> {
     fn define(&mut self, ty: usize, code: String) {
         let name = self.name();
         self.line(format!("{name} = {code}"));
+        if ty == 1 && self.chance.below(3) == 0 {
+            self.line(format!("n{name} = trunc.i32 {name}"));
+            self.values[0].push(format!("n{name}"));
+        }
+        if ty == 2 && self.chance.below(3) == 0 {
+            self.line(format!("n{name} = zext.i32 {name}"));
+            self.values[0].push(format!("n{name}"));
+        }
+        if ty == 0 && self.chance.below(3) > 0 {
+            // Into the sum that the function returns, so that it matters.
+            let (sum, next) = (self.name(), self.name());
+            self.line(format!("{sum} = load.i32 s6"));
+            self.line(format!("{next} = {} {sum}, {name}", if self.chance.0 % 2 == 0 { "add" } else { "xor" }));
+            self.line(format!("store s6, {next}"));
+        }
         self.values[ty].push(name);
     }
 
@@ -191,15 +218,17 @@ impl Generator<'_> {
 
     fn throwing(&mut self) {
         let (a, b) = (self.value(0), self.value(0));
-        match self.chance.below(4) {
+        match self.chance.below(8) {
             0 => {
+                let b = if self.chance.below(3) > 0 { "i32 -3".into() } else { b };
                 let op = self.chance.pick(&["div.s", "div.u", "rem.s", "rem.u"]);
                 self.define(0, format!("{op} {a}, {b}"));
             }
-            1 => self.define(0, format!("div.u {a}, i32 8")),
-            2 => self.define(0, format!("rem.u {a}, i32 16")),
+            1 | 2 => self.define(0, format!("div.u {a}, i32 8")),
+            3 | 4 => self.define(0, format!("rem.s {a}, i32 -1")),
+            5 | 6 => self.define(0, format!("rem.u {a}, i32 16")),
             _ => {
-                let bound = 1 << self.chance.below(31);
+                let bound = 1 << (self.chance.below(31) / 2 + 15);
                 self.define(0, format!("bounds_check {a}, i32 {bound}"));
             }
         }
@@ -313,7 +342,7 @@ impl Generator<'_> {
         self.label(&format!("{n}_yes"), &[]);
         let args = self.scoped(depth, &wanted);
         let jump = self.jump(&format!("{n}_join"), &args);
-        if self.chance.below(12) == 0 {
+        if self.chance.below(30) == 0 {
             let kind = self.chance.pick(&["Odd", "Even"]);
             self.line(format!("throw {kind}"));
         } else {

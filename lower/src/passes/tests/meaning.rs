@@ -115,3 +115,43 @@ fn optimising_twice_gives_the_same_bytes_each_time() {
         assert_eq!(print(), print());
     }
 }
+
+#[test]
+fn zz_stats() {
+    struct Stats(std::collections::BTreeMap<&'static str, (u32, u32, u128)>);
+    impl Observer for Stats {
+        fn pass(&mut self, r: PassReport<'_>) {
+            let e = self.0.entry(r.pass).or_default();
+            e.0 += 1;
+            e.1 += u32::from(r.changed);
+            e.2 += r.elapsed.as_nanos();
+        }
+    }
+    let (mut threw, mut returned, mut before, mut after) = (0, 0, 0, 0);
+    for seed in 1..300u64 {
+        let source = program(&mut Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1), 60);
+        let mut unit = unit(&source);
+        for n in 0..4 {
+            match run(&unit, seed + n).0 {
+                Ok(_) => returned += 1,
+                Err(_) => threw += 1,
+            }
+        }
+        before += unit.funcs.values().map(|f| crate::inline::size(&f.body)).sum::<usize>();
+        optimise::run(&mut unit, OptLevel::Default, &mut Silent);
+        after += unit.funcs.values().map(|f| crate::inline::size(&f.body)).sum::<usize>();
+    }
+    println!("threw {threw} returned {returned} size {before} -> {after}");
+    for size in [100, 1000, 10000, 40000] {
+        let source = program(&mut Chance(77), size);
+        let mut unit = unit(&source);
+        let mut stats = Stats(Default::default());
+        let before = unit.funcs.values().map(|f| crate::inline::size(&f.body)).sum::<usize>();
+        optimise::run(&mut unit, OptLevel::Default, &mut stats);
+        let after = unit.funcs.values().map(|f| crate::inline::size(&f.body)).sum::<usize>();
+        println!("{size}: {before} -> {after} insts; ns per instruction before and run:");
+        for (name, (runs, _, ns)) in stats.0 {
+            println!("   {name:14} {runs} {}", ns / before as u128 / runs as u128);
+        }
+    }
+}
