@@ -4,7 +4,7 @@ use super::{run_passes, unit};
 use crate::job::OptLevel;
 use crate::observe::Silent;
 use crate::optimise::{self, Pass};
-use crate::passes::{cse, dce, mem2reg, simplify, simplify_cfg, sroa};
+use crate::passes::{cse, dce, licm, mem2reg, rotate, simplify, simplify_cfg, sroa, unroll};
 use marquetry_ir::op::Op;
 use marquetry_ir::text;
 use marquetry_ir::unit::Unit;
@@ -14,6 +14,9 @@ const SIMPLIFY_CFG: Pass = Pass { name: "simplify_cfg", run: simplify_cfg::run }
 const CSE: Pass = Pass { name: "cse", run: cse::run };
 const DCE: Pass = Pass { name: "dce", run: dce::run };
 const MEM2REG: Pass = Pass { name: "mem2reg", run: mem2reg::run };
+const ROTATE: Pass = Pass { name: "rotate", run: rotate::run };
+const UNROLL: Pass = Pass { name: "unroll", run: unroll::run };
+const LICM: Pass = Pass { name: "licm", run: licm::run };
 const SROA: Pass = Pass { name: "sroa", run: sroa::run };
 
 /// Ops of the only function, in order.
@@ -55,6 +58,7 @@ fn integer_identities() {
     becomes("r = rem.u i32 5, b", "i32", "r = rem.u i32 5, b; return r");
     becomes("t = sext.i64 a\nr = trunc.i32 t", "i32", "return a");
     becomes("r = select c, a, a", "i32", "return a");
+    becomes("t = shr.s a, i32 20\nr = shr.s t, i32 20", "i32", "r = shr.s a, i32 31; return r");
     becomes("r = mul i32 6, i32 7", "i32", "return i32 42");
 }
 
@@ -279,4 +283,109 @@ entry:
     optimise::run(&mut found, OptLevel::Less, &mut Silent);
     assert_eq!(found.funcs.len(), 1);
     assert_eq!(ops(&found), [Op::Return]);
+}
+
+/// A loop over `n` rounds, tested at the top, with this code in its body, which defines `x`.
+fn looped(code: &str) -> String {
+    format!(
+        "method f(n: i32, a: i32, b: i32, p: ptr<global>, q: ptr<global>) -> i32 {{
+entry:
+    jump head(i32 0, i32 0)
+head(i: i32, sum: i32):
+    more = lt.s i, n
+    branch more, body, done
+body:
+    {code}
+    next = add sum, x
+    j = add i, i32 1
+    jump head(j, next)
+done:
+    return sum
+}}
+"
+    )
+}
+
+/// How many instructions of this kind stand in loops.
+fn in_loops(source: &str, passes: &[Pass], op: Op) -> usize {
+    let mut found = unit(source);
+    run_passes(&mut found, passes);
+    let body = &found.funcs.values().next().expect("a function").body;
+    let mut ctx = crate::passes::PassContext::new(found.types.clone());
+    ctx.find_loops(body);
+    let inside = body.blocks().filter(|&block| ctx.loops.innermost(block).is_some());
+    inside.flat_map(|block| body.block_insts(block)).filter(|&inst| body.inst(inst).op == op).count()
+}
+
+const LOOPS: &[Pass] = &[ROTATE, SIMPLIFY_CFG, LICM, SIMPLIFY_CFG];
+
+#[test]
+fn a_rotated_loop_has_one_branch_per_round() {
+    let source = looped("x = mul a, i");
+    assert_eq!(in_loops(&source, &[], Op::Branch) + in_loops(&source, &[], Op::Jump), 2);
+    assert_eq!(in_loops(&source, &[ROTATE, SIMPLIFY_CFG], Op::Branch), 1);
+    assert_eq!(in_loops(&source, &[ROTATE, SIMPLIFY_CFG], Op::Jump), 0);
+}
+
+#[test]
+fn invariants_move_out_of_loops() {
+    assert_eq!(in_loops(&looped("x = mul a, b"), LOOPS, Op::Mul), 0);
+    assert_eq!(in_loops(&looped("x = load.i32 p"), LOOPS, Op::Load), 0);
+    assert_eq!(in_loops(&looped("x = div.s a, b"), LOOPS, Op::DivS), 0);
+}
+
+#[test]
+fn what_a_loop_may_change_or_must_do_first_stays() {
+    assert_eq!(in_loops(&looped("x = load.i32 p\n store q, i"), LOOPS, Op::Load), 1);
+    assert_eq!(in_loops(&looped("x = load.i32 p volatile"), LOOPS, Op::Load), 1);
+    assert_eq!(in_loops(&looped("x = load.i32 p\n fence seq_cst device"), LOOPS, Op::Load), 1);
+    assert_eq!(in_loops(&looped("store q, i\n x = div.s a, b"), LOOPS, Op::DivS), 1);
+    // The throw comes first: a load behind it may be of a wrong address.
+    assert_eq!(in_loops(&looped("y = div.s i, a\n x = load.i32 p"), LOOPS, Op::Load), 1);
+    // Never entered, never divided: without the guard that rotation makes, nothing moves.
+    assert_eq!(in_loops(&looped("x = div.s a, b"), &[LICM], Op::DivS), 1);
+}
+
+#[test]
+fn a_tile_of_accumulators_becomes_values() {
+    let source = "kernel tile(p: ptr<global>) {
+entry:
+    acc = slot.array<f32, 16>
+    memset acc, i8 0, i64 64
+    jump outer(i32 0)
+outer(i: i32):
+    mi = lt.s i, i32 4
+    branch mi, rows, done
+rows:
+    jump inner(i32 0)
+inner(j: i32):
+    mj = lt.s j, i32 4
+    branch mj, cell, next
+cell:
+    r = mul i, i32 4
+    k = add r, j
+    a = index acc, k, f32
+    v = load.f32 a
+    pa = index p, k, f32
+    w = load.f32 pa
+    s = fma w, w, v
+    store a, s
+    j1 = add j, i32 1
+    jump inner(j1)
+next:
+    i1_ = add i, i32 1
+    jump outer(i1_)
+done:
+    o = index acc, i32 5, f32
+    r5 = load.f32 o
+    store p, r5
+    return
+}
+";
+    let mut found = unit(source);
+    optimise::run(&mut found, OptLevel::Default, &mut Silent);
+    let found = ops(&found);
+    assert!(!found.iter().any(|op| matches!(op, Op::Slot | Op::Branch)), "{found:?}");
+    assert_eq!(found.iter().filter(|&&op| op == Op::Load).count(), 1, "only one cell is used: {found:?}");
+    let _ = UNROLL;
 }

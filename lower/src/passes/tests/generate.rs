@@ -55,6 +55,7 @@ pub fn program(chance: &mut Chance, size: usize) -> String {
     g.line("store s2, i32 5".into());
     g.line("store s6, p0".into());
     g.line("memset s3, i8 0, i64 16".into());
+    g.line("p1_narrow = trunc.i32 p1".into());
     g.line("s3_1 = index s3, i64 1, i32".into());
     g.line("s3_2 = index s3, i64 2, i32".into());
     g.line("seed = load.i32 buf".into());
@@ -239,7 +240,9 @@ impl Generator<'_> {
         let name = self.name();
         let index = self.value(0);
         let dynamic = format!("m{name}");
-        match self.chance.below(8) {
+        match self.chance.below(10) {
+            8 => return "buf".into(),
+            9 => return "cells0".into(),
             0 => return "s0".into(),
             1 => return "s2".into(),
             2 => self.line(format!("{name} = field_address s3, array<i32, 4>, {}", self.chance.0 % 4)),
@@ -390,6 +393,16 @@ impl Generator<'_> {
             let condition = self.value(2);
             self.line(format!("branch {condition}, {n}_exit, {n}_rest"));
             self.label(&format!("{n}_rest"), &[]);
+        }
+        // What does not change from round to round, but must not move past what does.
+        if self.chance.below(3) == 0 {
+            self.memory();
+        }
+        match self.chance.below(6) {
+            0 => self.define(0, "load.i32 buf".into()),
+            1 => self.define(0, "load.i32 cells0".into()),
+            2 => self.define(0, "div.s p1_narrow, p0".into()),
+            _ => {}
         }
         let next = self.scoped(depth, &carried);
         self.line(format!("{n}_next = add {counter}, i32 1"));
