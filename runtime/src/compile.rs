@@ -6,7 +6,7 @@ use marquetry_codegen::artifact::{Artifact, Entry};
 use marquetry_codegen::error::EmitError;
 use marquetry_codegen::native::{self, JitCode, NativeOptions, NativeTarget, emit_jit, emit_object};
 // use marquetry_codegen::ptx::{self, PtxTarget};
-// use marquetry_codegen::spirv::{self, SpirvTarget};
+use marquetry_codegen::spirv::{self, SpirvTarget};
 use marquetry_ir::program::Program;
 use marquetry_ir::span::SourceFile;
 use marquetry_lower::failure::Failure;
@@ -21,7 +21,8 @@ pub enum Target {
     /// Native code.
     Native(NativeTarget),
     // Ptx(PtxTarget),
-    // Spirv(SpirvTarget),
+    /// SPIR-V.
+    Spirv(SpirvTarget),
 }
 
 impl Target {
@@ -33,7 +34,7 @@ impl Target {
         match text.split(':').next() {
             Some("native") => NativeTarget::parse(text, native_options(opt_level)).map(Target::Native),
             // Some("ptx") => PtxTarget::parse(text).map(Target::Ptx),
-            // Some("spirv") => SpirvTarget::parse(text).map(Target::Spirv),
+            Some("spirv") => SpirvTarget::parse(text).map(Target::Spirv),
             _ => Err(EmitError::Target(format!("'{text}' is not a target: expected native, ptx or spirv"))),
         }
     }
@@ -61,7 +62,7 @@ impl Target {
         match self {
             Target::Native(target) => target,
             // Target::Ptx(target) => target,
-            // Target::Spirv(target) => target,
+            Target::Spirv(target) => target,
         }
     }
 
@@ -78,7 +79,7 @@ impl Target {
         match self {
             Target::Native(target) => emit_object(legal, target),
             // Target::Ptx(target) => ptx::emit(legal, target),
-            // Target::Spirv(target) => spirv::emit(legal, target),
+            Target::Spirv(target) => spirv::emit(legal, target),
         }
     }
 }
@@ -93,7 +94,7 @@ impl Target {
         match self {
             Target::Native(target) => native::emit_text(legal, target),
             // Target::Ptx(target) => Ok(String::from_utf8_lossy(&ptx::emit(legal, target)?.code).into_owned()),
-            // Target::Spirv(target) => spirv::disassemble(&spirv::emit(legal, target)?.code),
+            Target::Spirv(target) => spirv::disassemble(&spirv::emit(legal, target)?.code),
         }
     }
 }
