@@ -48,7 +48,9 @@ pub(super) fn action(sm: u16, op: Op, from: Type, to: Type) -> Action {
         Ceil | Floor | RoundZero | RoundEven => all_but_bf16(lane),
         AddSatS | SubSatS => legal_if(lane == Some(Scalar::I32)),
         AddSatU | SubSatU => Action::Expand,
-        AddOverflowS | AddOverflowU | SubOverflowS | SubOverflowU | MulOverflowS | MulOverflowU => Action::Expand,
+        AddOverflowS | AddOverflowU | SubOverflowS | SubOverflowU | MulOverflowS | MulOverflowU => {
+            Action::Expand
+        }
         DivS | DivU | RemS | RemU | MulHighS | MulHighU | MinS | MinU | MaxS | MaxU => Action::Legal,
         And | Or | Xor | Not | Shl | ShrS | ShrU | RotL | RotR => Action::Legal,
         Clz | Ctz | PopCount | BitReverse | ByteSwap => Action::Legal,

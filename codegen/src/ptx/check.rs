@@ -69,7 +69,9 @@ impl<'a> Checker<'a> {
                     self.end_function(n);
                 }
             }
-            _ if line.starts_with(".version") || line.starts_with(".target") || line.starts_with(".address") => {}
+            _ if line.starts_with(".version")
+                || line.starts_with(".target")
+                || line.starts_with(".address") => {}
             _ if self.depth == 0 => self.module_line(n, line),
             _ if line.starts_with('.') => self.declaration(n, line),
             _ => self.code(n, line),
@@ -138,7 +140,9 @@ impl<'a> Checker<'a> {
             }
             return;
         }
-        let Some(line) = line.strip_suffix(';') else { return self.error(n, format!("no semicolon: {line}")) };
+        let Some(line) = line.strip_suffix(';') else {
+            return self.error(n, format!("no semicolon: {line}"));
+        };
         let mut line = line;
         if let Some(rest) = line.strip_prefix('@') {
             let (guard, rest) = rest.split_once('\t').unwrap_or((rest, ""));
@@ -353,7 +357,10 @@ $L0:
             let text = GOOD.replace(from, to);
             assert_ne!(text, GOOD);
             let errors = check(&text).expect_err(message);
-            assert!(errors.iter().any(|error| error.contains(message)), "{errors:?} should contain {message}");
+            assert!(
+                errors.iter().any(|error| error.contains(message)),
+                "{errors:?} should contain {message}"
+            );
         }
     }
 }

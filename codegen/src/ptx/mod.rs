@@ -106,7 +106,11 @@ fn version(unit: &Unit, target: &PtxTarget) -> Result<Version, EmitError> {
     for function in unit.funcs.values().filter(|f| f.kind == MethodKind::Kernel) {
         let found = u64::from(argument_block(&function.signature.params).1);
         if found > MAX_ARGUMENT_BYTES {
-            return Err(EmitError::Limit { what: "bytes of kernel arguments", limit: MAX_ARGUMENT_BYTES, found });
+            return Err(EmitError::Limit {
+                what: "bytes of kernel arguments",
+                limit: MAX_ARGUMENT_BYTES,
+                found,
+            });
         }
         if found > OLD_ARGUMENT_BYTES {
             version = version.max((8, 1));

@@ -4,9 +4,9 @@
 //! as they are; in others each other byte becomes `$` and two hexadecimal digits. Names that the emitter makes up
 //! start with `$` and a letter that is no such digit, so they meet none of these.
 
+use cranelift_entity::{PrimaryMap, SecondaryMap};
 use marquetry_ir::entity::{Func, Global};
 use marquetry_ir::unit::Unit;
-use cranelift_entity::{PrimaryMap, SecondaryMap};
 use rustc_hash::FxHashSet;
 
 /// The one identifier that PTX defines and ptxas refuses to see again.

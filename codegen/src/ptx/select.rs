@@ -100,16 +100,14 @@ impl<'a> Selector<'a> {
     pub(super) fn inst(&mut self, here: &Here, inst: Inst) -> Result<(), EmitError> {
         use Op::*;
         match here.body.inst(inst).op {
-            Add | Sub | Mul | Div | Neg | Abs | Fma | Sqrt | Ceil | Floor | RoundZero | RoundEven | CopySign
-            | Min | Max | MinNumber | MaxNumber => self.arithmetic(here, inst),
-            DivS | DivU | RemS | RemU | MulHighS | MulHighU | AddSatS | SubSatS | MinS | MinU | MaxS | MaxU => {
-                self.integer(here, inst)
-            }
-            And | Or | Xor | Not | Shl | ShrS | ShrU | RotL | RotR | Clz | Ctz | PopCount | BitReverse | ByteSwap => {
-                self.bitwise(here, inst)
-            }
-            Eq | Ne | LtS | LeS | GtS | GeS | LtU | LeU | GtU | GeU | Lt | Le | Gt | Ge | One | Ueq | Ult | Ule
-            | Ugt | Uge | Ord | Uno => self.compare(here, inst),
+            Add | Sub | Mul | Div | Neg | Abs | Fma | Sqrt | Ceil | Floor | RoundZero | RoundEven
+            | CopySign | Min | Max | MinNumber | MaxNumber => self.arithmetic(here, inst),
+            DivS | DivU | RemS | RemU | MulHighS | MulHighU | AddSatS | SubSatS | MinS | MinU | MaxS
+            | MaxU => self.integer(here, inst),
+            And | Or | Xor | Not | Shl | ShrS | ShrU | RotL | RotR | Clz | Ctz | PopCount | BitReverse
+            | ByteSwap => self.bitwise(here, inst),
+            Eq | Ne | LtS | LeS | GtS | GeS | LtU | LeU | GtU | GeU | Lt | Le | Gt | Ge | One | Ueq | Ult
+            | Ule | Ugt | Uge | Ord | Uno => self.compare(here, inst),
             Select => self.select(here, inst),
             Trunc | Zext | Sext | FConvert | FToS | FToU | SToF | UToF | Bitcast => self.convert(here, inst),
             PtrToInt | IntToPtr | SpaceCast | PtrAdd | Index | FieldAddress | GlobalAddress | Slot => {
@@ -118,8 +116,8 @@ impl<'a> Selector<'a> {
             Load => self.load(here, inst),
             Store => self.store(here, inst),
             AtomicLoad | AtomicStore => self.atomic_access(here, inst),
-            RmwExchange | RmwAdd | RmwSub | RmwAnd | RmwOr | RmwXor | RmwMinS | RmwMinU | RmwMaxS | RmwMaxU
-            | CompareExchange => self.atomic_update(here, inst),
+            RmwExchange | RmwAdd | RmwSub | RmwAnd | RmwOr | RmwXor | RmwMinS | RmwMinU | RmwMaxS
+            | RmwMaxU | CompareExchange => self.atomic_update(here, inst),
             Fence => self.fence(here, inst),
             LocalId | GroupId | GroupSize | GroupCount | SubgroupSize | SubgroupLane | Clock | Barrier
             | SubgroupBarrier => self.special(here, inst),
@@ -127,15 +125,17 @@ impl<'a> Selector<'a> {
                 self.lane_shuffle(here, inst)
             }
             SubgroupAny | SubgroupAll | SubgroupBallot => self.vote(here, inst),
-            SubgroupReduceAdd | SubgroupReduceAnd | SubgroupReduceOr | SubgroupReduceXor | SubgroupReduceMinS
-            | SubgroupReduceMinU | SubgroupReduceMaxS | SubgroupReduceMaxU => self.lane_reduce(here, inst),
+            SubgroupReduceAdd | SubgroupReduceAnd | SubgroupReduceOr | SubgroupReduceXor
+            | SubgroupReduceMinS | SubgroupReduceMinU | SubgroupReduceMaxS | SubgroupReduceMaxU => {
+                self.lane_reduce(here, inst)
+            }
             Call | CallIndirect | FunctionAddress => self.call(here, inst),
             Jump | Branch | Switch | Return => Err(internal("a terminator inside a block")),
-            Rem | RoundAway | AddSatU | SubSatU | AddOverflowS | AddOverflowU | SubOverflowS | SubOverflowU
-            | MulOverflowS | MulOverflowU | Splat | Extract | Insert | Shuffle | ReduceAdd | ReduceMul | ReduceAnd
-            | ReduceOr | ReduceXor | ReduceMinS | ReduceMinU | ReduceMaxS | ReduceMaxU | ReduceMin | ReduceMax
-            | Make | GetField | SetField | BoundsCheck | MemCopy | MemSet | RmwMin | RmwMax | Throw | Unreachable
-            | StaticAssert => Err(illegal(here, inst)),
+            Rem | RoundAway | AddSatU | SubSatU | AddOverflowS | AddOverflowU | SubOverflowS
+            | SubOverflowU | MulOverflowS | MulOverflowU | Splat | Extract | Insert | Shuffle | ReduceAdd
+            | ReduceMul | ReduceAnd | ReduceOr | ReduceXor | ReduceMinS | ReduceMinU | ReduceMaxS
+            | ReduceMaxU | ReduceMin | ReduceMax | Make | GetField | SetField | BoundsCheck | MemCopy
+            | MemSet | RmwMin | RmwMax | Throw | Unreachable | StaticAssert => Err(illegal(here, inst)),
         }
     }
 
@@ -260,19 +260,13 @@ impl<'a> Selector<'a> {
 
     /// A register that holds an address.
     pub(super) fn address_register(&mut self, address: Address) -> Reg {
-        if let Address { base: Base::Reg(reg), offset: 0 } = address {
-            return reg;
+        let base = address.base.register();
+        if address.offset == 0 {
+            return base;
         }
         let sum = self.regs.fresh(Class::B64);
-        match address.base {
-            Base::Reg(reg) => {
-                let offset = Arg::Int(i64::from(address.offset));
-                self.out.line(&["add.s64"], &[Arg::Reg(sum), Arg::Reg(reg), offset]);
-            }
-            Base::Global(_) | Base::Slots => {
-                self.out.line(&["mov.b64"], &[Arg::Reg(sum), Arg::Variable(address)]);
-            }
-        }
+        let offset = Arg::Int(i64::from(address.offset));
+        self.out.line(&["add.s64"], &[Arg::Reg(sum), Arg::Reg(base), offset]);
         sum
     }
 

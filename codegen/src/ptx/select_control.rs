@@ -2,14 +2,14 @@
 
 use super::regs::{ParallelCopy, Place, Reg};
 use super::select::{Here, Selector, args, illegal, internal};
-use super::types::{Class, bits_of, untyped, unsigned};
+use super::types::{Class, bits_of, unsigned, untyped};
 use super::write::{Arg, Label};
 use crate::error::EmitError;
+use cranelift_entity::EntityRef;
 use marquetry_ir::entity::{Block, BlockCall, Inst, Switch, Value};
 use marquetry_ir::op::Op;
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::types::Type;
-use cranelift_entity::EntityRef;
 
 /// Fewest cases of a `switch` for which a table of jumps is worth its load.
 const MIN_TABLE_CASES: usize = 5;

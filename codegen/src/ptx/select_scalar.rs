@@ -145,7 +145,14 @@ impl Selector<'_> {
     }
 
     /// `op` on two operands, which are extended by their sign if `extend`, and a cut to `bits`.
-    fn binary(&mut self, here: &Here, inst: Inst, op: &[&str], extend: bool, bits: u32) -> Result<(), EmitError> {
+    fn binary(
+        &mut self,
+        here: &Here,
+        inst: Inst,
+        op: &[&str],
+        extend: bool,
+        bits: u32,
+    ) -> Result<(), EmitError> {
         let [a, b] = args(here, inst)?;
         let (a, b) = if extend {
             (self.signed_operand(here, a)?, self.signed_operand(here, b)?)
@@ -276,7 +283,8 @@ impl Selector<'_> {
             Arg::Int(count) if count & 32 != 0 => std::mem::swap(&mut low, &mut high),
             Arg::Int(_) => {}
             _ => {
-                let (bit, far) = (Arg::Reg(self.regs.fresh(Class::B32)), Arg::Reg(self.regs.fresh(Class::Pred)));
+                let (bit, far) =
+                    (Arg::Reg(self.regs.fresh(Class::B32)), Arg::Reg(self.regs.fresh(Class::Pred)));
                 self.out.line(&["and.b32"], &[bit, count, Arg::Int(32)]);
                 self.out.line(&["setp.ne.b32"], &[far, bit, Arg::Int(0)]);
                 let (a, b) = (self.regs.fresh(Class::B32), self.regs.fresh(Class::B32));

@@ -146,7 +146,9 @@ impl Target for PtxTarget {
         match ty.kind() {
             TypeKind::Scalar(Scalar::I128) => TypeAction::Halves,
             TypeKind::Vector(..) => TypeAction::Lanes,
-            TypeKind::Pointer(Space::Param) => TypeAction::Unsupported("PTX passes kernel arguments by value"),
+            TypeKind::Pointer(Space::Param) => {
+                TypeAction::Unsupported("PTX passes kernel arguments by value")
+            }
             TypeKind::Scalar(_) | TypeKind::Pointer(_) => TypeAction::Legal,
             TypeKind::Aggregate(_) | TypeKind::Unknown | TypeKind::Error => {
                 TypeAction::Unsupported("not held in registers")
@@ -173,7 +175,9 @@ mod tests {
 
     #[test]
     fn other_names_are_errors() {
-        for name in ["", "px", "ptx:", "ptx:sm_", "ptx:sm_70", "ptx:sm_75a", "ptx:sm_90f", "ptx:sm_+75", "ptx:sm_075"] {
+        for name in
+            ["", "px", "ptx:", "ptx:sm_", "ptx:sm_70", "ptx:sm_75a", "ptx:sm_90f", "ptx:sm_+75", "ptx:sm_075"]
+        {
             assert!(matches!(PtxTarget::parse(name), Err(EmitError::Target(_))), "{name}");
         }
     }

@@ -5,6 +5,7 @@ mod control;
 mod machine;
 mod meaning;
 mod ops;
+mod running;
 
 use super::check::check;
 use super::{PtxTarget, emit};
@@ -62,9 +63,11 @@ fn assemble(text: &str, architecture: &str) {
     let mut command = Command::new(ptxas);
     command.arg("-O1").arg(format!("-arch={architecture}")).arg(file.path()).args(["-o", "/dev/null"]);
     let output = command.stdin(Stdio::null()).output().expect("ptxas should start");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
-        let numbered: Vec<String> = text.lines().enumerate().map(|(n, l)| format!("{}: {l}", n + 1)).collect();
+        let numbered: Vec<String> =
+            text.lines().enumerate().map(|(n, l)| format!("{}: {l}", n + 1)).collect();
         panic!("{said}\n{}", numbered.join("\n"));
     }
 }

@@ -92,7 +92,8 @@ done(r: i32, f: i1):
 #[test]
 fn switches_become_tables_or_comparisons() {
     let case = |values: &[i64], ty: &str| {
-        let mut source = format!("kernel k(s: {ty}, out: ptr<global>) {{\nentry:\n    switch s, other(i32 99), [");
+        let mut source =
+            format!("kernel k(s: {ty}, out: ptr<global>) {{\nentry:\n    switch s, other(i32 99), [");
         let cases: Vec<String> = values.iter().map(|v| format!("{v}: join(i32 {})", v * 3 % 1000)).collect();
         source += &cases.join(", ");
         source + "]\nother(x: i32):\n    jump join(x)\njoin(y: i32):\n    store out, y\n    return\n}\n"

@@ -91,7 +91,8 @@ impl<'t> Machine<'t> {
         let (mut current, mut globals, mut shared) = (None, 0x1_0000u64, 0x400u64);
         for line in text.lines().map(str::trim) {
             if line.contains(".entry ") || line.contains(".func ") {
-                let head = line.split_once(".func (").map_or(line, |(_, rest)| rest.split_once(") ").unwrap().1);
+                let head =
+                    line.split_once(".func (").map_or(line, |(_, rest)| rest.split_once(") ").unwrap().1);
                 let name = head.split('(').next().unwrap().split_whitespace().last().unwrap();
                 current = (!line.ends_with(';')).then_some(name);
                 if current.is_some() {
@@ -137,7 +138,8 @@ impl<'t> Machine<'t> {
     }
 
     pub(super) fn read(&self, at: u64, bytes: u32) -> u64 {
-        let byte = |n: u32| self.memory.get(&(at + u64::from(n))).unwrap_or_else(|| panic!("nothing at {at:#x}"));
+        let byte =
+            |n: u32| self.memory.get(&(at + u64::from(n))).unwrap_or_else(|| panic!("nothing at {at:#x}"));
         (0..bytes).fold(0, |sum, n| sum | u64::from(*byte(n)) << (8 * n))
     }
 
@@ -258,7 +260,8 @@ impl<'t> Machine<'t> {
         let ty = parts[parts.len() - 1];
         let bits = bits_of(ty);
         let is_signed = ty.starts_with('s');
-        let arg = |machine: &Self, n: usize, ty: &str| machine.value(frame, operands[n], ty) & mask(bits_of(ty));
+        let arg =
+            |machine: &Self, n: usize, ty: &str| machine.value(frame, operands[n], ty) & mask(bits_of(ty));
         let wide = |value: u64| if is_signed { extend(value, bits) as i128 } else { value as i128 };
         let value = match parts[0] {
             "mov" if operands[0].starts_with('{') => {
@@ -322,10 +325,20 @@ impl<'t> Machine<'t> {
             }
             "vote" => arg(self, 1, "pred"),
             "redux" => arg(self, 1, "b32"),
-            "cvta" if parts[1] == "to" => {
-                arg(self, 1, "u64").wrapping_sub(if op.contains("shared") { SHARED } else if op.contains("local") { LOCAL } else { 0 })
-            }
-            "cvta" => arg(self, 1, "u64").wrapping_add(if op.contains("shared") { SHARED } else if op.contains("local") { LOCAL } else { 0 }),
+            "cvta" if parts[1] == "to" => arg(self, 1, "u64").wrapping_sub(if op.contains("shared") {
+                SHARED
+            } else if op.contains("local") {
+                LOCAL
+            } else {
+                0
+            }),
+            "cvta" => arg(self, 1, "u64").wrapping_add(if op.contains("shared") {
+                SHARED
+            } else if op.contains("local") {
+                LOCAL
+            } else {
+                0
+            }),
             "cvt" => self.convert(frame, &parts, operands[1]),
             "setp" => {
                 let (a, b) = (arg(self, 1, ty), arg(self, 2, ty));

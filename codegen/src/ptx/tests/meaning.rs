@@ -82,8 +82,21 @@ fn values(ty: Scalar) -> Vec<u64> {
         values.dedup();
         return values;
     }
-    let floats = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, -2.5, 0.1, 3.0, -7.0, 127.5, 255.9, -128.7, 65519.0, 65520.0];
-    let large = [2147483648.0, -2147483904.0, 4294967296.0, 9.3e18, -9.3e18, 1.9e19, 1e38, -1e300, 3e-41, 1e-310, 6e-8];
+    let floats =
+        [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, -2.5, 0.1, 3.0, -7.0, 127.5, 255.9, -128.7, 65519.0, 65520.0];
+    let large = [
+        2147483648.0,
+        -2147483904.0,
+        4294967296.0,
+        9.3e18,
+        -9.3e18,
+        1.9e19,
+        1e38,
+        -1e300,
+        3e-41,
+        1e-310,
+        6e-8,
+    ];
     let special = [f64::INFINITY, f64::NEG_INFINITY, f64::NAN, f64::MAX, 1.0009765625, 1.00390625];
     let mut values = Vec::new();
     for value in floats.into_iter().chain(large).chain(special) {
@@ -102,7 +115,8 @@ fn values(ty: Scalar) -> Vec<u64> {
 }
 
 fn literal(ty: Scalar, bits: u64) -> String {
-    let nan = ty.is_float() && scalar(Op::Uno, ty, Scalar::I1, &[bits.into(), bits.into()]) == Some(Outcome::Value(1));
+    let nan = ty.is_float()
+        && scalar(Op::Uno, ty, Scalar::I1, &[bits.into(), bits.into()]) == Some(Outcome::Value(1));
     match ty {
         Scalar::I1 => format!("i1 {}", bits != 0),
         _ if ty.is_int() => {
@@ -111,13 +125,19 @@ fn literal(ty: Scalar, bits: u64) -> String {
         }
         _ if nan => format!("{} nan", ty.name()),
         _ => {
-            let Some(Outcome::Value(wide)) = (if ty == Scalar::F64 { Some(Outcome::Value(bits.into())) } else {
+            let Some(Outcome::Value(wide)) = (if ty == Scalar::F64 {
+                Some(Outcome::Value(bits.into()))
+            } else {
                 scalar(Op::FConvert, ty, Scalar::F64, &[bits.into()])
             }) else {
                 panic!("{ty:?} should widen")
             };
             let value = f64::from_bits(wide as u64);
-            format!("{} {}", ty.name(), if value.is_infinite() { format!("{value}") } else { format!("{value:e}") })
+            format!(
+                "{} {}",
+                ty.name(),
+                if value.is_infinite() { format!("{value}") } else { format!("{value:e}") }
+            )
         }
     }
 }
@@ -138,7 +158,8 @@ fn program(cases: &[Case]) -> String {
         };
         let pair = if case.op.info().rule == Rule::Overflow { ", o" } else { "" };
         let line = format!("r{pair} = {}{suffix} {}", case.op, operands.join(", "));
-        let _ = writeln!(out, "kernel k{n}({params}out: ptr<global>) {{\nentry:\n    {line}\n    store out, r");
+        let _ =
+            writeln!(out, "kernel k{n}({params}out: ptr<global>) {{\nentry:\n    {line}\n    store out, r");
         if !pair.is_empty() {
             out += "    p = ptr_add out, i64 8\n    store p, o\n";
         }
@@ -175,7 +196,9 @@ fn check_case(machine: &mut Machine, n: usize, case: &Case, operands: &[u64]) ->
         return Ok(());
     }
     let Case { op, from, to, constant, .. } = case;
-    Err(format!("k{n}: {op} {from:?} -> {to:?} {operands:x?} constant {constant:x?}: {found:x}, wanted {wanted:x?}"))
+    Err(format!(
+        "k{n}: {op} {from:?} -> {to:?} {operands:x?} constant {constant:x?}: {found:x}, wanted {wanted:x?}"
+    ))
 }
 
 fn check_architecture(architecture: &str) {
@@ -192,7 +215,9 @@ fn check_architecture(architecture: &str) {
                 2 if let Some(constant) = case.constant => {
                     errors.extend(check_case(&mut machine, n, case, &[a, constant]).err());
                 }
-                2 => all.iter().for_each(|&b| errors.extend(check_case(&mut machine, n, case, &[a, b]).err())),
+                2 => {
+                    all.iter().for_each(|&b| errors.extend(check_case(&mut machine, n, case, &[a, b]).err()))
+                }
                 _ => {
                     for (j, &b) in all.iter().enumerate() {
                         let c = all[(i * 7 + j * 3) % all.len()];

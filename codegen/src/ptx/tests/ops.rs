@@ -45,7 +45,8 @@ fn kernels(out: &mut String, op: Op, suffix: Option<Type>, operands: &[Type]) {
             *last = constant(ty).to_string();
         }
         let list = names.join(", ");
-        let _ = writeln!(out, "kernel k{n}({params}out: ptr<global>) {{\nentry:\n    r = {op}{suffix} {list}");
+        let _ =
+            writeln!(out, "kernel k{n}({params}out: ptr<global>) {{\nentry:\n    r = {op}{suffix} {list}");
         let _ = writeln!(out, "    store out, r\n    return\n}}");
     }
 }
@@ -66,12 +67,18 @@ fn program(target: &PtxTarget) -> String {
             Rule::SameBits => scalars(Scalar::is_int),
             Rule::SameFloat | Rule::CompareFloat => FLOATS.to_vec(),
             Rule::CompareInt => INTS.to_vec(),
-            Rule::CompareAny => [scalars(|_| true), vec![Type::pointer(marquetry_ir::types::Space::Global)]].concat(),
+            Rule::CompareAny => {
+                [scalars(|_| true), vec![Type::pointer(marquetry_ir::types::Space::Global)]].concat()
+            }
             Rule::SubgroupInt => vec![Type::I32, Type::I64],
             Rule::SubgroupVote | Rule::SubgroupBallot => vec![Type::I1],
             Rule::WorkItem | Rule::Clock => {
                 let dimension = if op.info().shape == marquetry_ir::op::Shape::Dimension { " 2" } else { "" };
-                let _ = writeln!(out, "kernel k{}(out: ptr<global>) {{\nentry:\n    r = {op}{dimension}", out.len());
+                let _ = writeln!(
+                    out,
+                    "kernel k{}(out: ptr<global>) {{\nentry:\n    r = {op}{dimension}",
+                    out.len()
+                );
                 let _ = writeln!(out, "    store out, r\n    return\n}}");
                 continue;
             }
@@ -91,7 +98,12 @@ fn program(target: &PtxTarget) -> String {
                 }
                 continue;
             }
-            Rule::Truncate | Rule::Extend | Rule::FloatConvert | Rule::FloatToInt | Rule::IntToFloat | Rule::Bitcast => {
+            Rule::Truncate
+            | Rule::Extend
+            | Rule::FloatConvert
+            | Rule::FloatToInt
+            | Rule::IntToFloat
+            | Rule::Bitcast => {
                 conversions(&mut out, op, &legal);
                 continue;
             }
@@ -142,10 +154,17 @@ fn atomics() -> String {
                     "f32" | "f64" => &["exchange", "add"],
                     _ => &["exchange", "add", "sub", "and", "or", "xor", "min.s", "min.u", "max.s", "max.u"],
                 };
-                let _ = writeln!(out, "kernel k{}(p: ptr<{space}>, x: {ty}, out: ptr<global>) {{\nentry:", out.len());
+                let _ = writeln!(
+                    out,
+                    "kernel k{}(p: ptr<{space}>, x: {ty}, out: ptr<global>) {{\nentry:",
+                    out.len()
+                );
                 for op in ops {
                     let name = op.replace('.', "");
-                    let _ = writeln!(out, "    {name} = rmw_{op} p, x {order} {scope}\n    store out, {name} volatile");
+                    let _ = writeln!(
+                        out,
+                        "    {name} = rmw_{op} p, x {order} {scope}\n    store out, {name} volatile"
+                    );
                 }
                 let one = if ty.starts_with('f') { "1.0" } else { "1" };
                 let _ = writeln!(out, "    constant = rmw_add p, {ty} {one} {order} {scope}");
@@ -154,7 +173,10 @@ fn atomics() -> String {
                     let _ = writeln!(out, "    store out, old volatile\n    store out, done volatile");
                 }
                 if order != "release" && order != "acq_rel" {
-                    let _ = writeln!(out, "    read = atomic_load.{ty} p {order} {scope}\n    store out, read volatile");
+                    let _ = writeln!(
+                        out,
+                        "    read = atomic_load.{ty} p {order} {scope}\n    store out, read volatile"
+                    );
                 }
                 if order != "acquire" && order != "acq_rel" {
                     let _ = writeln!(out, "    atomic_store p, x {order} {scope}");
@@ -178,11 +200,17 @@ fn loads_and_stores_of_every_type_space_and_alignment_assemble() {
     let mut source = String::new();
     for space in ["global", "shared", "generic", "local", "constant"] {
         for ty in scalars(|_| true) {
-            for (n, flags) in ["", " volatile", " align 1", " align 2", " align 4 volatile", " align 16"].iter().enumerate() {
+            for (n, flags) in
+                ["", " volatile", " align 1", " align 2", " align 4 volatile", " align 16"].iter().enumerate()
+            {
                 let name = format!("k_{space}_{ty}_{n}");
                 let _ = writeln!(source, "kernel {name}(p: ptr<{space}>, q: ptr<global>) {{\nentry:");
                 let _ = writeln!(source, "    far = ptr_add p, i64 2147483647\n    v = load.{ty} far{flags}");
-                let _ = writeln!(source, "    store q, v{flags}\n    store q, {}{flags}\n    return\n}}", constant(ty));
+                let _ = writeln!(
+                    source,
+                    "    store q, v{flags}\n    store q, {}{flags}\n    return\n}}",
+                    constant(ty)
+                );
             }
         }
     }
