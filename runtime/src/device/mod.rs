@@ -45,8 +45,6 @@ use std::fmt;
 /// Which engine a device belongs to. The order is the order in which devices are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DeviceKind {
-    /// The reference interpreter.
-    Interp,
     /// Native code on the host's cores.
     Cpu,
     /// A Vulkan 1.3 compute queue.
@@ -59,13 +57,12 @@ pub enum DeviceKind {
 
 impl DeviceKind {
     /// All kinds, in listing order.
-    pub const ALL: [DeviceKind; 5] =
-        [DeviceKind::Interp, DeviceKind::Cpu, DeviceKind::Vulkan, DeviceKind::OpenCl, DeviceKind::Cuda];
+    pub const ALL: [DeviceKind; 4] =
+        [DeviceKind::Cpu, DeviceKind::Vulkan, DeviceKind::OpenCl, DeviceKind::Cuda];
 
     /// The name used on the command line.
     pub const fn name(self) -> &'static str {
         match self {
-            DeviceKind::Interp => "interp",
             DeviceKind::Cpu => "cpu",
             DeviceKind::Vulkan => "vulkan",
             DeviceKind::OpenCl => "opencl",
