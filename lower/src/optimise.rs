@@ -7,7 +7,7 @@ use crate::call_graph;
 use crate::inline;
 use crate::job::OptLevel;
 use crate::observe::{Observer, PassReport};
-use crate::passes::{PassContext, cse, dce, licm, mem2reg, rotate, simplify, simplify_cfg, sroa, unroll};
+use crate::passes::{PassContext, cse, dce, indvars, licm, mem2reg, rotate, simplify, simplify_cfg, sroa, unroll};
 use cranelift_entity::SecondaryMap;
 use marquetry_ir::body::Body;
 use marquetry_ir::entity::Func;
@@ -32,6 +32,7 @@ const DCE: Pass = Pass { name: "dce", run: dce::run };
 const SIMPLIFY_CFG: Pass = Pass { name: "simplify_cfg", run: simplify_cfg::run };
 const ROTATE: Pass = Pass { name: "rotate", run: rotate::run };
 const UNROLL: Pass = Pass { name: "unroll", run: unroll::run };
+const INDVARS: Pass = Pass { name: "indvars", run: indvars::run };
 const LICM: Pass = Pass { name: "licm", run: licm::run };
 
 /// After exceptions and after legalisation: what these leave behind goes.
@@ -60,6 +61,7 @@ const DEFAULT: &[Pass] = &[
     SIMPLIFY,
     CSE,
     LICM,
+    INDVARS,
     // What all this left behind.
     SIMPLIFY,
     SIMPLIFY_CFG,

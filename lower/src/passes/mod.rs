@@ -29,6 +29,7 @@ mod preheader;
 pub mod licm;
 mod trip_count;
 pub mod unroll;
+pub mod indvars;
 
 #[cfg(test)]
 mod tests;
