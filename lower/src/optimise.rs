@@ -7,7 +7,7 @@ use crate::call_graph;
 use crate::inline;
 use crate::job::OptLevel;
 use crate::observe::{Observer, PassReport};
-use crate::passes::{PassContext, cse, dce, indvars, licm, mem2reg, rotate, simplify, simplify_cfg, sroa, unroll};
+use crate::passes::{PassContext, cse, dce, implied, indvars, licm, mem2reg, rotate, simplify, simplify_cfg, sroa, unroll};
 use cranelift_entity::SecondaryMap;
 use marquetry_ir::body::Body;
 use marquetry_ir::entity::Func;
@@ -28,6 +28,7 @@ const SROA: Pass = Pass { name: "sroa", run: sroa::run };
 const MEM2REG: Pass = Pass { name: "mem2reg", run: mem2reg::run };
 const SIMPLIFY: Pass = Pass { name: "simplify", run: simplify::run };
 const CSE: Pass = Pass { name: "cse", run: cse::run };
+const IMPLIED: Pass = Pass { name: "implied", run: implied::run };
 const DCE: Pass = Pass { name: "dce", run: dce::run };
 const SIMPLIFY_CFG: Pass = Pass { name: "simplify_cfg", run: simplify_cfg::run };
 const ROTATE: Pass = Pass { name: "rotate", run: rotate::run };
@@ -48,6 +49,7 @@ const DEFAULT: &[Pass] = &[
     SIMPLIFY,
     SIMPLIFY_CFG,
     CSE,
+    IMPLIED,
     DCE,
     // Loops: tested at the bottom, unrolled if short; slots that this makes splittable.
     ROTATE,
@@ -60,6 +62,8 @@ const DEFAULT: &[Pass] = &[
     // What the loops that stay compute again and again.
     SIMPLIFY,
     CSE,
+    IMPLIED,
+    SIMPLIFY_CFG,
     LICM,
     INDVARS,
     // What all this left behind.

@@ -413,6 +413,7 @@ impl Generator<'_> {
                 self.values[1].push(name);
             }
             7 => self.define(1, format!("zext.i64 {counter}")),
+            8 => self.define(0, format!("bounds_check {counter}, {limit}")),
             0 => self.define(0, "load.i32 buf".into()),
             1 => self.define(0, "load.i32 cells0".into()),
             2 => self.define(0, "div.s p1_narrow, p0".into()),

@@ -155,3 +155,131 @@ fn zz_stats() {
         }
     }
 }
+
+#[test]
+fn zz_dump() {
+    let source = "
+method dot(n: i32, x: ptr<generic>, y: ptr<generic>) -> f64 {
+entry:
+    i = slot.i32
+    s = slot.f64
+    store i, i32 0
+    store s, f64 0.0
+    jump head
+head:
+    k = load.i32 i
+    more = lt.s k, n
+    branch more, body, done
+body:
+    k1 = load.i32 i
+    k2 = sext.i64 k1
+    px = index x, k2, f64
+    a = load.f64 px
+    k3 = load.i32 i
+    k4 = sext.i64 k3
+    py = index y, k4, f64
+    b = load.f64 py
+    m = mul a, b
+    s0 = load.f64 s
+    s1 = add s0, m
+    store s, s1
+    k5 = load.i32 i
+    k6 = add k5, i32 1
+    store i, k6
+    jump head
+done:
+    r = load.f64 s
+    return r
+}
+method matmul(n: i64, a: ptr<generic>, b: ptr<generic>, c: ptr<generic>) {
+entry:
+    jump li(i64 0)
+li(i: i64):
+    ci = lt.s i, n
+    branch ci, bi, done
+bi:
+    jump lj(i64 0)
+lj(j: i64):
+    cj = lt.s j, n
+    branch cj, bj, ei
+bj:
+    jump lk(i64 0, f64 0.0)
+lk(k: i64, s: f64):
+    ck = lt.s k, n
+    branch ck, bk, ej
+bk:
+    ra = mul i, n
+    ia = add ra, k
+    pa = index a, ia, f64
+    va = load.f64 pa
+    rb = mul k, n
+    ib = add rb, j
+    pb = index b, ib, f64
+    vb = load.f64 pb
+    t = mul va, vb
+    s2 = add s, t
+    k2 = add k, i64 1
+    jump lk(k2, s2)
+ej:
+    rc = mul i, n
+    ic = add rc, j
+    pc = index c, ic, f64
+    store pc, s
+    j2 = add j, i64 1
+    jump lj(j2)
+ei:
+    i2 = add i, i64 1
+    jump li(i2)
+done:
+    return
+}
+method f(n: i32, x: ptr<generic>) -> i32 {
+entry:
+    jump h(i32 0, i32 0)
+h(i: i32, s: i32):
+    m = lt.u i, n
+    branch m, b, d
+b:
+    k = bounds_check i, n
+    p = index x, k, i32
+    v = load.i32 p
+    big = gt.s v, i32 10
+    branch big, yes, no
+yes:
+    w = add v, i32 1
+    jump j(w)
+no:
+    jump j(i32 0)
+j(z: i32):
+    s2 = add s, z
+    i2 = add i, i32 1
+    jump h(i2, s2)
+d:
+    return s
+}
+method bsearch(n: i64, x: ptr<generic>, key: i32) -> i64 {
+entry:
+    jump h(i64 0, n)
+h(lo: i64, hi: i64):
+    m = lt.s lo, hi
+    branch m, b, d
+b:
+    sum = add lo, hi
+    mid = shr.s sum, i64 1
+    p = index x, mid, i32
+    v = load.i32 p
+    c = lt.s v, key
+    branch c, right, left
+right:
+    l2 = add mid, i64 1
+    jump h(l2, hi)
+left:
+    jump h(lo, mid)
+d:
+    return lo
+}
+";
+    let mut unit = unit(source);
+    optimise::run(&mut unit, OptLevel::Default, &mut Silent);
+    println!("{}", text::print_unit(&unit));
+}
