@@ -62,10 +62,10 @@ const DEFAULT: &[Pass] = &[
     // What the loops that stay compute again and again.
     SIMPLIFY,
     CSE,
-    IMPLIED,
-    SIMPLIFY_CFG,
     LICM,
     INDVARS,
+    // The guards in front of inner loops are known behind those of outer ones.
+    IMPLIED,
     // What all this left behind.
     SIMPLIFY,
     SIMPLIFY_CFG,

@@ -111,6 +111,9 @@ impl Facts {
         let mut parts = vec![(condition, edge == yes)];
         for _ in 0..MAX_PARTS {
             let Some((condition, holds)) = parts.pop() else { return };
+            if body.value_const_id(condition).is_some() {
+                continue;
+            }
             let old = self.truths.insert(condition, holds);
             self.undo.push(Undo::Truth(condition, old));
             let Some(inst) = body.value_inst(condition) else { continue };
@@ -173,7 +176,9 @@ fn decide(body: &mut Body, ctx: &mut PassContext, facts: &Facts, block: Block) -
     while let Some(inst) = next {
         next = body.next_inst(inst);
         let mut known = false;
-        body.visit_operands(inst, |value| known |= facts.truths.contains_key(&value));
+        body.visit_operands(inst, |value| {
+            known |= body.value_type(value) == Type::I1 && facts.truths.contains_key(&value);
+        });
         if known {
             let constants = [body.make_scalar(Type::I1, 0), body.make_scalar(Type::I1, 1)];
             body.rewrite_operands(inst, |value| match facts.truths.get(&value) {
