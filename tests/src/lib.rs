@@ -1,1 +1,93 @@
-//! placeholder
+//! The corpus of `.mq` files, as named tests over all engines of the machine.
+//!
+//! `tests/kernels` holds real kernels and host functions, `tests/filetests` one topic per file. Each file is one test.
+//! With `MARQ_REQUIRE_ENGINES` set, an engine that this machine could have and has not is a failure; without it, it is
+//! a skip, printed with its reason.
+
+use marquetry::engine::{Engine, EngineKind};
+use marquetry::filetest::report::Report;
+use marquetry::filetest::runner::{self, Row, Verdict};
+use marquetry_lower::job::OptLevel;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// Engines, opened once per thread that asks and reused.
+pub struct Engines {
+    kinds: Vec<EngineKind>,
+    idle: Mutex<Vec<Vec<Box<dyn Engine>>>>,
+    absent: Vec<(EngineKind, String)>,
+}
+
+impl Engines {
+    /// All engines of this machine.
+    pub fn find() -> Engines {
+        let mut found = Engines { kinds: Vec::new(), idle: Mutex::default(), absent: Vec::new() };
+        let mut opened = Vec::new();
+        for kind in EngineKind::ALL {
+            match kind.open(OptLevel::Default) {
+                Ok(engine) => {
+                    found.kinds.push(kind);
+                    opened.push(engine);
+                }
+                Err(reason) => found.absent.push((kind, reason)),
+            }
+        }
+        found.idle = Mutex::new(vec![opened]);
+        found
+    }
+
+    /// The engines that are absent, each with the reason.
+    pub fn absent(&self) -> &[(EngineKind, String)] {
+        &self.absent
+    }
+
+    /// Runs a file on all engines.
+    ///
+    /// # Errors
+    /// An engine that was there cannot be opened again.
+    pub fn run(&self, name: &str, source: &str) -> Result<Vec<Row>, String> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut engines = match idle {
+            Some(engines) => engines,
+            None => self.kinds.iter().map(|kind| kind.open(OptLevel::Default)).collect::<Result<_, _>>()?,
+        };
+        let rows = runner::run(name, source, &mut engines);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(engines);
+        Ok(rows)
+    }
+}
+
+/// All `.mq` files in a folder and below, sorted.
+pub fn corpus(folder: &Path) -> Vec<PathBuf> {
+    let mut folders = vec![folder.to_path_buf()];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        for path in entries.map(|entry| entry.path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "mq") {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// The failures among a file's rows, as one message.
+pub fn failures(rows: &[Row]) -> Option<String> {
+    let failed = rows.iter().filter_map(|row| match &row.verdict {
+        Verdict::Failed(message) => {
+            Some(format!("line {}: {}: {}\n  {message}", row.line, row.engine, row.text))
+        }
+        _ => None,
+    });
+    let lines: Vec<String> = failed.collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// The table that ends a run.
+pub fn table(report: &Mutex<Report>) -> String {
+    report.lock().unwrap_or_else(PoisonError::into_inner).render(false)
+}

@@ -46,12 +46,13 @@ pub struct WorkItem {
     pub linear: u32,
 }
 
-/// Waits for the other work-items of the group.
-pub type BarrierFn = unsafe extern "C" fn(item: *const WorkItem);
+/// Waits for the other work-items of the group, at a place in the code. Places are numbers in the order of the code.
+pub type BarrierFn = unsafe extern "C" fn(item: *const WorkItem, site: u64);
 
 /// Does an operation ([`SubgroupOp`] as a number, plus [`WIDE`] for operands of 64 bits) with the other lanes: on a
-/// value and, for shuffles, a lane number. 32-bit values have zeros above.
-pub type SubgroupFn = unsafe extern "C" fn(item: *const WorkItem, op: u64, value: u64, lane: u64) -> u64;
+/// value and, for shuffles, a lane number, at a place in the code. 32-bit values have zeros above.
+pub type SubgroupFn =
+    unsafe extern "C" fn(item: *const WorkItem, op: u64, value: u64, lane: u64, site: u64) -> u64;
 
 /// Set in the number of an operation on 64-bit values.
 pub const WIDE: u64 = 1 << 8;
@@ -173,10 +174,10 @@ pub(super) mod offset {
 }
 
 /// A barrier of a group of one work-item.
-pub(super) extern "C" fn solo_barrier(_: *const WorkItem) {}
+pub(super) extern "C" fn solo_barrier(_: *const WorkItem, _: u64) {}
 
 /// A sub-group of one lane.
-pub(super) extern "C" fn solo_subgroup(_: *const WorkItem, op: u64, value: u64, lane: u64) -> u64 {
+pub(super) extern "C" fn solo_subgroup(_: *const WorkItem, op: u64, value: u64, lane: u64, _: u64) -> u64 {
     let mut result = [0];
     if let Some((op, wide)) = SubgroupOp::from_code(op) {
         op.apply(wide, &[Some((value, lane))], &mut result);

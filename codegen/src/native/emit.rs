@@ -279,7 +279,11 @@ pub(super) fn each_function(
         cranelift.clear();
         cranelift.func.signature = signature.clone();
         cranelift.func.name = ir::UserFuncName::user(0, id.as_u32());
-        select::translate(unit, func, declared, tables, &mut cranelift.func)?;
+        let translated = select::translate(unit, func, declared, tables, &mut cranelift.func);
+        translated.map_err(|error| match error {
+            EmitError::Internal(message) => internal(format!("function '{}': {message}", function.name)),
+            other => other,
+        })?;
         sink(Compiled { id, name: &function.name, context: cranelift })?;
     }
     let entries = unit.entries.iter().zip(legal.entries()).zip(&declared.wrappers);
@@ -342,7 +346,7 @@ pub(super) fn module_error(error: ModuleError) -> EmitError {
 }
 
 /// Declares and emits a unit into a module.
-pub(super) fn target_isa<'a>(target: &'a NativeTarget, jit: bool) -> Result<&'a dyn TargetIsa, EmitError> {
+pub(super) fn target_isa(target: &NativeTarget, jit: bool) -> Result<&dyn TargetIsa, EmitError> {
     match (jit, &target.jit_isa) {
         (false, _) => Ok(&*target.object_isa),
         (true, Some(isa)) => Ok(&**isa),

@@ -65,13 +65,14 @@ impl Selector<'_> {
             Op::Barrier => {
                 let (item, group) = (self.item()?, self.group()?);
                 let function = self.field(types::I64, group, offset::BARRIER);
-                let signature = self.cursor.func.import_signature(self.convention.registers(1, 0));
-                self.cursor.ins().call_indirect(signature, function, &[item]);
+                let signature = self.cursor.func.import_signature(self.convention.registers(2, 0));
+                let site = self.site(inst);
+                self.cursor.ins().call_indirect(signature, function, &[item, site]);
                 return Ok(());
             }
             Op::SubgroupBarrier => {
                 let zero = self.constant(types::I64, 0);
-                self.call_subgroup(SubgroupOp::Barrier, false, zero, zero)?;
+                self.call_subgroup(inst, SubgroupOp::Barrier, false, zero, zero)?;
                 return Ok(());
             }
             Op::Clock => {
@@ -87,8 +88,15 @@ impl Selector<'_> {
         self.define(inst, value)
     }
 
+    /// The place of an op where work-items meet.
+    fn site(&mut self, inst: Inst) -> ir::Value {
+        let site = u64::from(self.func.as_u32()) << 32 | u64::from(self.tables.sites[inst]);
+        self.constant(types::I64, u128::from(site))
+    }
+
     fn call_subgroup(
         &mut self,
+        inst: Inst,
         op: SubgroupOp,
         wide: bool,
         value: ir::Value,
@@ -97,8 +105,9 @@ impl Selector<'_> {
         let (item, group) = (self.item()?, self.group()?);
         let function = self.field(types::I64, group, offset::SUBGROUP);
         let code = self.constant(types::I64, u128::from(op as u64 | if wide { WIDE } else { 0 }));
-        let signature = self.cursor.func.import_signature(self.convention.registers(4, 1));
-        let call = self.cursor.ins().call_indirect(signature, function, &[item, code, value, lane]);
+        let signature = self.cursor.func.import_signature(self.convention.registers(5, 1));
+        let site = self.site(inst);
+        let call = self.cursor.ins().call_indirect(signature, function, &[item, code, value, lane, site]);
         let result = self.cursor.func.dfg.inst_results(call).first().copied();
         result.ok_or_else(|| internal("a sub-group operation has no result"))
     }
@@ -137,7 +146,7 @@ impl Selector<'_> {
             }
             _ => self.constant(types::I64, 0),
         };
-        let result = self.call_subgroup(code, wide, bits, lane)?;
+        let result = self.call_subgroup(inst, code, wide, bits, lane)?;
         let value = match op {
             Op::SubgroupBallot => result,
             _ if ty == Type::I1 => self.cursor.ins().ireduce(types::I8, result),

@@ -5,7 +5,7 @@
 use cranelift_entity::{EntityRef, SecondaryMap};
 use marquetry_ir::body::Symbol;
 use marquetry_ir::entity::{Func, SymbolRef};
-use marquetry_ir::op::Op;
+use marquetry_ir::op::{Effects, Op};
 use marquetry_ir::types::{Space, Type};
 use marquetry_ir::unit::Unit;
 
@@ -68,7 +68,7 @@ impl Reach {
                     Op::MemCopy => reach.uses_copy = true,
                     Op::MemSet => reach.uses_set = true,
                     Op::Clock => reach.uses_clock = true,
-                    op if op.effects().has(marquetry_ir::op::Effects::CONVERGENT) && op != Op::Call => {
+                    op if op.effects().has(Effects::CONVERGENT) && op != Op::Call => {
                         reach.facts[func].context = true;
                         reach.facts[func].waits = true;
                     }

@@ -6,7 +6,7 @@
 
 use super::abi::Convention;
 use super::emit::Declared;
-use super::types::{constant, held};
+use super::types::{constant, held, vector_constant};
 use crate::error::EmitError;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::{self, InstBuilder};
@@ -15,7 +15,8 @@ use cranelift_entity::packed_option::PackedOption;
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::Body;
 use marquetry_ir::entity::{Block, Extern, Func, Global, Inst, Value};
-use marquetry_ir::op::Op;
+use marquetry_ir::op::{Effects, Op};
+use marquetry_ir::semantics::const_lanes;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
 
@@ -68,6 +69,8 @@ pub(super) struct Tables {
     globals: Stamped<Global, ir::GlobalValue>,
     library: [Option<ir::FuncRef>; 3],
     flow: ControlFlow,
+    /// Numbers of the ops where work-items meet, in the order of the code.
+    pub(super) sites: SecondaryMap<Inst, u32>,
     pub(super) args: Vec<ir::Value>,
     pub(super) edge: Vec<ir::BlockArg>,
 }
@@ -87,6 +90,7 @@ impl Tables {
 /// The translation of one function.
 pub(super) struct Selector<'a> {
     pub(super) unit: &'a Unit,
+    pub(super) func: Func,
     pub(super) body: &'a Body,
     pub(super) declared: &'a Declared,
     pub(super) convention: Convention,
@@ -113,6 +117,12 @@ pub(super) fn translate<'a>(
     tables.flow.compute(body);
     let entry = body.entry().ok_or_else(|| internal("a function has no body"))?;
     let has_context = declared.reach.facts(func).context;
+    if declared.reach.facts(func).waits {
+        tables.sites.clear();
+        let insts = body.blocks().flat_map(|block| body.block_insts(block));
+        let meets = insts.filter(|&inst| body.inst(inst).op.effects().has(Effects::CONVERGENT));
+        meets.zip(0..).for_each(|(inst, site)| tables.sites[inst] = site);
+    }
     let params: Vec<ir::Type> = out.signature.params.iter().map(|param| param.value_type).collect();
 
     // Nothing may jump to the entry block of CLIF; a loop around ours gets a block of its own.
@@ -151,6 +161,7 @@ pub(super) fn translate<'a>(
     let order = tables.flow.reverse_post_order().to_vec();
     let mut selector = Selector {
         unit,
+        func,
         body,
         declared,
         convention: declared.convention,
@@ -248,9 +259,8 @@ impl<'a> Selector<'a> {
             Op::Rem | Op::MinNumber | Op::MaxNumber | Op::RoundAway | Op::RmwMin | Op::RmwMax => {
                 Err(self.unexpected(inst))
             }
-            Op::Splat | Op::Extract | Op::Insert | Op::Shuffle | Op::Make | Op::GetField | Op::SetField => {
-                Err(self.unexpected(inst))
-            }
+            Op::Splat | Op::Extract | Op::Insert | Op::Shuffle => self.vector(inst, op),
+            Op::Make | Op::GetField | Op::SetField => Err(self.unexpected(inst)),
             Op::ReduceAdd | Op::ReduceMul | Op::ReduceAnd | Op::ReduceOr | Op::ReduceXor => {
                 Err(self.unexpected(inst))
             }
@@ -279,6 +289,12 @@ impl<'a> Selector<'a> {
             return Err(internal(format!("{value} is used before it is computed")));
         };
         let ty = held(data.ty)?;
+        if ty.is_vector() {
+            let lanes = const_lanes(data).filter(|lanes| lanes.len() == ty.lane_count() as usize);
+            let lanes =
+                lanes.ok_or_else(|| internal(format!("a constant of type {} has no lanes", data.ty)))?;
+            return Ok(vector_constant(&mut self.cursor, ty, &lanes));
+        }
         let bits = if data.is_zero() { Some(0) } else { data.scalar() };
         let bits =
             bits.ok_or_else(|| internal(format!("a constant of type {} was not legalised", data.ty)))?;

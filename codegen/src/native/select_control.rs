@@ -8,6 +8,7 @@ use cranelift_codegen::ir::{self, BlockArg, InstBuilder, JumpTableData, types};
 use marquetry_ir::body::Symbol;
 use marquetry_ir::entity::{BlockCall, Inst, SigRef, Switch, SymbolRef};
 use marquetry_ir::op::Op;
+use marquetry_ir::signature::Signature;
 
 /// A destination with its arguments.
 type Edge = (ir::Block, Vec<BlockArg>);
@@ -42,8 +43,11 @@ impl Selector<'_> {
             }
             Op::CallIndirect => {
                 let context = self.declared.reach.indirect_context;
-                let signature = self.body.signature(SigRef::from_u32(imm));
-                let signature = self.convention.signature(signature, context, true)?;
+                // The operands' types are known here; the signature may have been written before they were.
+                let params: Vec<_> =
+                    self.body.args(inst).iter().skip(1).map(|&a| self.body.value_type(a)).collect();
+                let results = self.body.signature(SigRef::from_u32(imm)).results.clone();
+                let signature = self.convention.signature(&Signature { params, results }, context, true)?;
                 if context {
                     args.push(self.item()?);
                 }

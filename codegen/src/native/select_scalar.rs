@@ -99,6 +99,14 @@ impl Selector<'_> {
             Op::Xor => self.cursor.ins().bxor(a, b),
             Op::Shl | Op::ShrS | Op::ShrU | Op::RotL | Op::RotR => self.shift(op, a, b),
             Op::MulHighS | Op::MulHighU => self.mul_high(op == Op::MulHighS, a, b),
+            Op::AddSatS if ty.is_vector() => self.cursor.ins().sadd_sat(a, b),
+            Op::AddSatU if ty.is_vector() => self.cursor.ins().uadd_sat(a, b),
+            Op::SubSatS if ty.is_vector() => self.cursor.ins().ssub_sat(a, b),
+            Op::SubSatU if ty.is_vector() => self.cursor.ins().usub_sat(a, b),
+            Op::MinS if ty.is_vector() => self.cursor.ins().smin(a, b),
+            Op::MinU if ty.is_vector() => self.cursor.ins().umin(a, b),
+            Op::MaxS if ty.is_vector() => self.cursor.ins().smax(a, b),
+            Op::MaxU if ty.is_vector() => self.cursor.ins().umax(a, b),
             Op::AddSatS | Op::AddSatU | Op::SubSatS | Op::SubSatU => self.saturating(op, a, b),
             Op::MinS => self.pick(IntCC::SignedLessThan, a, b),
             Op::MinU => self.pick(IntCC::UnsignedLessThan, a, b),
@@ -118,7 +126,7 @@ impl Selector<'_> {
             }
             Op::Select => {
                 let c = self.arg(inst, 2)?;
-                self.cursor.ins().select(a, b, c)
+                self.choose(a, b, c)
             }
             _ => return Err(self.unexpected(inst)),
         };
@@ -142,7 +150,20 @@ impl Selector<'_> {
 
     fn pick(&mut self, cc: IntCC, a: ir::Value, b: ir::Value) -> ir::Value {
         let first = self.cursor.ins().icmp(cc, a, b);
-        self.cursor.ins().select(first, a, b)
+        self.choose(first, a, b)
+    }
+
+    /// Cranelift's optimiser turns a choice by comparison into a minimum or maximum, which it has for `i128` on half of
+    /// the architectures only; so 128 bits are chosen in halves.
+    fn choose(&mut self, condition: ir::Value, a: ir::Value, b: ir::Value) -> ir::Value {
+        if self.type_of(a) != types::I128 {
+            return self.cursor.ins().select(condition, a, b);
+        }
+        let (a_low, a_high) = self.cursor.ins().isplit(a);
+        let (b_low, b_high) = self.cursor.ins().isplit(b);
+        let low = self.cursor.ins().select(condition, a_low, b_low);
+        let high = self.cursor.ins().select(condition, a_high, b_high);
+        self.cursor.ins().iconcat(low, high)
     }
 
     fn extend(&mut self, signed: bool, to: ir::Type, a: ir::Value) -> ir::Value {
@@ -241,7 +262,7 @@ impl Selector<'_> {
                 self.cursor.ins().bxor(sign, greatest)
             }
         };
-        self.cursor.ins().select(overflow, limit, result)
+        self.choose(overflow, limit, result)
     }
 
     pub(super) fn convert(&mut self, inst: Inst, op: Op) -> Result<(), EmitError> {
@@ -276,6 +297,7 @@ impl Selector<'_> {
                 self.cursor.ins().fcvt_from_uint(ty, wide)
             }
             Op::Bitcast if source == ty => a,
+            Op::Bitcast if ty.is_vector() => self.reinterpret_lanes(ty, a),
             Op::Bitcast if source.bits() == ty.bits() => {
                 self.cursor.ins().bitcast(ty, MemFlagsData::new(), a)
             }

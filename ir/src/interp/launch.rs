@@ -7,7 +7,9 @@
 
 use super::code::Step;
 use super::fault::{Checked, Fault, FaultKind, malformed};
-use super::run::{Grid, Item, Library, Machine, Position, Stop, run};
+use super::machine::{Grid, Machine};
+use super::run::{Stop, run};
+use super::stack::{Item, Library, Position};
 use super::value::Val;
 use super::{Ended, Thrown};
 use crate::entity::Func;

@@ -19,6 +19,8 @@ const HOST_ALIGN: u32 = 256;
 const ORIGIN: u64 = 1 << 30;
 /// Largest allocation.
 const MAX_BYTES: u64 = 1 << 31;
+/// Largest allocation that is watched for races; a record is many times larger than its byte.
+const MAX_WATCHED: usize = 1 << 20;
 /// The bit that marks addresses of functions.
 const FUNCTION: u64 = 1 << 63;
 const GENERATION_SHIFT: u32 = 56;
@@ -36,6 +38,8 @@ struct Allocation {
     /// One byte, 0 or 1, per byte: whether it was written; empty if all were.
     written: Vec<u8>,
     races: Option<Races>,
+    /// What it takes from the limit.
+    cost: u64,
 }
 
 /// What an address space, pointer and access have in common: where, through which space, how aligned.
@@ -69,7 +73,8 @@ impl Memory {
     ) -> Checked<u64> {
         let out_of_memory = || Box::new(FaultKind::OutOfMemory { bytes: size });
         // Even nothing costs a little, so that the number of allocations is limited, too.
-        let cost = size.saturating_add(64);
+        let shadow = if matches!(contents, Contents::Uninitialised) { 2 } else { 1 };
+        let cost = size.saturating_mul(shadow).saturating_add(64);
         if size > MAX_BYTES || self.used.saturating_add(cost) > self.limit {
             return Err(out_of_memory());
         }
@@ -81,7 +86,6 @@ impl Memory {
                 (bytes, Vec::new())
             }
             Contents::Zero => (vec![0; length], Vec::new()),
-            // Nothing to write in memory of no bytes, and an empty list means that all is written: the same.
             Contents::Uninitialised => (vec![0; length], vec![0; length]),
         };
         let index = match self.free.pop() {
@@ -99,6 +103,7 @@ impl Memory {
         allocation.origin = ORIGIN + u64::from(align);
         allocation.bytes = bytes;
         allocation.written = written;
+        allocation.cost = cost;
         let generation = u64::from(allocation.generation) << GENERATION_SHIFT;
         Ok(generation | (index as u64 + 1) << INDEX_SHIFT | allocation.origin)
     }
@@ -107,7 +112,7 @@ impl Memory {
     pub(super) fn release(&mut self, address: u64) {
         let Ok(index) = self.find(address, 0) else { return };
         let Some(allocation) = self.allocations.get_mut(index) else { return };
-        self.used = self.used.saturating_sub(allocation.bytes.len() as u64 + 64);
+        self.used = self.used.saturating_sub(allocation.cost);
         allocation.live = false;
         allocation.bytes = Vec::new();
         allocation.written = Vec::new();
@@ -119,10 +124,10 @@ impl Memory {
         }
     }
 
-    /// Watches an allocation for data races.
+    /// Watches an allocation for data races, unless it is larger than any shared memory is.
     pub(super) fn watch(&mut self, address: u64) {
         let Ok(index) = self.find(address, 0) else { return };
-        if let Some(allocation) = self.allocations.get_mut(index) {
+        if let Some(allocation) = self.allocations.get_mut(index).filter(|a| a.bytes.len() <= MAX_WATCHED) {
             allocation.races = Some(Races::new(allocation.bytes.len()));
         }
     }
@@ -206,7 +211,7 @@ impl Memory {
             let found = allocation.space;
             return Err(Box::new(FaultKind::WrongSpace { address, expected: space, found }));
         }
-        if access != Access::Read && matches!(allocation.space, Space::Constant | Space::Param) {
+        if !access.only_reads() && matches!(allocation.space, Space::Constant | Space::Param) {
             return Err(Box::new(FaultKind::WriteToConstant { address }));
         }
         if let Some(races) = &mut allocation.races {
@@ -235,10 +240,16 @@ impl Memory {
         Ok(())
     }
 
-    /// The bytes behind a place that is accessed atomically.
+    /// The bytes behind a place that is read and written atomically.
     pub(super) fn atomic(&mut self, place: Place, size: u64) -> Checked<&mut [u8]> {
-        let (index, range) = self.check(place, size, Access::Atomic)?;
+        let (index, range) = self.check(place, size, Access::AtomicWrite)?;
         Ok(&mut self.allocations[index].bytes[range])
+    }
+
+    /// Reads up to 16 bytes as a number, atomically.
+    pub(super) fn atomic_load(&mut self, place: Place, size: u64) -> Checked<u128> {
+        let (index, range) = self.check(place, size, Access::AtomicRead)?;
+        Ok(read_bits(&self.allocations[index].bytes[range]))
     }
 
     /// As `atomic`, for a store: what was there need not be written.
@@ -358,6 +369,7 @@ impl Allocation {
             bytes: Vec::new(),
             written: Vec::new(),
             races: None,
+            cost: 0,
         }
     }
 

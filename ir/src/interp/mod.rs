@@ -6,14 +6,16 @@
 //!
 //! A run is deterministic: work-items take turns in a fixed order, and `clock` counts instructions.
 
-mod code;
-mod fault;
-mod launch;
-mod memory;
-mod prepare;
-mod race;
-mod run;
 mod value;
+mod fault;
+mod race;
+mod memory;
+mod code;
+mod prepare;
+mod machine;
+mod stack;
+mod run;
+mod launch;
 
 pub use fault::{Fault, FaultKind, Location};
 pub use memory::Memory;
@@ -22,14 +24,16 @@ pub use value::Val;
 use crate::entity::Func;
 use crate::program::MethodKind;
 use crate::unit::Unit;
-use run::{Item, Library, Machine, Stop};
+use machine::Machine;
+use run::Stop;
 use rustc_hash::FxHashMap;
+use stack::{Item, Library};
 use std::sync::Arc;
 
 /// How much a run may use, and what it checks.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
-    /// Most instructions of one call or launch.
+    /// Most instructions of one call or launch; those that move many bytes count for one more per 64 bytes.
     pub fuel: u64,
     /// Most bytes of memory alive at a time.
     pub memory: u64,
@@ -109,7 +113,7 @@ impl<'u> Interp<'u> {
         &mut self.machine.memory
     }
 
-    /// Instructions that all calls and launches so far ran.
+    /// Instructions, as fuel counts them, that all calls and launches so far ran.
     pub fn steps(&self) -> u64 {
         self.machine.ticks.wrapping_sub(self.machine.fuel)
     }

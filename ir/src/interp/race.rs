@@ -11,8 +11,20 @@ use super::fault::{Checked, FaultKind};
 pub(super) enum Access {
     Read,
     Write,
-    /// Read, written or both, atomically.
-    Atomic,
+    AtomicRead,
+    /// Written, or read and written, atomically.
+    AtomicWrite,
+}
+
+impl Access {
+    /// Whether nothing is written.
+    pub fn only_reads(self) -> bool {
+        matches!(self, Access::Read | Access::AtomicRead)
+    }
+
+    fn is_atomic(self) -> bool {
+        matches!(self, Access::AtomicRead | Access::AtomicWrite)
+    }
 }
 
 /// The work-item that runs, as memory sees it.
@@ -26,24 +38,31 @@ pub(super) struct Actor {
 
 const SEVERAL: u32 = u32::MAX;
 
+/// Accesses of one kind to a byte.
 #[derive(Copy, Clone, Default)]
 struct Record {
-    write_epoch: u32,
-    writer: u32,
-    read_epoch: u32,
-    reader: u32,
-    /// All writes of the epoch were atomic.
+    /// The last epoch in which there were any.
+    epoch: u32,
+    /// By whom.
+    who: u32,
+    /// Whether all of them were atomic.
     atomic: bool,
+}
+
+#[derive(Copy, Clone, Default)]
+struct Cell {
+    writes: Record,
+    reads: Record,
 }
 
 /// The records of one allocation.
 pub(super) struct Races {
-    records: Box<[Record]>,
+    cells: Box<[Cell]>,
 }
 
 impl Races {
     pub fn new(bytes: usize) -> Self {
-        Races { records: vec![Record::default(); bytes].into() }
+        Races { cells: vec![Cell::default(); bytes].into() }
     }
 
     /// Notes an access to the bytes from `start`, which is at `address`.
@@ -55,13 +74,15 @@ impl Races {
         access: Access,
         by: Actor,
     ) -> Checked<()> {
-        let Some(records) = self.records.get_mut(start..start.saturating_add(size)) else { return Ok(()) };
-        for (n, record) in records.iter_mut().enumerate() {
-            if let Some(other) = record.conflict(access, by) {
+        let Some(cells) = self.cells.get_mut(start..start.saturating_add(size)) else { return Ok(()) };
+        for (n, cell) in cells.iter_mut().enumerate() {
+            let read = if access.only_reads() { None } else { cell.reads.conflict(access, by) };
+            if let Some(other) = cell.writes.conflict(access, by).or(read) {
                 let other = Some(other).filter(|&other| other != SEVERAL);
                 let address = address + n as u64;
                 return Err(Box::new(FaultKind::Race { address, item: by.item, other }));
             }
+            let record = if access.only_reads() { &mut cell.reads } else { &mut cell.writes };
             record.note(access, by);
         }
         Ok(())
@@ -69,31 +90,18 @@ impl Races {
 }
 
 impl Record {
-    /// Who else makes this access a race.
+    /// Who else accessed the byte in this epoch, unless both did so atomically.
     fn conflict(&self, access: Access, by: Actor) -> Option<u32> {
-        let foreign = |epoch: u32, who: u32| (epoch == by.epoch && who != by.item).then_some(who);
-        let both_atomic = access == Access::Atomic && self.atomic;
-        let write = foreign(self.write_epoch, self.writer).filter(|_| !both_atomic);
-        let read = foreign(self.read_epoch, self.reader).filter(|_| access != Access::Read);
-        write.or(read)
+        let foreign = self.epoch == by.epoch && self.who != by.item;
+        (foreign && !(self.atomic && access.is_atomic())).then_some(self.who)
     }
 
     fn note(&mut self, access: Access, by: Actor) {
-        let joined =
-            |epoch: u32, who: u32| if epoch == by.epoch && who != by.item { SEVERAL } else { by.item };
-        match access {
-            Access::Read => {
-                self.reader = joined(self.read_epoch, self.reader);
-                self.read_epoch = by.epoch;
-            }
-            Access::Write => {
-                (self.writer, self.write_epoch, self.atomic) = (by.item, by.epoch, false);
-            }
-            Access::Atomic => {
-                self.atomic |= self.write_epoch != by.epoch;
-                self.writer = joined(self.write_epoch, self.writer);
-                self.write_epoch = by.epoch;
-            }
-        }
+        let first = self.epoch != by.epoch;
+        *self = Record {
+            epoch: by.epoch,
+            who: if first || self.who == by.item { by.item } else { SEVERAL },
+            atomic: access.is_atomic() && (first || self.atomic),
+        };
     }
 }

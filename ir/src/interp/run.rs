@@ -1,101 +1,20 @@
-//! Running decoded steps, on an explicit stack of frames, until an item returns, throws or waits.
+//! Running decoded steps until an item returns, throws or waits.
 
+use super::Thrown;
 use super::code::{Code, Edge, Operand, Step, Via, bits, operand};
-use super::fault::{Checked, Fault, FaultKind, Location, malformed};
-use super::memory::{Callee, Contents, Memory, Place, function_at};
-use super::prepare::{global_space, prepare, signature_of};
+use super::fault::{Checked, Fault, FaultKind, malformed};
+use super::machine::Machine;
+use super::memory::{Callee, Contents, Place, function_at};
+use super::prepare::signature_of;
+use super::stack::{Item, Library, call, leave, put};
 use super::value::{Val, read_bits, write_bits};
-use super::{HostFn, Thrown};
-use crate::entity::{Extern, Func, Global};
+use crate::entity::{Extern, Func};
 use crate::exception::Exception;
-use crate::limits::{MAX_CALL_DEPTH, MAX_STACK_VALUES};
-use crate::op::Op;
 use crate::semantics::{self, LaneOutcome, Outcome};
-use crate::types::{Scalar, Space};
+use crate::types::{Scalar, Space, Type};
 use crate::unit::Unit;
-use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
-use std::cell::OnceCell;
 use std::sync::Arc;
-
-/// The functions of a unit, decoded when they are first called.
-pub(super) struct Library<'u> {
-    pub unit: &'u Unit,
-    codes: Vec<OnceCell<Code>>,
-}
-
-impl<'u> Library<'u> {
-    pub fn new(unit: &'u Unit) -> Self {
-        Library { unit, codes: (0..unit.funcs.len()).map(|_| OnceCell::new()).collect() }
-    }
-
-    pub fn code(&self, func: Func) -> Checked<&Code> {
-        match (self.codes.get(func.as_u32() as usize), self.unit.funcs.get(func)) {
-            (Some(cell), Some(function)) => Ok(cell.get_or_init(|| prepare(self.unit, function))),
-            _ => malformed("the function does not exist"),
-        }
-    }
-
-    /// Where an item is.
-    pub fn location(&self, item: &Item) -> Option<Location> {
-        let func = item.frame.func;
-        let function = self.unit.funcs.get(func)?;
-        let code = self.code(func).ok()?;
-        let inst = *code.insts.get(item.frame.pc as usize).or(code.insts.last())?;
-        Some(Location { func, function: function.name.clone(), inst, span: function.body.span(inst) })
-    }
-}
-
-/// What all items of a run share.
-pub(super) struct Machine {
-    pub memory: Memory,
-    pub externs: FxHashMap<Arc<str>, HostFn>,
-    /// Addresses of globals that exist already.
-    pub globals: FxHashMap<Global, u64>,
-    /// Addresses of the current group's shared globals.
-    pub shared: FxHashMap<Global, u64>,
-    pub fuel: u64,
-    /// Steps since the interpreter was made: the clock.
-    pub ticks: u64,
-    /// Values in all frames.
-    pub stack_values: usize,
-    pub grid: Option<Grid>,
-    /// Whether shared memory is watched for races.
-    pub races: bool,
-    pub subgroup_size: u32,
-}
-
-/// The launch at hand.
-#[derive(Copy, Clone)]
-pub(super) struct Grid {
-    pub groups: [u32; 3],
-    pub block: [u32; 3],
-    pub group: [u32; 3],
-}
-
-#[derive(Copy, Clone)]
-struct Frame {
-    func: Func,
-    /// The step that runs next; while it runs, that step.
-    pc: u32,
-    /// The first slot in the item's values.
-    base: u32,
-    /// How many of the item's locals belong to callers.
-    locals: u32,
-    /// Where the caller wants the results.
-    dest: u32,
-}
-
-/// One thread of control: a call from the host, or a work-item.
-pub(super) struct Item {
-    frame: Frame,
-    callers: Vec<Frame>,
-    values: Vec<Val>,
-    /// Addresses of live stack slots.
-    locals: Vec<u64>,
-    /// Linear position in the group.
-    pub linear: u32,
-}
 
 /// Why an item does not go on.
 pub(super) enum Stop {
@@ -105,90 +24,9 @@ pub(super) enum Stop {
     Waits,
 }
 
-/// Where an item waits.
-pub(super) type Position = (Func, u32);
-
-impl Item {
-    pub fn new(linear: u32) -> Self {
-        let frame = Frame { func: Func::from_u32(0), pc: 0, base: 0, locals: 0, dest: 0 };
-        Item { frame, callers: Vec::new(), values: Vec::new(), locals: Vec::new(), linear }
-    }
-
-    /// Makes the item ready to run a function from its start.
-    pub fn start(
-        &mut self,
-        library: &Library,
-        machine: &mut Machine,
-        func: Func,
-        args: &[Val],
-    ) -> Checked<()> {
-        self.clear(machine);
-        let code = library.code(func)?;
-        self.frame = Frame { func, pc: 0, base: 0, locals: 0, dest: 0 };
-        self.grow(machine, code)?;
-        self.values.iter_mut().zip(args).for_each(|(slot, arg)| slot.clone_from(arg));
-        Ok(())
-    }
-
-    fn grow(&mut self, machine: &mut Machine, code: &Code) -> Checked<()> {
-        let slots = code.slots as usize;
-        if machine.stack_values + slots > MAX_STACK_VALUES {
-            return Err(Box::new(FaultKind::StackOverflow));
-        }
-        machine.stack_values += slots;
-        self.values.resize(self.values.len() + slots, Val::Bits(0));
-        Ok(())
-    }
-
-    /// Gives back what the item holds.
-    pub fn clear(&mut self, machine: &mut Machine) {
-        self.locals.drain(..).for_each(|address| machine.memory.release(address));
-        machine.stack_values -= self.values.len().min(machine.stack_values);
-        self.values.clear();
-        self.callers.clear();
-    }
-
-    pub fn position(&self) -> Position {
-        (self.frame.func, self.frame.pc)
-    }
-
-    /// The step that the item waits at.
-    pub fn step<'l>(&self, library: &'l Library) -> Checked<(&'l Code, &'l Step)> {
-        let code = library.code(self.frame.func)?;
-        match code.steps.get(self.frame.pc as usize) {
-            Some(step) => Ok((code, step)),
-            None => malformed("control left the function"),
-        }
-    }
-
-    /// The bits of an operand of the step that the item waits at.
-    pub fn bits(&self, code: &Code, at: Operand) -> u128 {
-        let frame = self.values.get(self.frame.base as usize..).unwrap_or(&[]);
-        bits(code, frame, at)
-    }
-
-    /// Ends the wait, with a result if there is one.
-    pub fn resume(&mut self, result: Option<(u32, u128)>) {
-        if let Some((dest, bits)) = result
-            && let Some(slot) = self.values.get_mut(self.frame.base as usize + dest as usize)
-        {
-            *slot = Val::Bits(bits);
-        }
-        self.frame.pc += 1;
-    }
-}
-
 /// Runs an item.
 pub(super) fn run(library: &Library, machine: &mut Machine, item: &mut Item) -> Result<Stop, Fault> {
     steps(library, machine, item).map_err(|kind| Fault { kind, location: library.location(item) })
-}
-
-/// Writes a result. Slots exist by construction; a frame without them would be too short to write to.
-#[inline]
-fn put(frame: &mut [Val], dest: u32, value: Val) {
-    if let Some(slot) = frame.get_mut(dest as usize) {
-        *slot = value;
-    }
 }
 
 #[inline]
@@ -258,6 +96,9 @@ fn steps(library: &Library, machine: &mut Machine, item: &mut Item) -> Checked<S
             Step::Make { .. } | Step::Get { .. } | Step::Set { .. } => {
                 let made = aggregate(library.unit, code, frame, step);
                 let Some((dest, value)) = made else { return malformed("aggregate does not fit its type") };
+                if let Val::Bytes(bytes) = &value {
+                    machine.charge(bytes.len() as u64)?;
+                }
                 put(frame, dest, value);
             }
             Step::Index { base, index, from, scale, dest } => {
@@ -276,6 +117,7 @@ fn steps(library: &Library, machine: &mut Machine, item: &mut Item) -> Checked<S
             Step::Slot { home, size, align, dest } => {
                 let mut address = bits(code, frame, home) as u64;
                 if address == 0 {
+                    machine.charge(size)?;
                     address = machine.memory.allocate(size, align, Space::Local, Contents::Uninitialised)?;
                     put(frame, home, Val::pointer(address));
                     item.locals.push(address);
@@ -296,11 +138,12 @@ fn steps(library: &Library, machine: &mut Machine, item: &mut Item) -> Checked<S
             }
             Step::LoadParts { address, ty, parts, via, dest } => {
                 let place = place(code, frame, address, via);
-                let value = load_parts(library.unit, &mut machine.memory, code, place, ty, parts)?;
+                let value = load_parts(library.unit, machine, code, place, ty, parts)?;
                 put(frame, dest, value);
             }
             Step::StoreParts { address, value, ty, parts, via } => {
                 let size = library.unit.types.layout(ty).map_or(0, |layout| layout.size);
+                machine.charge(size)?;
                 let mut bytes = vec![0; size as usize];
                 let parts = code.parts.get(parts as usize).map_or(&[][..], |parts| parts);
                 if operand(code, frame, value).encode(ty, &mut bytes).is_none() {
@@ -310,17 +153,19 @@ fn steps(library: &Library, machine: &mut Machine, item: &mut Item) -> Checked<S
             }
             Step::MemCopy { to, from, size, to_via, from_via } => {
                 let size = bits(code, frame, size) as u64;
+                machine.charge(size)?;
                 let (to, from) = (place(code, frame, to, to_via), place(code, frame, from, from_via));
                 machine.memory.copy(to, from, size)?;
             }
             Step::MemSet { to, byte, size, via } => {
                 let (byte, size) = (bits(code, frame, byte) as u8, bits(code, frame, size) as u64);
+                machine.charge(size)?;
                 machine.memory.fill(place(code, frame, to, via), byte, size)?;
             }
             Step::AtomicLoad { address, ty, via, orders, dest } => {
                 machine.order(orders);
-                let cell = machine.memory.atomic(place(code, frame, address, via), ty.bytes())?;
-                put(frame, dest, Val::Bits(read_bits(cell)));
+                let bits = machine.memory.atomic_load(place(code, frame, address, via), ty.bytes())?;
+                put(frame, dest, Val::Bits(bits));
             }
             Step::AtomicStore { address, value, ty, via, orders } => {
                 machine.order(orders);
@@ -341,11 +186,12 @@ fn steps(library: &Library, machine: &mut Machine, item: &mut Item) -> Checked<S
             }
             Step::CompareExchange { args: [address, wanted, new], ty, via, orders, dest } => {
                 machine.order(orders);
-                let cell = machine.memory.atomic(place(code, frame, address, via), ty.bytes())?;
-                let old = read_bits(cell);
+                let place = place(code, frame, address, via);
+                // An exchange that does not happen only reads.
+                let old = machine.memory.atomic_load(place, ty.bytes())?;
                 let equal = old == bits(code, frame, wanted);
                 if equal {
-                    write_bits(cell, bits(code, frame, new));
+                    write_bits(machine.memory.atomic(place, ty.bytes())?, bits(code, frame, new));
                 }
                 put(frame, dest, Val::Bits(old));
                 put(frame, dest + 1, Val::i1(equal));
@@ -462,56 +308,6 @@ fn take(code: &Code, frame: &mut [Val], edge: u32) -> Checked<u32> {
     Ok(target)
 }
 
-/// Enters a function.
-fn call<'l>(
-    library: &'l Library,
-    machine: &mut Machine,
-    item: &mut Item,
-    caller: &Code,
-    func: Func,
-    args: &[Operand],
-    dest: u32,
-) -> Checked<&'l Code> {
-    if item.callers.len() >= MAX_CALL_DEPTH {
-        return Err(Box::new(FaultKind::StackOverflow));
-    }
-    let code = library.code(func)?;
-    let base = item.values.len();
-    item.grow(machine, code)?;
-    let (below, frame) = item.values.split_at_mut(base);
-    let below = below.get(item.frame.base as usize..).unwrap_or(&[]);
-    for (slot, &at) in frame.iter_mut().zip(args) {
-        slot.clone_from(operand(caller, below, at));
-    }
-    let locals = item.locals.len() as u32;
-    item.callers.push(item.frame);
-    item.frame = Frame { func, pc: 0, base: base as u32, locals, dest };
-    Ok(code)
-}
-
-/// Leaves a function: to its caller's code, or to the host with the results.
-fn leave<'l>(
-    library: &'l Library,
-    machine: &mut Machine,
-    item: &mut Item,
-    results: SmallVec<[Val; 2]>,
-) -> Checked<Result<&'l Code, Vec<Val>>> {
-    let Some(caller) = item.callers.pop() else {
-        item.clear(machine);
-        return Ok(Err(results.into_vec()));
-    };
-    let Frame { base, locals, dest, .. } = item.frame;
-    item.locals.drain(locals as usize..).for_each(|address| machine.memory.release(address));
-    machine.stack_values -= item.values.len().saturating_sub(base as usize).min(machine.stack_values);
-    item.values.truncate(base as usize);
-    item.frame = caller;
-    if let Some(frame) = item.values.get_mut(caller.base as usize..) {
-        results.into_iter().zip(dest..).for_each(|(value, dest)| put(frame, dest, value));
-    }
-    item.frame.pc += 1;
-    library.code(caller.func).map(Ok)
-}
-
 /// What an indirect call calls.
 fn callee(library: &Library, caller: Func, address: u64, signature: u32) -> Checked<Callee> {
     let unit = library.unit;
@@ -590,72 +386,20 @@ fn aggregate(unit: &Unit, code: &Code, frame: &[Val], step: &Step) -> Option<(u3
 /// Loads a vector or an aggregate.
 fn load_parts(
     unit: &Unit,
-    memory: &mut Memory,
+    machine: &mut Machine,
     code: &Code,
     place: Place,
-    ty: crate::types::Type,
+    ty: Type,
     parts: u32,
 ) -> Checked<Val> {
     let types = &*unit.types;
     let size = types.layout(ty).map_or(0, |layout| layout.size);
     let parts = code.parts.get(parts as usize).map_or(&[][..], |parts| parts);
-    let bytes = memory.load_ranges(place, size, parts)?;
+    machine.charge(size)?;
+    let bytes = machine.memory.load_ranges(place, size, parts)?;
     let truth = ty.lane() == Some(Scalar::I1);
     if let Some(n) = bytes.iter().position(|&byte| byte > 1).filter(|_| truth) {
         return Err(Box::new(FaultKind::NotTruth { address: place.address + n as u64 }));
     }
     Val::decode(types, ty, &bytes).map_or_else(|| malformed("loaded value does not fit its type"), Ok)
-}
-
-impl Machine {
-    /// An access that orders others happened.
-    #[inline]
-    pub fn order(&mut self, orders: bool) {
-        let epoch = &mut self.memory.actor.epoch;
-        *epoch = epoch.wrapping_add(orders.into());
-    }
-
-    /// The address of a global: its memory is made when it is first asked for.
-    fn global(&mut self, unit: &Unit, global: Global) -> Checked<u64> {
-        if let Some(&address) = self.globals.get(&global).or_else(|| self.shared.get(&global)) {
-            return Ok(address);
-        }
-        let Some(data) = unit.globals.get(global) else { return malformed("no such global") };
-        let Some(layout) = unit.types.layout(data.ty) else { return malformed("global has no size") };
-        let space = global_space(data.space);
-        let contents = match &data.init {
-            _ if space == Space::Shared => Contents::Uninitialised,
-            Some(bytes) => Contents::Bytes(bytes),
-            None => Contents::Zero,
-        };
-        if space == Space::Shared && self.grid.is_none() {
-            return Err(Box::new(FaultKind::NotInKernel));
-        }
-        let address = self.memory.allocate(layout.size, layout.align, space, contents)?;
-        if space == Space::Shared {
-            if self.races {
-                self.memory.watch(address);
-            }
-            self.shared.insert(global, address);
-        } else {
-            self.globals.insert(global, address);
-        }
-        Ok(address)
-    }
-
-    fn work_item(&self, op: Op, dimension: usize, linear: u32) -> Checked<u32> {
-        let Some(grid) = &self.grid else { return Err(Box::new(FaultKind::NotInKernel)) };
-        let [width, height, _] = grid.block.map(|size| size.max(1));
-        let local = [linear % width, linear / width % height, linear / width / height];
-        let of = |dimensions: [u32; 3]| dimensions.get(dimension).copied().unwrap_or(0);
-        Ok(match op {
-            Op::LocalId => of(local),
-            Op::GroupId => of(grid.group),
-            Op::GroupSize => of(grid.block),
-            Op::GroupCount => of(grid.groups),
-            Op::SubgroupSize => self.subgroup_size,
-            Op::SubgroupLane => linear % self.subgroup_size.max(1),
-            _ => return malformed("not a work-item op"),
-        })
-    }
 }

@@ -5,7 +5,7 @@
 //! breaks stay. A comment on a line of its own is indented like the code below it.
 
 use crate::diag::{Code, Diagnostic};
-use crate::limits::{MAX_DIAGNOSTICS, MAX_SOURCE_BYTES};
+use crate::limits::MAX_SOURCE_BYTES;
 use crate::program::Program;
 use crate::span::Span;
 use crate::text::lexer::{Kind, Lexer, Token};
@@ -13,15 +13,12 @@ use crate::text::lexer::{Kind, Lexer, Token};
 /// The text in its one layout; formatting that again changes nothing.
 ///
 /// # Errors
-/// The text is too large, or cannot be read. What reads but means nothing (unknown names, wrong types) is formatted.
+/// The text is too large, or cannot be read as items, labels and lines. Mistakes inside of lines (unknown names, wrong
+/// types) are no obstacle.
 pub fn format(text: &str) -> Result<String, Vec<Diagnostic>> {
     let mut program = Program::new();
-    let mut diagnostics = super::parse(&mut program, "", text);
-    // After that many mistakes the rest of the text was not read.
-    if diagnostics.len() < MAX_DIAGNOSTICS {
-        diagnostics.retain(|diagnostic| diagnostic.code.is_syntax());
-    }
-    if !diagnostics.is_empty() {
+    let (diagnostics, skipped) = super::read(&mut program, "", text);
+    if skipped || diagnostics.iter().any(|diagnostic| diagnostic.code.is_syntax()) {
         return Err(diagnostics);
     }
     let mut formatter = Formatter {
@@ -177,6 +174,8 @@ impl Formatter<'_> {
     fn advance(&mut self, token: Token) {
         match token.kind() {
             Kind::LeftBrace if self.is_struct_brace() => self.nesting += 1,
+            // An unknown instruction may have anything on its line.
+            Kind::LeftBrace if self.in_body => {}
             Kind::LeftBrace => {
                 self.in_body = true;
                 self.nesting = 0;

@@ -35,9 +35,14 @@ pub use print::{
 ///
 /// What comes back is empty if all is well, and never more than [`MAX_DIAGNOSTICS`](crate::limits::MAX_DIAGNOSTICS).
 pub fn parse(program: &mut Program, name: &str, text: &str) -> Vec<Diagnostic> {
+    read(program, name, text).0
+}
+
+/// As [`parse`]; also whether parts of the text were skipped.
+fn read(program: &mut Program, name: &str, text: &str) -> (Vec<Diagnostic>, bool) {
     if text.len() > MAX_SOURCE_BYTES {
         let message = format!("'{name}' has {} bytes, expected at most {MAX_SOURCE_BYTES}", text.len());
-        return vec![Diagnostic::error(Code::Limit, None, Span::NOWHERE, message)];
+        return (vec![Diagnostic::error(Code::Limit, None, Span::NOWHERE, message)], true);
     }
     let file = program.add_file(name, text);
     let mut parser = parser::Parser::new(program, file, text);
@@ -45,7 +50,7 @@ pub fn parse(program: &mut Program, name: &str, text: &str) -> Vec<Diagnostic> {
     let mut diagnostics = parser.diagnostics;
     // Undefined names are found at the end of a body.
     diagnostics.sort_by_key(|diagnostic| diagnostic.span);
-    diagnostics
+    (diagnostics, parser.skipped)
 }
 
 /// As [`parse`], for bytes that may not be text.

@@ -55,6 +55,8 @@ pub(crate) struct Parser<'p, 't> {
     pub(crate) program: &'p mut Program,
     pub(crate) file: u32,
     pub(crate) diagnostics: Vec<Diagnostic>,
+    /// Whether a part of the text was not read, because an item was broken.
+    pub(crate) skipped: bool,
     /// The body that is being read.
     pub(crate) body: Body,
     pub(crate) scope: Scope<'t>,
@@ -74,6 +76,7 @@ impl<'p, 't> Parser<'p, 't> {
             program,
             file,
             diagnostics: Vec::new(),
+            skipped: false,
             body: Body::new(),
             scope: Scope::default(),
             shared: FxHashMap::default(),
@@ -136,6 +139,7 @@ impl<'p, 't> Parser<'p, 't> {
             self.diagnostics.push(diagnostic);
         }
         if self.diagnostics.len() >= MAX_DIAGNOSTICS {
+            self.skipped = true;
             self.lexer.finish();
             self.token = Token::end(self.token.span().start);
         }
@@ -270,6 +274,7 @@ impl<'p, 't> Parser<'p, 't> {
     /// Skips the rest of a broken item: up to a line that starts one, or past the brace that closes it.
     pub(crate) fn skip_item(&mut self) {
         self.lines = false;
+        self.skipped = true;
         let mut depth = 0u32;
         loop {
             match self.token.kind() {

@@ -5,7 +5,7 @@ use crate::body::Body;
 use crate::entity::Value;
 use crate::op::{Op, Rule, Shape};
 
-fn read(text: &str) -> Program {
+fn sound(text: &str) -> Program {
     let mut program = Program::new();
     let diagnostics = parse(&mut program, "t.mq", text);
     assert!(diagnostics.is_empty(), "{}\n{text}", crate::diag::render(&diagnostics, &program.files));
@@ -14,8 +14,8 @@ fn read(text: &str) -> Program {
 
 /// Reads and prints; the result must be a fixed point.
 fn canonical(text: &str) -> String {
-    let printed = print_program(&read(text));
-    assert_eq!(print_program(&read(&printed)), printed);
+    let printed = print_program(&sound(text));
+    assert_eq!(print_program(&sound(&printed)), printed);
     printed
 }
 
@@ -160,7 +160,7 @@ fn every_op_round_trips() {
              vf: vec<f32, 4>) -> (i32, f32) {{\nentry:\n    {line}\n{end}next(k: i32):\n    return k, f\n\
              last:\n    return i, f\n}}\n"
         );
-        let program = read(&text);
+        let program = sound(&text);
         assert_eq!(print_program(&program), text);
         let (_, method) = program.methods().next().expect("one method");
         let entry = method.body.entry().expect("an entry");
@@ -253,7 +253,7 @@ fn mistakes_are_limited() {
 
 #[test]
 fn redefinitions_point_at_the_first() {
-    let mut program = read("global g: i32 in global\nmethod f(a: i32) {\nentry:\n    return\n}\n");
+    let mut program = sound("global g: i32 in global\nmethod f(a: i32) {\nentry:\n    return\n}\n");
     let text = "global g: i32 in global\nglobal h: i32 in global\nglobal h: i8 in global\n\
                 method f(b: i32) {\nentry:\n    return\nentry:\n    return\n}\n\
                 method f(b: i32) {\nentry:\n    return\n}\n";
@@ -272,7 +272,7 @@ fn values_of_later_blocks_are_typed() {
     let text = "method f(c: i1, p: ptr<global>) -> f32 {\nentry:\n    jump a\nc2:\n    z = add y, f32 1.0\n    \
                 r = call_indirect p(y) -> f32\n    switch k, out, [-1: out]\nb:\n    y = mul x, x\n    k = trunc.i8 w\n    \
                 jump c2\na:\n    x = load.f32 p\n    w = load.i64 p\n    jump b\nout:\n    return z\n}\n";
-    let program = read(text);
+    let program = sound(text);
     assert_eq!(print_program(&program), text);
     let body = &program.methods().next().expect("one method").1.body;
     for block in body.blocks() {
@@ -290,7 +290,7 @@ fn values_of_later_blocks_are_typed() {
     let wrong = text.replace("mul x, x", "and x, x");
     assert_eq!(mistakes(&wrong), [(Code::OperandType, 9)]);
     // An unreachable chain against the order is left unknown, not wrong.
-    read(
+    sound(
         "method f() {\nentry:\n    return\nb:\n    y = neg x\n    return\na:\n    x = neg i32 1\n    jump b\n}\n",
     );
 }
@@ -328,7 +328,7 @@ fn every_printed_name_is_unique() {
 #[test]
 fn unnamed_things_have_default_names() {
     let text = "method f(v0: i32) {\nblock0:\n    v1 = neg v0\n    jump block1(v1)\nblock1(v2: i32):\n    return\n}\n";
-    let program = read(text);
+    let program = sound(text);
     assert_eq!(print_program(&program), text);
     let body = &program.methods().next().expect("one method").1.body;
     assert!(body.names.is_empty());
@@ -349,10 +349,10 @@ impl Annotate for Everywhere {
 
 #[test]
 fn annotations_are_comments() {
-    let program = read(EXAMPLE);
+    let program = sound(EXAMPLE);
     let noisy = print_program_with(&program, &mut Everywhere);
     assert!(noisy.contains("; after Inst(inst0)") && noisy.contains("; before Method(method0)"));
-    assert_eq!(print_program(&read(&noisy)), EXAMPLE);
+    assert_eq!(print_program(&sound(&noisy)), EXAMPLE);
 }
 
 #[test]
@@ -440,9 +440,149 @@ fn damaged_texts_are_no_panic() {
         let list = parse(&mut program, "t.mq", &text);
         crate::diag::render(&list, &program.files);
         let printed = print_program(&program);
-        assert_eq!(print_program(&read(&printed)), printed);
+        assert_eq!(print_program(&sound(&printed)), printed);
         if let Ok(once) = super::format(&text) {
             assert_eq!(super::format(&once).as_deref(), Ok(once.as_str()), "{text}");
+            let mut formatted = Program::new();
+            parse(&mut formatted, "t.mq", &once);
+            assert_eq!(print_program(&formatted), printed, "{text}");
+        }
+    }
+}
+
+#[test]
+fn units_print_as_programs() {
+    use crate::body::Symbol;
+    use crate::program::{Inlining, MethodKind};
+    use crate::types::Type;
+    use crate::unit::{Function, Unit};
+    let source = "struct \"a b\" { x: i32 }\nglobal \"g h\": i32 in shared\nextern func sin(f64) -> f64 as \"sin\"\n\
+                  method main(a: i32) -> i32 {\nentry:\n    g = address.shared x\n    s = call x(f64 1.0)\n    \
+                  q = function_address x()\n    r = call x(a)\n    z = div.s r, a\n    return z\n}\n";
+    let program = sound(source);
+    let method = program.methods().next().expect("one method").1;
+    let mut unit = Unit { types: program.types.clone().into(), ..Unit::default() };
+    let global = unit.globals.push(program.globals.values().next().expect("one global").clone());
+    let external = unit.externs.push(program.externs.values().next().expect("one extern").clone());
+    let function = |name: &str, body: &Body| Function {
+        name: name.into(),
+        kind: MethodKind::Function,
+        signature: method.signature.clone(),
+        body: body.clone(),
+        inlining: Inlining::Never,
+        file: None,
+        span: Span::NOWHERE,
+    };
+    let main = unit.funcs.push(function("main(i32)", &method.body));
+    let body = &mut unit.funcs[main].body;
+    let entry = body.entry().expect("an entry");
+    let insts: Vec<_> = body.block_insts(entry).collect();
+    let symbols = [Symbol::Global(global), Symbol::Extern(external), Symbol::Func(main), Symbol::Func(main)];
+    for (&inst, symbol) in insts.iter().zip(symbols) {
+        body.inst_mut(inst).imm = body.make_symbol(symbol).as_u32();
+    }
+    body.inst_mut(insts[4]).guarded = true;
+    let mut other = Body::new();
+    let block = other.make_block();
+    other.append_block(block);
+    other.append_block_param(block, Type::I32);
+    let dangling = other.make_symbol(Symbol::Func(crate::entity::Func::from_u32(9)));
+    let call = other.make_inst(Op::Call, Type::I1, &[], dangling.as_u32());
+    other.append_inst(call, block);
+    unit.funcs.push(function("other", &other));
+    unit.entries.push(main);
+    let text = print_unit(&unit);
+    let want = "struct \"a b\" { x: i32 }\nglobal \"g h\": i32 in shared\nextern func sin(f64) -> f64 as \"sin\"\n\n\
+                ; entry\nmethod \"main(i32)\"(a: i32) -> i32 noinline {\nentry:\n    g = address.shared \"g h\"\n    \
+                s = call sin(f64 1.0)\n    q = function_address \"main(i32)\"(i32)\n    r = call \"main(i32)\"(a)\n    \
+                z = div.s r, a ; guarded\n    return z\n}\n\n\
+                method other(v0: i32) -> i32 noinline {\nblock0:\n    call func9()\n}\n";
+    assert_eq!(text, want);
+    sound(&text);
+    assert_eq!(super::format(&text).as_deref(), Ok(text.as_str()));
+}
+
+/// Lines of tokens in no sensible order: an answer, and the formatter's text means the same.
+#[test]
+fn token_soup_is_no_panic() {
+    let words = [
+        "x",
+        "y",
+        "z",
+        "entry",
+        "a",
+        "i32",
+        "f32",
+        "vec<i32, 2>",
+        "ptr<global>",
+        "array<i8, 2>",
+        "s",
+        "zero",
+        "null",
+        "true",
+        "nan",
+        "inf",
+        "1",
+        "-1",
+        "0",
+        "0x7fc00001",
+        "1.5",
+        "[",
+        "]",
+        "(",
+        ")",
+        ",",
+        ":",
+        "=",
+        "->",
+        ".",
+        "<",
+        ">",
+        "-",
+        "\"q\"",
+        "; c",
+        "align",
+        "volatile",
+        "relaxed",
+        "device",
+        "{",
+        "}",
+        "method",
+        "\n",
+        "\n",
+        "\n    ",
+    ];
+    let mut state = 7u64;
+    let mut random = |limit: usize| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 33) as usize % limit
+    };
+    for _ in 0..3000 {
+        let mut text = "struct s { x: i32 }\nmethod f(a: i32, p: ptr<global>) {\nentry:\n".to_owned();
+        for _ in 0..random(12) {
+            let op = Op::ALL[random(Op::ALL.len())];
+            match random(4) {
+                0 => text.push_str(&format!("    {}", sample(op))),
+                1 => text.push_str(&format!("    x = {} ", op.mnemonic())),
+                2 => text.push_str(&format!("    {} ", op.mnemonic())),
+                _ => text.push_str("b(k: i32): "),
+            }
+            for _ in 0..random(6) {
+                text.push_str(words[random(words.len())]);
+                text.push_str(if random(3) == 0 { "" } else { " " });
+            }
+            text.push('\n');
+        }
+        text.push_str("}\n");
+        let mut program = Program::new();
+        parse(&mut program, "t.mq", &text);
+        let printed = print_program(&program);
+        assert_eq!(print_program(&sound(&printed)), printed, "{text}");
+        if let Ok(once) = super::format(&text) {
+            assert_eq!(super::format(&once).as_deref(), Ok(once.as_str()), "{text}");
+            let mut formatted = Program::new();
+            parse(&mut formatted, "t.mq", &once);
+            assert_eq!(print_program(&formatted), printed, "{text}");
         }
     }
 }

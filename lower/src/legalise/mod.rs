@@ -1,15 +1,176 @@
 //! Legalisation: every op on every type becomes one that the target has.
+//!
+//! Each function is built anew. A value whose type the target does not hold becomes several legal values
+//! ([`shape`]); an op is split, asked about and, where the target lacks it, written in terms of other ops, which are
+//! asked about in turn ([`emit`]). What takes a loop or much code becomes a function of the unit, made once
+//! ([`helpers`]). All that the target cannot do is reported at once, each thing once per place.
+//!
+//! # What an emitter may rely on
+//! - No value has an aggregate type, nor any type that the target does not hold.
+//! - Every op is one that the target answered `Legal` for; constant lanes of legal vectors are always extracted and
+//!   inserted by it. `index` takes an `i64`, dynamic lane numbers are `i32` below the number of lanes.
+//! - No `make`, `get`, `set`, `throw`, `bounds_check`, `unreachable`, `static_assert`; divisions are guarded.
+//! - Only reachable blocks, in the order of the source; nothing unused that has no effect.
+
+mod aggregates;
+mod already;
+mod atomics;
+mod caps;
+mod convert;
+mod division;
+mod emit;
+mod floats;
+mod formulas;
+mod function;
+mod held;
+mod helpers;
+mod ints;
+mod memory;
+mod promote;
+mod shape;
+mod soft_arithmetic;
+mod soft_float;
+mod tidy;
+mod vectors;
+mod wide_ints;
+
+pub use shape::MAX_LEAVES;
 
 use crate::exceptions::Lowered;
 use crate::failure::Failure;
 use crate::legal::Legal;
 use crate::target::Target;
+use marquetry_ir::body::Body;
+use marquetry_ir::diag::{Code, Diagnostic};
+use marquetry_ir::entity::{Block, Func, Value};
+use marquetry_ir::op::Op;
+use marquetry_ir::span::Span;
+use marquetry_ir::types::{Type, Types};
+use marquetry_ir::unit::Function;
+use rustc_hash::{FxHashMap, FxHashSet};
+use shape::Shape;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Deepest nesting of expansions. None needs half of it; a target that wants two ops made of each other gets there.
+const MAX_DEPTH: u32 = 100;
+
+/// What belongs to the function that is being built.
+struct Building {
+    body: Body,
+    /// Where instructions are appended.
+    block: Block,
+    /// Leaves of all values so far.
+    parts: Vec<Value>,
+    span: Span,
+    file: Option<u32>,
+}
+
+impl Building {
+    /// An empty function with its entry block.
+    fn new(file: Option<u32>) -> Self {
+        let mut body = Body::new();
+        let block = body.make_block();
+        body.append_block(block);
+        Building { body, block, parts: Vec::new(), span: Span::NOWHERE, file }
+    }
+}
+
+struct Legaliser<'a> {
+    target: &'a dyn Target,
+    types: Arc<Types>,
+    shapes: FxHashMap<Type, Rc<Shape>>,
+    /// Whether the target has an op on some types, as far as it was asked.
+    answers: FxHashMap<(Op, Type, Type), bool>,
+    f: Building,
+    depth: u32,
+    helpers: FxHashMap<String, Func>,
+    made: Vec<Function>,
+    first_made: u32,
+    failure: Option<Failure>,
+    problems: Vec<Diagnostic>,
+    reported: FxHashSet<(String, Option<u32>, Span)>,
+}
 
 /// Makes a unit legal for a target.
 ///
 /// # Errors
-/// An op or a type that the target cannot do.
-pub fn run(lowered: Lowered, _target: &dyn Target) -> Result<Legal, Failure> {
-    let Lowered { unit, sites, entries } = lowered;
+/// Ops and types that the target does not have, all of them; static assertions that do not hold; a limit.
+pub fn run(lowered: Lowered, target: &dyn Target) -> Result<Legal, Failure> {
+    let Lowered { mut unit, sites, entries } = lowered;
+    let first_made = unit.funcs.len() as u32;
+    let types = unit.types.clone();
+    let mut legaliser = Legaliser {
+        target,
+        types,
+        shapes: FxHashMap::default(),
+        answers: FxHashMap::default(),
+        f: Building::new(None),
+        depth: 0,
+        helpers: FxHashMap::default(),
+        made: Vec::new(),
+        first_made,
+        failure: None,
+        problems: Vec::new(),
+        reported: FxHashSet::default(),
+    };
+    legaliser.check_caps(&unit);
+    legaliser.legalise_unit(&mut unit);
+    let Legaliser { made, failure, problems, .. } = legaliser;
+    if !problems.is_empty() {
+        return Err(Failure::Program(problems));
+    }
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    for mut function in made {
+        function.name = crate::fresh::fresh_name(&unit, &function.name);
+        unit.funcs.push(function);
+    }
+    if cfg!(debug_assertions) {
+        tidy::check(&unit, target).map_err(Failure::Internal)?;
+    }
     Ok(Legal::new(unit, sites, entries))
 }
+
+/// Failures.
+impl Legaliser<'_> {
+    /// Notes what makes going on pointless; the first counts.
+    fn fail(&mut self, failure: Failure) {
+        self.failure.get_or_insert(failure);
+    }
+
+    /// Notes a mistake of the program, once per place.
+    fn problem(&mut self, code: Code, message: String, note: Option<&str>) {
+        let (file, span) = (self.f.file, self.f.span);
+        let new = self.reported.insert((message.clone(), file, span));
+        if !new || self.problems.len() >= marquetry_ir::limits::MAX_DIAGNOSTICS {
+            return;
+        }
+        let mut diagnostic = Diagnostic::error(code, file, span, message);
+        if let Some(note) = note {
+            diagnostic = diagnostic.with_note(note);
+        }
+        self.problems.push(diagnostic);
+    }
+
+    fn unsupported_type(&mut self, ty: Type, reason: &str) {
+        let message = format!("target {} has no type {}", self.target.name(), self.types.display(ty));
+        self.problem(Code::Unsupported, message, Some(reason));
+    }
+
+    fn unsupported_op(&mut self, op: Op, from: Type, to: Type, reason: &str) {
+        let types = self.types.clone();
+        let (from, to) = if from == to {
+            (types.display(from), None)
+        } else {
+            (types.display(from), Some(types.display(to)))
+        };
+        let to = to.map_or(String::new(), |to| format!(" to {to}"));
+        let message = format!("target {} has no '{op}' on {from}{to}", self.target.name());
+        self.problem(Code::Unsupported, message, Some(reason));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -38,6 +38,25 @@ entry:
 }
 
 #[test]
+fn fuel_pays_for_bytes() {
+    let text = "method f(p: ptr<global>, n: i64) {
+entry:
+    jump loop
+loop:
+    memset p, i8 1, n
+    jump loop
+}
+";
+    let unit = unit(text);
+    let mut interp = Interp::new(&unit, Config { fuel: 1_000_000, ..Config::default() });
+    let buffer = interp.memory_mut().alloc(&vec![0; 1 << 20]).expect("memory");
+    let args = [Val::pointer(buffer), Val::i64(1 << 20)];
+    let found = interp.call(unit.find("f").expect("f"), &args).map_err(|fault| *fault.kind);
+    assert_eq!(found, Err(FaultKind::OutOfFuel));
+    assert_eq!(interp.steps(), 1_000_000);
+}
+
+#[test]
 fn results_and_indirect_calls() {
     let text = "extern func twice(i32) -> i32 as \"host_twice\"
 method swap(a: i32, b: i32) -> (i32, i32) {

@@ -144,6 +144,30 @@ return";
     assert!(matches!(ended, Err(FaultKind::Race { .. })), "{ended:?}");
     let (ended, _) = launch(&kernel(&body.replace("MORE", "y = load.i32 t")), 1, 1, 4);
     assert_eq!(ended, Ok(Ended::Returned(vec![])), "alone, nobody races");
+    // Atomic and plain reads are no race; a plain write before an atomic one is.
+    let body = "l = local_id 0
+t = address.shared tile
+p = index t, l, i32
+store p, i32 5
+barrier
+FIRST
+old = ATOMIC
+return";
+    let with = |first: &str, atomic: &str| {
+        let body = body.replace("FIRST", first).replace("ATOMIC", atomic);
+        launch(&kernel(&body), 1, 4, 1).0
+    };
+    let load = "atomic_load.i32 t relaxed group";
+    assert_eq!(with("x = load.i32 t", load), Ok(Ended::Returned(vec![])));
+    assert_eq!(with("", load), Ok(Ended::Returned(vec![])));
+    let add = "rmw_add t, i32 1 relaxed group";
+    assert_eq!(with("y = atomic_load.i32 t relaxed group", add), Ok(Ended::Returned(vec![])));
+    let race = with("x = load.i32 t", add);
+    assert!(matches!(race, Err(FaultKind::Race { item: 1, other: Some(0), .. })), "{race:?}");
+    for atomic in [add, load] {
+        let race = with("z = eq l, i32 0\nbranch z, yes, no\nyes:\nstore t, i32 1\njump no\nno:", atomic);
+        assert!(matches!(race, Err(FaultKind::Race { item: 1, other: Some(0), .. })), "{race:?}");
+    }
     // What an acquiring and releasing atomic orders is no race.
     let body = "l = local_id 0
 t = address.shared tile

@@ -33,6 +33,17 @@ done:
 ";
     assert_eq!(returns(text, &[Val::i32(3)]), [Val::i64(2), Val::i64(1)]);
     assert_eq!(returns(text, &[Val::i32(4)]), [Val::i64(1), Val::i64(2)]);
+    let text = "method f(n: i32) -> i32 {
+entry:
+    jump swap(n, i32 5)
+swap(a: i32, b: i32):
+    c = ne a, i32 5
+    branch c, swap(b, a), done
+done:
+    return b
+}
+";
+    assert_eq!(returns(text, &[Val::i32(9)]), [Val::i32(9)]);
 }
 
 #[test]

@@ -1,0 +1,103 @@
+//! What all work-items of a run share: memory, globals, fuel, the launch at hand.
+
+use super::HostFn;
+use super::fault::{Checked, FaultKind, malformed};
+use super::memory::{Contents, Memory};
+use super::prepare::global_space;
+use crate::entity::Global;
+use crate::op::Op;
+use crate::types::Space;
+use crate::unit::Unit;
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+
+/// What all items of a run share.
+pub(super) struct Machine {
+    pub memory: Memory,
+    pub externs: FxHashMap<Arc<str>, HostFn>,
+    /// Addresses of globals that exist already.
+    pub globals: FxHashMap<Global, u64>,
+    /// Addresses of the current group's shared globals.
+    pub shared: FxHashMap<Global, u64>,
+    pub fuel: u64,
+    /// Steps since the interpreter was made: the clock.
+    pub ticks: u64,
+    /// Values in all frames.
+    pub stack_values: usize,
+    pub grid: Option<Grid>,
+    /// Whether shared memory is watched for races.
+    pub races: bool,
+    pub subgroup_size: u32,
+}
+
+/// The launch at hand.
+#[derive(Copy, Clone)]
+pub(super) struct Grid {
+    pub groups: [u32; 3],
+    pub block: [u32; 3],
+    pub group: [u32; 3],
+}
+
+impl Machine {
+    /// An access that orders others happened.
+    #[inline]
+    pub fn order(&mut self, orders: bool) {
+        let epoch = &mut self.memory.actor.epoch;
+        *epoch = epoch.wrapping_add(orders.into());
+    }
+
+    /// Pays for work that grows with a number of bytes.
+    pub fn charge(&mut self, bytes: u64) -> Checked<()> {
+        let Some(left) = self.fuel.checked_sub(bytes / 64) else {
+            self.fuel = 0;
+            return Err(Box::new(FaultKind::OutOfFuel));
+        };
+        self.fuel = left;
+        Ok(())
+    }
+
+    /// The address of a global: its memory is made when it is first asked for.
+    pub fn global(&mut self, unit: &Unit, global: Global) -> Checked<u64> {
+        if let Some(&address) = self.globals.get(&global).or_else(|| self.shared.get(&global)) {
+            return Ok(address);
+        }
+        let Some(data) = unit.globals.get(global) else { return malformed("no such global") };
+        let Some(layout) = unit.types.layout(data.ty) else { return malformed("global has no size") };
+        let space = global_space(data.space);
+        let contents = match &data.init {
+            _ if space == Space::Shared => Contents::Uninitialised,
+            Some(bytes) => Contents::Bytes(bytes),
+            None => Contents::Zero,
+        };
+        if space == Space::Shared && self.grid.is_none() {
+            return Err(Box::new(FaultKind::NotInKernel));
+        }
+        self.charge(layout.size)?;
+        let address = self.memory.allocate(layout.size, layout.align, space, contents)?;
+        if space == Space::Shared {
+            if self.races {
+                self.memory.watch(address);
+            }
+            self.shared.insert(global, address);
+        } else {
+            self.globals.insert(global, address);
+        }
+        Ok(address)
+    }
+
+    pub fn work_item(&self, op: Op, dimension: usize, linear: u32) -> Checked<u32> {
+        let Some(grid) = &self.grid else { return Err(Box::new(FaultKind::NotInKernel)) };
+        let [width, height, _] = grid.block.map(|size| size.max(1));
+        let local = [linear % width, linear / width % height, linear / width / height];
+        let of = |dimensions: [u32; 3]| dimensions.get(dimension).copied().unwrap_or(0);
+        Ok(match op {
+            Op::LocalId => of(local),
+            Op::GroupId => of(grid.group),
+            Op::GroupSize => of(grid.block),
+            Op::GroupCount => of(grid.groups),
+            Op::SubgroupSize => self.subgroup_size,
+            Op::SubgroupLane => linear % self.subgroup_size.max(1),
+            _ => return malformed("not a work-item op"),
+        })
+    }
+}

@@ -1,0 +1,118 @@
+//! What a target lacks as a whole: kinds of entries, calls, memory.
+
+use super::Legaliser;
+use marquetry_ir::body::Symbol;
+use marquetry_ir::diag::Code;
+use marquetry_ir::entity::Func;
+use marquetry_ir::entity::SymbolRef;
+use marquetry_ir::op::Op;
+use marquetry_ir::program::MethodKind;
+use marquetry_ir::types::Space;
+use marquetry_ir::unit::Unit;
+use petgraph::algo::tarjan_scc;
+use petgraph::graph::{DiGraph, NodeIndex};
+
+impl Legaliser<'_> {
+    /// Reports what of the unit the target cannot do at all.
+    pub(super) fn check_caps(&mut self, unit: &Unit) {
+        self.check_entries(unit);
+        self.check_shared(unit);
+        self.check_calls(unit);
+    }
+
+    fn lacks(&mut self, what: &str) {
+        let message = format!("target {} {what}", self.target.name());
+        self.problem(Code::Unsupported, message, None);
+    }
+
+    fn check_entries(&mut self, unit: &Unit) {
+        let caps = self.target.caps().clone();
+        for &entry in &unit.entries {
+            let Some(function) = unit.funcs.get(entry) else { continue };
+            (self.f.file, self.f.span) = (function.file, function.span);
+            match function.kind {
+                MethodKind::Kernel if !caps.kernels => self.lacks("has no kernels"),
+                MethodKind::Function if !caps.functions => {
+                    self.lacks("has no functions that hosts can call: the entry must be a kernel");
+                }
+                MethodKind::Kernel => {
+                    let layouts = function.signature.params.iter().map(|&ty| self.types.layout(ty));
+                    let bytes = layouts.flatten().fold(0u64, |end, layout| {
+                        end.next_multiple_of(u64::from(layout.align)).saturating_add(layout.size)
+                    });
+                    if bytes > caps.max_argument_bytes {
+                        let most = caps.max_argument_bytes;
+                        self.lacks(&format!("takes at most {most} bytes of arguments, found {bytes}"));
+                    }
+                }
+                MethodKind::Function => {}
+            }
+        }
+    }
+
+    fn check_shared(&mut self, unit: &Unit) {
+        let most = self.target.caps().max_shared_bytes;
+        let mut end = 0u64;
+        for global in unit.globals.values().filter(|global| global.space == Space::Shared) {
+            (self.f.file, self.f.span) = (global.file, global.span);
+            let Some(layout) = self.types.layout(global.ty) else { continue };
+            end = end.next_multiple_of(u64::from(layout.align)).saturating_add(layout.size);
+            if end > most {
+                self.lacks(&format!("has at most {most} bytes of shared memory, found {end}"));
+                return;
+            }
+        }
+    }
+
+    fn check_calls(&mut self, unit: &Unit) {
+        let caps = self.target.caps().clone();
+        let mut graph = DiGraph::<Func, ()>::new();
+        let nodes: Vec<NodeIndex> = unit.funcs.keys().map(|func| graph.add_node(func)).collect();
+        let node = |func: Func| nodes.get(func.as_u32() as usize).copied();
+        for (func, function) in &unit.funcs {
+            let body = &function.body;
+            self.f.file = function.file;
+            for inst in body.blocks().flat_map(|block| body.block_insts(block)) {
+                let data = body.inst(inst);
+                self.f.span = body.span(inst);
+                match data.op {
+                    Op::FunctionAddress | Op::CallIndirect if !caps.indirect_calls => {
+                        self.lacks("has no addresses of functions");
+                    }
+                    Op::Call if body.symbol_exists(data.imm) => {
+                        match body.symbol(SymbolRef::from_u32(data.imm)) {
+                            Symbol::Func(callee) => {
+                                if let (Some(a), Some(b)) = (node(func), node(*callee)) {
+                                    graph.update_edge(a, b, ());
+                                }
+                            }
+                            Symbol::Extern(host) if !caps.externs => {
+                                let name = unit.externs.get(*host).map_or("?", |host| &*host.name);
+                                self.lacks(&format!("cannot call '{name}': it has no functions of the host"));
+                            }
+                            _ => {}
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        if caps.recursion {
+            return;
+        }
+        let mut recursive: Vec<Func> = tarjan_scc(&graph)
+            .into_iter()
+            .filter(|group| match group.as_slice() {
+                [one] => graph.contains_edge(*one, *one),
+                _ => true,
+            })
+            .flat_map(|group| group.into_iter().map(|node| graph[node]).min())
+            .collect();
+        recursive.sort();
+        for func in recursive {
+            let function = &unit.funcs[func];
+            (self.f.file, self.f.span) = (function.file, function.span);
+            self.lacks(&format!("has no recursion, and '{}' calls itself", function.name));
+        }
+    }
+}
