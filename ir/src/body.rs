@@ -442,7 +442,7 @@ impl Body {
         self.consts.len()
     }
 
-    /// Whether the ids of an instruction all exist; the first thing that verification asks of API-built bodies.
+    /// Whether a symbol of this number exists.
     pub fn symbol_exists(&self, id: u32) -> bool {
         (id as usize) < self.symbols.len()
     }
@@ -465,6 +465,16 @@ impl Body {
     /// Whether a value of this id exists.
     pub fn value_exists(&self, value: Value) -> bool {
         value.index() < self.values.len()
+    }
+
+    /// Whether an instruction of this id exists.
+    pub fn inst_exists(&self, inst: Inst) -> bool {
+        inst.index() < self.insts.len()
+    }
+
+    /// Whether an edge of this id exists.
+    pub fn block_call_exists(&self, call: BlockCall) -> bool {
+        call.index() < self.block_calls.len()
     }
 
     /// Whether a block of this id exists.
@@ -513,6 +523,15 @@ impl Body {
             self.values[value].def = ValueDef::Param(block, n as u16);
         }
         self.blocks[block].params = EntityList::from_slice(&kept, &mut self.value_pool);
+    }
+
+    /// Puts parameters of a block in this order, and drops those that are not listed. Edges are the caller's to
+    /// mend.
+    pub fn order_block_params(&mut self, block: Block, params: &[Value]) {
+        for (n, &value) in params.iter().enumerate() {
+            self.values[value].def = ValueDef::Param(block, n as u16);
+        }
+        self.blocks[block].params = EntityList::from_slice(params, &mut self.value_pool);
     }
 
     /// Puts a block at the end of the order.

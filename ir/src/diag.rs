@@ -3,8 +3,10 @@
 //! A [`Diagnostic`] is a value; nothing here prints. Each has a [`Code`], a row of one table, so that documentation
 //! and tests can name it. Messages are lower case without a full stop and say what was found and what was wanted.
 
+use crate::entity::AnyEntity;
 use crate::span::{SourceFile, Span};
 use std::fmt::{self, Write};
+use std::sync::Arc;
 
 /// How bad it is.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -67,6 +69,40 @@ codes! {
     OperandType = "P0013" "Operands, suffix or immediate do not fit the instruction.";
     ResultCount = "P0014" "As many names must stand before `=` as the instruction has results.";
     Placement = "P0015" "Something stands where it cannot stand.";
+
+    DanglingId = "V0001" "An id does not exist in its body, program or unit.";
+    Order = "V0002" "A block or an instruction stands in two places.";
+    NoBlocks = "V0003" "A function has no block to start with.";
+    MissingTerminator = "V0004" "A block does not end with a terminator.";
+    MisplacedTerminator = "V0005" "A terminator stands before the end of its block.";
+    EntryParameters = "V0006" "The parameters of the entry block are not those of the function.";
+    EntryTarget = "V0007" "The entry block is a destination.";
+    Destinations = "V0008" "A terminator has another number of destinations than its op, or its cases, ask for.";
+    UnplacedTarget = "V0009" "A destination is a block that has no place in the function.";
+    TypeMismatch = "V0101" "Operands, suffix or immediate do not fit the op.";
+    ResultType = "V0102" "The type of a result is not what the op computes.";
+    Results = "V0103" "An instruction has another number of results than its op computes.";
+    Untyped = "V0104" "The type of something is not known.";
+    ForeignType = "V0105" "A type is a row of another table of types.";
+    Constant = "V0106" "The value of a constant is none of its type.";
+    EdgeArguments = "V0107" "The arguments of an edge do not match the parameters of its block.";
+    Condition = "V0108" "The condition of a branch is not an `i1`.";
+    Selector = "V0109" "The selector of a switch is not an integer.";
+    Cases = "V0110" "The case values of a switch repeat, or are no values of its selector's type.";
+    ReturnValues = "V0111" "The returned values do not match the function's results.";
+    MemoryFlags = "V0112" "The flags of a memory access say what such an access cannot have.";
+    MemoryOrder = "V0113" "The memory order makes no sense for the access.";
+    SymbolKind = "V0114" "What an instruction mentions by name is not of the kind that its op needs.";
+    Callee = "V0115" "Arguments or results of a call do not match the signature of what it calls.";
+    AddressSpace = "V0116" "The address of a global has another address space than the global.";
+    FrameSize = "V0117" "The slots of a function need more memory than a frame may have.";
+    Dominance = "V0201" "A value is used where it is not always defined.";
+    Undefined = "V0202" "A value is used that nothing in the function defines.";
+    Duplicate = "V0301" "Two things of one kind have the same name.";
+    KernelResults = "V0302" "A kernel has results.";
+    GlobalInit = "V0303" "The first contents of a global do not fit it.";
+    GlobalSpace = "V0304" "A global lives in an address space where none can live.";
+
     Dispatch = "D0001" "No method of the view fits a call, or operands do not fit once their types are known.";
     Unsupported = "L0001" "The target cannot do what the program asks for.";
     Assertion = "L0002" "A static assertion does not hold.";
@@ -85,6 +121,27 @@ impl fmt::Display for Code {
     }
 }
 
+/// Something in a program or unit, so that messages about code without text can be placed too.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Subject {
+    /// The method, function, global or extern that the entity is part of.
+    pub owner: AnyEntity,
+    /// The owner's name.
+    pub name: Arc<str>,
+    /// What exactly; the owner itself if it is about the whole.
+    pub entity: AnyEntity,
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.entity == self.owner {
+            f.write_str(&self.name)
+        } else {
+            write!(f, "{}: {}", self.name, self.entity)
+        }
+    }
+}
+
 /// One mistake.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Diagnostic {
@@ -96,6 +153,8 @@ pub struct Diagnostic {
     pub file: Option<u32>,
     /// Where in the file.
     pub span: Span,
+    /// What the diagnostic is about, if it is about something in a program or unit.
+    pub subject: Option<Subject>,
     /// What is wrong: lower case, no full stop.
     pub message: String,
     /// Other places in the same file that matter, each with what it is.
@@ -108,12 +167,28 @@ impl Diagnostic {
     /// An error.
     pub fn error(code: Code, file: Option<u32>, span: Span, message: impl Into<String>) -> Self {
         let severity = Severity::Error;
-        Diagnostic { code, severity, file, span, message: message.into(), labels: vec![], notes: vec![] }
+        Diagnostic {
+            code,
+            severity,
+            file,
+            span,
+            subject: None,
+            message: message.into(),
+            labels: vec![],
+            notes: vec![],
+        }
     }
 
     /// A warning.
     pub fn warning(code: Code, file: Option<u32>, span: Span, message: impl Into<String>) -> Self {
         Diagnostic { severity: Severity::Warning, ..Self::error(code, file, span, message) }
+    }
+
+    /// About something in a program or unit.
+    #[must_use]
+    pub fn about(mut self, subject: Subject) -> Self {
+        self.subject = Some(subject);
+        self
     }
 
     /// With another place in the same file; places that no text spelled are dropped.
@@ -146,7 +221,10 @@ impl Diagnostic {
                 write_excerpt(out, file, self.span)?;
             }
             Some(file) => writeln!(out, "{}: {head}", file.name)?,
-            None => writeln!(out, "{head}")?,
+            None => match &self.subject {
+                Some(subject) => writeln!(out, "{subject}: {head}")?,
+                None => writeln!(out, "{head}")?,
+            },
         }
         for (span, text) in &self.labels {
             if let Some(file) = file {

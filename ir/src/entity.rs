@@ -4,6 +4,7 @@
 //! language for free. Ids mean nothing outside the body, unit or program that made them.
 
 use cranelift_entity::entity_impl;
+use std::fmt;
 
 macro_rules! entities {
     ($($(#[doc = $doc:literal])+ $name:ident = $prefix:literal;)*) => {$(
@@ -48,4 +49,37 @@ impl Table {
     pub const BASE: Table = Table(0);
     /// The table of the runtime's overlays; private to this project.
     pub const DEVICE: Table = Table(1);
+}
+
+/// What a message can be about.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum AnyEntity {
+    /// A value of a body.
+    Value(Value),
+    /// An instruction of a body.
+    Inst(Inst),
+    /// A block of a body.
+    Block(Block),
+    /// A method of a program.
+    Method(Method),
+    /// A function of a unit.
+    Func(Func),
+    /// A global.
+    Global(Global),
+    /// A function of the host.
+    Extern(Extern),
+}
+
+impl fmt::Display for AnyEntity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AnyEntity::Value(id) => id.fmt(f),
+            AnyEntity::Inst(id) => id.fmt(f),
+            AnyEntity::Block(id) => id.fmt(f),
+            AnyEntity::Method(id) => id.fmt(f),
+            AnyEntity::Func(id) => id.fmt(f),
+            AnyEntity::Global(id) => id.fmt(f),
+            AnyEntity::Extern(id) => id.fmt(f),
+        }
+    }
 }

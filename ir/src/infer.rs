@@ -6,7 +6,7 @@
 
 use crate::body::{Body, Symbol};
 use crate::constant::ConstValue;
-use crate::entity::{Const, Inst, SigRef, SymbolRef};
+use crate::entity::{Const, Inst, SigRef, SymbolRef, Value};
 use crate::op::{Op, Rule};
 use crate::types::{Scalar, Space, Type, TypeKind, Types};
 use smallvec::{SmallVec, smallvec};
@@ -146,8 +146,21 @@ struct Rules<'a> {
 /// # Errors
 /// The first operand, suffix or immediate that does not fit.
 pub fn infer(body: &Body, types: &Types, inst: Inst) -> Result<ResultTypes, TypeMismatch> {
+    infer_with(body, types, inst, |value| body.value_type(value))
+}
+
+/// As [`infer`], for a caller with its own opinion about the types of values.
+///
+/// # Errors
+/// The first operand, suffix or immediate that does not fit.
+pub fn infer_with(
+    body: &Body,
+    types: &Types,
+    inst: Inst,
+    value_type: impl Fn(Value) -> Type,
+) -> Result<ResultTypes, TypeMismatch> {
     let data = body.inst(inst);
-    let args = body.args(inst).iter().map(|&arg| body.value_type(arg)).collect();
+    let args = body.args(inst).iter().map(|&arg| value_type(arg)).collect();
     let rules = Rules { body, types, op: data.op, suffix: data.ty, imm: data.imm, args };
     match data.op.info().rule {
         Rule::Call => {

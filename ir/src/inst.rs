@@ -42,10 +42,10 @@ pub struct InstData {
     pub guarded: bool,
     /// Type suffix.
     pub ty: Type,
-    /// Operands.
-    pub args: ValueList,
+    /// Operands; a list in the pool of the body, so only the body can make one.
+    pub(crate) args: ValueList,
     /// Destinations of a terminator.
-    pub targets: BlockCallList,
+    pub(crate) targets: BlockCallList,
     /// See the table above.
     pub imm: u32,
     /// The first result; the others follow it.
@@ -60,7 +60,7 @@ pub struct BlockCallData {
     /// Where to.
     pub block: Block,
     /// One value per parameter of the block.
-    pub args: ValueList,
+    pub(crate) args: ValueList,
 }
 
 /// Memory orders, weakest first.

@@ -13,6 +13,7 @@ mod rewrite;
 mod throwing;
 
 use crate::failure::Failure;
+use crate::fresh::fresh_name;
 use crate::legal::{EntryAbi, Site};
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::entity::{Extern, Func};
@@ -23,7 +24,6 @@ use marquetry_ir::signature::Signature;
 use marquetry_ir::span::Span;
 use marquetry_ir::types::{Space, Type};
 use marquetry_ir::unit::{Function, Unit};
-use crate::fresh::fresh_name;
 use rustc_hash::FxHashMap;
 
 /// A unit without `throw`.
@@ -79,7 +79,11 @@ pub fn run(mut unit: Unit) -> Result<Lowered, Failure> {
 }
 
 fn check_room(found: usize, what: &'static str, limit: usize) -> Result<(), Failure> {
-    if found <= limit { Ok(()) } else { Err(Failure::Limit { what, limit: limit as u64, found: found as u64 }) }
+    if found <= limit {
+        Ok(())
+    } else {
+        Err(Failure::Limit { what, limit: limit as u64, found: found as u64 })
+    }
 }
 
 /// The signatures that indirect calls of a body mention.

@@ -1,0 +1,348 @@
+//! What pointers of Vulkan shaders point to.
+//!
+//! Vulkan has addresses for buffers only. Shared memory, slots and constant globals are *objects*: arrays of one
+//! element type, reached by index. A pointer to an object is, in registers and in memory, the 64-bit integer
+//! `object number + 2^31` above a 32-bit byte offset, so pointers of all kinds can be computed, compared and stored; an
+//! access needs to know the object, though, when the shader is made. This module finds the objects that each pointer
+//! may point to, by following pointers from where they are made (through arithmetic, selections and block parameters).
+//! Slots that other functions get at are variables of the module: without recursion, one of each is enough.
+//! What was loaded from memory may point to any object of its space.
+//!
+//! The elements of an object are as wide as the narrowest access to it; wider accesses are split.
+
+use crate::error::EmitError;
+use marquetry_ir::analysis::cfg::ControlFlow;
+use marquetry_ir::body::{Body, Symbol, ValueDef};
+use marquetry_ir::entity::{Func, Global, Inst, SymbolRef, Value};
+use marquetry_ir::inst::MemFlags;
+use marquetry_ir::op::{Op, Shape};
+use marquetry_ir::program::MethodKind;
+use marquetry_ir::types::{Space, Type};
+use marquetry_ir::unit::Unit;
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+/// A number in [`Objects`].
+pub(super) type Object = u32;
+
+/// What the elements of an object are.
+#[derive(Clone, Debug)]
+pub(super) struct ObjectData {
+    pub space: Space,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Narrowest access so far, in bytes.
+    pub element: u32,
+    /// Whether there are atomic additions of floats, which need elements of that type.
+    pub float_add: bool,
+    /// For slots: whose, and whether other functions get at it.
+    pub owner: Option<Func>,
+    pub elsewhere: bool,
+    /// For constants: which.
+    pub global: Option<Global>,
+    /// The variable, once there is one.
+    pub variable: u32,
+}
+
+impl ObjectData {
+    /// Elements, at least one.
+    pub fn length(&self) -> u64 {
+        self.bytes.div_ceil(u64::from(self.element)).max(1)
+    }
+}
+
+/// What a pointer may point to.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Set {
+    /// Anything of its space.
+    any: bool,
+    /// Objects, ascending.
+    list: SmallVec<[Object; 2]>,
+}
+
+/// What the pointers of a function may point to.
+type Sets = FxHashMap<Value, Set>;
+
+/// More candidates than this are "any".
+const MAX_CANDIDATES: usize = 16;
+
+impl Set {
+    fn any() -> Set {
+        Set { any: true, list: SmallVec::new() }
+    }
+
+    fn unite(&mut self, other: &Set) -> bool {
+        let mut changed = other.any && !self.any;
+        self.any |= other.any;
+        for &object in &other.list {
+            if let Err(at) = self.list.binary_search(&object) {
+                self.list.insert(at, object);
+                changed = true;
+            }
+        }
+        if self.list.len() > MAX_CANDIDATES && !self.any {
+            self.any = true;
+            changed = true;
+        }
+        changed
+    }
+}
+
+/// Where an access goes.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Target {
+    /// To an address in a buffer.
+    Address,
+    /// To one of these objects.
+    Objects(SmallVec<[Object; 2]>),
+}
+
+/// The objects of a unit.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Objects {
+    pub list: Vec<ObjectData>,
+    globals: FxHashMap<Global, Object>,
+    slots: FxHashMap<(Func, Inst), Object>,
+    shared: SmallVec<[Object; 2]>,
+    local: SmallVec<[Object; 2]>,
+    /// Whether a pointer to an object was made generic.
+    generic: bool,
+    targets: FxHashMap<(Func, Inst), Target>,
+}
+
+fn unsupported(message: &str) -> EmitError {
+    EmitError::Target(format!("Vulkan: {message}"))
+}
+
+/// The pointer operand and the bytes of an access to memory.
+fn access(unit: &Unit, body: &Body, inst: Inst) -> Option<(Value, u32, bool)> {
+    let data = body.inst(inst);
+    let args = body.args(inst);
+    let (atomic, ty) = match data.op.info().shape {
+        Shape::Load => (false, data.ty),
+        Shape::Store => (false, body.value_type(*args.get(1)?)),
+        Shape::AtomicLoad => (true, data.ty),
+        Shape::Atomic => (true, body.value_type(*args.get(1)?)),
+        _ => return None,
+    };
+    let layout = unit.types.layout(ty)?;
+    let align = MemFlags::from_bits(data.imm).align().unwrap_or(layout.align);
+    let bytes = (layout.size as u32).min(if atomic { u32::MAX } else { align });
+    Some((*args.first()?, bytes, atomic))
+}
+
+impl Objects {
+    /// The objects of a unit and what its functions do with them.
+    ///
+    /// # Errors
+    /// A pointer that may point to an object as well as into a buffer.
+    pub fn new(unit: &Unit, cfgs: &[ControlFlow]) -> Result<Objects, EmitError> {
+        let mut objects = Objects::default();
+        for (global, data) in &unit.globals {
+            if matches!(data.space, Space::Shared | Space::Constant) {
+                let object = objects.add(unit, data.ty, data.space, Some(global));
+                objects.globals.insert(global, object);
+                if data.space == Space::Shared {
+                    objects.shared.push(object);
+                }
+            }
+        }
+        for ((func, function), cfg) in unit.funcs.iter().zip(cfgs) {
+            objects.add_slots(unit, func, &function.body, cfg);
+        }
+        if objects.list.is_empty() {
+            return Ok(objects);
+        }
+        let mut sets = vec![Sets::default(); cfgs.len()];
+        let mut changed = true;
+        while changed {
+            changed = false;
+            for ((func, function), cfg) in unit.funcs.iter().zip(cfgs) {
+                changed |= objects.trace(unit, func, &function.body, cfg, &mut sets);
+            }
+        }
+        for (((func, function), cfg), sets) in unit.funcs.iter().zip(cfgs).zip(&sets) {
+            objects.record(unit, func, &function.body, cfg, sets)?;
+        }
+        Ok(objects)
+    }
+
+    fn add(&mut self, unit: &Unit, ty: Type, space: Space, global: Option<Global>) -> Object {
+        let layout = unit.types.layout(ty);
+        let bytes = layout.map_or(0, |l| l.size);
+        // Until an access says otherwise, elements are words, or what is aligned.
+        let element = 8;
+        self.list.push(ObjectData {
+            space,
+            bytes,
+            element,
+            float_add: false,
+            owner: None,
+            elsewhere: false,
+            global,
+            variable: 0,
+        });
+        self.list.len() as Object - 1
+    }
+
+    /// The object of a slot.
+    pub fn slot(&self, func: Func, inst: Inst) -> Option<Object> {
+        self.slots.get(&(func, inst)).copied()
+    }
+
+    /// The object of a global.
+    pub fn global(&self, global: Global) -> Option<Object> {
+        self.globals.get(&global).copied()
+    }
+
+    /// Where an access goes.
+    pub fn target(&self, func: Func, inst: Inst) -> Target {
+        self.targets.get(&(func, inst)).cloned().unwrap_or(Target::Address)
+    }
+
+    fn add_slots(&mut self, unit: &Unit, func: Func, body: &Body, cfg: &ControlFlow) {
+        for &block in cfg.reverse_post_order() {
+            for inst in body.block_insts(block).filter(|&inst| body.inst(inst).op == Op::Slot) {
+                let object = self.add(unit, body.inst(inst).ty, Space::Local, None);
+                self.list[object as usize].owner = Some(func);
+                self.slots.insert((func, inst), object);
+                self.local.push(object);
+            }
+        }
+    }
+
+    /// Follows the pointers of a function once; whether that found anything.
+    fn trace(&self, unit: &Unit, func: Func, body: &Body, cfg: &ControlFlow, all: &mut [Sets]) -> bool {
+        let number = func.as_u32() as usize;
+        let mut sets = std::mem::take(&mut all[number]);
+        let mut changed = false;
+        for &block in cfg.reverse_post_order() {
+            let is_entry = Some(block) == body.entry();
+            for (n, &param) in body.block_params(block).iter().enumerate() {
+                if !body.value_type(param).is_pointer() {
+                    continue;
+                }
+                let mut set = sets.get(&param).cloned().unwrap_or_default();
+                // What calls pass to functions is followed; hosts pass buffers to kernels.
+                set.any |= is_entry && unit.funcs[func].kind == MethodKind::Kernel;
+                for &(_, call) in cfg.predecessors(block) {
+                    if let Some(&arg) = body.target_args(call).get(n) {
+                        set.unite(&source(&sets, body, arg));
+                    }
+                }
+                changed |= update(&mut sets, param, set);
+            }
+            for inst in body.block_insts(block) {
+                for result in body.results(inst).filter(|&r| body.value_type(r).is_pointer()) {
+                    let set = self.made_by(func, body, inst, &sets);
+                    changed |= update(&mut sets, result, set);
+                }
+                if body.inst(inst).op == Op::Call
+                    && let Symbol::Func(callee) = body.symbol(SymbolRef::from_u32(body.inst(inst).imm))
+                    && let Some(entry) = unit.funcs[*callee].body.entry()
+                    && *callee != func
+                    && let Some(of_callee) = all.get_mut(callee.as_u32() as usize)
+                {
+                    let params = unit.funcs[*callee].body.block_params(entry);
+                    for (&arg, &param) in body.args(inst).iter().zip(params) {
+                        if body.value_type(arg).is_pointer() {
+                            changed |= update(of_callee, param, source(&sets, body, arg));
+                        }
+                    }
+                }
+            }
+        }
+        all[number] = sets;
+        changed
+    }
+
+    fn made_by(&self, func: Func, body: &Body, inst: Inst, sets: &Sets) -> Set {
+        let args = body.args(inst);
+        let data = body.inst(inst);
+        let one = |object: Option<Object>| {
+            object.map_or(Set::any(), |o| Set { any: false, list: SmallVec::from_slice(&[o]) })
+        };
+        match data.op {
+            Op::Slot => one(self.slot(func, inst)),
+            Op::GlobalAddress => match body.symbol(SymbolRef::from_u32(data.imm)) {
+                Symbol::Global(global) => one(self.global(*global)),
+                _ => Set::any(),
+            },
+            Op::PtrAdd | Op::Index | Op::FieldAddress | Op::SpaceCast => {
+                args.first().map_or(Set::any(), |&arg| source(sets, body, arg))
+            }
+            Op::Select => {
+                let mut set = Set::default();
+                for &arg in args.iter().skip(1) {
+                    set.unite(&source(sets, body, arg));
+                }
+                set
+            }
+            _ => Set::any(),
+        }
+    }
+
+    /// Notes where the accesses of a function go and how wide they are.
+    fn record(
+        &mut self,
+        unit: &Unit,
+        func: Func,
+        body: &Body,
+        cfg: &ControlFlow,
+        sets: &Sets,
+    ) -> Result<(), EmitError> {
+        let insts = || cfg.reverse_post_order().iter().flat_map(|&block| body.block_insts(block));
+        for inst in insts().filter(|&inst| body.inst(inst).op == Op::SpaceCast) {
+            let made = body.first_result(inst).and_then(|result| sets.get(&result));
+            self.generic |= made.is_some_and(|set| !set.list.is_empty());
+        }
+        for inst in insts() {
+            let Some((pointer, bytes, atomic)) = access(unit, body, inst) else { continue };
+            let space = body.value_type(pointer).space().unwrap_or(Space::Generic);
+            let target = self.resolve(space, &source(sets, body, pointer))?;
+            if let Target::Objects(list) = &target {
+                for &object in list {
+                    let data = &mut self.list[object as usize];
+                    data.element = data.element.min(bytes.max(1));
+                    data.elsewhere |= data.owner.is_some_and(|owner| owner != func);
+                    data.float_add |= atomic
+                        && body.inst(inst).op == Op::RmwAdd
+                        && body.args(inst).get(1).is_some_and(|&v| body.value_type(v).is_float());
+                }
+            }
+            self.targets.insert((func, inst), target);
+        }
+        Ok(())
+    }
+
+    fn resolve(&self, space: Space, set: &Set) -> Result<Target, EmitError> {
+        if !set.any {
+            return Ok(if set.list.is_empty() { Target::Address } else { Target::Objects(set.list.clone()) });
+        }
+        match space {
+            Space::Shared if !self.shared.is_empty() => Ok(Target::Objects(self.shared.clone())),
+            Space::Shared => Err(unsupported("shared memory that is no global of the kernel")),
+            Space::Local if !self.local.is_empty() => Ok(Target::Objects(self.local.clone())),
+            Space::Local => Err(unsupported("local memory that is no slot of the program")),
+            _ if !set.list.is_empty() => Err(unsupported(
+                "a pointer that may point into a buffer as well as to shared, local or constant memory of the kernel",
+            )),
+            Space::Generic if self.generic => Err(unsupported(
+                "a generic pointer of unknown origin in a program that makes shared or local memory generic",
+            )),
+            _ => Ok(Target::Address),
+        }
+    }
+}
+
+fn source(sets: &Sets, body: &Body, value: Value) -> Set {
+    match body.value_def(value) {
+        ValueDef::Const(id) if body.constant(id).is_zero() => Set::default(),
+        ValueDef::Const(_) => Set::any(),
+        _ => sets.get(&value).cloned().unwrap_or_default(),
+    }
+}
+
+fn update(sets: &mut Sets, value: Value, set: Set) -> bool {
+    sets.entry(value).or_default().unite(&set)
+}

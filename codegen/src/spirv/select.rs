@@ -1,0 +1,391 @@
+//! Instruction selection for one function, the same for both environments.
+//!
+//! [`Selector`] owns the function under construction: its variables, its prologue (code that dominates everything:
+//! arguments, addresses of variables) and its blocks. The files `select_*.rs` and `intrinsics.rs` extend it, one family of
+//! ops each. Values map to ids; where control flow is structured, some live in variables (see [`structure`](super::structure)).
+
+use super::module::{Id, Module, Words};
+use super::pointers::Objects;
+use super::{Api, internal};
+use crate::error::EmitError;
+use marquetry_ir::analysis::cfg::ControlFlow;
+use marquetry_ir::body::{Body, Symbol, ValueDef};
+use marquetry_ir::constant::ConstValue;
+use marquetry_ir::entity::{Func, Global, Inst, SymbolRef, Value};
+use marquetry_ir::op::Op as IrOp;
+use marquetry_ir::types::{Scalar, Space, Type, TypeKind};
+use marquetry_ir::unit::{Function, Unit};
+use rspirv::spirv::{BuiltIn, Decoration, Op, StorageClass};
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What all functions of a unit share while it is emitted.
+pub(super) struct State<'u> {
+    pub module: Module,
+    pub unit: &'u Unit,
+    /// Ids of the functions.
+    pub functions: Vec<Id>,
+    /// Variables of globals, for OpenCL.
+    pub globals: FxHashMap<Global, Id>,
+    /// Input variables by number of their built-in.
+    pub builtins: BTreeMap<u32, Id>,
+    /// The three constants of the group size, for Vulkan.
+    pub group_size: Option<[Id; 3]>,
+    /// What pointers point to, for Vulkan.
+    pub objects: Objects,
+    /// Module-scope variables used by each function, and the functions that it calls.
+    pub uses: Vec<(BTreeSet<Id>, BTreeSet<u32>)>,
+}
+
+/// One function under construction.
+pub(super) struct Selector<'s, 'u> {
+    pub state: &'s mut State<'u>,
+    pub unit: &'u Unit,
+    pub func: Func,
+    pub function: &'u Function,
+    pub body: &'u Body,
+    pub cfg: &'s ControlFlow,
+    /// Ids of values, 0 for none yet.
+    pub ids: Vec<Id>,
+    /// For values in variables: in which stretch of code `ids` is valid.
+    pub stretch_of: Vec<u32>,
+    /// The stretch of code that is being emitted: changes with each label, where values live in variables.
+    pub stretch: u32,
+    /// Variables of values, 0 for none.
+    pub variables: Vec<Id>,
+    /// Variables of the function, the first instructions of its first block.
+    pub locals: Words,
+    /// What follows them.
+    pub prologue: Words,
+    /// The blocks.
+    pub code: Words,
+    /// The label of the prologue, and of the block that it goes on to.
+    pub prologue_label: Id,
+    pub first_label: Id,
+    /// Whether instructions go to the prologue.
+    pub in_prologue: bool,
+}
+
+/// Operand ids of an instruction.
+pub(super) type Operands = SmallVec<[Id; 4]>;
+
+impl<'s, 'u> Selector<'s, 'u> {
+    /// Starts a function.
+    pub fn new(state: &'s mut State<'u>, func: Func, cfg: &'s ControlFlow) -> Self {
+        let unit = state.unit;
+        let function = &unit.funcs[func];
+        let count = function.body.value_count();
+        Selector {
+            state,
+            unit,
+            func,
+            function,
+            body: &function.body,
+            cfg,
+            ids: vec![0; count],
+            stretch_of: vec![0; count],
+            stretch: 0,
+            variables: vec![0; count],
+            locals: Words::default(),
+            prologue: Words::default(),
+            code: Words::default(),
+            prologue_label: 0,
+            first_label: 0,
+            in_prologue: false,
+        }
+    }
+
+    /// The module.
+    pub fn module(&mut self) -> &mut Module {
+        &mut self.state.module
+    }
+
+    /// Whether the environment is Vulkan.
+    pub fn is_vulkan(&self) -> bool {
+        self.state.module.env.api == Api::Vulkan
+    }
+
+    fn target(&mut self) -> &mut Words {
+        if self.in_prologue { &mut self.prologue } else { &mut self.code }
+    }
+
+    /// Adds an instruction with a result.
+    pub fn emit(&mut self, op: Op, ty: Id, operands: &[Id]) -> Id {
+        let id = self.module().id();
+        let words = self.target();
+        words.0.push(((operands.len() as u32 + 3) << 16) | op as u32);
+        words.0.extend([ty, id]);
+        words.0.extend_from_slice(operands);
+        id
+    }
+
+    /// Adds an instruction without a result.
+    pub fn emit_void(&mut self, op: Op, operands: &[Id]) {
+        self.target().op(op, operands);
+    }
+
+    /// Adds an instruction that computes with floats. Without `NoContraction`, Vulkan drivers fuse and fold
+    /// (SPIR-V 3.20); OpenCL modules say `ContractionOff` once per kernel.
+    pub fn emit_float(&mut self, op: Op, ty: Id, operands: &[Id]) -> Id {
+        let id = self.emit(op, ty, operands);
+        if self.is_vulkan() {
+            self.module().decorate(id, Decoration::NoContraction, &[]);
+        }
+        id
+    }
+
+    /// Adds an instruction of the environment's extended set.
+    pub fn emit_std(&mut self, instruction: u32, ty: Id, operands: &[Id]) -> Id {
+        let set = self.module().std();
+        let mut all: SmallVec<[u32; 5]> = SmallVec::from_slice(&[set, instruction]);
+        all.extend_from_slice(operands);
+        self.emit(Op::ExtInst, ty, &all)
+    }
+
+    /// A variable of the function, with a pointer type of its own.
+    pub fn local_variable(&mut self, ty: Id) -> Id {
+        let pointer = self.module().pointer(StorageClass::Function, ty);
+        let id = self.module().id();
+        self.locals.op(Op::Variable, &[pointer, id, StorageClass::Function as u32]);
+        id
+    }
+
+    /// The id of a type in registers.
+    pub fn type_id(&mut self, ty: Type) -> Result<Id, EmitError> {
+        let found = self.module().value_type(ty);
+        found.ok_or_else(|| internal(&format!("type {ty} is not legal for SPIR-V")))
+    }
+
+    /// The id of a value, loaded from its variable if it lives there.
+    pub fn value(&mut self, value: Value) -> Result<Id, EmitError> {
+        let index = value.as_u32() as usize;
+        if let ValueDef::Const(id) = self.body.value_def(value) {
+            if self.ids[index] == 0 {
+                let constant = self.body.constant(id);
+                let bits = match constant.value {
+                    ConstValue::Scalar(bits) => bits as u64,
+                    ConstValue::Zero => 0,
+                    ConstValue::Lanes(_) => return Err(internal("a vector constant in a legal unit")),
+                };
+                self.ids[index] = self.constant(constant.ty, bits)?;
+            }
+            return Ok(self.ids[index]);
+        }
+        let variable = self.variables[index];
+        if variable != 0 && self.stretch_of[index] != self.stretch {
+            let ty = self.type_id(self.body.value_type(value))?;
+            self.ids[index] = self.emit(Op::Load, ty, &[variable]);
+            self.stretch_of[index] = self.stretch;
+        }
+        match self.ids[index] {
+            0 => Err(internal(&format!("{value} is used before it is made"))),
+            id => Ok(id),
+        }
+    }
+
+    /// A constant in registers.
+    pub fn constant(&mut self, ty: Type, bits: u64) -> Result<Id, EmitError> {
+        match ty.kind() {
+            TypeKind::Scalar(scalar) => Ok(self.module().const_scalar(scalar, bits)),
+            TypeKind::Pointer(_) if self.is_vulkan() => Ok(self.module().const_int(64, bits)),
+            TypeKind::Pointer(_) if bits == 0 => {
+                let ty = self.type_id(ty)?;
+                Ok(self.module().intern_const(Op::ConstantNull, ty, &[]))
+            }
+            TypeKind::Pointer(_) => {
+                let ty = self.type_id(ty)?;
+                let address = self.module().const_int(64, bits);
+                let before = std::mem::replace(&mut self.in_prologue, true);
+                let id = self.emit(Op::ConvertUToPtr, ty, &[address]);
+                self.in_prologue = before;
+                Ok(id)
+            }
+            _ => Err(internal(&format!("a constant of type {ty} in a legal unit"))),
+        }
+    }
+
+    /// Sets what a value is, and stores it where it lives in a variable.
+    pub fn define(&mut self, value: Value, id: Id) {
+        let index = value.as_u32() as usize;
+        self.ids[index] = id;
+        self.stretch_of[index] = self.stretch;
+        let variable = self.variables[index];
+        if variable != 0 {
+            self.emit_void(Op::Store, &[variable, id]);
+        }
+    }
+
+    /// The ids of all operands of an instruction.
+    pub fn operands(&mut self, inst: Inst) -> Result<Operands, EmitError> {
+        let body = self.body;
+        body.args(inst).iter().map(|&arg| self.value(arg)).collect()
+    }
+
+    /// The type of an operand.
+    pub fn arg_type(&self, inst: Inst, index: usize) -> Type {
+        self.body.args(inst).get(index).map_or(Type::ERROR, |&arg| self.body.value_type(arg))
+    }
+
+    /// The scalar type of an operand.
+    pub fn arg_scalar(&self, inst: Inst, index: usize) -> Result<Scalar, EmitError> {
+        let ty = self.arg_type(inst, index);
+        ty.as_scalar().ok_or_else(|| internal(&format!("an operand of type {ty} in a legal unit")))
+    }
+
+    /// Notes that the function uses a module-scope variable.
+    pub fn use_global(&mut self, id: Id) {
+        if let Some((uses, _)) = self.state.uses.get_mut(self.func.as_u32() as usize) {
+            uses.insert(id);
+        }
+    }
+
+    /// An input variable, made if it does not exist yet.
+    pub fn builtin(&mut self, builtin: BuiltIn, ty: Id) -> Id {
+        let id = match self.state.builtins.get(&(builtin as u32)) {
+            Some(&id) => id,
+            None => {
+                let id = self.module().builtin(builtin, ty);
+                self.state.builtins.insert(builtin as u32, id);
+                id
+            }
+        };
+        self.use_global(id);
+        id
+    }
+
+    /// The function that a call names.
+    pub fn callee(&self, inst: Inst) -> Result<Func, EmitError> {
+        match self.body.symbol(SymbolRef::from_u32(self.body.inst(inst).imm)) {
+            Symbol::Func(func) => Ok(*func),
+            other => Err(internal(&format!("a call of {other:?} in a legal unit"))),
+        }
+    }
+
+    /// Selects everything but terminators.
+    pub fn select(&mut self, inst: Inst) -> Result<(), EmitError> {
+        use IrOp::*;
+        let data = self.body.inst(inst);
+        let op = data.op;
+        match op {
+            Add | Sub | Mul | Neg | Abs | Div | DivS | DivU | Rem | RemS | RemU | MulHighS | MulHighU
+            | AddSatS | AddSatU | SubSatS | SubSatU | MinS | MinU | MaxS | MaxU | Min | Max | MinNumber
+            | MaxNumber | Fma | Sqrt | Ceil | Floor | RoundZero | RoundEven | RoundAway | CopySign | And
+            | Or | Xor | Not | Shl | ShrS | ShrU | RotL | RotR | Clz | Ctz | PopCount | BitReverse
+            | ByteSwap | Eq | Ne | LtS | LeS | GtS | GeS | LtU | LeU | GtU | GeU | Lt | Le | Gt | Ge
+            | One | Ueq | Ult | Ule | Ugt | Uge | Ord | Uno | Select | Trunc | Zext | Sext | FConvert
+            | FToS | FToU | SToF | UToF | Bitcast => {
+                let id = self.scalar_op(inst, op)?;
+                self.define_first(inst, id)
+            }
+            AddOverflowS | AddOverflowU | SubOverflowS | SubOverflowU | MulOverflowS | MulOverflowU => {
+                let (result, overflow) = self.overflow_op(inst, op)?;
+                self.define_all(inst, &[result, overflow])
+            }
+            PtrToInt | IntToPtr | SpaceCast | PtrAdd | Index | FieldAddress | GlobalAddress | Slot => {
+                let id = self.address_op(inst, op)?;
+                self.define_first(inst, id)
+            }
+            Load => {
+                let id = self.load(inst)?;
+                self.define_first(inst, id)
+            }
+            Store => self.store(inst),
+            AtomicLoad | AtomicStore | RmwExchange | RmwAdd | RmwSub | RmwAnd | RmwOr | RmwXor | RmwMinS
+            | RmwMinU | RmwMaxS | RmwMaxU | CompareExchange | Fence => self.atomic_op(inst, op),
+            LocalId | GroupId | GroupSize | GroupCount | SubgroupSize | SubgroupLane | SubgroupShuffle
+            | SubgroupShuffleXor | SubgroupShuffleUp | SubgroupShuffleDown | SubgroupAny | SubgroupAll
+            | SubgroupBallot | SubgroupReduceAdd | SubgroupReduceAnd | SubgroupReduceOr
+            | SubgroupReduceXor | SubgroupReduceMinS | SubgroupReduceMinU | SubgroupReduceMaxS
+            | SubgroupReduceMaxU | Clock => {
+                let id = self.work_item_op(inst, op)?;
+                self.define_first(inst, id)
+            }
+            Barrier | SubgroupBarrier => self.barrier(op == Barrier),
+            Call => self.call(inst),
+            // None of these is legal for SPIR-V: see `legality`.
+            Splat | Extract | Insert | Shuffle | ReduceAdd | ReduceMul | ReduceAnd | ReduceOr | ReduceXor
+            | ReduceMinS | ReduceMinU | ReduceMaxS | ReduceMaxU | ReduceMin | ReduceMax | Make | GetField
+            | SetField | BoundsCheck | MemCopy | MemSet | RmwMin | RmwMax | CallIndirect
+            | FunctionAddress | StaticAssert => Err(internal(&format!("'{op}' in a unit for SPIR-V"))),
+            Jump | Branch | Switch | Return | Throw | Unreachable => {
+                Err(internal(&format!("'{op}' in the middle of a block")))
+            }
+        }
+    }
+
+    fn define_first(&mut self, inst: Inst, id: Id) -> Result<(), EmitError> {
+        self.define_all(inst, &[id])
+    }
+
+    /// Sets what the results of an instruction are.
+    pub fn define_all(&mut self, inst: Inst, ids: &[Id]) -> Result<(), EmitError> {
+        for (value, &id) in self.body.results(inst).zip(ids) {
+            self.define(value, id);
+        }
+        Ok(())
+    }
+
+    /// A call of a function of the unit.
+    fn call(&mut self, inst: Inst) -> Result<(), EmitError> {
+        let callee = self.callee(inst)?;
+        if let Some((_, callees)) = self.state.uses.get_mut(self.func.as_u32() as usize) {
+            callees.insert(callee.as_u32());
+        }
+        let function =
+            *self.state.functions.get(callee.as_u32() as usize).ok_or_else(|| internal("a dangling call"))?;
+        let results = &self.unit.funcs[callee].signature.results;
+        let ty = self.module().result_type(results)?;
+        let mut operands: SmallVec<[Id; 8]> = SmallVec::from_slice(&[function]);
+        operands.extend(self.operands(inst)?);
+        let id = self.emit(Op::FunctionCall, ty, &operands);
+        match results.len() {
+            0 => Ok(()),
+            1 => self.define_first(inst, id),
+            _ => {
+                let mut parts = SmallVec::<[Id; 4]>::new();
+                for (n, &result) in results.iter().enumerate() {
+                    let part = self.type_id(result)?;
+                    parts.push(self.emit(Op::CompositeExtract, part, &[id, n as u32]));
+                }
+                self.define_all(inst, &parts)
+            }
+        }
+    }
+
+    /// Whether a value is the same everywhere in the function, and defined in the prologue or at module scope.
+    pub fn is_fixed(&self, inst: Inst) -> bool {
+        let data = self.body.inst(inst);
+        matches!(data.op, IrOp::Slot | IrOp::GlobalAddress)
+    }
+}
+
+impl Module {
+    /// What a function with these results returns: nothing, the one, or a struct of all.
+    pub fn result_type(&mut self, results: &[Type]) -> Result<Id, EmitError> {
+        let mut types = SmallVec::<[Id; 4]>::new();
+        for &result in results {
+            let id = self.value_type(result);
+            types.push(id.ok_or_else(|| internal(&format!("a result of type {result} in a legal unit")))?);
+        }
+        Ok(match types.as_slice() {
+            [] => self.void(),
+            [one] => *one,
+            many => self.intern_type(Op::TypeStruct, many),
+        })
+    }
+
+    /// What a kernel of OpenCL takes for a parameter: truth values as bytes, generic pointers as global ones.
+    pub fn kernel_parameter(&mut self, ty: Type) -> Result<Id, EmitError> {
+        match ty.kind() {
+            TypeKind::Scalar(Scalar::I1) => Ok(self.int(8)),
+            TypeKind::Pointer(Space::Generic) => Ok(self.byte_pointer(Space::Global)),
+            TypeKind::Pointer(Space::Local | Space::Param) => {
+                Err(EmitError::Target(format!("OpenCL: a kernel parameter of type {ty}")))
+            }
+            _ => self
+                .value_type(ty)
+                .ok_or_else(|| internal(&format!("a parameter of type {ty} in a legal unit"))),
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! Structured control flow from any graph.
+//!
+//! Shaders must declare, for every loop and selection, where it ends (SPIR-V 2.11), and may leave the constructs only
+//! towards the ends of those around. The construction follows the dominator tree:
+//!
+//! - A node with one forward edge into it is nested in the arm that leads to it. A node with several, a *follower*,
+//!   comes after everything that its immediate dominator holds. Nodes that leave a loop follow the loop.
+//! - A branch to a follower leaves the constructs in between one by one. Where several followers are under way
+//!   at one place, a variable tells which: the branch stores its destination there, and a follower with
+//!   company is guarded by a test. Where only one can be under way, and that is the usual case, there is neither.
+//! - The continue target of a loop is an empty block, its merge block the place after it. Branches to the
+//!   innermost loop's continue and merge blocks are direct, however many selections they leave (2.11.1).
+//! - Irreducible graphs are made reducible first; see [`graph`].
+//!
+//! What a node computes still dominates its uses, with one exception: a follower of a loop is moved out of the loop,
+//! so values made in a loop and used outside it live in variables. In graphs with dispatch nodes, all
+//! values that are used in another block do. Parameters of blocks always live in variables; drivers turn variables
+//! back into values, and merge nodes need not know which branches reach them in the end.
+
+pub(super) mod graph;
+
+use self::graph::{Graph, Node};
+use std::collections::BTreeSet;
+
+/// A label, numbered from 0.
+pub(super) type Label = u32;
+
+/// What to emit, in order.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    /// The instructions of a node, without its terminator.
+    Code(Node),
+    /// The terminator of a node, which leaves the function.
+    Leave(Node),
+    /// What an edge of a node passes to its destination.
+    Edge(Node, u32),
+    /// Store a destination in the variable.
+    SetExit(Node),
+    /// The terminator of a node with several edges: one arm per edge, labels from `arms` on.
+    Select { node: Node, arms: Label, merge: Label },
+    /// A block begins.
+    Label(Label),
+    /// A loop begins: ends the block before, begins the body's.
+    Loop { head: Label, body: Label, next: Label, merge: Label },
+    /// The continue block: back to the head.
+    Next { head: Label, next: Label },
+    /// Ends a block.
+    Goto(Label),
+    /// Ends a block: on to `then` if the variable holds `exit`, else to `merge`; a selection.
+    Guard { exit: Node, then: Label, merge: Label },
+    /// Ends a block: if the variable holds `exit` to the loop's continue block, else out of it.
+    Again { exit: Node, next: Label, merge: Label },
+    /// Ends a block that control does not reach.
+    Unreachable,
+}
+
+/// How a function is structured.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Plan {
+    /// What to emit.
+    pub steps: Vec<Step>,
+    /// How many labels there are.
+    pub labels: u32,
+    /// Which destinations are told apart by the variable.
+    pub told_apart: Vec<bool>,
+}
+
+type Pending = BTreeSet<u32>;
+
+/// A construct that is open.
+#[derive(Debug)]
+struct Scope {
+    /// For loops: header and continue block.
+    looping: Option<(Node, Label, Label)>,
+    merge: Label,
+    /// Destinations under way at the merge block.
+    pending: Pending,
+}
+
+enum Work {
+    Tree(Node),
+    Body(Node),
+    Arm(Node, u32, Label),
+    Close,
+    LoopEnd,
+    FollowerBegins(Node),
+    FollowerEnds,
+}
+
+struct Planner<'a> {
+    graph: &'a Graph,
+    /// Followers of a node's terminator, in order.
+    followers: Vec<Vec<Node>>,
+    /// Followers of a header's loop, in order.
+    after_loop: Vec<Vec<Node>>,
+    is_follower: Vec<bool>,
+    /// How many loops are open where a follower, or the inside of a header's loop, stands.
+    depth_of: Vec<u32>,
+    scopes: Vec<Scope>,
+    /// Where the open loops are among the scopes.
+    loops: Vec<usize>,
+    /// Whether the open followers are guarded.
+    guarded: Vec<bool>,
+    /// Destinations under way here; none where control does not get.
+    here: Option<Pending>,
+    plan: Plan,
+}
+
+/// Structures a graph. None if the graph contradicts itself, which would be a mistake of this module.
+pub(super) fn plan(graph: &Graph) -> Option<Plan> {
+    let count = graph.successors.len();
+    let mut planner = Planner {
+        graph,
+        followers: vec![Vec::new(); count],
+        after_loop: vec![Vec::new(); count],
+        is_follower: vec![false; count],
+        depth_of: vec![0; count],
+        scopes: Vec::new(),
+        loops: Vec::new(),
+        guarded: Vec::new(),
+        here: Some(Pending::new()),
+        plan: Plan { told_apart: vec![false; count], ..Plan::default() },
+    };
+    planner.place();
+    planner.run()?;
+    Some(planner.plan)
+}
+
+impl Planner<'_> {
+    /// Decides what follows what.
+    fn place(&mut self) {
+        for &node in self.graph.order.iter().skip(1) {
+            let parent = self.graph.idom[node as usize];
+            if let Some(left) = self.graph.loop_left(parent, node) {
+                let header = self.graph.loops[left as usize].header;
+                self.after_loop[header as usize].push(node);
+                self.is_follower[node as usize] = true;
+            } else if self.graph.forward_edges[node as usize] > 1 {
+                self.followers[parent as usize].push(node);
+                self.is_follower[node as usize] = true;
+            }
+        }
+    }
+
+    fn label(&mut self) -> Label {
+        self.plan.labels += 1;
+        self.plan.labels - 1
+    }
+
+    fn step(&mut self, step: Step) {
+        self.plan.steps.push(step);
+    }
+
+    fn run(&mut self) -> Option<()> {
+        let mut work = vec![Work::Tree(0)];
+        while let Some(item) = work.pop() {
+            match item {
+                Work::Tree(node) => self.tree(node, &mut work),
+                Work::Body(node) => self.body(node, &mut work)?,
+                Work::Arm(node, edge, label) => {
+                    self.end_arm();
+                    self.step(Step::Label(label));
+                    self.here = Some(Pending::new());
+                    self.edge(node, edge, &mut work)?;
+                }
+                Work::Close => {
+                    self.end_arm();
+                    self.close()?;
+                }
+                Work::LoopEnd => self.loop_end()?,
+                Work::FollowerBegins(node) => self.follower_begins(node)?,
+                Work::FollowerEnds => {
+                    if self.guarded.pop()? {
+                        self.end_arm();
+                        self.close()?;
+                    }
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// Schedules what follows, last first, after noting at which depth it stands.
+    fn schedule(&mut self, followers: &[Node], work: &mut Vec<Work>) {
+        for &node in followers.iter().rev() {
+            self.depth_of[node as usize] = self.loops.len() as u32;
+            work.push(Work::FollowerEnds);
+            work.push(Work::Tree(node));
+            work.push(Work::FollowerBegins(node));
+        }
+    }
+
+    fn tree(&mut self, node: Node, work: &mut Vec<Work>) {
+        let inner = self.graph.loop_of[node as usize];
+        let is_header = self.graph.loops.get(inner as usize).is_some_and(|l| l.header == node);
+        if !is_header {
+            work.push(Work::Body(node));
+            return;
+        }
+        let after = std::mem::take(&mut self.after_loop[node as usize]);
+        self.schedule(&after, work);
+        let (head, body, next, merge) = (self.label(), self.label(), self.label(), self.label());
+        self.step(Step::Loop { head, body, next, merge });
+        self.loops.push(self.scopes.len());
+        let looping = Some((node, next, head));
+        self.scopes.push(Scope { looping, merge, pending: Pending::new() });
+        work.push(Work::LoopEnd);
+        work.push(Work::Body(node));
+    }
+
+    fn body(&mut self, node: Node, work: &mut Vec<Work>) -> Option<()> {
+        let followers = std::mem::take(&mut self.followers[node as usize]);
+        self.schedule(&followers, work);
+        self.step(Step::Code(node));
+        let edges = self.graph.successors[node as usize].len() as u32;
+        match edges {
+            0 => {
+                self.step(Step::Leave(node));
+                self.here = None;
+            }
+            1 => self.edge(node, 0, work)?,
+            _ => {
+                let merge = self.label();
+                let arms = self.plan.labels;
+                self.plan.labels += edges;
+                self.step(Step::Select { node, arms, merge });
+                self.scopes.push(Scope { looping: None, merge, pending: Pending::new() });
+                self.here = None;
+                work.push(Work::Close);
+                work.extend((0..edges).rev().map(|edge| Work::Arm(node, edge, arms + edge)));
+            }
+        }
+        Some(())
+    }
+
+    /// Follows one edge: inwards, or out of the constructs up to its destination.
+    fn edge(&mut self, node: Node, edge: u32, work: &mut Vec<Work>) -> Option<()> {
+        self.step(Step::Edge(node, edge));
+        let to = *self.graph.successors[node as usize].get(edge as usize)?;
+        let back = self.graph.goes_back(node, to);
+        if !back && !self.is_follower[to as usize] {
+            work.push(Work::Tree(to));
+            return Some(());
+        }
+        self.step(Step::SetExit(to));
+        let open = self.loops.len() as u32;
+        // A header's loop is open at the depth of the loop in the forest; a follower stands where it was scheduled.
+        let depth = if back {
+            let of = self.graph.loop_of[to as usize];
+            self.graph.loops.get(of as usize)?.depth
+        } else {
+            self.depth_of[to as usize]
+        };
+        if depth > open {
+            return None;
+        }
+        if depth == open && !back {
+            self.here = Some(Pending::from([to]));
+            return Some(());
+        }
+        let innermost = *self.loops.last()?;
+        let scope = self.scopes.get_mut(innermost)?;
+        let (_, next, _) = scope.looping?;
+        if depth == open {
+            self.step(Step::Goto(next));
+        } else {
+            let merge = scope.merge;
+            unite(&mut self.plan.told_apart, &mut scope.pending, Pending::from([to]));
+            self.step(Step::Goto(merge));
+        }
+        self.here = None;
+        Some(())
+    }
+
+    /// Control that is here goes on to the end of the innermost construct.
+    fn end_arm(&mut self) {
+        let Some(pending) = self.here.take() else { return };
+        let Some(scope) = self.scopes.last_mut() else { return };
+        unite(&mut self.plan.told_apart, &mut scope.pending, pending);
+        let merge = scope.merge;
+        self.step(Step::Goto(merge));
+    }
+
+    /// The innermost construct ends.
+    fn close(&mut self) -> Option<()> {
+        let scope = self.scopes.pop()?;
+        self.step(Step::Label(scope.merge));
+        if scope.pending.is_empty() {
+            self.step(Step::Unreachable);
+            self.here = None;
+        } else {
+            self.here = Some(scope.pending);
+        }
+        Some(())
+    }
+
+    fn loop_end(&mut self) -> Option<()> {
+        self.loops.pop()?;
+        let scope = self.scopes.last_mut()?;
+        let (header, next, head) = scope.looping?;
+        let merge = scope.merge;
+        if let Some(mut pending) = self.here.take() {
+            let again = pending.remove(&header);
+            let out = !pending.is_empty();
+            unite(&mut self.plan.told_apart, &mut scope.pending, pending);
+            self.step(match (again, out) {
+                (true, true) => Step::Again { exit: header, next, merge },
+                (true, false) => Step::Goto(next),
+                (false, _) => Step::Goto(merge),
+            });
+        }
+        self.step(Step::Next { head, next });
+        self.close()
+    }
+
+    fn follower_begins(&mut self, node: Node) -> Option<()> {
+        let mut pending = self.here.take()?;
+        if !pending.remove(&node) {
+            return None;
+        }
+        let guard = !pending.is_empty();
+        self.guarded.push(guard);
+        if guard {
+            let (then, merge) = (self.label(), self.label());
+            self.step(Step::Guard { exit: node, then, merge });
+            self.step(Step::Label(then));
+            self.scopes.push(Scope { looping: None, merge, pending });
+        }
+        self.here = Some(Pending::new());
+        Some(())
+    }
+}
+
+/// Adds destinations to those under way, the smaller set to the larger one; several are told apart.
+fn unite(told_apart: &mut [bool], into: &mut Pending, mut other: Pending) {
+    if into.len() < other.len() {
+        std::mem::swap(into, &mut other);
+    }
+    if other.is_empty() {
+        return;
+    }
+    let alone = into.len() == 1;
+    let first = into.first().copied();
+    into.extend(other.iter().copied());
+    if into.len() > 1 {
+        let first = first.filter(|_| alone);
+        for node in other.into_iter().chain(first) {
+            if let Some(flag) = told_apart.get_mut(node as usize) {
+                *flag = true;
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Types and constants.
+//!
+//! | type | in registers | in memory |
+//! |---|---|---|
+//! | `i1` | `bool` | a byte, 0 or 1 |
+//! | `i8` ... `i64`, `f16`, `f32`, `f64` | themselves (integers without sign) | the same |
+//! | `bf16` | a 16-bit integer | the same |
+//! | pointers, OpenCL | `uchar*` of the space's storage class | the same |
+//! | pointers, Vulkan | a 64-bit integer | the same |
+
+use super::module::{Id, Module};
+use marquetry_ir::types::{Scalar, Space, Type, TypeKind};
+use rspirv::spirv as spv;
+use rspirv::spirv::{Capability, Op, StorageClass};
+
+/// The storage class of an address space in OpenCL.
+pub(super) fn storage_class(space: Space) -> StorageClass {
+    match space {
+        Space::Generic => StorageClass::Generic,
+        Space::Global => StorageClass::CrossWorkgroup,
+        Space::Shared => StorageClass::Workgroup,
+        Space::Constant | Space::Param => StorageClass::UniformConstant,
+        Space::Local => StorageClass::Function,
+    }
+}
+
+impl Module {
+    /// `void`.
+    pub fn void(&mut self) -> Id {
+        self.intern_type(Op::TypeVoid, &[])
+    }
+
+    /// `bool`.
+    pub fn bool(&mut self) -> Id {
+        self.intern_type(Op::TypeBool, &[])
+    }
+
+    /// An integer of 8, 16, 32 or 64 bits; signedness is a matter of the ops.
+    pub fn int(&mut self, bits: u32) -> Id {
+        match bits {
+            8 => self.caps.add(Capability::Int8),
+            16 => self.caps.add(Capability::Int16),
+            64 => self.caps.add(Capability::Int64),
+            _ => {}
+        }
+        self.intern_type(Op::TypeInt, &[bits, 0])
+    }
+
+    /// A float of 16, 32 or 64 bits.
+    pub fn float(&mut self, bits: u32) -> Id {
+        match bits {
+            16 => self.caps.add(Capability::Float16),
+            64 => self.caps.add(Capability::Float64),
+            _ => {}
+        }
+        self.intern_type(Op::TypeFloat, &[bits])
+    }
+
+    /// A vector of integers.
+    pub fn int_vector(&mut self, bits: u32, lanes: u32) -> Id {
+        let lane = self.int(bits);
+        self.intern_type(Op::TypeVector, &[lane, lanes])
+    }
+
+    /// A pointer type.
+    pub fn pointer(&mut self, class: StorageClass, pointee: Id) -> Id {
+        match class {
+            StorageClass::Generic => self.caps.add(Capability::GenericPointer),
+            StorageClass::PhysicalStorageBuffer => self.caps.add(Capability::PhysicalStorageBufferAddresses),
+            _ => {}
+        }
+        self.intern_type(Op::TypePointer, &[class as u32, pointee])
+    }
+
+    /// An array type without layout.
+    pub fn array(&mut self, element: Id, length: u64) -> Id {
+        let length = self.const_int(32, length);
+        self.intern_type(Op::TypeArray, &[element, length])
+    }
+
+    /// The type of a scalar in registers.
+    pub fn scalar(&mut self, scalar: Scalar) -> Id {
+        match scalar {
+            Scalar::I1 => self.bool(),
+            Scalar::BF16 => self.int(16),
+            Scalar::F16 | Scalar::F32 | Scalar::F64 => self.float(scalar.bits()),
+            _ => self.int(scalar.bits()),
+        }
+    }
+
+    /// The type of a scalar or pointer in registers; none for what legal units do not have.
+    pub fn value_type(&mut self, ty: Type) -> Option<Id> {
+        match ty.kind() {
+            TypeKind::Scalar(Scalar::I128) => None,
+            TypeKind::Scalar(scalar) => Some(self.scalar(scalar)),
+            TypeKind::Pointer(_) if self.is_vulkan() => Some(self.int(64)),
+            TypeKind::Pointer(space) => Some(self.byte_pointer(space)),
+            TypeKind::Vector(..) | TypeKind::Aggregate(_) | TypeKind::Unknown | TypeKind::Error => None,
+        }
+    }
+
+    /// `uchar*` of an address space, for OpenCL.
+    pub fn byte_pointer(&mut self, space: Space) -> Id {
+        let byte = self.int(8);
+        self.pointer(storage_class(space), byte)
+    }
+
+    /// The type of a scalar or pointer in memory.
+    pub fn memory_type(&mut self, ty: Type) -> Option<Id> {
+        if ty == Type::I1 { Some(self.int(8)) } else { self.value_type(ty) }
+    }
+
+    /// An integer constant.
+    pub fn const_int(&mut self, bits: u32, value: u64) -> Id {
+        let ty = self.int(bits);
+        let value = if bits < 64 { value & ((1 << bits) - 1) } else { value };
+        if bits == 64 {
+            self.intern_const(Op::Constant, ty, &[value as u32, (value >> 32) as u32])
+        } else {
+            self.intern_const(Op::Constant, ty, &[value as u32])
+        }
+    }
+
+    /// `uint` constant.
+    pub fn u32(&mut self, value: u32) -> Id {
+        self.const_int(32, u64::from(value))
+    }
+
+    /// A truth value.
+    pub fn const_bool(&mut self, value: bool) -> Id {
+        let ty = self.bool();
+        self.intern_const(if value { Op::ConstantTrue } else { Op::ConstantFalse }, ty, &[])
+    }
+
+    /// A scalar constant from its bits.
+    pub fn const_scalar(&mut self, scalar: Scalar, bits: u64) -> Id {
+        match scalar {
+            Scalar::I1 => self.const_bool(bits & 1 != 0),
+            Scalar::F16 | Scalar::F32 | Scalar::F64 => {
+                let ty = self.float(scalar.bits());
+                let low = bits as u32;
+                match scalar {
+                    Scalar::F64 => self.intern_const(Op::Constant, ty, &[low, (bits >> 32) as u32]),
+                    Scalar::F16 => self.intern_const(Op::Constant, ty, &[low & 0xffff]),
+                    _ => self.intern_const(Op::Constant, ty, &[low]),
+                }
+            }
+            _ => self.const_int(scalar.bits(), bits),
+        }
+    }
+
+    /// A module-scope variable that the device fills in.
+    pub fn builtin(&mut self, builtin: spv::BuiltIn, ty: Id) -> Id {
+        let pointer = self.pointer(StorageClass::Input, ty);
+        let id = self.global(Op::Variable, pointer, &[StorageClass::Input as u32]);
+        self.decorate(id, spv::Decoration::BuiltIn, &[builtin as u32]);
+        id
+    }
+}

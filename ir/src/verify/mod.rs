@@ -1,0 +1,96 @@
+//! The verifier: what must hold of a program or a unit before anything else reads it.
+//!
+//! Reports all independent errors, up to [`MAX_DIAGNOSTICS`](crate::limits::MAX_DIAGNOSTICS), each with a code, the
+//! entity and, for code from text, the span. Total: whatever the API built is answered with diagnostics, in time
+//! linear in the size of the input (up to the dominator tree). A value whose definition was reported fits
+//! everywhere after that, so one mistake is one error.
+//!
+//! # What is verified
+//!
+//! Of every function, in this order; a function whose structure is broken is not looked at further.
+//!
+//! *Structure* (`structure.rs`): every id exists; blocks and instructions stand in one place; every placed block ends
+//! with its only terminator; the entry block has the function's parameters and is no destination; terminators have
+//! as many destinations as their op asks for, all placed; the limits on sizes hold.
+//!
+//! *Types* (`types.rs`): operands fit the op by [`infer`](crate::infer::infer), results are what it computes, every
+//! type is known and of this table, constants are values of their type. *Edges* (`edges.rs`): arguments match block
+//! parameters and results; conditions are `i1`; selectors are integers, cases distinct values of their type.
+//! *Memory* (`memory.rs`): flags are ones that the text can spell, orders make sense, slots fit in a frame.
+//! *Mentions* (`mentions.rs`): a mentioned name is of the kind that the op needs; calls match their callee.
+//!
+//! *Dominance* (`dominance.rs`): a value is defined before it is used, on every path. Code that control cannot reach
+//! has types but no order.
+//!
+//! Of the whole (`module.rs`): signatures have known types, kernels have no results, first contents fit their global,
+//! globals live in global, constant or shared memory, names are unique, entries exist.
+//!
+//! # Programs and units
+//!
+//! In a program, calls are names: dispatch decides what they mean, so the types of their results, and of what is
+//! computed from them, may be unknown, and nothing is said about names that do not exist. In a unit everything is
+//! known: calls and addresses mention functions, externs and globals of the unit.
+
+mod dominance;
+mod edges;
+mod explain;
+mod memory;
+mod mentions;
+mod module;
+mod report;
+mod structure;
+mod types;
+
+#[cfg(test)]
+mod garbage_tests;
+#[cfg(test)]
+mod tests;
+
+use crate::diag::Diagnostic;
+use crate::program::Program;
+use crate::unit::Unit;
+pub use explain::{Explained, explain};
+use report::Report;
+use structure::Facts;
+
+/// All mistakes in a program; none if it is well-formed as far as types are known before dispatch.
+pub fn verify_program(program: &Program) -> Vec<Diagnostic> {
+    verify(module::Module::Program(program))
+}
+
+/// All mistakes in a unit; none if it is well-formed.
+pub fn verify_unit(unit: &Unit) -> Vec<Diagnostic> {
+    verify(module::Module::Unit(unit))
+}
+
+fn verify(module: module::Module<'_>) -> Vec<Diagnostic> {
+    let mut report = Report::default();
+    module::check(module, &mut report);
+    let mut facts = Facts::default();
+    module.each_function(&mut |function| {
+        if !report.is_full() {
+            report::Checker::new(module, function, &mut facts, &mut report).run();
+        }
+    });
+    report.finish()
+}
+
+/// Proof that a unit passed verification.
+#[derive(Copy, Clone, Debug)]
+pub struct Verified<'a>(&'a Unit);
+
+impl<'a> Verified<'a> {
+    /// The unit.
+    pub fn unit(self) -> &'a Unit {
+        self.0
+    }
+}
+
+/// Verifies a unit; the only way to a [`Verified`].
+///
+/// # Errors
+/// All mistakes in the unit.
+pub fn verify_unit_token(unit: &Unit) -> Result<Verified<'_>, Vec<Diagnostic>> {
+    let diagnostics = verify_unit(unit);
+    if diagnostics.is_empty() { Ok(Verified(unit)) } else { Err(diagnostics) }
+}

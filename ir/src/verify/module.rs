@@ -1,0 +1,184 @@
+//! What holds between the parts of a program or a unit, and of its globals, externs and signatures.
+
+use crate::diag::{Code, Diagnostic, Subject};
+use crate::entity::AnyEntity;
+use crate::program::{ExternData, GlobalData, MethodKind, Program};
+use crate::signature::Signature;
+use crate::span::{SourceFile, Span};
+use crate::types::{Space, Type, Types};
+use crate::unit::Unit;
+use crate::verify::report::{FunctionView, Report};
+use rustc_hash::FxHashSet;
+use std::hash::Hash;
+use std::sync::Arc;
+
+/// A program or a unit.
+#[derive(Copy, Clone)]
+pub(super) enum Module<'a> {
+    Program(&'a Program),
+    Unit(&'a Unit),
+}
+
+impl<'a> Module<'a> {
+    /// Arrays and structs.
+    pub(super) fn types(self) -> &'a Types {
+        match self {
+            Module::Program(program) => &program.types,
+            Module::Unit(unit) => &unit.types,
+        }
+    }
+
+    /// Texts.
+    pub(super) fn files(self) -> &'a [SourceFile] {
+        match self {
+            Module::Program(program) => &program.files,
+            Module::Unit(unit) => &unit.files,
+        }
+    }
+
+    /// Calls `f` on every method or function.
+    pub(super) fn each_function(self, f: &mut dyn FnMut(FunctionView<'a>)) {
+        match self {
+            Module::Program(program) => program.methods().for_each(|(method, data)| {
+                f(FunctionView {
+                    owner: AnyEntity::Method(method),
+                    name: &data.name,
+                    kind: data.kind,
+                    signature: &data.signature,
+                    body: &data.body,
+                    file: data.file,
+                    span: data.span,
+                });
+            }),
+            Module::Unit(unit) => unit.funcs.iter().for_each(|(func, data)| {
+                f(FunctionView {
+                    owner: AnyEntity::Func(func),
+                    name: &data.name,
+                    kind: data.kind,
+                    signature: &data.signature,
+                    body: &data.body,
+                    file: data.file,
+                    span: data.span,
+                });
+            }),
+        }
+    }
+
+    fn globals(self) -> impl Iterator<Item = (AnyEntity, &'a GlobalData)> {
+        let globals = match self {
+            Module::Program(program) => &program.globals,
+            Module::Unit(unit) => &unit.globals,
+        };
+        globals.iter().map(|(id, data)| (AnyEntity::Global(id), data))
+    }
+
+    fn externs(self) -> impl Iterator<Item = (AnyEntity, &'a ExternData)> {
+        let externs = match self {
+            Module::Program(program) => &program.externs,
+            Module::Unit(unit) => &unit.externs,
+        };
+        externs.iter().map(|(id, data)| (AnyEntity::Extern(id), data))
+    }
+}
+
+/// Something with a name, for messages.
+struct Item<'a> {
+    owner: AnyEntity,
+    name: &'a Arc<str>,
+    file: Option<u32>,
+    span: Span,
+}
+
+impl Item<'_> {
+    fn error(&self, code: Code, message: String) -> Diagnostic {
+        let subject = Subject { owner: self.owner, name: self.name.clone(), entity: self.owner };
+        Diagnostic::error(code, self.file, self.span, message).about(subject)
+    }
+}
+
+/// Checks everything but the bodies.
+pub(super) fn check(module: Module<'_>, report: &mut Report) {
+    let types = module.types();
+    let mut names = FxHashSet::default();
+    for (owner, data) in module.globals() {
+        let item = Item { owner, name: &data.name, file: data.file, span: data.span };
+        unique(&item, "global", &mut names, &data.name, report);
+        global(&item, types, data, report);
+    }
+    names.clear();
+    for (owner, data) in module.externs() {
+        let item = Item { owner, name: &data.name, file: data.file, span: data.span };
+        unique(&item, "extern function", &mut names, &data.name, report);
+        signature(&item, types, &data.signature, report);
+    }
+    names.clear();
+    let mut methods = FxHashSet::default();
+    module.each_function(&mut |function| {
+        let FunctionView { owner, name, file, span, .. } = function;
+        let item = Item { owner, name, file, span };
+        signature(&item, types, function.signature, report);
+        if function.kind == MethodKind::Kernel && !function.signature.results.is_empty() {
+            report.push(item.error(Code::KernelResults, "a kernel cannot have results".into()));
+        }
+        match (module, owner) {
+            (Module::Program(program), AnyEntity::Method(method)) => {
+                let data = program.method(method);
+                let key = (data.table, &data.name, &data.signature.params);
+                unique(&item, "method with these parameters in its table", &mut methods, key, report);
+            }
+            _ => unique(&item, "function", &mut names, name, report),
+        }
+    });
+    if let Module::Unit(unit) = module {
+        for &entry in unit.entries.iter().filter(|&&entry| !unit.funcs.is_valid(entry)) {
+            let message = format!("entry {entry} does not exist in the unit");
+            report.push(Diagnostic::error(Code::DanglingId, None, Span::NOWHERE, message));
+        }
+    }
+}
+
+fn unique<K: Hash + Eq>(item: &Item<'_>, what: &str, seen: &mut FxHashSet<K>, key: K, report: &mut Report) {
+    if !seen.insert(key) {
+        report.push(item.error(Code::Duplicate, format!("another {what} has the name '{}'", item.name)));
+    }
+}
+
+/// What is wrong with a type that must be settled.
+fn problem(types: &Types, ty: Type) -> Option<(Code, String)> {
+    if !ty.is_known() {
+        return Some((Code::Untyped, "has no known type".into()));
+    }
+    let foreign = types.layout(ty).is_none();
+    foreign.then(|| (Code::ForeignType, format!("has type {ty}, which is not in this table of types")))
+}
+
+fn signature(item: &Item<'_>, types: &Types, signature: &Signature, report: &mut Report) {
+    let sides = [("parameter", &signature.params), ("result", &signature.results)];
+    for (what, list) in sides {
+        for (n, &ty) in list.iter().enumerate() {
+            if let Some((code, problem)) = problem(types, ty) {
+                report.push(item.error(code, format!("{what} {} {problem}", n + 1)));
+            }
+        }
+    }
+}
+
+fn global(item: &Item<'_>, types: &Types, data: &GlobalData, report: &mut Report) {
+    if !matches!(data.space, Space::Global | Space::Constant | Space::Shared) {
+        let message = format!("a global cannot be in {} memory", data.space.name());
+        report.push(item.error(Code::GlobalSpace, message));
+    }
+    if let Some((code, problem)) = problem(types, data.ty) {
+        report.push(item.error(code, format!("global {problem}")));
+        return;
+    }
+    let Some(init) = &data.init else { return };
+    let size = types.layout(data.ty).map_or(0, |layout| layout.size);
+    if data.space == Space::Shared {
+        let message = "shared memory has no first contents".into();
+        report.push(item.error(Code::GlobalInit, message));
+    } else if init.len() as u64 != size {
+        let message = format!("first contents have {} bytes, the type has {size}", init.len());
+        report.push(item.error(Code::GlobalInit, message));
+    }
+}

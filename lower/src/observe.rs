@@ -1,0 +1,40 @@
+//! Watching the pipeline: timings and dumps, for whoever asks.
+
+use marquetry_ir::entity::Func;
+use marquetry_ir::unit::Unit;
+use std::time::Duration;
+
+/// What one pass did to one function.
+#[derive(Clone, Copy)]
+pub struct PassReport<'a> {
+    /// Name of the pass.
+    pub pass: &'static str,
+    /// The unit, after the pass.
+    pub unit: &'a Unit,
+    /// The function that the pass worked on.
+    pub func: Func,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// Whether it changed anything.
+    pub changed: bool,
+}
+
+impl PassReport<'_> {
+    /// The function's symbol.
+    pub fn function(&self) -> &str {
+        self.unit.funcs.get(self.func).map_or("?", |function| &function.name)
+    }
+}
+
+/// Told about every pass; does nothing by default.
+pub trait Observer {
+    /// A pass is done.
+    fn pass(&mut self, report: PassReport<'_>) {
+        let _ = report;
+    }
+}
+
+/// Watches nothing.
+pub struct Silent;
+
+impl Observer for Silent {}

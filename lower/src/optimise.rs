@@ -1,0 +1,141 @@
+//! The optimiser: which passes run at which level, in which order, over which functions.
+//!
+//! Functions are visited callees first: calls of small, finished functions are inlined, then the passes run on what
+//! that gives. At the end, functions that nothing mentions any more are dropped.
+
+use crate::call_graph;
+use crate::inline;
+use crate::job::OptLevel;
+use crate::observe::{Observer, PassReport};
+use crate::passes::{PassContext, cse, dce, licm, mem2reg, rotate, simplify, simplify_cfg, sroa, unroll};
+use cranelift_entity::SecondaryMap;
+use marquetry_ir::body::Body;
+use marquetry_ir::entity::Func;
+use marquetry_ir::program::Inlining;
+use marquetry_ir::unit::Unit;
+use std::time::Instant;
+
+/// A pass, as the lists name it.
+#[derive(Copy, Clone)]
+pub struct Pass {
+    /// Its name in reports.
+    pub name: &'static str,
+    /// Runs it on a body; says whether it changed anything.
+    pub run: fn(&mut Body, &mut PassContext) -> bool,
+}
+
+const SROA: Pass = Pass { name: "sroa", run: sroa::run };
+const MEM2REG: Pass = Pass { name: "mem2reg", run: mem2reg::run };
+const SIMPLIFY: Pass = Pass { name: "simplify", run: simplify::run };
+const CSE: Pass = Pass { name: "cse", run: cse::run };
+const DCE: Pass = Pass { name: "dce", run: dce::run };
+const SIMPLIFY_CFG: Pass = Pass { name: "simplify_cfg", run: simplify_cfg::run };
+const ROTATE: Pass = Pass { name: "rotate", run: rotate::run };
+const UNROLL: Pass = Pass { name: "unroll", run: unroll::run };
+const LICM: Pass = Pass { name: "licm", run: licm::run };
+
+/// After exceptions and after legalisation: what these leave behind goes.
+const CLEANUP: &[Pass] = &[SIMPLIFY, SIMPLIFY_CFG, CSE, DCE];
+
+const LESS: &[Pass] = &[SIMPLIFY_CFG, SROA, MEM2REG, SIMPLIFY, SIMPLIFY_CFG, CSE, DCE];
+
+const DEFAULT: &[Pass] = &[
+    // Slots become values, as far as they do without unrolling.
+    SIMPLIFY_CFG,
+    SROA,
+    MEM2REG,
+    SIMPLIFY,
+    SIMPLIFY_CFG,
+    CSE,
+    DCE,
+    // Loops: tested at the bottom, unrolled if short; slots that this makes splittable.
+    ROTATE,
+    SIMPLIFY_CFG,
+    UNROLL,
+    SIMPLIFY_CFG,
+    SIMPLIFY,
+    SROA,
+    MEM2REG,
+    // What the loops that stay compute again and again.
+    SIMPLIFY,
+    CSE,
+    LICM,
+    // What all this left behind.
+    SIMPLIFY,
+    SIMPLIFY_CFG,
+    CSE,
+    DCE,
+];
+
+/// The passes of a level, in order.
+pub const fn passes(level: OptLevel) -> &'static [Pass] {
+    match level {
+        OptLevel::None => &[],
+        OptLevel::Less => LESS,
+        OptLevel::Default | OptLevel::More => DEFAULT,
+    }
+}
+
+/// Optimises all functions of a unit.
+pub fn run(unit: &mut Unit, level: OptLevel, observer: &mut dyn Observer) {
+    let graph = call_graph::bottom_up(unit);
+    let mut ctx = PassContext::new(unit.types.clone());
+    let mut sizes = SecondaryMap::<Func, u32>::new();
+    for (func, function) in &unit.funcs {
+        sizes[func] = size(&function.body);
+    }
+    for &func in &graph.order {
+        inline_calls(unit, func, &graph, &sizes, level, observer);
+        run_list(unit, func, passes(level), &mut ctx, observer);
+        sizes[func] = size(&unit.funcs[func].body);
+    }
+    call_graph::prune(unit);
+}
+
+/// Cleans up what lowering left behind. No op appears on a type on which it did not appear before, so that a
+/// legal unit stays legal.
+pub fn cleanup(unit: &mut Unit, observer: &mut dyn Observer) {
+    let mut ctx = PassContext { light: true, ..PassContext::new(unit.types.clone()) };
+    let funcs: Vec<Func> = unit.funcs.keys().collect();
+    for func in funcs {
+        run_list(unit, func, CLEANUP, &mut ctx, observer);
+    }
+}
+
+fn size(body: &Body) -> u32 {
+    u32::try_from(inline::size(body)).unwrap_or(u32::MAX)
+}
+
+/// Inlines calls; without optimisation, only of functions that say `inline`.
+fn inline_calls(
+    unit: &mut Unit,
+    func: Func,
+    graph: &call_graph::BottomUp,
+    sizes: &SecondaryMap<Func, u32>,
+    level: OptLevel,
+    observer: &mut dyn Observer,
+) {
+    let start = Instant::now();
+    let changed = if level == OptLevel::None {
+        // To the inliner, everything else is too large.
+        let mut strict = SecondaryMap::<Func, u32>::with_default(u32::MAX);
+        for (callee, function) in &unit.funcs {
+            if function.inlining == Inlining::Always {
+                strict[callee] = sizes[callee];
+            }
+        }
+        inline::run(unit, func, graph, &strict)
+    } else {
+        inline::run(unit, func, graph, sizes)
+    };
+    observer.pass(PassReport { pass: "inline", unit, func, elapsed: start.elapsed(), changed });
+}
+
+fn run_list(unit: &mut Unit, func: Func, list: &[Pass], ctx: &mut PassContext, observer: &mut dyn Observer) {
+    for pass in list {
+        let start = Instant::now();
+        let changed = (pass.run)(&mut unit.funcs[func].body, ctx);
+        let elapsed = start.elapsed();
+        observer.pass(PassReport { pass: pass.name, unit, func, elapsed, changed });
+    }
+}

@@ -1,0 +1,215 @@
+//! Common subexpressions: what was computed, loaded or stored before is not computed or loaded again.
+//!
+//! Needs control flow, dominators and addresses. Walks the dominator tree in preorder, so that one hash table serves: an
+//! entry that does not dominate the current block belongs to a finished subtree and is overwritten. An instruction
+//! that may only throw is as good as a pure one, for the first one would have thrown.
+//!
+//! What memory holds is remembered from loads and stores along single-predecessor paths, at most
+//! [`MAX_KNOWN`] places at a time, and forgotten when something may write there. Volatile and atomic accesses are
+//! left alone. Keeps blocks and edges. Linear.
+
+use super::PassContext;
+use super::addresses::{Addresses, Region};
+use super::effects::{is_repeatable, is_volatile};
+use marquetry_ir::body::Body;
+use marquetry_ir::entity::{Block, Inst, Value};
+use marquetry_ir::op::{Effects, Op};
+use marquetry_ir::types::{Type, Types};
+use rustc_hash::{FxHashMap, FxHasher};
+use smallvec::SmallVec;
+use std::hash::{Hash, Hasher};
+
+/// Most places of memory whose contents are remembered at a time.
+const MAX_KNOWN: usize = 32;
+
+/// A place of memory and what it holds.
+#[derive(Copy, Clone)]
+struct Known {
+    pointer: Value,
+    region: Region,
+    ty: Type,
+    value: Value,
+}
+
+/// Removes what was computed before. Says whether anything was.
+pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
+    ctx.find_dominators(body);
+    ctx.addresses.compute(body, &ctx.types, &ctx.cfg);
+    let PassContext { types, cfg, dominators, addresses, replacements, .. } = ctx;
+    replacements.clear();
+    let mut table = FxHashMap::<u64, Inst>::default();
+    let mut changed = false;
+    let mut stack: Vec<(Block, Vec<Known>)> = Vec::new();
+    stack.extend(body.entry().map(|entry| (entry, Vec::new())));
+    while let Some((block, mut known)) = stack.pop() {
+        let mut next = body.first_inst(block);
+        while let Some(inst) = next {
+            next = body.next_inst(inst);
+            if !replacements.is_empty() {
+                body.rewrite_operands(inst, |value| replacements.resolve(value));
+            }
+            let op = body.inst(inst).op;
+            if op == Op::Load && !is_volatile(body, inst) {
+                if let Some((old, new)) = load(body, types, addresses, inst, &mut known) {
+                    replacements.set(old, new);
+                    body.remove_inst(inst);
+                    changed = true;
+                }
+                continue;
+            }
+            if op.effects().has(Effects::READ.and(Effects::WRITE)) {
+                forget(body, types, addresses, inst, &mut known);
+                continue;
+            }
+            if !is_repeatable(op) || body.first_result(inst).is_none() {
+                continue;
+            }
+            let hash = hash(body, inst);
+            let earlier = table.get(&hash).copied().filter(|&earlier| {
+                let above = body.inst_block(earlier).is_some_and(|at| dominators.dominates(cfg, at, block));
+                above && is_same(body, earlier, inst)
+            });
+            match earlier {
+                Some(earlier) => {
+                    for (old, new) in body.results(inst).zip(body.results(earlier)) {
+                        replacements.set(old, new);
+                    }
+                    body.remove_inst(inst);
+                    changed = true;
+                }
+                None => {
+                    table.insert(hash, inst);
+                }
+            }
+        }
+        for child in dominators.children(cfg, block) {
+            let inherited = match cfg.predecessors(child) {
+                [(from, _)] if *from == block => known.clone(),
+                _ => Vec::new(),
+            };
+            stack.push((child, inherited));
+        }
+    }
+    replacements.apply(body);
+    changed
+}
+
+/// Whether the two operands may be exchanged.
+fn is_commutative(op: Op) -> bool {
+    use Op::*;
+    matches!(
+        op,
+        Add | Mul
+            | And
+            | Or
+            | Xor
+            | Eq
+            | Ne
+            | MulHighS
+            | MulHighU
+            | AddSatS
+            | AddSatU
+            | AddOverflowS
+            | AddOverflowU
+            | MulOverflowS
+            | MulOverflowU
+            | MinS
+            | MinU
+            | MaxS
+            | MaxU
+            | Min
+            | Max
+            | MinNumber
+            | MaxNumber
+            | One
+            | Ueq
+            | Ord
+            | Uno
+    )
+}
+
+/// The operands, in an order that does not depend on how they are written.
+fn operands(body: &Body, inst: Inst) -> SmallVec<[Value; 4]> {
+    let mut args = SmallVec::<[Value; 4]>::from_slice(body.args(inst));
+    if is_commutative(body.inst(inst).op) {
+        args.sort_unstable();
+    }
+    args
+}
+
+fn hash(body: &Body, inst: Inst) -> u64 {
+    let data = body.inst(inst);
+    let mut hasher = FxHasher::default();
+    (data.op, data.ty, data.imm).hash(&mut hasher);
+    operands(body, inst).hash(&mut hasher);
+    hasher.finish()
+}
+
+fn is_same(body: &Body, a: Inst, b: Inst) -> bool {
+    let (x, y) = (body.inst(a), body.inst(b));
+    (x.op, x.ty, x.imm) == (y.op, y.ty, y.imm) && operands(body, a) == operands(body, b)
+}
+
+/// The load's result and what is known to be there; else remembers the result.
+fn load(
+    body: &Body,
+    types: &Types,
+    addresses: &Addresses,
+    inst: Inst,
+    known: &mut Vec<Known>,
+) -> Option<(Value, Value)> {
+    let (pointer, ty) = (*body.args(inst).first()?, body.inst(inst).ty);
+    let result = body.first_result(inst)?;
+    let region = addresses.region(types, pointer, ty);
+    let same_place = |place: &&Known| {
+        let exact = place.region.address.offset.is_some() && place.region.address == region.address;
+        place.ty == ty && (place.pointer == pointer || exact)
+    };
+    if let Some(place) = known.iter().find(same_place) {
+        return Some((result, place.value));
+    }
+    remember(known, Known { pointer, region, ty, value: result });
+    None
+}
+
+fn remember(known: &mut Vec<Known>, place: Known) {
+    if known.len() >= MAX_KNOWN {
+        known.remove(0);
+    }
+    known.push(place);
+}
+
+/// Forgets what an instruction may overwrite, and remembers what a store wrote.
+fn forget(body: &Body, types: &Types, addresses: &Addresses, inst: Inst, known: &mut Vec<Known>) {
+    let op = body.inst(inst).op;
+    let args = body.args(inst);
+    let written = match (op, args) {
+        (Op::Load, _) => return,
+        (Op::Store, &[pointer, value]) => Some(addresses.region(types, pointer, body.value_type(value))),
+        (Op::MemSet | Op::MemCopy, &[pointer, _, size]) => {
+            let size = body.value_bits(size).and_then(|bits| u64::try_from(bits).ok());
+            Some(Region { address: addresses.get(pointer), size })
+        }
+        (Op::StaticAssert, _) => return,
+        _ => None,
+    };
+    match written {
+        Some(written) => known.retain(|place| !addresses.may_alias(body, written, place.region)),
+        // Calls, barriers, atomics: whatever others can see may be different now. An atomic access of a slot that
+        // nobody else can see is one of its own body's.
+        None => {
+            let own = args
+                .first()
+                .filter(|&&arg| body.value_type(arg).is_pointer())
+                .map(|&arg| addresses.get(arg).root);
+            known.retain(|place| {
+                !addresses.is_exposed(body, place.region) && own != Some(place.region.address.root)
+            });
+        }
+    }
+    if let (Op::Store, &[pointer, value], Some(region)) = (op, args, written)
+        && !is_volatile(body, inst)
+    {
+        remember(known, Known { pointer, region, ty: body.value_type(value), value });
+    }
+}

@@ -1,0 +1,71 @@
+//! Values that stand for others until all operands are rewritten at once.
+
+use cranelift_entity::SecondaryMap;
+use cranelift_entity::packed_option::PackedOption;
+use marquetry_ir::body::Body;
+use marquetry_ir::entity::Value;
+
+/// A forest of replaced values. A lookup shortens the chain that it follows, so many lookups cost little each.
+#[derive(Debug, Default)]
+pub struct Replacements {
+    by: SecondaryMap<Value, PackedOption<Value>>,
+    any: bool,
+}
+
+impl Replacements {
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.by.clear();
+        self.any = false;
+    }
+
+    /// Whether nothing is replaced.
+    pub fn is_empty(&self) -> bool {
+        !self.any
+    }
+
+    /// From now on `old` means what `new` means. Ignored where it would close a cycle.
+    pub fn set(&mut self, old: Value, new: Value) {
+        let (old, new) = (self.resolve(old), self.resolve(new));
+        if old != new {
+            self.by[old] = new.into();
+            self.any = true;
+        }
+    }
+
+    /// What a value means.
+    pub fn resolve(&mut self, value: Value) -> Value {
+        if !self.any {
+            return value;
+        }
+        let mut end = value;
+        while let Some(next) = self.by[end].expand() {
+            end = next;
+        }
+        let mut at = value;
+        while let Some(next) = self.by[at].expand() {
+            if next == end {
+                break;
+            }
+            self.by[at] = end.into();
+            at = next;
+        }
+        end
+    }
+
+    /// Rewrites all operands of all placed instructions, and forgets everything.
+    pub fn apply(&mut self, body: &mut Body) {
+        if self.any {
+            let mut block = body.entry();
+            while let Some(this) = block {
+                block = body.next_block(this);
+                let mut inst = body.first_inst(this);
+                while let Some(at) = inst {
+                    inst = body.next_inst(at);
+                    body.rewrite_operands(at, |value| self.resolve(value));
+                }
+            }
+        }
+        self.clear();
+    }
+}
