@@ -6,7 +6,6 @@
 
 use super::internal;
 use super::module::Id;
-use super::pointers::Target;
 use super::select::Selector;
 use super::types;
 use crate::error::EmitError;
@@ -67,19 +66,20 @@ impl Selector<'_, '_> {
         if !self.is_vulkan() {
             return Ok((self.cast_pointer(address, types::storage_class(space), wanted), wanted));
         }
-        match self.state.objects.target(self.func, inst) {
-            Target::Address => Ok((self.buffer_pointer(address, wanted, bits / 8), wanted)),
-            Target::Objects(list) => {
-                let &[object] = list.as_slice() else {
-                    let message = "Vulkan: an atomic through a pointer that may point to several globals";
-                    return Err(EmitError::Target(message.into()));
-                };
+        let target = self.state.objects.target(self.func, inst);
+        match target.objects.as_slice() {
+            [] => Ok((self.buffer_pointer(address, wanted, bits / 8), wanted)),
+            &[object] if !target.address => {
                 let (at, element) = self.element_pointer(address, object, 0)?;
                 if element != wanted {
                     let message = "Vulkan: an atomic on shared memory that is also accessed in other sizes or kinds";
                     return Err(EmitError::Target(message.into()));
                 }
                 Ok((at, element))
+            }
+            _ => {
+                let message = "Vulkan: an atomic through a pointer that may point to several variables or buffers";
+                Err(EmitError::Target(message.into()))
             }
         }
     }

@@ -6,7 +6,7 @@
 //! nothing, barriers included.
 
 use super::module::{Id, MAX_OPERANDS};
-use super::pointers::{Object, Target};
+use super::pointers::Object;
 use super::select::Selector;
 use super::{internal, types};
 use crate::error::EmitError;
@@ -275,10 +275,28 @@ impl Selector<'_, '_> {
             let loaded = self.emit(Op::Load, held, &[typed, (access | MemoryAccess::ALIGNED).bits(), align]);
             return Ok(if ty == Type::I1 { self.byte_to_truth(loaded) } else { loaded });
         }
-        let bits = match self.state.objects.target(self.func, inst) {
-            Target::Address => return self.load_address(address, ty, align, access),
-            Target::Objects(list) => self.load_objects(address, &list, ty, access)?,
-        };
+        let target = self.state.objects.target(self.func, inst);
+        if target.objects.is_empty() {
+            return self.load_address(address, ty, align, access);
+        }
+        if !target.address {
+            let bits = self.load_objects(address, &target.objects, ty, access)?;
+            return self.from_bits(bits, ty);
+        }
+        // The bit that tells addresses from objects decides while running.
+        let int = self.module().int(bytes_of(ty) * 8);
+        let result = self.local_variable(int);
+        let [_, no, merge] = self.fork(address);
+        let bits = self.load_objects(address, &target.objects, ty, access)?;
+        self.emit_void(Op::Store, &[result, bits]);
+        self.emit_void(Op::Branch, &[merge]);
+        self.emit_void(Op::Label, &[no]);
+        let loaded = self.load_address(address, ty, align, access)?;
+        let bits = self.to_bits(loaded, ty)?;
+        self.emit_void(Op::Store, &[result, bits]);
+        self.emit_void(Op::Branch, &[merge]);
+        self.emit_void(Op::Label, &[merge]);
+        let bits = self.emit(Op::Load, int, &[result]);
         self.from_bits(bits, ty)
     }
 
@@ -296,13 +314,35 @@ impl Selector<'_, '_> {
             self.emit_void(Op::Store, &[typed, value, (access | MemoryAccess::ALIGNED).bits(), align]);
             return Ok(());
         }
-        match self.state.objects.target(self.func, inst) {
-            Target::Address => self.store_address(address, value, ty, align, access),
-            Target::Objects(list) => {
-                let bits = self.to_bits(value, ty)?;
-                self.store_objects(address, &list, bits, ty, access)
-            }
+        let target = self.state.objects.target(self.func, inst);
+        if target.objects.is_empty() {
+            return self.store_address(address, value, ty, align, access);
         }
+        let bits = self.to_bits(value, ty)?;
+        if !target.address {
+            return self.store_objects(address, &target.objects, bits, ty, access);
+        }
+        let [_, no, merge] = self.fork(address);
+        self.store_objects(address, &target.objects, bits, ty, access)?;
+        self.emit_void(Op::Branch, &[merge]);
+        self.emit_void(Op::Label, &[no]);
+        self.store_address(address, value, ty, align, access)?;
+        self.emit_void(Op::Branch, &[merge]);
+        self.emit_void(Op::Label, &[merge]);
+        Ok(())
+    }
+
+    /// Begins a selection by whether a pointer points to an object; the code for objects comes first. Gives the
+    /// labels of both arms and of the end.
+    fn fork(&mut self, pointer: Id) -> [Id; 3] {
+        let (truth, zero) = (self.module().bool(), self.module().const_int(64, 0));
+        let labels = [self.module().id(), self.module().id(), self.module().id()];
+        let [yes, no, merge] = labels;
+        let is_object = self.emit(Op::SLessThan, truth, &[pointer, zero]);
+        self.emit_void(Op::SelectionMerge, &[merge, 0]);
+        self.emit_void(Op::BranchConditional, &[is_object, yes, no]);
+        self.emit_void(Op::Label, &[yes]);
+        labels
     }
 
     /// The first two operands.
