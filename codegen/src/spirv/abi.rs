@@ -19,7 +19,8 @@ use marquetry_ir::entity::Func;
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::types::{Space, Type};
 use rspirv::spirv::{
-    BuiltIn, Capability, Decoration, ExecutionMode, ExecutionModel, FunctionControl, MemoryAccess, Op, StorageClass,
+    BuiltIn, Capability, Decoration, ExecutionMode, ExecutionModel, FunctionControl, MemoryAccess, Op,
+    StorageClass,
 };
 use std::collections::BTreeSet;
 
@@ -31,7 +32,11 @@ pub(super) fn function(state: &mut State<'_>, func: Func, cfg: &ControlFlow) -> 
     let mut selector = Selector::new(state, func, cfg);
     let function = selector.function;
     let kernel = function.kind == MethodKind::Kernel;
-    let id = *selector.state.functions.get(func.as_u32() as usize).ok_or_else(|| internal("a dangling function"))?;
+    let id = *selector
+        .state
+        .functions
+        .get(func.as_u32() as usize)
+        .ok_or_else(|| internal("a dangling function"))?;
     selector.prologue_label = selector.module().id();
     let entry = selector.body.entry().ok_or_else(|| internal("a function without blocks"))?;
     let params: Vec<_> = selector.body.block_params(entry).to_vec();

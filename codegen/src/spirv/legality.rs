@@ -48,8 +48,12 @@ impl Target for SpirvTarget {
         let vulkan = self.env.api == Api::Vulkan;
         match op {
             Op::CallIndirect | Op::FunctionAddress => Action::Unsupported("SPIR-V has no function addresses"),
-            Op::Clock if !vulkan => Action::Unsupported("OpenCL devices have no clock that modules can rely on"),
-            Op::MemCopy | Op::MemSet | Op::Make | Op::GetField | Op::SetField | Op::BoundsCheck => Action::Expand,
+            Op::Clock if !vulkan => {
+                Action::Unsupported("OpenCL devices have no clock that modules can rely on")
+            }
+            Op::MemCopy | Op::MemSet | Op::Make | Op::GetField | Op::SetField | Op::BoundsCheck => {
+                Action::Expand
+            }
             Op::RmwMin | Op::RmwMax => Action::Expand,
             // Float addition is atomic in hardware for f32 where the extension is; the others loop.
             Op::RmwAdd if from.is_float() && !(vulkan && from == Type::F32) => Action::Expand,
@@ -78,15 +82,29 @@ fn float_action(op: Op, ty: Type, vulkan: bool) -> Action {
     let half = ty == Type::F16;
     match op {
         Op::Neg | Op::Abs | Op::CopySign => Action::Legal,
-        Op::Min | Op::Max | Op::MinNumber | Op::MaxNumber if !matches!(ty, Type::BF16 | Type::F16) => Action::Expand,
+        Op::Min | Op::Max | Op::MinNumber | Op::MaxNumber if !matches!(ty, Type::BF16 | Type::F16) => {
+            Action::Expand
+        }
         Op::Rem if !matches!(ty, Type::BF16 | Type::F16) => Action::Expand,
         // Two roundings of a sum are not one: never by way of f32.
         Op::Fma if ty == Type::BF16 || vulkan => Action::Expand,
         Op::Fma => Action::Legal,
         _ if ty == Type::BF16 => Action::Promote(Scalar::F32),
         Op::Add | Op::Sub | Op::Mul => Action::Legal,
-        Op::Eq | Op::Ne | Op::Lt | Op::Le | Op::Gt | Op::Ge | Op::One | Op::Ueq | Op::Ult | Op::Ule | Op::Ugt
-        | Op::Uge | Op::Ord | Op::Uno => Action::Legal,
+        Op::Eq
+        | Op::Ne
+        | Op::Lt
+        | Op::Le
+        | Op::Gt
+        | Op::Ge
+        | Op::One
+        | Op::Ueq
+        | Op::Ult
+        | Op::Ule
+        | Op::Ugt
+        | Op::Uge
+        | Op::Ord
+        | Op::Uno => Action::Legal,
         // f32 holds every quotient, root and integral value of f16 closely enough to round once more.
         _ if half => Action::Promote(Scalar::F32),
         Op::RoundAway if vulkan => Action::Expand,

@@ -232,7 +232,8 @@ impl Module {
         }
         out.0.extend(self.imports.0);
         out.op(spv::Op::MemoryModel, &[addressing as u32, memory as u32]);
-        for section in [self.entries, self.modes, self.names, self.annotations, self.globals, self.functions] {
+        for section in [self.entries, self.modes, self.names, self.annotations, self.globals, self.functions]
+        {
             out.0.extend(section.0);
         }
         out.0

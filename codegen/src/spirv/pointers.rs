@@ -178,7 +178,16 @@ impl Objects {
         let bytes = layout.map_or(0, |l| l.size);
         // Until an access says otherwise, elements are words, or what is aligned.
         let element = 8;
-        self.list.push(ObjectData { space, bytes, element, float_add: false, owner: None, elsewhere: false, global, variable: 0 });
+        self.list.push(ObjectData {
+            space,
+            bytes,
+            element,
+            float_add: false,
+            owner: None,
+            elsewhere: false,
+            global,
+            variable: 0,
+        });
         self.list.len() as Object - 1
     }
 

@@ -268,12 +268,13 @@ impl<'s, 'u> Selector<'s, 'u> {
         let data = self.body.inst(inst);
         let op = data.op;
         match op {
-            Add | Sub | Mul | Neg | Abs | Div | DivS | DivU | Rem | RemS | RemU | MulHighS | MulHighU | AddSatS
-            | AddSatU | SubSatS | SubSatU | MinS | MinU | MaxS | MaxU | Min | Max | MinNumber | MaxNumber | Fma
-            | Sqrt | Ceil | Floor | RoundZero | RoundEven | RoundAway | CopySign | And | Or | Xor | Not | Shl
-            | ShrS | ShrU | RotL | RotR | Clz | Ctz | PopCount | BitReverse | ByteSwap | Eq | Ne | LtS | LeS
-            | GtS | GeS | LtU | LeU | GtU | GeU | Lt | Le | Gt | Ge | One | Ueq | Ult | Ule | Ugt | Uge | Ord
-            | Uno | Select | Trunc | Zext | Sext | FConvert | FToS | FToU | SToF | UToF | Bitcast => {
+            Add | Sub | Mul | Neg | Abs | Div | DivS | DivU | Rem | RemS | RemU | MulHighS | MulHighU
+            | AddSatS | AddSatU | SubSatS | SubSatU | MinS | MinU | MaxS | MaxU | Min | Max | MinNumber
+            | MaxNumber | Fma | Sqrt | Ceil | Floor | RoundZero | RoundEven | RoundAway | CopySign | And
+            | Or | Xor | Not | Shl | ShrS | ShrU | RotL | RotR | Clz | Ctz | PopCount | BitReverse
+            | ByteSwap | Eq | Ne | LtS | LeS | GtS | GeS | LtU | LeU | GtU | GeU | Lt | Le | Gt | Ge
+            | One | Ueq | Ult | Ule | Ugt | Uge | Ord | Uno | Select | Trunc | Zext | Sext | FConvert
+            | FToS | FToU | SToF | UToF | Bitcast => {
                 let id = self.scalar_op(inst, op)?;
                 self.define_first(inst, id)
             }
@@ -294,8 +295,9 @@ impl<'s, 'u> Selector<'s, 'u> {
             | RmwMinU | RmwMaxS | RmwMaxU | CompareExchange | Fence => self.atomic_op(inst, op),
             LocalId | GroupId | GroupSize | GroupCount | SubgroupSize | SubgroupLane | SubgroupShuffle
             | SubgroupShuffleXor | SubgroupShuffleUp | SubgroupShuffleDown | SubgroupAny | SubgroupAll
-            | SubgroupBallot | SubgroupReduceAdd | SubgroupReduceAnd | SubgroupReduceOr | SubgroupReduceXor
-            | SubgroupReduceMinS | SubgroupReduceMinU | SubgroupReduceMaxS | SubgroupReduceMaxU | Clock => {
+            | SubgroupBallot | SubgroupReduceAdd | SubgroupReduceAnd | SubgroupReduceOr
+            | SubgroupReduceXor | SubgroupReduceMinS | SubgroupReduceMinU | SubgroupReduceMaxS
+            | SubgroupReduceMaxU | Clock => {
                 let id = self.work_item_op(inst, op)?;
                 self.define_first(inst, id)
             }
@@ -304,8 +306,8 @@ impl<'s, 'u> Selector<'s, 'u> {
             // None of these is legal for SPIR-V: see `legality`.
             Splat | Extract | Insert | Shuffle | ReduceAdd | ReduceMul | ReduceAnd | ReduceOr | ReduceXor
             | ReduceMinS | ReduceMinU | ReduceMaxS | ReduceMaxU | ReduceMin | ReduceMax | Make | GetField
-            | SetField | BoundsCheck | MemCopy | MemSet | RmwMin | RmwMax | CallIndirect | FunctionAddress
-            | StaticAssert => Err(internal(&format!("'{op}' in a unit for SPIR-V"))),
+            | SetField | BoundsCheck | MemCopy | MemSet | RmwMin | RmwMax | CallIndirect
+            | FunctionAddress | StaticAssert => Err(internal(&format!("'{op}' in a unit for SPIR-V"))),
             Jump | Branch | Switch | Return | Throw | Unreachable => {
                 Err(internal(&format!("'{op}' in the middle of a block")))
             }
@@ -330,7 +332,8 @@ impl<'s, 'u> Selector<'s, 'u> {
         if let Some((_, callees)) = self.state.uses.get_mut(self.func.as_u32() as usize) {
             callees.insert(callee.as_u32());
         }
-        let function = *self.state.functions.get(callee.as_u32() as usize).ok_or_else(|| internal("a dangling call"))?;
+        let function =
+            *self.state.functions.get(callee.as_u32() as usize).ok_or_else(|| internal("a dangling call"))?;
         let results = &self.unit.funcs[callee].signature.results;
         let ty = self.module().result_type(results)?;
         let mut operands: SmallVec<[Id; 8]> = SmallVec::from_slice(&[function]);
@@ -380,7 +383,9 @@ impl Module {
             TypeKind::Pointer(Space::Local | Space::Param) => {
                 Err(EmitError::Target(format!("OpenCL: a kernel parameter of type {ty}")))
             }
-            _ => self.value_type(ty).ok_or_else(|| internal(&format!("a parameter of type {ty} in a legal unit"))),
+            _ => self
+                .value_type(ty)
+                .ok_or_else(|| internal(&format!("a parameter of type {ty} in a legal unit"))),
         }
     }
 }

@@ -72,13 +72,15 @@ impl Selector<'_, '_> {
             &[object] if !target.address => {
                 let (at, element) = self.element_pointer(address, object, 0)?;
                 if element != wanted {
-                    let message = "Vulkan: an atomic on shared memory that is also accessed in other sizes or kinds";
+                    let message =
+                        "Vulkan: an atomic on shared memory that is also accessed in other sizes or kinds";
                     return Err(EmitError::Target(message.into()));
                 }
                 Ok((at, element))
             }
             _ => {
-                let message = "Vulkan: an atomic through a pointer that may point to several variables or buffers";
+                let message =
+                    "Vulkan: an atomic through a pointer that may point to several variables or buffers";
                 Err(EmitError::Target(message.into()))
             }
         }
@@ -105,7 +107,7 @@ impl Selector<'_, '_> {
         let value = match value {
             Some(value) => {
                 let id = self.value(value)?;
-                if float_add { id } else { self.to_bits(id, ty)? }
+                if float_add { id } else { self.bits_of(id, ty)? }
             }
             None => 0,
         };
@@ -122,7 +124,9 @@ impl Selector<'_, '_> {
                 self.emit_void(Op::AtomicStore, &[pointer, scope, semantics, value]);
                 return Ok(());
             }
-            IrOp::CompareExchange => return self.compare_exchange(inst, [pointer, scope, value, element], order),
+            IrOp::CompareExchange => {
+                return self.compare_exchange(inst, [pointer, scope, value, element], order);
+            }
             _ => {
                 let opcode = match op {
                     IrOp::RmwExchange => Op::AtomicExchange,
@@ -145,7 +149,7 @@ impl Selector<'_, '_> {
                 self.emit(opcode, element, &[pointer, scope, semantics, value])
             }
         };
-        let read = if float_add { read } else { self.from_bits(read, ty)? };
+        let read = if float_add { read } else { self.value_of_bits(read, ty)? };
         self.define_all(inst, &[read])
     }
 

@@ -1,10 +1,10 @@
 //! Selection of control flow: blocks in order, with phis, for OpenCL; a structured plan, with variables, for Vulkan.
 
+use super::internal;
 use super::module::Id;
 use super::select::Selector;
 use super::structure::graph::{Graph, Node, Origin};
 use super::structure::{self, Step};
-use super::internal;
 use crate::error::EmitError;
 use marquetry_ir::entity::{Block, BlockCall, Inst, Switch, Value};
 use marquetry_ir::op::Op as IrOp;
@@ -158,6 +158,14 @@ impl Selector<'_, '_> {
                 let ty = self.type_id(body.value_type(param))?;
                 let result = self.module().id();
                 let count = entered.len() + usize::from(is_entry);
+                if count * 2 > super::module::MAX_OPERANDS {
+                    let limit = super::module::MAX_OPERANDS as u64 / 2;
+                    return Err(EmitError::Limit {
+                        what: "edges into a block with parameters",
+                        limit,
+                        found: count as u64,
+                    });
+                }
                 self.code.0.push(((count as u32 * 2 + 3) << 16) | Op::Phi as u32);
                 self.code.0.extend([ty, result]);
                 if is_entry {
@@ -206,7 +214,12 @@ impl Selector<'_, '_> {
     /// Emits all steps of the plan.
     pub fn structured(&mut self) -> Result<(), EmitError> {
         let graph = Graph::new(self.body, self.cfg);
-        let plan = structure::plan(&graph).ok_or_else(|| internal("control flow that cannot be structured"))?;
+        let plan =
+            structure::plan(&graph).ok_or_else(|| internal("control flow that cannot be structured"))?;
+        if plan.depth > structure::MAX_DEPTH {
+            let (limit, found) = (structure::MAX_DEPTH as u64, plan.depth as u64);
+            return Err(EmitError::Limit { what: "nested loops and selections", limit, found });
+        }
         self.fixed_addresses()?;
         self.make_variables(&graph)?;
         let exit = if plan.told_apart.iter().any(|&t| t) || graph.dispatches {
@@ -309,7 +322,9 @@ impl Selector<'_, '_> {
                     self.emit_void(Op::Store, &[exit, number]);
                 }
             }
-            Step::Select { node, arms, merge } => self.selection(graph, node, base + arms, base + merge, state)?,
+            Step::Select { node, arms, merge } => {
+                self.selection(graph, node, base + arms, base + merge, state)?
+            }
             Step::Label(label) => self.label(base + label),
             Step::Loop { head, body, next, merge } => {
                 self.emit_void(Op::Branch, &[base + head]);
@@ -372,7 +387,8 @@ impl Selector<'_, '_> {
             let variable = self.variables[param.as_u32() as usize];
             self.emit_void(Op::Store, &[variable, id]);
         }
-        let via = graph.successors.get(node as usize).and_then(|s| s.get(edge as usize)).copied().unwrap_or(0);
+        let via =
+            graph.successors.get(node as usize).and_then(|s| s.get(edge as usize)).copied().unwrap_or(0);
         if matches!(graph.origins.get(via as usize), Some(Origin::Dispatch(_))) {
             let number = self.cfg.position(to).unwrap_or(0) as u32;
             let number = self.module().u32(number);
@@ -381,7 +397,14 @@ impl Selector<'_, '_> {
         Ok(())
     }
 
-    fn selection(&mut self, graph: &Graph, node: Node, arms: Id, merge: Id, state: Id) -> Result<(), EmitError> {
+    fn selection(
+        &mut self,
+        graph: &Graph,
+        node: Node,
+        arms: Id,
+        merge: Id,
+        state: Id,
+    ) -> Result<(), EmitError> {
         let edges = graph.successors.get(node as usize).map_or(0, Vec::len) as u32;
         let labels: SmallVec<[Id; 4]> = (arms..arms + edges).collect();
         match graph.origins.get(node as usize) {

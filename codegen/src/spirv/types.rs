@@ -9,9 +9,9 @@
 //! | pointers, Vulkan | a 64-bit integer | the same |
 
 use super::module::{Id, Module};
+use marquetry_ir::types::{Scalar, Space, Type, TypeKind};
 use rspirv::spirv as spv;
 use rspirv::spirv::{Capability, Op, StorageClass};
-use marquetry_ir::types::{Scalar, Space, Type, TypeKind};
 
 /// The storage class of an address space in OpenCL.
 pub(super) fn storage_class(space: Space) -> StorageClass {

@@ -10,7 +10,10 @@ use std::fmt::Write;
 fn kernel(edges: &[Vec<usize>]) -> String {
     let mut s = String::from("kernel k(x: ptr<global>, n: i32) {\nentry:\n    jump b0(n)\n");
     for (block, to) in edges.iter().enumerate() {
-        let _ = write!(s, "b{block}(a{block}: i32):\n    c{block} = add a{block}, i32 {block}\n    store x, c{block}\n");
+        let _ = write!(
+            s,
+            "b{block}(a{block}: i32):\n    c{block} = add a{block}, i32 {block}\n    store x, c{block}\n"
+        );
         let arg = |to: &usize| format!("b{to}(c{block})");
         let _ = match to.as_slice() {
             [] => writeln!(s, "    return"),
@@ -19,7 +22,8 @@ fn kernel(edges: &[Vec<usize>]) -> String {
                 writeln!(s, "    z{block} = eq c{block}, n\n    branch z{block}, {}, {}", arg(a), arg(b))
             }
             [first, rest @ ..] => {
-                let cases: Vec<String> = rest.iter().enumerate().map(|(n, to)| format!("{n}: {}", arg(to))).collect();
+                let cases: Vec<String> =
+                    rest.iter().enumerate().map(|(n, to)| format!("{n}: {}", arg(to))).collect();
                 writeln!(s, "    switch c{block}, {}, [{}]", arg(first), cases.join(", "))
             }
         };
@@ -142,7 +146,9 @@ fn graphs_of_any_shape_validate() {
         for seed in 0..12 {
             let mut source = String::new();
             for n in 1..40 {
-                source.push_str(&kernel(&random_edges(seed * 100 + n)).replace("kernel k", &format!("kernel k{n}")));
+                source.push_str(
+                    &kernel(&random_edges(seed * 100 + n)).replace("kernel k", &format!("kernel k{n}")),
+                );
             }
             module(&source, &target);
         }
@@ -175,10 +181,19 @@ fn usual_shapes_need_no_tests_of_the_variable() {
 fn deep_and_long_graphs_do_not_exhaust_the_stack() {
     let target = SpirvTarget::vulkan();
     let count = 5000;
-    let chain: Vec<Vec<usize>> = (0..count).map(|n| if n + 2 < count { vec![n + 1, n + 2] } else { vec![] }).collect();
+    let chain: Vec<Vec<usize>> =
+        (0..count).map(|n| if n + 2 < count { vec![n + 1, n + 2] } else { vec![] }).collect();
     emit(&legal(&kernel(&chain), &target), &target).unwrap();
-    let depth = 500;
+    let depth = 300;
     let mut nest: Vec<Vec<usize>> = (0..depth).map(|n| vec![n + 1, 2 * depth - n]).collect();
     nest.extend((0..=depth).map(|n| if n == depth { vec![] } else { vec![depth - 1 - n] }));
     emit(&legal(&kernel(&nest), &target), &target).unwrap();
+    // Each test stands in the arm of the one before: deeper than modules may nest.
+    let arms: Vec<Vec<usize>> = (0..2000)
+        .map(|n| if n < 1999 { vec![n + 1, 2000 + n] } else { vec![] })
+        .chain((0..1999).map(|_| vec![]))
+        .collect();
+    let error = emit(&legal(&kernel(&arms), &target), &target).unwrap_err();
+    assert!(matches!(error, EmitError::Limit { limit: 1023, .. }), "{error}");
+    emit(&legal(&kernel(&arms), &SpirvTarget::opencl()), &SpirvTarget::opencl()).unwrap();
 }

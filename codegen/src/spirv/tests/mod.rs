@@ -10,8 +10,8 @@ mod ops;
 use super::*;
 use marquetry_ir::program::Program;
 use marquetry_ir::text;
-use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::dispatch::view::View;
+use marquetry_lower::job::{Job, OptLevel};
 use std::io::Write;
 use std::process::{Command, Stdio};
 

@@ -161,7 +161,8 @@ fn the_clock_is_vulkans() {
 
 #[test]
 fn vulkan_refuses_sequential_consistency() {
-    let source = "kernel k(x: ptr<global>) {\nentry:\n    c = rmw_add x, i32 1 seq_cst device\n    return\n}\n";
+    let source =
+        "kernel k(x: ptr<global>) {\nentry:\n    c = rmw_add x, i32 1 seq_cst device\n    return\n}\n";
     let target = SpirvTarget::vulkan();
     let error = emit(&legal(source, &target), &target).unwrap_err().to_string();
     assert!(error.contains("sequentially consistent"), "{error}");
