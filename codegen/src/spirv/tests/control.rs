@@ -7,13 +7,19 @@ use marquetry_ir::entity::Func;
 use std::fmt::Write;
 
 /// A kernel whose blocks 0 to n-1 go where `edges` says: back to where they are told, or home.
+/// With few blocks, each also uses what the blocks that dominate it have made.
 fn kernel(edges: &[Vec<usize>]) -> String {
+    let dominators = dominators(edges);
     let mut s = String::from("kernel k(x: ptr<global>, n: i32) {\nentry:\n    jump b0(n)\n");
     for (block, to) in edges.iter().enumerate() {
         let _ = write!(
             s,
             "b{block}(a{block}: i32):\n    c{block} = add a{block}, i32 {block}\n    store x, c{block}\n"
         );
+        for &other in dominators.get(block).into_iter().flatten() {
+            let _ =
+                write!(s, "    u{block}_{other} = xor c{block}, c{other}\n    store x, u{block}_{other}\n");
+        }
         let arg = |to: &usize| format!("b{to}(c{block})");
         let _ = match to.as_slice() {
             [] => writeln!(s, "    return"),
@@ -30,6 +36,33 @@ fn kernel(edges: &[Vec<usize>]) -> String {
     }
     s.push_str("}\n");
     s
+}
+
+/// The blocks that strictly dominate each reachable block, for graphs of up to 64 blocks.
+fn dominators(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
+    let count = edges.len();
+    if count > 64 {
+        return Vec::new();
+    }
+    let mut sets = vec![u64::MAX; count];
+    loop {
+        let mut next = vec![u64::MAX; count];
+        next[0] = 1;
+        for (from, to) in edges.iter().enumerate().filter(|&(from, _)| sets[from] != u64::MAX || from == 0) {
+            let through = if from == 0 { 1 } else { sets[from] };
+            to.iter().filter(|&&t| t != 0).for_each(|&t| next[t] &= through | 1 << t);
+        }
+        if next == sets {
+            break;
+        }
+        sets = next;
+    }
+    let strict = |block: usize| (0..count).filter(move |&b| b != block && b < 64);
+    (0..count)
+        .map(|block| {
+            strict(block).filter(|&b| sets[block] != u64::MAX && sets[block] >> b & 1 == 1).collect()
+        })
+        .collect()
 }
 
 fn random_edges(seed: u64) -> Vec<Vec<usize>> {
