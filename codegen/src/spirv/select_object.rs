@@ -89,6 +89,12 @@ impl Selector<'_, '_> {
         Ok((self.emit(Op::AccessChain, ty, &[variable, index]), element))
     }
 
+    /// The memory operands that an object may have: `NonPrivatePointer` is for memory that others can see.
+    fn object_access(&self, object: Object, access: MemoryAccess) -> Result<MemoryAccess, EmitError> {
+        let shared = self.object_data(object)?.space == Space::Shared;
+        Ok(if shared { access } else { access - MemoryAccess::NON_PRIVATE_POINTER })
+    }
+
     fn load_object(
         &mut self,
         pointer: Id,
@@ -97,6 +103,7 @@ impl Selector<'_, '_> {
         access: MemoryAccess,
     ) -> Result<Id, EmitError> {
         let (bytes, part) = (bytes_of(ty), self.object_data(object)?.element);
+        let access = self.object_access(object, access)?;
         let int = self.module().int(part * 8);
         let mut parts = SmallVec::<[Id; 8]>::new();
         for n in 0..(bytes / part).max(1) {
@@ -116,6 +123,7 @@ impl Selector<'_, '_> {
         access: MemoryAccess,
     ) -> Result<(), EmitError> {
         let part = self.object_data(object)?.element;
+        let access = self.object_access(object, access)?;
         let int = self.module().int(part * 8);
         for n in 0..(bytes / part).max(1) {
             let piece = self.piece(bits, bytes * 8, n, part * 8);
