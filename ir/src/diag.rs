@@ -69,6 +69,7 @@ codes! {
     OperandType = "P0013" "Operands, suffix or immediate do not fit the instruction.";
     ResultCount = "P0014" "As many names must stand before `=` as the instruction has results.";
     Placement = "P0015" "Something stands where it cannot stand.";
+
     DanglingId = "V0001" "An id does not exist in its body, program or unit.";
     Order = "V0002" "A block or an instruction stands in two places.";
     NoBlocks = "V0003" "A function has no block to start with.";

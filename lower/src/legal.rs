@@ -49,6 +49,11 @@ impl Legal {
         &self.unit
     }
 
+    /// The code, for passes that keep it legal.
+    pub(crate) fn unit_mut(&mut self) -> &mut Unit {
+        &mut self.unit
+    }
+
     /// The places that throw, by number.
     pub fn sites(&self) -> &[Site] {
         &self.sites

@@ -1,20 +1,39 @@
 //! The whole way from methods to legal code, as one function that can be read aloud.
+//!
+//! ```text
+//! program -> specialised -> optimised -> exceptions -> legal -> code
+//! ```
 
 use crate::failure::Failure;
-use crate::job::Job;
+use crate::job::{Job, OptLevel};
 use crate::legal::Legal;
+use crate::observe::{Observer, Silent};
 use crate::stage::Stage;
 use crate::target::Target;
-use crate::{exceptions, legalise, specialise};
+use crate::{exceptions, legalise, optimise, specialise};
 use marquetry_ir::program::Program;
 use marquetry_ir::unit::Unit;
+use marquetry_ir::verify::verify_unit;
 
 /// Compiles a job up to the point where an emitter takes over.
 ///
 /// # Errors
 /// The program is wrong, the target cannot do what it asks for, or a limit is passed.
 pub fn run(program: &Program, job: &Job, target: &dyn Target) -> Result<Legal, Failure> {
-    match stages(program, job, target, Stage::Legal)? {
+    run_observed(program, job, target, &mut Silent)
+}
+
+/// As [`run`], with someone watching.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_observed(
+    program: &Program,
+    job: &Job,
+    target: &dyn Target,
+    observer: &mut dyn Observer,
+) -> Result<Legal, Failure> {
+    match stages(program, job, target, Stage::Legal, observer)? {
         Reached::Legal(legal) => Ok(legal),
         Reached::Unit(_) => Err(Failure::Internal("the pipeline stopped before its end".into())),
     }
@@ -25,10 +44,20 @@ pub fn run(program: &Program, job: &Job, target: &dyn Target) -> Result<Legal, F
 /// # Errors
 /// As [`run`].
 pub fn run_until(program: &Program, job: &Job, target: &dyn Target, stage: Stage) -> Result<Unit, Failure> {
-    Ok(match stages(program, job, target, stage)? {
+    Ok(match stages(program, job, target, stage, &mut Silent)? {
         Reached::Legal(legal) => legal.into_unit(),
         Reached::Unit(unit) => unit,
     })
+}
+
+/// The closed and verified unit of a job, as the interpreter runs it.
+///
+/// # Errors
+/// The program is wrong, or a limit is passed.
+pub fn specialised(program: &Program, job: &Job) -> Result<Unit, Failure> {
+    let unit = specialise::run(program, job)?;
+    let diagnostics = verify_unit(&unit);
+    if diagnostics.is_empty() { Ok(unit) } else { Err(Failure::Program(diagnostics)) }
 }
 
 /// How far a job got.
@@ -37,14 +66,31 @@ enum Reached {
     Legal(Legal),
 }
 
-fn stages(program: &Program, job: &Job, target: &dyn Target, until: Stage) -> Result<Reached, Failure> {
-    let unit = specialise::run(program, job)?;
+fn stages(
+    program: &Program,
+    job: &Job,
+    target: &dyn Target,
+    until: Stage,
+    observer: &mut dyn Observer,
+) -> Result<Reached, Failure> {
+    let mut unit = specialised(program, job)?;
     if until <= Stage::Specialised {
         return Ok(Reached::Unit(unit));
     }
-    let lowered = exceptions::run(unit)?;
+    optimise::run(&mut unit, job.opt_level, observer);
+    if until <= Stage::Optimised {
+        return Ok(Reached::Unit(unit));
+    }
+    let mut lowered = exceptions::run(unit)?;
+    if job.opt_level > OptLevel::None {
+        optimise::cleanup(&mut lowered.unit, observer);
+    }
     if until <= Stage::Exceptions {
         return Ok(Reached::Unit(lowered.unit));
     }
-    legalise::run(lowered, target).map(Reached::Legal)
+    let mut legal = legalise::run(lowered, target)?;
+    if job.opt_level > OptLevel::None {
+        optimise::cleanup(legal.unit_mut(), observer);
+    }
+    Ok(Reached::Legal(legal))
 }

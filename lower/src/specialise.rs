@@ -10,13 +10,14 @@ use crate::report::{self, Place};
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::diag::Diagnostic;
-use marquetry_ir::entity::{Block, Extern, Func, Global, Inst, Method, SymbolRef};
+use marquetry_ir::entity::{Block, Extern, Func, Global, Inst, Method, SigRef, Switch, SymbolRef};
 use marquetry_ir::infer::infer;
 use marquetry_ir::limits::{MAX_DIAGNOSTICS, MAX_INSTANCES};
 use marquetry_ir::op::{Op, Shape};
 use marquetry_ir::program::{MethodData, Program};
 use marquetry_ir::signature::Signature;
-use marquetry_ir::types::Type;
+use marquetry_ir::text::mismatch_message;
+use marquetry_ir::types::{Scalar, Type};
 use marquetry_ir::unit::{Function, Unit};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
@@ -156,11 +157,18 @@ impl Specialiser<'_> {
             Shape::Call => return self.link_call(body, data, inst),
             Shape::FunctionAddress => self.link_function(body, data, inst)?,
             Shape::GlobalAddress => self.link_global(body, data, inst),
+            Shape::CallIndirect => complete_signature(body, inst),
+            Shape::Switch => complete_cases(body, inst),
             _ => {}
         }
         match infer(body, &self.unit.types, inst) {
             Ok(types) => self.set_result_types(body, inst, &types),
-            Err(mismatch) => self.complain(body, data, inst, format!("{}: {mismatch}", body.inst(inst).op)),
+            Err(mismatch) => self.complain(
+                body,
+                data,
+                inst,
+                mismatch_message(&self.unit.types, body.inst(inst).op, &mismatch),
+            ),
         }
         Ok(())
     }
@@ -294,5 +302,36 @@ fn name_of(body: &Body, inst: Inst) -> Option<Arc<str>> {
     match body.symbol_exists(data.imm).then(|| body.symbol(SymbolRef::from_u32(data.imm))) {
         Some(Symbol::Name(name)) => Some(name.clone()),
         _ => None,
+    }
+}
+
+/// Parameter types of an indirect call come from its arguments; those that calls compute are known only now.
+fn complete_signature(body: &mut Body, inst: Inst) {
+    let id = body.inst(inst).imm;
+    if !body.signature_exists(id) {
+        return;
+    }
+    let mut signature = body.signature(SigRef::from_u32(id)).clone();
+    if signature.params.iter().all(|ty| ty.is_known()) {
+        return;
+    }
+    let types = body.args(inst).iter().skip(1).map(|&arg| body.value_type(arg));
+    for (param, ty) in signature.params.iter_mut().zip(types) {
+        if !param.is_known() {
+            *param = ty;
+        }
+    }
+    body.inst_mut(inst).imm = body.make_signature(signature).as_u32();
+}
+
+/// Cases of a selector of unknown type are kept in 128 bits; its type cuts them.
+fn complete_cases(body: &mut Body, inst: Inst) {
+    let id = body.inst(inst).imm;
+    let selector = body.args(inst).first().and_then(|&arg| body.value_type(arg).as_scalar());
+    let Some(mask) = selector.map(Scalar::mask).filter(|_| body.switch_exists(id)) else { return };
+    let cases = body.switch_cases(Switch::from_u32(id));
+    if cases.iter().any(|case| case & !mask != 0) {
+        let cut: Vec<u128> = cases.iter().map(|case| case & mask).collect();
+        body.inst_mut(inst).imm = body.make_switch(&cut).as_u32();
     }
 }

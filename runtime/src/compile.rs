@@ -1,11 +1,11 @@
 //! From a program and a job to code for one target: the whole way, in one function.
 
-use crate::device::{DeviceInfo, DeviceKind, KernelImage, KernelParam};
+use crate::device::{DeviceInfo, DeviceKind, KernelCode, KernelImage, KernelParam};
 use crate::engine::{EngineError, Thrown};
 use marquetry_codegen::artifact::{Artifact, Entry};
 use marquetry_codegen::error::EmitError;
 use marquetry_codegen::native::{self, JitCode, NativeOptions, NativeTarget, emit_jit, emit_object};
-// use marquetry_codegen::ptx::{self, PtxTarget};
+use marquetry_codegen::ptx::{self, PtxTarget};
 use marquetry_codegen::spirv::{self, SpirvTarget};
 use marquetry_ir::program::Program;
 use marquetry_ir::span::SourceFile;
@@ -20,7 +20,8 @@ use std::sync::Arc;
 pub enum Target {
     /// Native code.
     Native(NativeTarget),
-    // Ptx(PtxTarget),
+    /// PTX.
+    Ptx(PtxTarget),
     /// SPIR-V.
     Spirv(SpirvTarget),
 }
@@ -33,7 +34,7 @@ impl Target {
     pub fn parse(text: &str, opt_level: OptLevel) -> Result<Target, EmitError> {
         match text.split(':').next() {
             Some("native") => NativeTarget::parse(text, native_options(opt_level)).map(Target::Native),
-            // Some("ptx") => PtxTarget::parse(text).map(Target::Ptx),
+            Some("ptx") => PtxTarget::parse(text).map(Target::Ptx),
             Some("spirv") => SpirvTarget::parse(text).map(Target::Spirv),
             _ => Err(EmitError::Target(format!("'{text}' is not a target: expected native, ptx or spirv"))),
         }
@@ -52,7 +53,6 @@ impl Target {
                 Some((major, minor)) => format!("ptx:sm_{major}{minor}"),
                 None => return Err("the device does not state its compute capability".into()),
             },
-            DeviceKind::Interp => return Err("the interpreter has no target".into()),
         };
         Target::parse(&text, opt_level).map_err(|error| error.to_string())
     }
@@ -61,7 +61,7 @@ impl Target {
     pub fn lowering(&self) -> &dyn marquetry_lower::target::Target {
         match self {
             Target::Native(target) => target,
-            // Target::Ptx(target) => target,
+            Target::Ptx(target) => target,
             Target::Spirv(target) => target,
         }
     }
@@ -78,7 +78,7 @@ impl Target {
     pub fn emit(&self, legal: &Legal) -> Result<Artifact, EmitError> {
         match self {
             Target::Native(target) => emit_object(legal, target),
-            // Target::Ptx(target) => ptx::emit(legal, target),
+            Target::Ptx(target) => ptx::emit(legal, target),
             Target::Spirv(target) => spirv::emit(legal, target),
         }
     }
@@ -93,7 +93,7 @@ impl Target {
     pub fn emit_text(&self, legal: &Legal) -> Result<String, EmitError> {
         match self {
             Target::Native(target) => native::emit_text(legal, target),
-            // Target::Ptx(target) => Ok(String::from_utf8_lossy(&ptx::emit(legal, target)?.code).into_owned()),
+            Target::Ptx(target) => Ok(String::from_utf8_lossy(&ptx::emit(legal, target)?.code).into_owned()),
             Target::Spirv(target) => spirv::disassemble(&spirv::emit(legal, target)?.code),
         }
     }
@@ -163,13 +163,12 @@ impl Compiled {
         block: [u32; 3],
     ) -> Result<KernelImage<'a>, EngineError> {
         let entry = &self.entry()?.symbol;
-        match &self.code {
-            Code::Artifact(artifact) => {
-                let shared_bytes = artifact.shared_bytes as u32;
-                Ok(KernelImage { code: &artifact.code, entry, params, block, shared_bytes })
-            }
-            Code::Jit(_) => Err(EngineError::Unsupported("not yet".into())),
-        }
+        let (code, shared_bytes) = match &self.code {
+            Code::Artifact(artifact) => (KernelCode::Bytes(&artifact.code), artifact.shared_bytes),
+            Code::Jit(code) => (KernelCode::Native(code), code.shared_bytes()),
+        };
+        let shared_bytes = u32::try_from(shared_bytes).unwrap_or(u32::MAX);
+        Ok(KernelImage { code, entry, params, block, shared_bytes })
     }
 
     /// The exception that a status stands for; none for 0.

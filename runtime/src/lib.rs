@@ -14,6 +14,10 @@ use marquetry_ir::program::Program;
 
 /// Everything that is wrong with a program, as far as it can be known before dispatch.
 pub fn check(program: &Program) -> Vec<Diagnostic> {
-    let _ = program;
-    Vec::new()
+    marquetry_ir::verify::verify_program(program)
 }
+
+/// The README's code, as documentation tests.
+#[doc = include_str!("../../README.md")]
+#[cfg(doctest)]
+struct Readme;

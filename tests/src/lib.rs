@@ -78,7 +78,9 @@ pub fn corpus(folder: &Path) -> Vec<PathBuf> {
 /// The failures among a file's rows, as one message.
 pub fn failures(rows: &[Row]) -> Option<String> {
     let failed = rows.iter().filter_map(|row| match &row.verdict {
-        Verdict::Failed(message) => Some(format!("line {}: {}: {}\n  {message}", row.line, row.engine, row.text)),
+        Verdict::Failed(message) => {
+            Some(format!("line {}: {}: {}\n  {message}", row.line, row.engine, row.text))
+        }
         _ => None,
     });
     let lines: Vec<String> = failed.collect();

@@ -346,7 +346,7 @@ pub(super) fn module_error(error: ModuleError) -> EmitError {
 }
 
 /// Declares and emits a unit into a module.
-pub(super) fn target_isa<'a>(target: &'a NativeTarget, jit: bool) -> Result<&'a dyn TargetIsa, EmitError> {
+pub(super) fn target_isa(target: &NativeTarget, jit: bool) -> Result<&dyn TargetIsa, EmitError> {
     match (jit, &target.jit_isa) {
         (false, _) => Ok(&*target.object_isa),
         (true, Some(isa)) => Ok(&**isa),

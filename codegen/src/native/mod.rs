@@ -21,6 +21,7 @@ mod select;
 mod select_control;
 mod select_memory;
 mod select_scalar;
+mod select_vector;
 mod types;
 mod wrap;
 
@@ -84,6 +85,9 @@ impl Default for NativeOptions {
 pub struct NativeTarget {
     name: String,
     arch: Arch,
+    /// Whether bytes of vectors are shuffled by an instruction. x86-64 got it with SSSE3; without it Cranelift calls a
+    /// function that nobody links.
+    byte_shuffles: bool,
     options: NativeOptions,
     caps: Caps,
     /// For objects.
@@ -168,7 +172,10 @@ impl NativeTarget {
             max_shared_bytes: context::MAX_SHARED_BYTES,
             max_argument_bytes: 1 << 16,
         };
-        NativeTarget { name, arch, options, caps, object_isa, jit_isa }
+        let has =
+            |name: &str| object_isa.isa_flags().iter().any(|f| f.name == name && f.as_bool() == Some(true));
+        let byte_shuffles = arch != Arch::X64 || has("has_ssse3");
+        NativeTarget { name, arch, byte_shuffles, options, caps, object_isa, jit_isa }
     }
 
     /// The architecture.
@@ -203,11 +210,11 @@ impl Target for NativeTarget {
     }
 
     fn type_action(&self, ty: Type) -> TypeAction {
-        legal::type_action(ty)
+        legal::type_action(self.arch, ty)
     }
 
     fn action(&self, op: Op, from: Type, to: Type) -> Action {
-        legal::action(op, from, to)
+        legal::action(self.arch, self.byte_shuffles, op, from, to)
     }
 }
 

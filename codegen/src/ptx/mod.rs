@@ -1,1 +1,193 @@
-//! PTX for NVIDIA GPUs.
+//! PTX for NVIDIA GPUs, written by hand.
+//!
+//! [`emit`] turns a legal unit into the text of one PTX module that needs no other tool: the driver, or ptxas,
+//! compiles it. The text is made in one pass over the code, without a machine representation in between: ptxas
+//! builds SSA anew, allocates registers, schedules and removes dead code, so that what pays here is what it cannot
+//! know or find: immediates, offsets in addresses, no copies where none are needed, and exactly the language's
+//! meaning of every op.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `target` | targets by name, versions of the ISA |
+//! | `actions` | which ops are legal on which types |
+//! | `types` | register classes and type suffixes |
+//! | `names` | symbols |
+//! | `abi` | parameters, results, calls |
+//! | `select`, `select_*`, `intrinsics` | which instruction stands for which op |
+//! | `regs` | where values are, copies |
+//! | `write` | text |
+//! | [`check`] | reads the text again, for tests |
+
+mod abi;
+mod actions;
+pub mod check;
+mod intrinsics;
+mod names;
+mod regs;
+mod select;
+mod select_atomic;
+mod select_control;
+mod select_convert;
+mod select_memory;
+mod select_scalar;
+mod target;
+#[cfg(test)]
+mod tests;
+mod types;
+mod write;
+
+pub use target::{Features, PtxTarget, Version};
+
+use crate::artifact::{Artifact, Format, argument_block};
+use crate::error::EmitError;
+use cranelift_entity::EntitySet;
+use marquetry_ir::entity::Func;
+use marquetry_ir::program::{GlobalData, MethodKind};
+use marquetry_ir::types::Space;
+use marquetry_ir::unit::{Function, Unit};
+use marquetry_lower::legal::Legal;
+use marquetry_lower::target::Target;
+use names::Names;
+use select::Selector;
+use target::{MAX_ARGUMENT_BYTES, MAX_SHARED_BYTES, OLD_ARGUMENT_BYTES};
+use types::Class;
+use write::{SLOTS, Writer};
+
+/// Writes a legal unit as a PTX module.
+///
+/// # Errors
+/// A kernel takes more arguments than PTX passes, a group needs more shared memory than a module may declare, or
+/// the unit is not one that was made legal for this target.
+pub fn emit(legal: &Legal, target: &PtxTarget) -> Result<Artifact, EmitError> {
+    let unit = legal.unit();
+    let names = Names::new(unit);
+    let mut module = Writer::new(&names);
+    let (major, minor) = version(unit, target)?;
+    module.push(".version ");
+    module.unsigned(u64::from(major));
+    module.push(".");
+    module.unsigned(u64::from(minor));
+    module.push("\n.target ");
+    module.push(&target.architecture());
+    module.push("\n.address_size 64\n\n");
+    for (id, global) in unit.globals.iter() {
+        write_global(&mut module, unit, global, names.global(id))?;
+    }
+    let mut entries = EntitySet::new();
+    for &func in &unit.entries {
+        entries.insert(func);
+    }
+    declare_functions(&mut module, unit, &entries)?;
+    let mut selector = Selector::new(unit, target.sm(), Writer::new(&names));
+    for (func, function) in unit.funcs.iter() {
+        selector.out.text.clear();
+        selector.function(function)?;
+        write_function(&mut module, func, function, entries.contains(func), &selector)?;
+    }
+    let code = module.text.into_bytes();
+    let mut artifact = Artifact::new(target.name(), Format::Ptx, code, legal);
+    for (entry, &func) in artifact.entries.iter_mut().zip(&unit.entries) {
+        if *entry.symbol != *names.func(func) {
+            entry.symbol = names.func(func).into();
+        }
+    }
+    if artifact.shared_bytes > MAX_SHARED_BYTES {
+        return Err(EmitError::Limit {
+            what: "bytes of shared memory",
+            limit: MAX_SHARED_BYTES,
+            found: artifact.shared_bytes,
+        });
+    }
+    Ok(artifact)
+}
+
+/// The lowest version of the ISA that has everything in the unit: older drivers take older versions.
+fn version(unit: &Unit, target: &PtxTarget) -> Result<Version, EmitError> {
+    let mut version = target.version();
+    for function in unit.funcs.values().filter(|f| f.kind == MethodKind::Kernel) {
+        let found = u64::from(argument_block(&function.signature.params).1);
+        if found > MAX_ARGUMENT_BYTES {
+            return Err(EmitError::Limit {
+                what: "bytes of kernel arguments",
+                limit: MAX_ARGUMENT_BYTES,
+                found,
+            });
+        }
+        if found > OLD_ARGUMENT_BYTES {
+            version = version.max((8, 1));
+        }
+    }
+    Ok(version)
+}
+
+fn write_global(out: &mut Writer, unit: &Unit, global: &GlobalData, name: &str) -> Result<(), EmitError> {
+    let layout = unit.types.layout(global.ty);
+    let layout = layout.ok_or_else(|| select::internal("a global of no known type"))?;
+    // Vectors are aligned to at most 16 bytes, which is the most that an access asks for.
+    out.push(if global.space == Space::Shared { ".shared .align " } else { ".visible .global .align " });
+    out.unsigned(u64::from(layout.align));
+    out.push(" .b8 ");
+    out.push(name);
+    out.push("[");
+    out.unsigned(layout.size.max(1));
+    out.push("]");
+    // What is not listed is zero (PTX ISA 5.4.4).
+    let bytes = global.init.as_deref().unwrap_or(&[]);
+    let used = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    if used > 0 && global.space != Space::Shared {
+        out.push(" = {");
+        for (n, &byte) in bytes[..used].iter().enumerate() {
+            out.push(if n == 0 { "" } else { "," });
+            out.unsigned(u64::from(byte));
+        }
+        out.push("}");
+    }
+    out.push(";\n");
+    Ok(())
+}
+
+/// Functions may be called before they are defined.
+fn declare_functions(out: &mut Writer, unit: &Unit, entries: &EntitySet<Func>) -> Result<(), EmitError> {
+    for (func, function) in unit.funcs.iter().filter(|(_, f)| f.kind == MethodKind::Function) {
+        out.head(func, function.kind, entries.contains(func), &function.signature)?;
+        out.push(";\n");
+    }
+    Ok(())
+}
+
+fn write_function(
+    out: &mut Writer,
+    func: Func,
+    function: &Function,
+    is_entry: bool,
+    selector: &Selector,
+) -> Result<(), EmitError> {
+    out.push("\n");
+    let visible = function.kind == MethodKind::Kernel || is_entry;
+    out.head(func, function.kind, visible, &function.signature)?;
+    out.push("\n{\n");
+    for class in Class::ALL {
+        let count = selector.regs.count(class);
+        if count > 0 {
+            out.push("\t.reg ");
+            out.push(class.suffix());
+            out.push(" ");
+            out.push(class.prefix());
+            out.push("<");
+            out.unsigned(u64::from(count));
+            out.push(">;\n");
+        }
+    }
+    if selector.frame.size > 0 {
+        out.push("\t.local .align ");
+        out.unsigned(u64::from(selector.frame.align));
+        out.push(" .b8 ");
+        out.push(SLOTS);
+        out.push("[");
+        out.unsigned(selector.frame.size);
+        out.push("];\n");
+    }
+    out.push(&selector.out.text);
+    out.push("}\n");
+    Ok(())
+}

@@ -1,5 +1,8 @@
-//! Dominators, by the iterative algorithm of Cooper, Harvey and Kennedy over reverse post-order numbers, with
-//! preorder intervals on the tree so that a query takes constant time.
+//! Dominators, by the algorithm of Lengauer and Tarjan ("A Fast Algorithm for Finding Dominators in a Flowgraph",
+//! TOPLAS 1979) in its simple form, with preorder intervals on the tree so that a query takes constant time.
+//!
+//! Not the iterative algorithm over post-order numbers, which is shorter: it walks up the tree for every edge, and
+//! a long function whose blocks all have an edge to one exit (checks that throw, say) makes that quadratic.
 
 use crate::analysis::cfg::ControlFlow;
 use crate::entity::Block;
@@ -16,7 +19,124 @@ pub struct Dominators {
     next_sibling: Vec<u32>,
 }
 
-const UNDEFINED: u32 = u32::MAX;
+/// A depth-first spanning tree and, as the algorithm links it together, the forest on it. Blocks are numbered in
+/// preorder, the entry is 0.
+struct Forest {
+    /// Reverse post-order position by preorder number, and the inverse.
+    order: Vec<u32>,
+    number: Vec<u32>,
+    /// Parent in the spanning tree.
+    parent: Vec<u32>,
+    /// Semidominator; the block's own number before it is known.
+    semi: Vec<u32>,
+    /// Ancestor in the forest, none for roots; and the block with the least semidominator on the way to there.
+    ancestor: Vec<u32>,
+    label: Vec<u32>,
+    path: Vec<u32>,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl Forest {
+    fn new(cfg: &ControlFlow) -> Self {
+        let blocks = cfg.reverse_post_order();
+        let count = blocks.len();
+        let (starts, successors) = successors(cfg);
+        let (mut order, mut number, mut parent) =
+            (Vec::with_capacity(count), vec![NONE; count], vec![0; count]);
+        let mut stack = vec![(0u32, 0u32)];
+        while let Some((at, from)) = stack.pop() {
+            if number[at as usize] != NONE {
+                continue;
+            }
+            number[at as usize] = order.len() as u32;
+            parent[order.len()] = from;
+            let this = order.len() as u32;
+            order.push(at);
+            let (start, end) = (starts[at as usize] as usize, starts[at as usize + 1] as usize);
+            stack.extend(successors[start..end].iter().rev().map(|&to| (to, this)));
+        }
+        let own: Vec<u32> = (0..count as u32).collect();
+        let (semi, label, ancestor) = (own.clone(), own, vec![NONE; count]);
+        Forest { order, number, parent, semi, ancestor, label, path: Vec::new() }
+    }
+
+    /// The block with the least semidominator between a block and the root of its tree; halves the paths it walks.
+    fn evaluate(&mut self, block: u32) -> u32 {
+        if self.ancestor[block as usize] == NONE {
+            return block;
+        }
+        let mut at = block;
+        while self.ancestor[self.ancestor[at as usize] as usize] != NONE {
+            self.path.push(at);
+            at = self.ancestor[at as usize];
+        }
+        while let Some(below) = self.path.pop() {
+            let (above, below) = (self.ancestor[below as usize] as usize, below as usize);
+            if self.semi[self.label[above] as usize] < self.semi[self.label[below] as usize] {
+                self.label[below] = self.label[above];
+            }
+            self.ancestor[below] = self.ancestor[above];
+        }
+        self.label[block as usize]
+    }
+
+    /// Immediate dominators by preorder number.
+    fn immediate_dominators(&mut self, cfg: &ControlFlow) -> Vec<u32> {
+        let count = self.order.len();
+        let mut idom = vec![0u32; count];
+        // Blocks by their semidominator: first of a list, next in the list.
+        let (mut first, mut next) = (vec![NONE; count], vec![NONE; count]);
+        for n in (1..count).rev() {
+            let block = cfg.reverse_post_order()[self.order[n] as usize];
+            for &(from, _) in cfg.predecessors(block) {
+                let Some(from) = cfg.position(from) else { continue };
+                let best = self.evaluate(self.number[from]);
+                self.semi[n] = self.semi[n].min(self.semi[best as usize]);
+            }
+            let semi = self.semi[n] as usize;
+            next[n] = std::mem::replace(&mut first[semi], n as u32);
+            let parent = self.parent[n];
+            self.ancestor[n] = parent;
+            let mut at = std::mem::replace(&mut first[parent as usize], NONE);
+            while at != NONE {
+                let best = self.evaluate(at);
+                let lower = self.semi[best as usize] < self.semi[at as usize];
+                idom[at as usize] = if lower { best } else { parent };
+                at = next[at as usize];
+            }
+        }
+        for n in 1..count {
+            if idom[n] != self.semi[n] {
+                idom[n] = idom[idom[n] as usize];
+            }
+        }
+        idom
+    }
+}
+
+/// Successors by reverse post-order position: where a block's list starts, and all lists.
+fn successors(cfg: &ControlFlow) -> (Vec<u32>, Vec<u32>) {
+    let blocks = cfg.reverse_post_order();
+    let mut starts = vec![0u32; blocks.len() + 1];
+    let each = |f: &mut dyn FnMut(usize, u32)| {
+        for (n, &block) in blocks.iter().enumerate() {
+            let sources = cfg.predecessors(block).iter().filter_map(|&(from, _)| cfg.position(from));
+            sources.for_each(|from| f(from, n as u32));
+        }
+    };
+    each(&mut |from, _| starts[from + 1] += 1);
+    for n in 1..starts.len() {
+        starts[n] += starts[n - 1];
+    }
+    let mut fill = starts.clone();
+    let mut list = vec![0; starts.last().map_or(0, |&total| total as usize)];
+    each(&mut |from, to| {
+        list[fill[from] as usize] = to;
+        fill[from] += 1;
+    });
+    (starts, list)
+}
 
 impl Dominators {
     /// Nothing computed yet.
@@ -24,43 +144,20 @@ impl Dominators {
         Self::default()
     }
 
-    /// Computes the tree, in place of an earlier one.
+    /// Computes the tree, in place of an earlier one. Costs O(edges * log blocks), whatever the shape.
     pub fn compute(&mut self, cfg: &ControlFlow) {
         let count = cfg.reverse_post_order().len();
         self.idom.clear();
-        self.idom.resize(count, UNDEFINED);
         if count == 0 {
             return;
         }
-        self.idom[0] = 0;
-        let mut changed = true;
-        while changed {
-            changed = false;
-            for (n, &block) in cfg.reverse_post_order().iter().enumerate().skip(1) {
-                let mut new = UNDEFINED;
-                for &(from, _) in cfg.predecessors(block) {
-                    let Some(from) = cfg.position(from) else { continue };
-                    if self.idom[from] != UNDEFINED {
-                        new = if new == UNDEFINED { from as u32 } else { self.intersect(from as u32, new) };
-                    }
-                }
-                changed |= self.idom[n] != new;
-                self.idom[n] = new;
-            }
+        let mut forest = Forest::new(cfg);
+        let idom = forest.immediate_dominators(cfg);
+        self.idom.resize(count, 0);
+        for (n, &parent) in idom.iter().enumerate() {
+            self.idom[forest.order[n] as usize] = forest.order[parent as usize];
         }
         self.number_tree(count);
-    }
-
-    fn intersect(&self, mut a: u32, mut b: u32) -> u32 {
-        while a != b {
-            while a > b {
-                a = self.idom[a as usize];
-            }
-            while b > a {
-                b = self.idom[b as usize];
-            }
-        }
-        a
     }
 
     fn number_tree(&mut self, count: usize) {
@@ -121,5 +218,88 @@ impl Dominators {
         let step = |&n: &u32| (n != 0).then(|| self.next_sibling[n as usize - 1]);
         let nodes = std::iter::successors(Some(first), step).take_while(|&n| n != 0);
         nodes.map(|n| cfg.reverse_post_order()[n as usize - 1])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body::Body;
+    use crate::op::Op;
+    use crate::types::Type;
+
+    fn body(count: usize, edges: impl Fn(usize) -> Vec<usize>) -> Body {
+        let mut body = Body::new();
+        let blocks: Vec<Block> = (0..count).map(|_| body.make_block()).collect();
+        for (n, &block) in blocks.iter().enumerate() {
+            body.append_block(block);
+            let targets: Vec<_> = edges(n).iter().map(|&to| body.make_block_call(blocks[to], &[])).collect();
+            let op = if targets.is_empty() { Op::Unreachable } else { Op::Switch };
+            let inst = body.make_inst(op, Type::UNKNOWN, &[], 0);
+            body.set_targets(inst, &targets);
+            body.append_inst(inst, block);
+        }
+        body
+    }
+
+    fn analyse(body: &Body) -> (ControlFlow, Dominators) {
+        let (mut cfg, mut dominators) = (ControlFlow::new(), Dominators::new());
+        cfg.compute(body);
+        dominators.compute(&cfg);
+        (cfg, dominators)
+    }
+
+    /// Whether `b` cannot be reached without going through `a`, by definition.
+    fn cut(edges: &[Vec<usize>], a: usize, b: usize) -> bool {
+        let mut seen = vec![false; edges.len()];
+        let mut stack = vec![0];
+        while let Some(at) = stack.pop() {
+            if at != a && !std::mem::replace(&mut seen[at], true) {
+                stack.extend(&edges[at]);
+            }
+        }
+        !seen[b]
+    }
+
+    #[test]
+    fn agrees_with_the_definition() {
+        let mut state = 0x2545_f491_4f6c_dd1du64;
+        let mut random = |limit: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 20) as usize % limit
+        };
+        for _ in 0..400 {
+            let count = 1 + random(12);
+            let edges: Vec<Vec<usize>> =
+                (0..count).map(|_| (0..random(4)).map(|_| random(count)).collect()).collect();
+            let body = body(count, |n| edges[n].clone());
+            let (cfg, dominators) = analyse(&body);
+            for a in 0..count {
+                for b in 0..count {
+                    let (from, to) = (Block::from_u32(a as u32), Block::from_u32(b as u32));
+                    let wanted = cfg.is_reachable(from) && cfg.is_reachable(to) && cut(&edges, a, b);
+                    assert_eq!(dominators.dominates(&cfg, from, to), wanted, "{a} {b} {edges:?}");
+                }
+            }
+            for n in 1..count {
+                let block = Block::from_u32(n as u32);
+                let Some(parent) = dominators.immediate(&cfg, block) else { continue };
+                assert!(parent != block && dominators.dominates(&cfg, parent, block));
+                assert!(dominators.children(&cfg, parent).any(|child| child == block));
+            }
+        }
+    }
+
+    #[test]
+    fn many_ways_to_one_exit() {
+        let count = 200_000;
+        let body = body(count, |n| if n + 1 < count { vec![count - 1, n + 1] } else { vec![] });
+        let (cfg, dominators) = analyse(&body);
+        let (middle, exit) = (Block::from_u32(count as u32 / 2), Block::from_u32(count as u32 - 1));
+        assert_eq!(dominators.immediate(&cfg, exit), body.entry());
+        assert!(dominators.dominates(&cfg, middle, Block::from_u32(count as u32 - 2)));
+        assert!(!dominators.dominates(&cfg, middle, exit));
     }
 }

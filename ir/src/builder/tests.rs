@@ -61,6 +61,9 @@ fn a_variable_that_does_not_change_needs_no_parameter() {
         b.def_var(count, n);
         b.ins().jump(outer, &[]);
         b.switch_to_block(outer);
+        // The outer parameter is looked at first, and falls only when the inner one has fallen.
+        let early = b.use_var(kept);
+        b.ins().neg(early);
         b.ins().jump(inner, &[]);
         b.switch_to_block(inner);
         let (x, y) = (b.use_var(kept), b.use_var(count));

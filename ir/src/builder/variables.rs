@@ -75,11 +75,21 @@ impl Variables {
         self.phi_of[value] != 0
     }
 
-    fn make_phi(&mut self, body: &mut Body, variable: Variable, ty: Type, block: Block) -> Value {
+    fn make_phi(
+        &mut self,
+        body: &mut Body,
+        variable: Variable,
+        ty: Type,
+        block: Block,
+    ) -> Result<Value, MistakeKind> {
+        let most = usize::from(u16::MAX);
+        if body.block_params(block).len() >= most {
+            return Err(MistakeKind::Limit("block parameters", most));
+        }
         let value = body.append_block_param(block, ty);
         self.phis.push(Phi { variable, block, value, args: (0, 0) });
         self.phi_of[value] = self.phis.len() as u32;
-        value
+        Ok(value)
     }
 
     /// The value of a variable at the end of what is written of a block so far; or why there is none.
@@ -109,7 +119,7 @@ impl Variables {
             self.path.push(at);
             match (source, edges.len()) {
                 _ if is_entry => return Err(MistakeKind::Undefined(variable)),
-                _ if !state.sealed => break self.make_phi(body, variable, ty, at),
+                _ if !state.sealed => break self.make_phi(body, variable, ty, at)?,
                 (Some(_), 1) if mark == Some(at) => break body.make_scalar(ty, 0),
                 (Some(source), 1) => {
                     if self.path.len() == next_mark {
@@ -120,7 +130,7 @@ impl Variables {
                 }
                 // Nothing gets here, so any value is as good as any other.
                 (None, _) | (_, 0) => break body.make_scalar(ty, 0),
-                _ => break self.make_phi(body, variable, ty, at),
+                _ => break self.make_phi(body, variable, ty, at)?,
             }
         };
         for &block in &self.path {

@@ -12,20 +12,24 @@ use crate::types::{Scalar, Space, Type, TypeKind};
 
 /// The scalar type of this name.
 pub(crate) fn scalar_named(name: &str) -> Option<Scalar> {
-    if name.len() > 4 {
-        return None;
-    }
-    Some(match name {
-        "i1" => Scalar::I1,
-        "i8" => Scalar::I8,
-        "i16" => Scalar::I16,
-        "i32" => Scalar::I32,
-        "i64" => Scalar::I64,
-        "i128" => Scalar::I128,
-        "f16" => Scalar::F16,
-        "bf16" => Scalar::BF16,
-        "f32" => Scalar::F32,
-        "f64" => Scalar::F64,
+    // Every operand asks this; slice patterns compare the first byte first.
+    Some(match name.as_bytes() {
+        [b'i', width @ ..] => match width {
+            b"1" => Scalar::I1,
+            b"8" => Scalar::I8,
+            b"16" => Scalar::I16,
+            b"32" => Scalar::I32,
+            b"64" => Scalar::I64,
+            b"128" => Scalar::I128,
+            _ => return None,
+        },
+        [b'f', width @ ..] => match width {
+            b"16" => Scalar::F16,
+            b"32" => Scalar::F32,
+            b"64" => Scalar::F64,
+            _ => return None,
+        },
+        b"bf16" => Scalar::BF16,
         _ => return None,
     })
 }

@@ -9,20 +9,20 @@
 //!
 //! Of every function, in this order; a function whose structure is broken is not looked at further.
 //!
-//! *Structure* ([`structure`]): every id exists; blocks and instructions stand in one place; every placed block ends
+//! *Structure* (`structure.rs`): every id exists; blocks and instructions stand in one place; every placed block ends
 //! with its only terminator; the entry block has the function's parameters and is no destination; terminators have
 //! as many destinations as their op asks for, all placed; the limits on sizes hold.
 //!
-//! *Types* ([`types`]): operands fit the op by [`infer`](crate::infer::infer), results are what it computes, every
-//! type is known and of this table, constants are values of their type. *Edges* ([`edges`]): arguments match block
+//! *Types* (`types.rs`): operands fit the op by [`infer`](crate::infer::infer), results are what it computes, every
+//! type is known and of this table, constants are values of their type. *Edges* (`edges.rs`): arguments match block
 //! parameters and results; conditions are `i1`; selectors are integers, cases distinct values of their type.
-//! *Memory* ([`memory`]): flags are ones that the text can spell, orders make sense, slots fit in a frame.
-//! *Mentions* ([`mentions`]): a mentioned name is of the kind that the op needs; calls match their callee.
+//! *Memory* (`memory.rs`): flags are ones that the text can spell, orders make sense, slots fit in a frame.
+//! *Mentions* (`mentions.rs`): a mentioned name is of the kind that the op needs; calls match their callee.
 //!
-//! *Dominance* ([`dominance`]): a value is defined before it is used, on every path. Code that control cannot reach
+//! *Dominance* (`dominance.rs`): a value is defined before it is used, on every path. Code that control cannot reach
 //! has types but no order.
 //!
-//! Of the whole ([`module`]): signatures have known types, kernels have no results, first contents fit their global,
+//! Of the whole (`module.rs`): signatures have known types, kernels have no results, first contents fit their global,
 //! globals live in global, constant or shared memory, names are unique, entries exist.
 //!
 //! # Programs and units
@@ -31,15 +31,15 @@
 //! computed from them, may be unknown, and nothing is said about names that do not exist. In a unit everything is
 //! known: calls and addresses mention functions, externs and globals of the unit.
 
-pub mod dominance;
-pub mod edges;
-pub mod explain;
-pub mod memory;
-pub mod mentions;
-pub mod module;
-pub mod report;
-pub mod structure;
-pub mod types;
+mod dominance;
+mod edges;
+mod explain;
+mod memory;
+mod mentions;
+mod module;
+mod report;
+mod structure;
+mod types;
 
 #[cfg(test)]
 mod garbage_tests;

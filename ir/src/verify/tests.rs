@@ -185,6 +185,36 @@ const BODY_CASES: &[Case] = &[
         b.put(Op::Neg, U, &[bad], 0, &[Type::I8]);
         b.put(Op::Abs, U, &[bad], 0, &[Type::I8]);
     }),
+    (Code::Constant, |b| {
+        let ty = Type::vector(Scalar::I8, 4).unwrap();
+        let bad = b.body.make_const(ConstData { ty, value: ConstValue::Lanes([1, 2].into()) });
+        b.put(Op::Neg, U, &[bad], 0, &[ty]);
+    }),
+    (Code::Constant, |b| {
+        let ty = Type::vector(Scalar::I8, 2).unwrap();
+        let bad = b.body.make_const(ConstData { ty, value: ConstValue::Lanes([1, 256].into()) });
+        b.put(Op::Neg, U, &[bad], 0, &[ty]);
+    }),
+    (Code::Constant, |b| {
+        let bad = b.body.make_const(ConstData { ty: Type::F32, value: ConstValue::Zero });
+        b.put(Op::Neg, U, &[bad], 0, &[Type::F32]);
+    }),
+    (Code::Untyped, |b| {
+        let bad = b.body.make_scalar(Type::ERROR, 0);
+        b.put(Op::Add, U, &[bad, b.int], 0, &[Type::I32]);
+    }),
+    (Code::Dominance, |b| {
+        // Of itself.
+        let inst = b.put(Op::Neg, U, &[b.int], 0, &[Type::I32]);
+        let own = b.body.first_result(inst).unwrap();
+        b.body.args_mut(inst)[0] = own;
+    }),
+    (Code::Dominance, |b| {
+        // Of an edge, from the block that it goes to.
+        let exit = b.exit(&[Type::I32]);
+        let own = b.body.block_params(exit)[0];
+        b.end(Op::Jump, &[], 0, &[(exit, &[own])]);
+    }),
     (Code::EdgeArguments, |b| {
         let exit = b.exit(&[Type::I32]);
         b.end(Op::Jump, &[], 0, &[(exit, &[])]);
@@ -396,6 +426,7 @@ fn one_mistake_is_one_error() {
     let mut bench = Bench::new();
     let bad = bench.put(Op::Add, U, &[bench.int, bench.float], 0, &[Type::I64]);
     let mut value = bench.body.first_result(bad).unwrap();
+    bench.put(Op::Sub, U, &[bench.int, value], 0, &[U]);
     for ty in [U, Type::ERROR, Type::F64] {
         let next = bench.put(Op::Sqrt, U, &[value], 0, &[ty]);
         value = bench.body.first_result(next).unwrap();

@@ -4,9 +4,9 @@
 //! control flow must be structured, a `return` may stand anywhere. Instructions behind a test move to a new block,
 //! each at most once, so that the cost is the size of the function.
 
+use super::MAILBOX;
 use super::guards::{self, Guard, least};
 use super::throwing::Funcs;
-use super::MAILBOX;
 use crate::legal::Site;
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::entity::{Block, Func, Inst, SigRef, SymbolRef, Value};
@@ -90,11 +90,9 @@ pub(super) fn function(unit: &mut Unit, func: Func, throwing: &Funcs, sites: &mu
 impl Rewriter<'_> {
     fn rewrite_block(&mut self, block: Block, gives_status: bool) {
         self.block = block;
-        let mut next = self.body.first_inst(block);
-        // Tests are appended behind what is still to be moved; they are not rewritten themselves.
-        let last = self.body.last_inst(block);
-        while let Some(inst) = next {
-            next = if Some(inst) == last { None } else { self.body.next_inst(inst) };
+        // As they are now: tests are appended behind them.
+        let insts: Vec<Inst> = self.body.block_insts(block).collect();
+        for inst in insts {
             if self.block != block {
                 self.body.remove_inst(inst);
                 self.body.append_inst(inst, self.block);
@@ -176,8 +174,12 @@ impl Rewriter<'_> {
             }
             &Leave::Mailbox(mailbox) => {
                 let empty = self.body.make_scalar(Type::I32, 0);
-                let exchange =
-                    self.append(block, Op::CompareExchange, &[mailbox, empty, status], &[Type::I32, Type::I1]);
+                let exchange = self.append(
+                    block,
+                    Op::CompareExchange,
+                    &[mailbox, empty, status],
+                    &[Type::I32, Type::I1],
+                );
                 self.body.inst_mut(exchange).imm = MemFlags::atomic(Order::AcqRel, Scope::Device).bits();
                 self.append(block, Op::Return, &[], &[]);
             }
@@ -308,6 +310,9 @@ impl Rewriter<'_> {
 
     fn call_indirect(&mut self, inst: Inst) {
         let old = self.body.inst(inst).imm;
+        if !self.body.signature_exists(old) {
+            return;
+        }
         let new = match self.signatures.get(&old) {
             Some(&new) => new,
             None => {

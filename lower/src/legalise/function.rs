@@ -3,7 +3,8 @@
 //! Blocks are visited in reverse post-order, so that every value is built before its uses; they are placed in the
 //! order of the source.
 
-use super::emit::{Ask, Val};
+use super::emit::Ask;
+use super::held::Val;
 use super::{Building, Legaliser};
 use crate::failure::Failure;
 use marquetry_ir::analysis::cfg::ControlFlow;
@@ -33,7 +34,8 @@ impl Legaliser<'_> {
     pub(super) fn legalise_unit(&mut self, unit: &mut Unit) {
         for host in unit.externs.values() {
             (self.f.file, self.f.span) = (host.file, host.span);
-            let types: Vec<Type> = host.signature.params.iter().chain(&host.signature.results).copied().collect();
+            let types: Vec<Type> =
+                host.signature.params.iter().chain(&host.signature.results).copied().collect();
             for ty in types {
                 if !self.is_leaf(ty) {
                     self.unsupported_type(ty, "values for functions of the host cannot be taken apart");
@@ -46,6 +48,12 @@ impl Legaliser<'_> {
                 return;
             }
             let function = &mut unit.funcs[func];
+            let signature = &function.signature;
+            let types: Vec<Type> = signature.params.iter().chain(&signature.results).copied().collect();
+            if self.is_legal(&function.body, &types) {
+                super::tidy::remove_unused(&mut function.body);
+                continue;
+            }
             self.f = Building::new(function.file);
             self.f.span = function.span;
             function.signature = self.flat_signature(&function.signature.clone());
@@ -176,10 +184,17 @@ impl Legaliser<'_> {
         let mut ask = Ask { op: data.op, ty: data.ty, imm: data.imm, guarded: data.guarded };
         match data.op.info().shape {
             Shape::Call | Shape::FunctionAddress | Shape::GlobalAddress => {
+                if !old.symbol_exists(data.imm) {
+                    return self
+                        .fail(Failure::Internal(format!("'{}' of a name that does not exist", data.op)));
+                }
                 let symbol = old.symbol(SymbolRef::from_u32(data.imm)).clone();
                 ask.imm = self.f.body.make_symbol(symbol).as_u32();
             }
             Shape::CallIndirect => {
+                if !old.signature_exists(data.imm) {
+                    return self.fail(Failure::Internal("a signature does not exist".into()));
+                }
                 let signature = self.flat_signature(old.signature(SigRef::from_u32(data.imm)));
                 ask.imm = self.f.body.make_signature(signature).as_u32();
             }
@@ -193,7 +208,9 @@ impl Legaliser<'_> {
                     self.define(old, map, value, val);
                 }
             }
-            Op::Jump | Op::Branch | Op::Switch | Op::Return => self.translate_terminator(old, map, inst, &args),
+            Op::Jump | Op::Branch | Op::Switch | Op::Return => {
+                self.translate_terminator(old, map, inst, &args)
+            }
             Op::Throw | Op::Unreachable => {
                 self.fail(Failure::Internal(format!("'{}' after exceptions were lowered", data.op)));
             }
@@ -216,7 +233,7 @@ impl Legaliser<'_> {
     }
 
     /// An ordinary op, its index brought to one type first.
-    fn emit_source(&mut self, ask: Ask, mut args: Vec<Val>) -> super::emit::Vals {
+    fn emit_source(&mut self, ask: Ask, mut args: Vec<Val>) -> super::held::Vals {
         match (ask.op, args.as_mut_slice()) {
             (Op::Slot, _) => {
                 let pointer = Type::pointer(marquetry_ir::types::Space::Local);
@@ -230,7 +247,9 @@ impl Legaliser<'_> {
                 };
                 self.emit(ask, &args)
             }
-            (Op::FunctionAddress, _) => self.append_vals(ask, &[], &[Type::pointer(marquetry_ir::types::Space::Generic)]),
+            (Op::FunctionAddress, _) => {
+                self.append_vals(ask, &[], &[Type::pointer(marquetry_ir::types::Space::Generic)])
+            }
             _ => self.emit(ask, &args),
         }
     }

@@ -1,7 +1,8 @@
 //! Integer ops in terms of simpler ones, at any width.
 
 use super::Legaliser;
-use super::emit::{Ask, Val, Vals};
+use super::emit::Ask;
+use super::held::{Val, Vals};
 use marquetry_ir::op::Op;
 use marquetry_ir::types::{Scalar, Type};
 use smallvec::smallvec;
@@ -19,7 +20,8 @@ impl Legaliser<'_> {
         }
         if first.ty.is_pointer() {
             let second = *args.get(1)?;
-            let (a, b) = (self.convert(Op::PtrToInt, Type::I64, first), self.convert(Op::PtrToInt, Type::I64, second));
+            let (a, b) =
+                (self.convert(Op::PtrToInt, Type::I64, first), self.convert(Op::PtrToInt, Type::I64, second));
             return matches!(ask.op, Op::Eq | Op::Ne).then(|| smallvec![self.op(ask.op, &[a, b])]);
         }
         match *args {
@@ -137,7 +139,7 @@ impl Legaliser<'_> {
             Op::ByteSwap => self.swap_groups(a, 8),
             Op::Zext | Op::Sext => {
                 // By way of a width in between.
-                let between = [Scalar::I16, Scalar::I32, Scalar::I64]
+                let between = [Scalar::I32, Scalar::I16, Scalar::I64]
                     .into_iter()
                     .find(|s| s.bits() > bits && s.bits() < width(ask.ty))?;
                 let middle = self.convert(ask.op, a.ty.with_lane(between), a);
@@ -184,8 +186,11 @@ impl Legaliser<'_> {
             Op::GeS => self.inverted(Op::LtS, a, b),
             Op::GeU => self.inverted(Op::LtU, a, b),
             Op::AddSatS | Op::SubSatS => {
-                let (sum, overflowed) =
-                    self.overflow(if ask.op == Op::AddSatS { Op::AddOverflowS } else { Op::SubOverflowS }, a, b)?;
+                let (sum, overflowed) = self.overflow(
+                    if ask.op == Op::AddSatS { Op::AddOverflowS } else { Op::SubOverflowS },
+                    a,
+                    b,
+                )?;
                 // The bound on the side of the first operand.
                 let sign = self.shift(Op::ShrS, a, width(a.ty) - 1);
                 let greatest = self.int(a.ty, a.ty.lane().map_or(0, Scalar::mask) >> 1);
@@ -204,7 +209,8 @@ impl Legaliser<'_> {
             }
             Op::RotL | Op::RotR => {
                 // Counts are taken modulo the width, so that the rest may be the negated count.
-                let (there, back) = if ask.op == Op::RotL { (Op::Shl, Op::ShrU) } else { (Op::ShrU, Op::Shl) };
+                let (there, back) =
+                    if ask.op == Op::RotL { (Op::Shl, Op::ShrU) } else { (Op::ShrU, Op::Shl) };
                 let rest = self.op(Op::Neg, &[b]);
                 let (moved, wrapped) = (self.op(there, &[a, b]), self.op(back, &[a, rest]));
                 self.or(moved, wrapped)

@@ -1,7 +1,9 @@
 //! Ops computed in a wider type and converted back.
 
 use super::Legaliser;
-use super::emit::{Ask, Val, Vals};
+use super::emit::Ask;
+use super::held::{Val, Vals};
+use super::soft_float::Format;
 use marquetry_ir::op::Op;
 use marquetry_ir::types::{Scalar, Type};
 use smallvec::smallvec;
@@ -15,7 +17,13 @@ enum Extension {
 
 impl Legaliser<'_> {
     /// An op on legal types, in terms of the same op on `wider`.
-    pub(super) fn promote(&mut self, ask: Ask, args: &[Val], results: &[Type], wider: Scalar) -> Option<Vals> {
+    pub(super) fn promote(
+        &mut self,
+        ask: Ask,
+        args: &[Val],
+        results: &[Type],
+        wider: Scalar,
+    ) -> Option<Vals> {
         if args.iter().any(|arg| arg.ty.is_vector()) || results.iter().any(|ty| ty.is_vector()) {
             return self.by_lanes(ask, args, results);
         }
@@ -31,14 +39,26 @@ impl Legaliser<'_> {
 
     fn promote_int(&mut self, ask: Ask, args: &[Val], results: &[Type], wider: Type) -> Option<Vals> {
         let (&first, &result) = (args.first()?, results.first()?);
+        if let (Op::Select, &[condition, yes, no]) = (ask.op, args) {
+            let (yes, no) = (self.zext(wider, yes), self.zext(wider, no));
+            let chosen = self.select(condition, yes, no);
+            return Some(smallvec![self.trunc(result, chosen)]);
+        }
         let (bits, wide_bits) = (first.ty.bits()?, wider.bits()?);
         if first.ty == Type::I1 || wide_bits <= bits {
             return self.expand_int(ask, args, results);
         }
         let extension = match ask.op {
-            Op::ShrS | Op::DivS | Op::RemS | Op::MinS | Op::MaxS | Op::Abs | Op::LtS | Op::LeS | Op::GtS | Op::GeS => {
-                Extension::Sign
-            }
+            Op::ShrS
+            | Op::DivS
+            | Op::RemS
+            | Op::MinS
+            | Op::MaxS
+            | Op::Abs
+            | Op::LtS
+            | Op::LeS
+            | Op::GtS
+            | Op::GeS => Extension::Sign,
             Op::Add
             | Op::Sub
             | Op::Mul
@@ -63,15 +83,7 @@ impl Legaliser<'_> {
             | Op::Ctz
             | Op::PopCount
             | Op::BitReverse
-            | Op::ByteSwap
-            | Op::Zext => Extension::Zeros,
-            Op::Sext if result.bits()? > wide_bits => Extension::Sign,
-            Op::Select => {
-                let &[condition, yes, no] = args else { return None };
-                let (yes, no) = (self.zext(wider, yes), self.zext(wider, no));
-                let chosen = self.select(condition, yes, no);
-                return Some(smallvec![self.trunc(result, chosen)]);
-            }
+            | Op::ByteSwap => Extension::Zeros,
             // What has a formula is not worth more cases.
             _ => return self.expand_int(ask, args, results),
         };
@@ -79,12 +91,6 @@ impl Legaliser<'_> {
         let mut wide: Vec<Val> = Vec::new();
         for &arg in args {
             wide.push(self.convert(widen, wider, arg));
-        }
-        if matches!(ask.op, Op::Zext | Op::Sext) {
-            if result.bits()? <= wide_bits {
-                return self.expand_int(ask, args, results);
-            }
-            return Some(smallvec![self.convert(ask.op, result, *wide.first()?)]);
         }
         if matches!(ask.op, Op::Shl | Op::ShrU | Op::ShrS) {
             // The count is taken modulo the narrow width.
@@ -122,6 +128,10 @@ impl Legaliser<'_> {
                 Op::Fma if first.ty == Type::F32 && wider == Scalar::F64 => {
                     Some(smallvec![self.fma_in_double(args)?])
                 }
+                Op::SToF | Op::UToF if self.rounds_once(first.ty, wide, result) => {
+                    let val = self.convert(ask.op, wide, first);
+                    Some(smallvec![self.convert(Op::FConvert, result, val)])
+                }
                 _ => self.expand_float(ask, args, results),
             };
         }
@@ -134,6 +144,15 @@ impl Legaliser<'_> {
         }
         let val = self.one(ask, &operands);
         Some(smallvec![if result.is_float() { self.convert(Op::FConvert, result, val) } else { val }])
+    }
+}
+
+impl Legaliser<'_> {
+    /// Whether an integer may become a float by way of a wider one: the first step is exact, or, into binary16,
+    /// infinite in the end wherever it is not.
+    pub(super) fn rounds_once(&self, from: Type, by_way_of: Type, to: Type) -> bool {
+        let (Some(format), Some(bits)) = (Format::of(by_way_of), from.bits()) else { return false };
+        by_way_of != to && (bits <= format.precision || to == Type::F16)
     }
 }
 

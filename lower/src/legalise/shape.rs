@@ -103,7 +103,9 @@ impl Legaliser<'_> {
             let before = stack.len();
             match &parts {
                 Parts::Leaf(_) => {}
-                Parts::Alike(_, part, _) => stack.extend([*part].iter().filter(|p| !self.shapes.contains_key(p))),
+                Parts::Alike(_, part, _) => {
+                    stack.extend([*part].iter().filter(|p| !self.shapes.contains_key(p)))
+                }
                 Parts::Fields(fields) => stack.extend(fields.iter().filter(|f| !self.shapes.contains_key(f))),
             }
             if stack.len() == before {

@@ -4,6 +4,7 @@ use super::emit::asked_types;
 use crate::target::{Action, Target, TypeAction};
 use marquetry_ir::body::Body;
 use marquetry_ir::entity::{Inst, Value};
+use marquetry_ir::infer::infer;
 use marquetry_ir::inst::MemFlags;
 use marquetry_ir::op::{Effects, Op};
 use marquetry_ir::types::Type;
@@ -75,6 +76,12 @@ pub(super) fn check(unit: &Unit, target: &dyn Target) -> Result<(), String> {
                 return Err(format!("{name}: {block} has no terminator"));
             }
             for inst in body.block_insts(block) {
+                let wanted =
+                    infer(body, &unit.types, inst).map_err(|e| format!("{}: {e}", body.inst(inst).op))?;
+                let found = body.results(inst).map(|value| body.value_type(value));
+                if body.inst(inst).op != Op::Call && !found.eq(wanted) {
+                    return Err(format!("{name}: '{}' has results of other types", body.inst(inst).op));
+                }
                 check_inst(body, inst, target, held).map_err(|message| format!("{name}: {message}"))?;
             }
         }
@@ -82,7 +89,12 @@ pub(super) fn check(unit: &Unit, target: &dyn Target) -> Result<(), String> {
     Ok(())
 }
 
-fn check_inst(body: &Body, inst: Inst, target: &dyn Target, held: impl Fn(Type) -> bool) -> Result<(), String> {
+fn check_inst(
+    body: &Body,
+    inst: Inst,
+    target: &dyn Target,
+    held: impl Fn(Type) -> bool,
+) -> Result<(), String> {
     let data = body.inst(inst);
     let args: Vec<Type> = body.args(inst).iter().map(|&arg| body.value_type(arg)).collect();
     let results: Vec<Type> = body.results(inst).map(|value| body.value_type(value)).collect();
@@ -95,7 +107,13 @@ fn check_inst(body: &Body, inst: Inst, target: &dyn Target, held: impl Fn(Type) 
         Op::Extract | Op::Insert => {
             body.args(inst).last().is_some_and(|&index| body.value_const(index).is_none())
         }
-        Op::Throw | Op::Unreachable | Op::BoundsCheck | Op::StaticAssert | Op::Make | Op::GetField | Op::SetField => {
+        Op::Throw
+        | Op::Unreachable
+        | Op::BoundsCheck
+        | Op::StaticAssert
+        | Op::Make
+        | Op::GetField
+        | Op::SetField => {
             return Err(format!("'{}' is left", data.op));
         }
         Op::DivS | Op::DivU | Op::RemS | Op::RemU if !data.guarded => {

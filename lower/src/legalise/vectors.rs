@@ -1,12 +1,13 @@
 //! Vectors: in halves or lanes where the target has no such vectors, lane by lane where it has no such op.
 
 use super::Legaliser;
-use super::emit::{Ask, Val, Vals, result_types};
+use super::emit::{Ask, result_types};
+use super::held::{Val, Vals};
 use super::memory::int_of;
 use super::shape::Split;
-use marquetry_ir::entity::Const;
 use marquetry_ir::body::ValueDef;
 use marquetry_ir::constant::{ConstData, ConstValue};
+use marquetry_ir::entity::Const;
 use marquetry_ir::op::Op;
 use marquetry_ir::semantics::const_lanes;
 use marquetry_ir::semantics::reduce_op;
@@ -54,7 +55,7 @@ impl Legaliser<'_> {
     }
 
     /// The vector (or, for a scalar type, the scalar) of these lanes.
-    pub(super) fn from_lanes(&mut self, ty: Type, lanes: &[Val]) -> Val {
+    pub(super) fn vector_of(&mut self, ty: Type, lanes: &[Val]) -> Val {
         if !ty.is_vector() {
             return match lanes.first() {
                 Some(&lane) => lane,
@@ -66,7 +67,7 @@ impl Legaliser<'_> {
             Split::Halves => {
                 let half = self.shape(ty).part;
                 let (low, high) = lanes.split_at(lanes.len() / 2);
-                let parts = [self.from_lanes(half, low), self.from_lanes(half, high)];
+                let parts = [self.vector_of(half, low), self.vector_of(half, high)];
                 self.join(ty, &parts)
             }
             Split::Leaf | Split::Fields => {
@@ -115,7 +116,7 @@ impl Legaliser<'_> {
                 if let Some(slot) = lanes.get_mut(n as usize) {
                     *slot = lane;
                 }
-                self.from_lanes(vector.ty, &lanes)
+                self.vector_of(vector.ty, &lanes)
             }
             (_, None, &[_, lane, _]) => {
                 let number = self.lane_number(index, count);
@@ -128,7 +129,7 @@ impl Legaliser<'_> {
                     let here = self.eq(number, n);
                     *slot = self.select(here, lane, *slot);
                 }
-                self.from_lanes(vector.ty, &lanes)
+                self.vector_of(vector.ty, &lanes)
             }
             _ => vector,
         }
@@ -148,10 +149,13 @@ impl Legaliser<'_> {
             let shifted = self.shift(Op::ShrU, number, bit);
             let odd = self.trunc(Type::I1, shifted);
             let pairs: Vec<(Val, Val)> = lanes.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
-            lanes = pairs.into_iter().map(|(even_lane, odd_lane)| self.select(odd, odd_lane, even_lane)).collect();
+            lanes = pairs
+                .into_iter()
+                .map(|(even_lane, odd_lane)| self.select(odd, odd_lane, even_lane))
+                .collect();
             bit += 1;
         }
-        self.from_lanes(Type::scalar(vector.ty.lane().unwrap_or(marquetry_ir::types::Scalar::I1)), &lanes)
+        self.vector_of(Type::scalar(vector.ty.lane().unwrap_or(marquetry_ir::types::Scalar::I1)), &lanes)
     }
 
     /// `shuffle`, whose mask is a constant.
@@ -182,7 +186,7 @@ impl Legaliser<'_> {
                 self.lane(source, (n % count) as u32)
             })
             .collect();
-        self.from_lanes(ty, &lanes)
+        self.vector_of(ty, &lanes)
     }
 
     /// An op with a vector among its operands and results that the target does not hold.
@@ -200,7 +204,9 @@ impl Legaliser<'_> {
                 let parts = vec![part; shape.starts.len()];
                 Some(smallvec![self.join(ty, &parts)])
             }
-            _ if reduce_op(ask.op).is_some() || ask.op == Op::Bitcast => self.expand_vector(ask, args, results),
+            _ if reduce_op(ask.op).is_some() || ask.op == Op::Bitcast => {
+                self.expand_vector(ask, args, results)
+            }
             _ => {
                 let mut halves = true;
                 for ty in args.iter().map(|arg| arg.ty).chain(results.iter().copied()) {
@@ -257,7 +263,7 @@ impl Legaliser<'_> {
                 list.push(val);
             }
         }
-        Some(results.iter().zip(&lanes).map(|(&ty, lanes)| self.from_lanes(ty, lanes)).collect())
+        Some(results.iter().zip(&lanes).map(|(&ty, lanes)| self.vector_of(ty, lanes)).collect())
     }
 
     /// An op on vectors in terms of ops on their lanes.
@@ -272,7 +278,7 @@ impl Legaliser<'_> {
             Op::Splat => {
                 let (&[lane], &[ty]) = (args, results) else { return None };
                 let lanes = vec![lane; ty.lanes() as usize];
-                Some(smallvec![self.from_lanes(ty, &lanes)])
+                Some(smallvec![self.vector_of(ty, &lanes)])
             }
             Op::Bitcast => Some(smallvec![self.repack(*args.first()?, ask.ty)?]),
             Op::Extract | Op::Insert | Op::Shuffle => None,
@@ -307,6 +313,6 @@ impl Legaliser<'_> {
             }
         }
         let cut: Vec<Val> = cut.into_iter().map(|lane| self.bitcast(to, lane)).collect();
-        Some(self.from_lanes(ty, &cut))
+        Some(self.vector_of(ty, &cut))
     }
 }

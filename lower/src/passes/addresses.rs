@@ -2,8 +2,8 @@
 //!
 //! Needs control flow. One walk in reverse post-order: a pointer's operand is known before the pointer is.
 
-use cranelift_entity::packed_option::PackedOption;
 use cranelift_entity::SecondaryMap;
+use cranelift_entity::packed_option::PackedOption;
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::Body;
 use marquetry_ir::entity::{Inst, Value};
@@ -128,7 +128,9 @@ impl Addresses {
     pub fn may_alias(&self, body: &Body, written: Region, read: Region) -> bool {
         let (a, b) = (written.address, read.address);
         if a.root == b.root {
-            let (Some(a), Some(b)) = (a.offset.zip(written.size), b.offset.zip(read.size)) else { return true };
+            let (Some(a), Some(b)) = (a.offset.zip(written.size), b.offset.zip(read.size)) else {
+                return true;
+            };
             let ends_before = |(at, size): (i64, u64), other: i64| {
                 i64::try_from(size).is_ok_and(|size| at.checked_add(size).is_some_and(|end| end <= other))
             };

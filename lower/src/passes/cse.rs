@@ -198,7 +198,10 @@ fn forget(body: &Body, types: &Types, addresses: &Addresses, inst: Inst, known: 
         // Calls, barriers, atomics: whatever others can see may be different now. An atomic access of a slot that
         // nobody else can see is one of its own body's.
         None => {
-            let own = args.first().filter(|&&arg| body.value_type(arg).is_pointer()).map(|&arg| addresses.get(arg).root);
+            let own = args
+                .first()
+                .filter(|&&arg| body.value_type(arg).is_pointer())
+                .map(|&arg| addresses.get(arg).root);
             known.retain(|place| {
                 !addresses.is_exposed(body, place.region) && own != Some(place.region.address.root)
             });

@@ -67,7 +67,9 @@ impl Liveness {
                     if !std::mem::replace(&mut self.params[value], true) {
                         let edges = ctx.cfg.predecessors(block).iter();
                         self.stack.extend(
-                            edges.filter_map(|edge| body.target_args(edge.1).get(usize::from(number)).copied()),
+                            edges.filter_map(|edge| {
+                                body.target_args(edge.1).get(usize::from(number)).copied()
+                            }),
                         );
                     }
                 }
@@ -105,7 +107,8 @@ impl Liveness {
         if body.entry() == Some(block) {
             return changed;
         }
-        let keep: SmallVec<[bool; 8]> = body.block_params(block).iter().map(|&param| self.params[param]).collect();
+        let keep: SmallVec<[bool; 8]> =
+            body.block_params(block).iter().map(|&param| self.params[param]).collect();
         if keep.iter().all(|&keep| keep) {
             return changed;
         }

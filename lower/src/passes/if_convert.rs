@@ -17,7 +17,6 @@ const MAX_COST: usize = 4;
 
 /// Converts branches. Says whether there were any.
 pub(super) fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
-    ctx.find_flow(body);
     let mut changed = false;
     // Inner branches first: afterwards, the block that they are in may be a way of an outer one.
     for &block in ctx.cfg.reverse_post_order().iter().rev() {
@@ -66,7 +65,9 @@ fn through(body: &Body, ctx: &PassContext, edge: BlockCall, from: Block) -> Opti
 }
 
 fn convert(body: &mut Body, ctx: &PassContext, block: Block) -> bool {
-    let Some(branch) = body.terminator(block).filter(|&inst| body.inst(inst).op == Op::Branch) else { return false };
+    let Some(branch) = body.terminator(block).filter(|&inst| body.inst(inst).op == Op::Branch) else {
+        return false;
+    };
     let (&[condition], &[yes, no]) = (body.args(branch), body.targets(branch)) else { return false };
     let (long_yes, long_no) = (through(body, ctx, yes, block), through(body, ctx, no, block));
     let short = |edge| (Way { edge, through: None }, 0);

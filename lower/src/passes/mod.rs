@@ -20,10 +20,17 @@ mod simplify_compare;
 mod simplify_convert;
 mod simplify_address;
 pub mod cse;
+pub mod implied;
 pub mod dce;
 pub mod simplify_cfg;
 mod if_convert;
 mod thread_edges;
+pub mod rotate;
+mod preheader;
+pub mod licm;
+mod trip_count;
+pub mod unroll;
+pub mod indvars;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Values that stand for others until all operands are rewritten at once.
 
-use cranelift_entity::packed_option::PackedOption;
 use cranelift_entity::SecondaryMap;
+use cranelift_entity::packed_option::PackedOption;
 use marquetry_ir::body::Body;
 use marquetry_ir::entity::Value;
 

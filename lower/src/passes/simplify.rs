@@ -129,7 +129,9 @@ impl Rules<'_> {
 
     fn identity(&mut self, inst: Inst) -> Change {
         match self.body.inst(inst).op {
-            Op::Add | Op::Sub | Op::Mul | Op::Neg | Op::Abs | Op::Div => simplify_arithmetic::number(self, inst),
+            Op::Add | Op::Sub | Op::Mul | Op::Neg | Op::Abs | Op::Div => {
+                simplify_arithmetic::number(self, inst)
+            }
             Op::DivS | Op::DivU | Op::RemS | Op::RemU => simplify_arithmetic::division(self, inst),
             Op::And | Op::Or | Op::Xor | Op::Not => simplify_arithmetic::bitwise(self, inst),
             Op::Shl | Op::ShrS | Op::ShrU | Op::RotL | Op::RotR => simplify_arithmetic::shift(self, inst),
@@ -139,18 +141,28 @@ impl Rules<'_> {
                     _ => self.constant_last(inst),
                 }
             }
-            Op::Eq | Op::Ne | Op::LtS | Op::LeS | Op::GtS | Op::GeS | Op::LtU | Op::LeU | Op::GtU | Op::GeU => {
-                simplify_compare::compare(self, inst)
-            }
+            Op::Eq
+            | Op::Ne
+            | Op::LtS
+            | Op::LeS
+            | Op::GtS
+            | Op::GeS
+            | Op::LtU
+            | Op::LeU
+            | Op::GtU
+            | Op::GeU => simplify_compare::compare(self, inst),
             Op::Select => simplify_compare::select(self, inst),
-            Op::Trunc | Op::Zext | Op::Sext | Op::FConvert | Op::Bitcast => simplify_convert::convert(self, inst),
+            Op::Trunc | Op::Zext | Op::Sext | Op::FConvert | Op::Bitcast => {
+                simplify_convert::convert(self, inst)
+            }
             Op::PtrToInt | Op::IntToPtr | Op::SpaceCast => simplify_convert::pointer(self, inst),
             Op::Extract => simplify_convert::extract(self, inst),
             Op::GetField | Op::SetField | Op::Make => simplify_address::aggregate(self, inst),
             Op::PtrAdd | Op::Index | Op::FieldAddress => simplify_address::address(self, inst),
             Op::BoundsCheck => simplify_address::bounds_check(self, inst),
             Op::StaticAssert => {
-                let holds = self.body.args(inst).first().and_then(|&condition| self.bits(condition)) == Some(1);
+                let holds =
+                    self.body.args(inst).first().and_then(|&condition| self.bits(condition)) == Some(1);
                 if holds {
                     self.body.remove_inst(inst);
                 }

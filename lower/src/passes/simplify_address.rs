@@ -83,7 +83,8 @@ pub(super) fn aggregate(rules: &mut Rules<'_>, inst: Inst) -> Change {
             // A field that is set to what it holds.
             match rules.def(value) {
                 Some((Op::GetField, get))
-                    if rules.body.inst(get).imm == field && rules.body.args(get).first() == Some(&aggregate) =>
+                    if rules.body.inst(get).imm == field
+                        && rules.body.args(get).first() == Some(&aggregate) =>
                 {
                     Change::Value(aggregate)
                 }
@@ -134,7 +135,9 @@ fn get(rules: &mut Rules<'_>, inst: Inst, aggregate: Value, field: u32) -> Chang
 fn remade(rules: &Rules<'_>, inst: Inst) -> Option<Value> {
     let args = rules.body.args(inst);
     let source = |(n, &arg): (usize, &Value)| match rules.def(arg)? {
-        (Op::GetField, get) if rules.body.inst(get).imm as usize == n => rules.body.args(get).first().copied(),
+        (Op::GetField, get) if rules.body.inst(get).imm as usize == n => {
+            rules.body.args(get).first().copied()
+        }
         _ => None,
     };
     let first = source((0, args.first()?))?;

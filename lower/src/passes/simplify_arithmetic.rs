@@ -288,7 +288,9 @@ pub(super) fn shift(rules: &mut Rules<'_>, inst: Inst) -> Change {
         _ => return Change::Nothing,
     };
     match rules.binary(a, back) {
-        Some((x, inner)) if rules.bits(inner).map(|bits| bits & (width - 1)) == Some(count) && !rules.light => {
+        Some((x, inner))
+            if rules.bits(inner).map(|bits| bits & (width - 1)) == Some(count) && !rules.light =>
+        {
             let kept = if op == Op::Shl { lane.mask() << count } else { lane.mask() >> count };
             let kept = rules.body.make_scalar(ty, kept);
             rules.rewrite(inst, Op::And, &[x, kept])

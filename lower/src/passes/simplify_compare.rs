@@ -28,7 +28,9 @@ pub(super) fn compare(rules: &mut Rules<'_>, inst: Inst) -> Change {
     if lane.is_float() {
         return rules.constant_last(inst);
     }
-    let Some(result) = rules.body.first_result(inst).map(|value| rules.ty(value)) else { return Change::Nothing };
+    let Some(result) = rules.body.first_result(inst).map(|value| rules.ty(value)) else {
+        return Change::Nothing;
+    };
     if a == b {
         let holds = matches!(op, Op::Eq | Op::LeS | Op::GeS | Op::LeU | Op::GeU);
         return rules.constant(result, u128::from(holds));

@@ -20,7 +20,9 @@ pub(super) fn convert(rules: &mut Rules<'_>, inst: Inst) -> Change {
     match (op, inner_op) {
         (Op::Trunc, Op::Zext | Op::Sext) if from == to => Change::Value(x),
         (Op::Trunc, Op::Zext | Op::Sext) if rules.light => Change::Nothing,
-        (Op::Trunc, Op::Zext | Op::Sext) if width(to) < width(from) => rules.rewrite_as(inst, Op::Trunc, to, &[x]),
+        (Op::Trunc, Op::Zext | Op::Sext) if width(to) < width(from) => {
+            rules.rewrite_as(inst, Op::Trunc, to, &[x])
+        }
         (Op::Trunc, Op::Zext | Op::Sext) => rules.rewrite_as(inst, inner_op, to, &[x]),
         (Op::Bitcast, Op::Bitcast) if from == to => Change::Value(x),
         // f32 to f64 is exact, and so is the way back.
@@ -48,7 +50,9 @@ pub(super) fn pointer(rules: &mut Rules<'_>, inst: Inst) -> Change {
     let Some((inner_op, inner)) = rules.def(a) else { return Change::Nothing };
     let Some(&x) = rules.body.args(inner).first() else { return Change::Nothing };
     match (op, inner_op) {
-        (Op::PtrToInt, Op::IntToPtr) | (Op::SpaceCast, Op::SpaceCast) if rules.ty(x) == to => Change::Value(x),
+        (Op::PtrToInt, Op::IntToPtr) | (Op::SpaceCast, Op::SpaceCast) if rules.ty(x) == to => {
+            Change::Value(x)
+        }
         (Op::IntToPtr, Op::PtrToInt) if rules.ty(x) == to => Change::Value(x),
         _ => Change::Nothing,
     }
@@ -75,7 +79,7 @@ pub(super) fn extract(rules: &mut Rules<'_>, inst: Inst) -> Change {
         }
         Some((Op::Shuffle, inner)) => match shuffled(rules, inner, lane) {
             Some((source, lane)) => {
-                let index = rules.body.make_scalar(Type::I32, lane);
+                let index = rules.body.make_scalar(rules.ty(index), lane);
                 rules.rewrite(inst, Op::Extract, &[source, index])
             }
             None => Change::Nothing,

@@ -140,7 +140,9 @@ fn examine(
             return;
         }
         let address = ctx.addresses.get(value);
-        let Some(candidate) = number(address.root).and_then(|n| candidates.get_mut(n as usize)) else { return };
+        let Some(candidate) = number(address.root).and_then(|n| candidates.get_mut(n as usize)) else {
+            return;
+        };
         let offset = address.offset.and_then(|offset| u64::try_from(offset).ok());
         candidate.indirect |= value != address.root;
         let args = body.args(inst);
@@ -167,13 +169,21 @@ impl Candidate {
             parts.dedup();
         }
         parts.len() <= MAX_PARTS * 8
-            && leaves(types, ty, offset, &mut |offset, ty| parts.push(Part { offset, ty }), &mut (MAX_LEAVES + 1))
+            && leaves(
+                types,
+                ty,
+                offset,
+                &mut |offset, ty| parts.push(Part { offset, ty }),
+                &mut (MAX_LEAVES + 1),
+            )
     }
 
     fn fill(&mut self, body: &Body, start: u64, args: &[Value]) -> bool {
         let &[_, byte, size] = args else { return false };
         let (Some(byte), Some(size)) = (body.value_bits(byte), body.value_bits(size)) else { return false };
-        let Some(end) = u64::try_from(size).ok().and_then(|size| start.checked_add(size)) else { return false };
+        let Some(end) = u64::try_from(size).ok().and_then(|size| start.checked_add(size)) else {
+            return false;
+        };
         self.fills.push(Fill { start, end, byte: byte as u8 });
         self.indirect = true;
         self.fills.len() <= MAX_PARTS
@@ -250,7 +260,9 @@ fn rewrite(
         return;
     }
     let number = numbers.get(address.root).copied().unwrap_or(0).checked_sub(1);
-    let Some(candidate) = number.and_then(|n| candidates.get(n as usize)).filter(|c| c.splittable) else { return };
+    let Some(candidate) = number.and_then(|n| candidates.get(n as usize)).filter(|c| c.splittable) else {
+        return;
+    };
     let Some(offset) = address.offset.and_then(|offset| u64::try_from(offset).ok()) else { return };
     match (op, body.args(inst)) {
         (Op::Load, _) if !body.inst(inst).ty.is_aggregate() => {
@@ -319,7 +331,14 @@ fn load_parts(
     body.first_result(made)
 }
 
-fn store_parts(body: &mut Body, types: &Types, candidate: &Candidate, before: Inst, stored: Value, offset: u64) {
+fn store_parts(
+    body: &mut Body,
+    types: &Types,
+    candidate: &Candidate,
+    before: Inst,
+    stored: Value,
+    offset: u64,
+) {
     let ty = body.value_type(stored);
     let Some(count) = types.field_count(ty) else {
         if let Some(slot) = candidate.find(offset) {

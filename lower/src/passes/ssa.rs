@@ -7,8 +7,8 @@
 //! A join gets a parameter if its predecessors differ, a loop header if the variable is set inside the loop. What
 //! the variable holds before any definition is up to this module: zero.
 
-use cranelift_entity::packed_option::PackedOption;
 use cranelift_entity::SecondaryMap;
+use cranelift_entity::packed_option::PackedOption;
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::analysis::loops::{Loop, Loops};
 use marquetry_ir::body::Body;

@@ -294,7 +294,8 @@ impl Device for CudaDevice {
         let rejected = |log: String| DeviceError::Compile { entry: image.entry.to_owned(), log };
         let name =
             CString::new(image.entry).map_err(|_| rejected("the name contains a zero byte".to_owned()))?;
-        let ptx = image.code.strip_suffix(b"\0").unwrap_or(image.code);
+        let code = image.bytes()?;
+        let ptx = code.strip_suffix(b"\0").unwrap_or(code);
         let ptx = CString::new(ptx).map_err(|_| rejected("the PTX contains a zero byte".to_owned()))?;
         self.core.enter()?;
 

@@ -5,6 +5,8 @@
 //! the block itself ([`ARGUMENT_BLOCK_LIMIT`]); CUDA and OpenCL receive its fields one by one.
 
 use super::{Buffer, DeviceError, DeviceInfo};
+use marquetry_codegen::native::JitCode;
+use std::sync::Arc;
 
 /// The largest argument block, in bytes, that Vulkan kernels receive as push constants; a larger one lies in a
 /// buffer whose 64-bit address is the only push constant. Every Vulkan device has this many bytes (Vulkan 1.3,
@@ -32,11 +34,20 @@ impl KernelParam {
     }
 }
 
+/// Code, in the form that the device takes.
+#[derive(Clone, Copy, Debug)]
+pub enum KernelCode<'a> {
+    /// What the driver takes: SPIR-V (little-endian words) for Vulkan and OpenCL, PTX text for CUDA.
+    Bytes(&'a [u8]),
+    /// Native code that is in this process already, for the CPU.
+    Native(&'a Arc<JitCode>),
+}
+
 /// A kernel as the compiler hands it over.
 #[derive(Clone, Copy, Debug)]
 pub struct KernelImage<'a> {
-    /// What the device's driver takes: SPIR-V (little-endian words) for Vulkan and OpenCL, PTX text for CUDA.
-    pub code: &'a [u8],
+    /// The code.
+    pub code: KernelCode<'a>,
     /// The kernel's name in the code.
     pub entry: &'a str,
     /// Its parameters.
@@ -46,6 +57,19 @@ pub struct KernelImage<'a> {
     pub block: [u32; 3],
     /// Bytes of shared memory that a block uses, all of it declared in the code.
     pub shared_bytes: u32,
+}
+
+impl<'a> KernelImage<'a> {
+    /// The code, for drivers.
+    pub(super) fn bytes(&self) -> Result<&'a [u8], DeviceError> {
+        match self.code {
+            KernelCode::Bytes(bytes) => Ok(bytes),
+            KernelCode::Native(_) => Err(DeviceError::Compile {
+                entry: self.entry.to_owned(),
+                log: "native code runs on the CPU only".to_owned(),
+            }),
+        }
+    }
 }
 
 /// One argument of a launch.

@@ -1,8 +1,8 @@
 //! Devices: what can run a compiled kernel, behind one small trait.
 //!
-//! The layer knows nothing of the IR. It takes code bytes, an entry name and the sizes of the kernel's parameters
-//! ([`KernelImage`]), and buffers and plain bytes as arguments ([`Arg`]); so the interpreter, the CPU and the three
-//! drivers look the same to the launcher and to the tests.
+//! The layer knows nothing of the IR. It takes code (bytes for a driver, or native code that is in this process
+//! already), an entry name and the sizes of the kernel's parameters ([`KernelImage`]), and buffers and plain bytes as
+//! arguments ([`Arg`]); so the CPU and the three drivers look the same to the launcher and to the tests.
 //!
 //! Decisions that hold for every device:
 //!
@@ -18,8 +18,11 @@ pub use error::DeviceError;
 
 mod launch;
 pub use launch::{
-    ARGUMENT_BLOCK_LIMIT, Arg, ArgumentLayout, KernelImage, KernelParam, check_image, check_launch,
+    ARGUMENT_BLOCK_LIMIT, Arg, ArgumentLayout, KernelCode, KernelImage, KernelParam, check_image,
+    check_launch,
 };
+
+mod cpu;
 
 #[cfg(any(feature = "vulkan", feature = "opencl"))]
 mod spirv;
@@ -42,8 +45,6 @@ use std::fmt;
 /// Which engine a device belongs to. The order is the order in which devices are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DeviceKind {
-    /// The reference interpreter.
-    Interp,
     /// Native code on the host's cores.
     Cpu,
     /// A Vulkan 1.3 compute queue.
@@ -56,13 +57,12 @@ pub enum DeviceKind {
 
 impl DeviceKind {
     /// All kinds, in listing order.
-    pub const ALL: [DeviceKind; 5] =
-        [DeviceKind::Interp, DeviceKind::Cpu, DeviceKind::Vulkan, DeviceKind::OpenCl, DeviceKind::Cuda];
+    pub const ALL: [DeviceKind; 4] =
+        [DeviceKind::Cpu, DeviceKind::Vulkan, DeviceKind::OpenCl, DeviceKind::Cuda];
 
     /// The name used on the command line.
     pub const fn name(self) -> &'static str {
         match self {
-            DeviceKind::Interp => "interp",
             DeviceKind::Cpu => "cpu",
             DeviceKind::Vulkan => "vulkan",
             DeviceKind::OpenCl => "opencl",
@@ -314,6 +314,7 @@ impl Probe {
 /// it says why.
 pub fn probe(kind: DeviceKind) -> Vec<Probe> {
     match kind {
+        DeviceKind::Cpu => cpu::probe(),
         #[cfg(feature = "vulkan")]
         DeviceKind::Vulkan => vulkan::probe(),
         #[cfg(feature = "opencl")]

@@ -8,7 +8,7 @@ use marquetry_ir::program::Program;
 use marquetry_ir::unit::Unit;
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{Job, OptLevel};
-use marquetry_lower::specialise;
+use marquetry_lower::pipeline;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ impl InterpEngine {
         if !self.units.contains_key(&method) {
             let view = if extent.is_some() { View::device(&[]) } else { View::native(&[]) };
             let job = Job { entries: vec![method], view, opt_level: OptLevel::None };
-            self.units.insert(method, specialise::run(&self.program, &job)?);
+            self.units.insert(method, pipeline::specialised(&self.program, &job)?);
         }
         let Some(unit) = self.units.get(&method) else {
             return Err(EngineError::Failed("the unit is missing".into()));

@@ -12,7 +12,7 @@ mod wrap;
 use crate::device::DeviceKind;
 use crate::value::{HostArg, HostValue};
 use marquetry_codegen::error::EmitError;
-use marquetry_ir::diag::Diagnostic;
+use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::Program;
 use marquetry_lower::failure::Failure;
@@ -84,6 +84,10 @@ impl std::error::Error for EngineError {}
 impl From<Failure> for EngineError {
     fn from(failure: Failure) -> Self {
         match failure {
+            Failure::Program(diagnostics) if diagnostics.iter().all(|d| d.code == Code::Unsupported) => {
+                let messages: Vec<&str> = diagnostics.iter().map(|d| d.message.as_str()).collect();
+                EngineError::Unsupported(messages.join("; "))
+            }
             Failure::Program(diagnostics) => EngineError::Program(diagnostics),
             other => EngineError::Failed(other.to_string()),
         }
@@ -93,7 +97,7 @@ impl From<Failure> for EngineError {
 impl From<EmitError> for EngineError {
     fn from(error: EmitError) -> Self {
         match error {
-            EmitError::Target(message) => EngineError::Unsupported(message),
+            EmitError::Target(message) | EmitError::Unsupported(message) => EngineError::Unsupported(message),
             other => EngineError::Failed(other.to_string()),
         }
     }
@@ -166,6 +170,16 @@ impl EngineKind {
             EngineKind::Native => "native",
             EngineKind::Object => "object",
             EngineKind::Device(kind) => kind.name(),
+        }
+    }
+
+    /// What it is, in a few words.
+    pub const fn description(self) -> &'static str {
+        match self {
+            EngineKind::Interp => "the reference interpreter",
+            EngineKind::Native => "native code in this process",
+            EngineKind::Object => "native objects, linked by the C compiler",
+            EngineKind::Device(_) => "a device",
         }
     }
 

@@ -4,6 +4,8 @@
 mod control;
 mod kernels;
 mod ops;
+mod random;
+mod vectors;
 
 use super::*;
 use crate::artifact::argument_block;

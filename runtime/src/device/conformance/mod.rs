@@ -44,7 +44,13 @@ fn load(
     extra: usize,
     block: [u32; 3],
 ) -> Result<LoadedModule, DeviceError> {
-    device.load(&KernelImage { code, entry: ENTRY, params: &params(extra), block, shared_bytes: 0 })
+    device.load(&KernelImage {
+        code: KernelCode::Bytes(code),
+        entry: ENTRY,
+        params: &params(extra),
+        block,
+        shared_bytes: 0,
+    })
 }
 
 /// A launch with `k`, the row width, the number of elements, and the tail of 64-bit arguments.
@@ -147,8 +153,13 @@ fn refusals(device: &dyn Device, code: &dyn Fn(usize) -> Vec<u8>) {
     assert!(matches!(error, Err(DeviceError::BadArgument { index: 2, .. })), "{error:?}");
     let error = run.go(device, &module, (&buffer, 17), (&buffer, 0));
     assert!(matches!(error, Err(DeviceError::OutOfBounds { offset: 17, .. })), "{error:?}");
-    let image =
-        KernelImage { code: &code(0), entry: ENTRY, params: &params(0), block: [1; 3], shared_bytes: 0 };
+    let image = KernelImage {
+        code: KernelCode::Bytes(&code(0)),
+        entry: ENTRY,
+        params: &params(0),
+        block: [1; 3],
+        shared_bytes: 0,
+    };
     let shared_bytes = info.shared_bytes + 1;
     let error = device.load(&KernelImage { shared_bytes, ..image }).unwrap_err();
     assert!(matches!(error, DeviceError::Unsupported { .. }), "{error}");

@@ -332,7 +332,7 @@ impl Drop for SubBuffers {
 impl OpenClDevice {
     fn build(&self, image: &KernelImage<'_>) -> Result<Code, DeviceError> {
         let rejected = |log: String| DeviceError::Compile { entry: image.entry.to_owned(), log };
-        let words = spirv::words(image.code, image.entry, spirv::KERNEL)?;
+        let words = spirv::words(image.bytes()?, image.entry, spirv::KERNEL)?;
         let name =
             CString::new(image.entry).map_err(|_| rejected("the name contains a zero byte".to_owned()))?;
         // SAFETY: any word is four bytes. The driver wants words of the host's byte order, aligned as words.

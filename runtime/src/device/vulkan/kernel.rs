@@ -23,7 +23,7 @@ impl Code {
         kernel: &KernelImage<'_>,
         arguments: &ArgumentLayout,
     ) -> Result<Code, DeviceError> {
-        let words = spirv::words(kernel.code, kernel.entry, spirv::GL_COMPUTE)?;
+        let words = spirv::words(kernel.bytes()?, kernel.entry, spirv::GL_COMPUTE)?;
         let entry = CString::new(kernel.entry).map_err(|_| DeviceError::Compile {
             entry: kernel.entry.to_owned(),
             log: "the name contains a zero byte".to_owned(),

@@ -1,0 +1,273 @@
+//! The CPU as a device: kernels are native code in this process, buffers are its memory.
+//!
+//! The groups of a launch are handed out to as many threads as the machine runs at once, each thread taking the next
+//! ones when it is done. A kernel whose work-items never meet runs as a plain loop over the work-items of a group; one
+//! whose work-items do meet runs each of them on a stack of its own ([`group`]).
+//!
+//! Launches are finished when they return, and one follows the other.
+#![allow(unsafe_code)] // runs compiled kernels, and copies from and to the memory that they work on
+
+mod group;
+mod memory;
+
+use super::{
+    Arg, ArgumentLayout, Buffer, Device, DeviceError, DeviceInfo, DeviceKind, Features, KernelCode,
+    KernelImage, LoadedModule, Probe, check_image, check_launch,
+};
+use group::{Runner, template};
+use marquetry_codegen::native::context::{MAX_SHARED_BYTES, SUBGROUP_SIZE};
+use marquetry_codegen::native::{JitCode, KernelFn, NativeOptions, NativeTarget};
+use memory::HostMemory;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+/// Most work-items of a group.
+const MAX_GROUP: u32 = 1024;
+/// Most stacks of work-items at a time: each takes two of the mappings that Linux grants a process (65530).
+const MAX_STACKS: usize = 12 << 10;
+/// Stack of a thread that runs groups, besides what the kernel needs.
+const THREAD_STACK: usize = 2 << 20;
+
+/// Looks for the CPU device: there is one wherever native code is.
+pub(super) fn probe() -> Vec<Probe> {
+    vec![match NativeTarget::host(NativeOptions::default()) {
+        Ok(_) => Probe::Found(Box::new(CpuDevice::new())),
+        Err(error) => Probe::absent(DeviceKind::Cpu, error.to_string()),
+    }]
+}
+
+struct CpuDevice {
+    info: DeviceInfo,
+    threads: usize,
+    /// Held during launches and copies: they follow one another.
+    order: Mutex<()>,
+    /// Tells this device's memory from that of another.
+    identity: Arc<()>,
+}
+
+/// A kernel: its code, and the number of its entry.
+struct CpuKernel {
+    code: Arc<JitCode>,
+    entry: usize,
+    identity: Arc<()>,
+}
+
+impl CpuDevice {
+    fn new() -> CpuDevice {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let features = Features {
+            i8: true,
+            i16: true,
+            i64: true,
+            f16: true,
+            f64: true,
+            int64_atomics: true,
+            f32_atomic_add: true,
+            f64_atomic_add: true,
+            f32_atomic_min_max: true,
+            subgroups: true,
+            generic_pointers: true,
+            shared_memory_layout: true,
+            preserves_nan: true,
+            preserves_denormals: true,
+            async_launch: false,
+        };
+        let info = DeviceInfo {
+            name: format!("{} with {threads} threads", std::env::consts::ARCH),
+            kind: DeviceKind::Cpu,
+            driver: "native code in this process".to_owned(),
+            features,
+            max_block: MAX_GROUP,
+            max_block_dim: [MAX_GROUP; 3],
+            max_grid: [i32::MAX as u32, 65535, 65535],
+            shared_bytes: MAX_SHARED_BYTES as u32,
+            subgroup_size: SUBGROUP_SIZE,
+            compute_capability: None,
+        };
+        CpuDevice { info, threads, order: Mutex::new(()), identity: Arc::new(()) }
+    }
+
+    fn memory<'b>(&self, buffer: &'b Buffer) -> Result<&'b HostMemory, DeviceError> {
+        let memory = buffer.memory::<HostMemory>().filter(|memory| memory.belongs_to(&self.identity));
+        memory.ok_or(DeviceError::ForeignBuffer)
+    }
+}
+
+impl Device for CpuDevice {
+    fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    fn alloc(&self, bytes: u64) -> Result<Buffer, DeviceError> {
+        Ok(Buffer::new(bytes, HostMemory::new(bytes, self.identity.clone())?))
+    }
+
+    fn write(&self, buffer: &Buffer, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
+        let memory = self.memory(buffer)?;
+        buffer.check_range(offset, data.len())?;
+        let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: the range was checked, and whoever else uses the memory holds the lock.
+        unsafe { memory.write(offset as usize, data) };
+        Ok(())
+    }
+
+    fn read(&self, buffer: &Buffer, offset: u64, out: &mut [u8]) -> Result<(), DeviceError> {
+        let memory = self.memory(buffer)?;
+        buffer.check_range(offset, out.len())?;
+        let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: the range was checked, and whoever else uses the memory holds the lock.
+        unsafe { memory.read(offset as usize, out) };
+        Ok(())
+    }
+
+    fn address(&self, buffer: &Buffer) -> Result<Option<u64>, DeviceError> {
+        Ok(Some(self.memory(buffer)?.address()))
+    }
+
+    fn load(&self, kernel: &KernelImage<'_>) -> Result<LoadedModule, DeviceError> {
+        check_image(&self.info, kernel)?;
+        let rejected = |log: String| DeviceError::Compile { entry: kernel.entry.to_owned(), log };
+        let KernelCode::Native(code) = kernel.code else {
+            return Err(rejected("the CPU runs native code of this process, not files".to_owned()));
+        };
+        let entry = code.find(kernel.entry).filter(|&entry| code.kernel(entry).is_some());
+        let entry = entry.ok_or_else(|| rejected("no kernel of this name in the code".to_owned()))?;
+        let layout = ArgumentLayout::new(kernel.params)?;
+        let wanted = code.entries().get(entry).map_or(0, |known| known.argument_bytes);
+        if layout.size() != wanted {
+            let found = layout.size();
+            return Err(rejected(format!("parameters of {found} bytes; the code takes {wanted}")));
+        }
+        let kernel_code = CpuKernel { code: Arc::clone(code), entry, identity: self.identity.clone() };
+        Ok(LoadedModule::new(kernel.entry, layout, kernel_code))
+    }
+
+    fn launch(
+        &self,
+        module: &LoadedModule,
+        grid: [u32; 3],
+        block: [u32; 3],
+        args: &[Arg<'_>],
+    ) -> Result<(), DeviceError> {
+        let kernel =
+            module.code::<CpuKernel>().filter(|kernel| Arc::ptr_eq(&kernel.identity, &self.identity));
+        let kernel = kernel.ok_or(DeviceError::ForeignModule)?;
+        if !check_launch(&self.info, module.layout(), grid, block, args)? {
+            return Ok(());
+        }
+        let args = module.layout().pack(args, |buffer| Ok(self.memory(buffer)?.address()))?;
+        let entry = kernel.code.entries().get(kernel.entry);
+        let (Some(entry), Some(function)) = (entry, kernel.code.kernel(kernel.entry)) else {
+            return Err(DeviceError::ForeignModule);
+        };
+        let launch = Launch {
+            function,
+            args: &args,
+            grid,
+            block,
+            waits: entry.waits,
+            shared_bytes: kernel.code.shared_bytes() as usize,
+            stack_bytes: kernel.code.stack_bytes(),
+            next: AtomicU64::new(0),
+            stop: AtomicBool::new(false),
+            failure: Mutex::new(None),
+        };
+        let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        launch.run(self.threads)
+    }
+
+    fn sync(&self) -> Result<(), DeviceError> {
+        drop(self.order.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(())
+    }
+}
+
+/// One launch, shared by the threads that carry it out.
+struct Launch<'a> {
+    function: KernelFn,
+    args: &'a [u8],
+    grid: [u32; 3],
+    block: [u32; 3],
+    waits: bool,
+    shared_bytes: usize,
+    stack_bytes: usize,
+    /// The first group that no thread has taken.
+    next: AtomicU64,
+    stop: AtomicBool,
+    failure: Mutex<Option<DeviceError>>,
+}
+
+impl Launch<'_> {
+    fn groups(&self) -> u64 {
+        self.grid.iter().map(|&count| u64::from(count)).product()
+    }
+
+    fn items(&self) -> u32 {
+        self.block.iter().product()
+    }
+
+    fn run(&self, threads: usize) -> Result<(), DeviceError> {
+        let mut threads = threads.min(usize::try_from(self.groups()).unwrap_or(usize::MAX));
+        if self.waits {
+            threads = threads.min(MAX_STACKS / self.items().max(1) as usize);
+        }
+        if threads <= 1 {
+            self.work(1);
+        } else {
+            thread::scope(|scope| {
+                for _ in 0..threads {
+                    let builder = thread::Builder::new().stack_size(THREAD_STACK + self.stack_bytes);
+                    if let Err(error) = builder.spawn_scoped(scope, || self.work(threads as u64)) {
+                        self.fail(DeviceError::Launch { reason: format!("no thread: {error}") });
+                        break;
+                    }
+                }
+            });
+        }
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Keeps the first failure; the other threads stop at their next group.
+    fn fail(&self, error: DeviceError) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
+    /// What one thread does: takes groups until there are none.
+    fn work(&self, threads: u64) {
+        let groups = self.groups();
+        let some = (groups / (threads * 8)).clamp(1, 1 << 16);
+        let mut shared = vec![0u128; self.shared_bytes.div_ceil(16)];
+        let mut runner = Runner::new(self.stack_bytes);
+        while !self.stop.load(Ordering::Relaxed) {
+            let first = self.next.fetch_add(some, Ordering::Relaxed);
+            if first >= groups {
+                return;
+            }
+            for number in first..groups.min(first.saturating_add(some)) {
+                if let Err(error) = self.group(number, &mut shared, &mut runner) {
+                    self.fail(error);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn group(&self, number: u64, shared: &mut [u128], runner: &mut Runner) -> Result<(), DeviceError> {
+        let [x, y] = [u64::from(self.grid[0]), u64::from(self.grid[1])];
+        let id = [number % x, number / x % y, number / (x * y)].map(|position| position as u32);
+        let mut group = template(id, self.block, self.grid, shared.as_mut_ptr().cast());
+        if self.waits {
+            return runner.run(self.function, self.args, &mut group, self.items());
+        }
+        // SAFETY: the block has the layout of the kernel's parameters, the group its size and shared memory; what
+        // the kernel does with addresses among its arguments is the program's promise.
+        unsafe { (self.function)(self.args.as_ptr(), &group, 0, self.items()) };
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! The command line, end to end: exit codes, output, and files that survive.
+#![cfg(feature = "cli")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+const GOOD: &str = "method twice(x: i32) -> i32 {\nentry:\n    y = add x, x\n    return y\n}\n";
+
+fn marq(args: &[&str]) -> Output {
+    let binary = env!("CARGO_BIN_EXE_marq");
+    Command::new(binary).args(args).stdin(Stdio::null()).output().expect("marq should start")
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("marq should exit, not be killed")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A folder of its own for one test.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Folder(tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    fn file(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, contents).expect("a file in it");
+        path
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path that is text")
+}
+
+#[test]
+fn check_accepts_a_good_file() {
+    let folder = Folder::new();
+    let output = marq(&["check", text(&folder.file("a.mq", GOOD))]);
+    assert_eq!((code(&output), stdout(&output), stderr(&output)), (0, String::new(), String::new()));
+}
+
+#[test]
+fn check_reports_every_error_with_its_place() {
+    let folder = Folder::new();
+    let source =
+        "method f(x: i32) -> i32 {\nentry:\n    y = add x, i64 1\n    z = frobnicate x\n    return x\n}\n";
+    let path = folder.file("bad.mq", source);
+    let output = marq(&["check", text(&path)]);
+    assert_eq!(code(&output), 1);
+    let shown = stderr(&output);
+    assert!(shown.contains("bad.mq:3:") && shown.contains("bad.mq:4:"), "{shown}");
+    let json = marq(&["check", "--json", text(&path)]);
+    assert_eq!(code(&json), 1);
+    let rows: serde_json::Value = serde_json::from_str(&stdout(&json)).expect("JSON");
+    let lines: Vec<u64> =
+        rows.as_array().expect("a list").iter().filter_map(|row| row["line"].as_u64()).collect();
+    assert_eq!(lines, [3, 4]);
+}
+
+#[test]
+fn bad_files_are_errors_not_crashes() {
+    let folder = Folder::new();
+    let nested = "array<".repeat(100_000);
+    let inputs: [(&str, Vec<u8>); 7] = [
+        ("empty_item", b"method".to_vec()),
+        ("binary", (0..=255).collect()),
+        ("utf8", b"method f() {\nentry:\n  return \xff\n}".to_vec()),
+        ("nested", format!("method f(x: {nested}").into_bytes()),
+        ("braces", vec![b'{'; 100_000]),
+        ("quote", b"extern func f() as \"".to_vec()),
+        ("nul", vec![0; 1000]),
+    ];
+    for (name, bytes) in inputs {
+        let output = marq(&["check", text(&folder.file(name, bytes))]);
+        assert_eq!(code(&output), 1, "{name}: {}", stderr(&output));
+        assert!(stderr(&output).starts_with("error"), "{name}: {}", stderr(&output));
+    }
+    let missing = marq(&["check", text(&folder.path("missing.mq"))]);
+    assert_eq!(code(&missing), 1);
+    assert!(stderr(&missing).contains("missing.mq"), "{}", stderr(&missing));
+}
+
+#[test]
+fn misuse_of_the_command_line_exits_with_2() {
+    let folder = Folder::new();
+    let path = folder.file("a.mq", GOOD);
+    let path = text(&path);
+    for args in [
+        &[][..],
+        &["frobnicate"],
+        &["check"],
+        &["compile", path],
+        &["compile", path, "--target", "vax"],
+        &["compile", path, "--target", "ptx:sm_1"],
+        &["compile", path, "--target", "native", "--stage", "soon"],
+        &["compile", path, "--target", "native", "-O7"],
+        &["run", path, "--entry", "twice", "--on", "abacus"],
+        &["run", path, "--entry", "twice", "--args", "i32"],
+        &["run", path, "--entry", "twice", "--grid", "1,2,3,4"],
+    ] {
+        let output = marq(args);
+        assert_eq!(code(&output), 2, "{args:?}: {}", stderr(&output));
+        assert!(!stderr(&output).is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn every_command_has_help() {
+    for command in ["check", "fmt", "run", "test", "compile", "devices"] {
+        let output = marq(&[command, "--help"]);
+        assert_eq!(code(&output), 0);
+        assert!(stdout(&output).contains("Usage: marq"), "{command}");
+    }
+}
+
+#[test]
+fn run_calls_on_interpreter_and_native() {
+    let folder = Folder::new();
+    let path = folder.file("a.mq", GOOD);
+    for engine in ["interp", "native"] {
+        let output = marq(&["run", text(&path), "--entry", "twice", "--args", "i32 21", "--on", engine]);
+        assert_eq!((code(&output), stdout(&output)), (0, "i32 42\n".into()), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn run_names_what_was_thrown() {
+    let folder = Folder::new();
+    let source = "method f(x: i32) -> i32 {\nentry:\n    y = div.s i32 1, x\n    return y\n}\n";
+    let path = folder.file("div.mq", source);
+    for engine in ["interp", "native"] {
+        let output = marq(&["run", text(&path), "--entry", "f", "--args", "i32 0", "--on", engine]);
+        assert_eq!(code(&output), 1);
+        let shown = stderr(&output);
+        assert!(shown.contains("DivideError") && shown.contains("div.mq:3:"), "{engine}: {shown}");
+    }
+}
+
+#[test]
+fn fmt_changes_only_what_is_not_formatted() {
+    let folder = Folder::new();
+    let path =
+        folder.file("a.mq", "method twice(x:i32)->i32 { ; doubles\nentry:\n y = add x,x\n return y\n}\n");
+    assert_eq!(code(&marq(&["fmt", "--check", text(&path)])), 1);
+    assert_eq!(code(&marq(&["fmt", text(&path)])), 0);
+    let formatted = std::fs::read_to_string(&path).expect("the formatted file");
+    assert!(formatted.contains("; doubles") && formatted.contains("    y = add x, x\n"), "{formatted}");
+    assert_eq!(code(&marq(&["fmt", "--check", text(&path)])), 0);
+    let bad = folder.file("bad.mq", "method {");
+    assert_eq!(code(&marq(&["fmt", text(&bad)])), 1);
+    assert_eq!(std::fs::read_to_string(&bad).expect("the file"), "method {");
+}
+
+#[test]
+fn test_fails_when_an_expectation_does_not_hold() {
+    let folder = Folder::new();
+    let path = folder.file("a.mq", format!("{GOOD}\n; run: @twice(i32 2) == i32 4\n"));
+    assert_eq!(code(&marq(&["test", "--on", "interp,native", text(&path)])), 0);
+    let path = folder.file("a.mq", format!("{GOOD}\n; run: @twice(i32 2) == i32 5\n"));
+    let output = marq(&["test", "--on", "interp,native", text(&path)]);
+    assert_eq!(code(&output), 1);
+    assert!(stdout(&output).contains("returned (i32 4), expected (i32 5)"), "{}", stdout(&output));
+}
+
+#[test]
+fn compile_keeps_the_old_file_when_it_fails() {
+    let folder = Folder::new();
+    let bad = folder.file("bad.mq", "method f() {\nentry:\n    call g()\n    return\n}\n");
+    let out = folder.file("out.o", "old");
+    let output = marq(&["compile", text(&bad), "--target", "native", "-o", text(&out)]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("no method g()"), "{}", stderr(&output));
+    assert_eq!(std::fs::read_to_string(&out).expect("the old file"), "old");
+    let good = folder.file("good.mq", GOOD);
+    assert_eq!(code(&marq(&["compile", text(&good), "--target", "native", "-o", text(&out)])), 0);
+    assert!(std::fs::read(&out).expect("the object").starts_with(b"\x7fELF"));
+    let nowhere = folder.path("no/such/folder/out.o");
+    assert_eq!(code(&marq(&["compile", text(&good), "--target", "native", "-o", text(&nowhere)])), 1);
+}
+
+#[test]
+fn compile_prints_each_stage() {
+    let folder = Folder::new();
+    let path = folder.file("a.mq", GOOD);
+    for stage in ["program", "specialised", "optimised", "exceptions", "legal", "code"] {
+        let output = marq(&["compile", text(&path), "--target", "native", "--stage", stage]);
+        assert_eq!(code(&output), 0, "{stage}: {}", stderr(&output));
+        assert!(stdout(&output).contains("twice"), "{stage}");
+    }
+}
+
+#[test]
+fn endless_loops_end_in_the_interpreter() {
+    let folder = Folder::new();
+    let path = folder.file("loop.mq", "method f() {\nentry:\n    jump again\nagain:\n    jump again\n}\n");
+    let output = marq(&["run", text(&path), "--entry", "f", "--on", "interp"]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("fuel"), "{}", stderr(&output));
+}
