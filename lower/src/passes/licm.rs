@@ -178,7 +178,13 @@ fn outermost(body: &Body, ctx: &PassContext, this: Loop, inst: Inst) -> Option<L
 }
 
 /// Whether an instruction that runs whenever the loop is entered may as well run once before.
-fn runs_once(body: &Body, ctx: &PassContext, writes: &SecondaryMap<Loop, Writes>, this: Loop, inst: Inst) -> bool {
+fn runs_once(
+    body: &Body,
+    ctx: &PassContext,
+    writes: &SecondaryMap<Loop, Writes>,
+    this: Loop,
+    inst: Inst,
+) -> bool {
     if !is_invariant(body, ctx, this, inst) {
         return false;
     }
