@@ -7,7 +7,7 @@ use crate::call_graph;
 use crate::inline;
 use crate::job::OptLevel;
 use crate::observe::{Observer, PassReport};
-use crate::passes::{PassContext, cse, dce, licm, mem2reg, rotate, simplify, simplify_cfg, sroa, unroll};
+use crate::passes::{PassContext, cse, dce, implied, indvars, licm, mem2reg, rotate, simplify, simplify_cfg, sroa, unroll};
 use cranelift_entity::SecondaryMap;
 use marquetry_ir::body::Body;
 use marquetry_ir::entity::Func;
@@ -28,10 +28,12 @@ const SROA: Pass = Pass { name: "sroa", run: sroa::run };
 const MEM2REG: Pass = Pass { name: "mem2reg", run: mem2reg::run };
 const SIMPLIFY: Pass = Pass { name: "simplify", run: simplify::run };
 const CSE: Pass = Pass { name: "cse", run: cse::run };
+const IMPLIED: Pass = Pass { name: "implied", run: implied::run };
 const DCE: Pass = Pass { name: "dce", run: dce::run };
 const SIMPLIFY_CFG: Pass = Pass { name: "simplify_cfg", run: simplify_cfg::run };
 const ROTATE: Pass = Pass { name: "rotate", run: rotate::run };
 const UNROLL: Pass = Pass { name: "unroll", run: unroll::run };
+const INDVARS: Pass = Pass { name: "indvars", run: indvars::run };
 const LICM: Pass = Pass { name: "licm", run: licm::run };
 
 /// After exceptions and after legalisation: what these leave behind goes.
@@ -47,6 +49,7 @@ const DEFAULT: &[Pass] = &[
     SIMPLIFY,
     SIMPLIFY_CFG,
     CSE,
+    IMPLIED,
     DCE,
     // Loops: tested at the bottom, unrolled if short; slots that this makes splittable.
     ROTATE,
@@ -60,6 +63,9 @@ const DEFAULT: &[Pass] = &[
     SIMPLIFY,
     CSE,
     LICM,
+    INDVARS,
+    // The guards in front of inner loops are known behind those of outer ones.
+    IMPLIED,
     // What all this left behind.
     SIMPLIFY,
     SIMPLIFY_CFG,

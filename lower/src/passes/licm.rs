@@ -15,7 +15,7 @@ use marquetry_ir::analysis::loops::Loop;
 use marquetry_ir::body::{Body, ValueDef};
 use marquetry_ir::entity::{Block, Inst, Value};
 use marquetry_ir::op::{Effects, Op};
-use marquetry_ir::types::Space;
+use marquetry_ir::types::{Space, Type};
 
 /// Most writes of one loop that are told apart.
 const MAX_WRITES: usize = 16;
@@ -112,6 +112,7 @@ fn hoist_block(
         if body.inst(inst).op.is_terminator() {
             break;
         }
+        split_index(body, ctx, this, inst);
         let target = if is_worthwhile(body, ctx, inst) {
             outermost(body, ctx, this, inst)
         } else if quiet && runs_once(body, ctx, writes, this, inst) {
@@ -135,6 +136,34 @@ fn hoist_block(
 /// bytes is part of every access.
 fn is_worthwhile(body: &Body, ctx: &PassContext, inst: Inst) -> bool {
     is_speculatable(body, inst) && constant_offset(body, &ctx.types, inst).flatten().is_none()
+}
+
+/// `p[x + y]`, where only one of the two varies in the loop, becomes `p[x][y]`, the invariant part first: it moves out,
+/// and no sum is left. Only for 64-bit indices: narrower ones wrap before they are widened.
+fn split_index(body: &mut Body, ctx: &PassContext, this: Loop, inst: Inst) -> Option<()> {
+    let ty = body.inst(inst).ty;
+    let (Op::Index, &[base, index]) = (body.inst(inst).op, body.args(inst)) else { return None };
+    if body.value_type(index) != Type::I64 || !is_outside(body, ctx, this, base) {
+        return None;
+    }
+    let sum = body.value_inst(index).filter(|&sum| body.inst(sum).op == Op::Add)?;
+    let &[x, y] = body.args(sum) else { return None };
+    let (fixed, varying) = match (is_outside(body, ctx, this, x), is_outside(body, ctx, this, y)) {
+        (true, false) => (x, y),
+        (false, true) => (y, x),
+        _ => return None,
+    };
+    let preheader = preheader::find(body, ctx, ctx.loops.header(this))?;
+    let end = body.terminator(preheader)?;
+    let row = body.make_inst(Op::Index, ty, &[base, fixed], 0);
+    body.make_results(row, &[body.value_type(base)]);
+    body.insert_inst_before(row, end);
+    body.set_span(row, body.span(inst));
+    let row = body.first_result(row)?;
+    let args = body.args_mut(inst);
+    args[0] = row;
+    args[1] = varying;
+    Some(())
 }
 
 /// The outermost loop out of which a pure instruction can move.

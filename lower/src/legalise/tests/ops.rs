@@ -199,9 +199,12 @@ fn agree(wanted: &[Val], found: &[Val], types: &[Type]) -> bool {
 
 fn legalise(unit: &Unit, target: &Harsh, case: &Case) -> Legal {
     let lowered: Lowered = exceptions::run(unit.clone()).unwrap();
-    crate::legalise::run(lowered, target).unwrap_or_else(|failure| {
+    let legal = crate::legalise::run(lowered, target).unwrap_or_else(|failure| {
         panic!("{} {:?} {:?}: {failure}", case.op, case.args, case.suffix);
-    })
+    });
+    let diagnostics = marquetry_ir::verify::verify_unit(legal.unit());
+    assert!(diagnostics.is_empty(), "{}", marquetry_ir::diag::render(&diagnostics, &legal.unit().files));
+    legal
 }
 
 fn run_before(interp: &mut Interp<'_>, args: &[Val]) -> Result<Vec<Val>, String> {

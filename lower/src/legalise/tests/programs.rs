@@ -22,7 +22,10 @@ fn unit(text: &str) -> Unit {
 }
 
 fn legal(unit: &Unit, target: &Harsh) -> Result<Legal, Failure> {
-    crate::legalise::run(exceptions::run(unit.clone())?, target)
+    let legal = crate::legalise::run(exceptions::run(unit.clone())?, target)?;
+    let diagnostics = marquetry_ir::verify::verify_unit(legal.unit());
+    assert!(diagnostics.is_empty(), "{}", marquetry_ir::diag::render(&diagnostics, &legal.unit().files));
+    Ok(legal)
 }
 
 /// What one run did.
