@@ -7,7 +7,7 @@ use crate::call_graph;
 use crate::inline;
 use crate::job::OptLevel;
 use crate::observe::{Observer, PassReport};
-use crate::passes::{PassContext, cse, dce, mem2reg, simplify, simplify_cfg, sroa};
+use crate::passes::{PassContext, cse, dce, licm, mem2reg, rotate, simplify, simplify_cfg, sroa, unroll};
 use cranelift_entity::SecondaryMap;
 use marquetry_ir::body::Body;
 use marquetry_ir::entity::Func;
@@ -30,24 +30,39 @@ const SIMPLIFY: Pass = Pass { name: "simplify", run: simplify::run };
 const CSE: Pass = Pass { name: "cse", run: cse::run };
 const DCE: Pass = Pass { name: "dce", run: dce::run };
 const SIMPLIFY_CFG: Pass = Pass { name: "simplify_cfg", run: simplify_cfg::run };
+const ROTATE: Pass = Pass { name: "rotate", run: rotate::run };
+const UNROLL: Pass = Pass { name: "unroll", run: unroll::run };
+const LICM: Pass = Pass { name: "licm", run: licm::run };
 
 /// After exceptions and after legalisation: what these leave behind goes.
 const CLEANUP: &[Pass] = &[SIMPLIFY, SIMPLIFY_CFG, CSE, DCE];
 
-const LESS: &[Pass] = &[SROA, MEM2REG, SIMPLIFY, SIMPLIFY_CFG, CSE, DCE];
+const LESS: &[Pass] = &[SIMPLIFY_CFG, SROA, MEM2REG, SIMPLIFY, SIMPLIFY_CFG, CSE, DCE];
 
 const DEFAULT: &[Pass] = &[
+    // Slots become values, as far as they do without unrolling.
+    SIMPLIFY_CFG,
     SROA,
     MEM2REG,
     SIMPLIFY,
     SIMPLIFY_CFG,
     CSE,
-    SIMPLIFY,
     DCE,
+    // Loops: tested at the bottom, unrolled if short; slots that this makes splittable.
+    ROTATE,
     SIMPLIFY_CFG,
+    UNROLL,
+    SIMPLIFY_CFG,
+    SIMPLIFY,
     SROA,
     MEM2REG,
+    // What the loops that stay compute again and again.
     SIMPLIFY,
+    CSE,
+    LICM,
+    // What all this left behind.
+    SIMPLIFY,
+    SIMPLIFY_CFG,
     CSE,
     DCE,
 ];

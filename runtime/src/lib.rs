@@ -16,3 +16,8 @@ use marquetry_ir::program::Program;
 pub fn check(program: &Program) -> Vec<Diagnostic> {
     marquetry_ir::verify::verify_program(program)
 }
+
+/// The README's code, as documentation tests.
+#[doc = include_str!("../../README.md")]
+#[cfg(doctest)]
+struct Readme;

@@ -1,14 +1,22 @@
 //! What native code can do: one table for all four architectures.
 //!
-//! Vectors are taken apart into lanes. `i128` is held as it is; Cranelift adds, multiplies, shifts and compares it on
+//! Vectors of 128 bits are held as they are, except on RISC-V, whose vector extension is not among the G extensions;
+//! longer ones in halves, shorter ones, those of `i1` and those of small floats in lanes. On them code has what all
+//! three architectures have for all lanes; the rest is done lane by lane. `i128` is held as it is; Cranelift adds, multiplies, shifts and compares it on
 //! all four, but divides, converts and multiplies it to double width on none.
 
+use super::Arch;
 use marquetry_ir::op::Op;
 use marquetry_ir::types::{Scalar, Type, TypeKind};
 use marquetry_lower::target::{Action, TypeAction};
 
-pub(super) fn type_action(ty: Type) -> TypeAction {
+pub(super) fn type_action(arch: Arch, ty: Type) -> TypeAction {
     match ty.kind() {
+        TypeKind::Vector(lane, lanes) if has_vectors_of(arch, lane) => match lane.bits() * lanes {
+            128 => TypeAction::Legal,
+            bits if bits > 128 => TypeAction::Halves,
+            _ => TypeAction::Lanes,
+        },
         TypeKind::Scalar(_) | TypeKind::Pointer(_) => TypeAction::Legal,
         TypeKind::Vector(..) => TypeAction::Lanes,
         TypeKind::Aggregate(_) | TypeKind::Unknown | TypeKind::Error => {
@@ -17,14 +25,41 @@ pub(super) fn type_action(ty: Type) -> TypeAction {
     }
 }
 
+fn has_vectors_of(arch: Arch, lane: Scalar) -> bool {
+    use Scalar::{F32, F64, I8, I16, I32, I64};
+    arch != Arch::Riscv64 && matches!(lane, I8 | I16 | I32 | I64 | F32 | F64)
+}
+
+/// Ops on vectors of 128 bits.
+fn vector_action(op: Op, from: Type, to: Type) -> Action {
+    let (lane, bits) = (from.lane(), from.lane().map_or(0, Scalar::bits));
+    let is_float = from.is_float();
+    let legal = match op {
+        Op::Add | Op::Sub | Op::Neg | Op::Abs => true,
+        Op::Mul => is_float || bits != 8,
+        Op::Div | Op::Min | Op::Max | Op::Sqrt => true,
+        Op::Ceil | Op::Floor | Op::RoundZero | Op::RoundEven => true,
+        Op::And | Op::Or | Op::Xor | Op::Not => true,
+        Op::MinS | Op::MinU | Op::MaxS | Op::MaxU => bits <= 32,
+        Op::AddSatS | Op::AddSatU | Op::SubSatS | Op::SubSatU => bits <= 16,
+        Op::Select | Op::Load | Op::Store | Op::Shuffle => true,
+        // From scalar to vector.
+        Op::Splat => lane == to.lane(),
+        Op::Bitcast => from.is_vector() && to.is_vector(),
+        _ => false,
+    };
+    if legal { Action::Legal } else { Action::Expand }
+}
+
 /// `f16` and `bf16`.
 fn is_small(ty: Type) -> bool {
     matches!(ty, Type::F16 | Type::BF16)
 }
 
-pub(super) fn action(op: Op, from: Type, to: Type) -> Action {
+pub(super) fn action(arch: Arch, op: Op, from: Type, to: Type) -> Action {
     if from.is_vector() || to.is_vector() {
-        return Action::Expand;
+        let held = |ty: Type| !ty.is_vector() || type_action(arch, ty) == TypeAction::Legal;
+        return if held(from) && held(to) { vector_action(op, from, to) } else { Action::Expand };
     }
     let legal_unless = |expand: bool| if expand { Action::Expand } else { Action::Legal };
     let arithmetic = || if is_small(from) { Action::Promote(Scalar::F32) } else { Action::Legal };

@@ -21,6 +21,7 @@ mod select;
 mod select_control;
 mod select_memory;
 mod select_scalar;
+mod select_vector;
 mod types;
 mod wrap;
 
@@ -203,11 +204,11 @@ impl Target for NativeTarget {
     }
 
     fn type_action(&self, ty: Type) -> TypeAction {
-        legal::type_action(ty)
+        legal::type_action(self.arch, ty)
     }
 
     fn action(&self, op: Op, from: Type, to: Type) -> Action {
-        legal::action(op, from, to)
+        legal::action(self.arch, op, from, to)
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::abi::Convention;
 use super::emit::Declared;
-use super::types::{constant, held};
+use super::types::{constant, held, vector_constant};
 use crate::error::EmitError;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::{self, InstBuilder};
@@ -16,6 +16,7 @@ use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::Body;
 use marquetry_ir::entity::{Block, Extern, Func, Global, Inst, Value};
 use marquetry_ir::op::{Effects, Op};
+use marquetry_ir::semantics::const_lanes;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
 
@@ -258,9 +259,8 @@ impl<'a> Selector<'a> {
             Op::Rem | Op::MinNumber | Op::MaxNumber | Op::RoundAway | Op::RmwMin | Op::RmwMax => {
                 Err(self.unexpected(inst))
             }
-            Op::Splat | Op::Extract | Op::Insert | Op::Shuffle | Op::Make | Op::GetField | Op::SetField => {
-                Err(self.unexpected(inst))
-            }
+            Op::Splat | Op::Extract | Op::Insert | Op::Shuffle => self.vector(inst, op),
+            Op::Make | Op::GetField | Op::SetField => Err(self.unexpected(inst)),
             Op::ReduceAdd | Op::ReduceMul | Op::ReduceAnd | Op::ReduceOr | Op::ReduceXor => {
                 Err(self.unexpected(inst))
             }
@@ -289,6 +289,12 @@ impl<'a> Selector<'a> {
             return Err(internal(format!("{value} is used before it is computed")));
         };
         let ty = held(data.ty)?;
+        if ty.is_vector() {
+            let lanes = const_lanes(data).filter(|lanes| lanes.len() == ty.lane_count() as usize);
+            let lanes =
+                lanes.ok_or_else(|| internal(format!("a constant of type {} has no lanes", data.ty)))?;
+            return Ok(vector_constant(&mut self.cursor, ty, &lanes));
+        }
         let bits = if data.is_zero() { Some(0) } else { data.scalar() };
         let bits =
             bits.ok_or_else(|| internal(format!("a constant of type {} was not legalised", data.ty)))?;

@@ -99,6 +99,14 @@ impl Selector<'_> {
             Op::Xor => self.cursor.ins().bxor(a, b),
             Op::Shl | Op::ShrS | Op::ShrU | Op::RotL | Op::RotR => self.shift(op, a, b),
             Op::MulHighS | Op::MulHighU => self.mul_high(op == Op::MulHighS, a, b),
+            Op::AddSatS if ty.is_vector() => self.cursor.ins().sadd_sat(a, b),
+            Op::AddSatU if ty.is_vector() => self.cursor.ins().uadd_sat(a, b),
+            Op::SubSatS if ty.is_vector() => self.cursor.ins().ssub_sat(a, b),
+            Op::SubSatU if ty.is_vector() => self.cursor.ins().usub_sat(a, b),
+            Op::MinS if ty.is_vector() => self.cursor.ins().smin(a, b),
+            Op::MinU if ty.is_vector() => self.cursor.ins().umin(a, b),
+            Op::MaxS if ty.is_vector() => self.cursor.ins().smax(a, b),
+            Op::MaxU if ty.is_vector() => self.cursor.ins().umax(a, b),
             Op::AddSatS | Op::AddSatU | Op::SubSatS | Op::SubSatU => self.saturating(op, a, b),
             Op::MinS => self.pick(IntCC::SignedLessThan, a, b),
             Op::MinU => self.pick(IntCC::UnsignedLessThan, a, b),
@@ -289,6 +297,7 @@ impl Selector<'_> {
                 self.cursor.ins().fcvt_from_uint(ty, wide)
             }
             Op::Bitcast if source == ty => a,
+            Op::Bitcast if ty.is_vector() => self.reinterpret_lanes(ty, a),
             Op::Bitcast if source.bits() == ty.bits() => {
                 self.cursor.ins().bitcast(ty, MemFlagsData::new(), a)
             }

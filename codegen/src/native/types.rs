@@ -6,7 +6,7 @@ use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
 use cranelift_codegen::ir::{self, InstBuilder, types};
 use marquetry_ir::types::{Aggregate, Scalar, Type, TypeKind, Types};
 
-/// How a value of this type is held; none for vectors and aggregates, which legalisation takes apart.
+/// How a value of this type is held; none for what legalisation takes apart.
 pub(super) fn clif_type(ty: Type) -> Option<ir::Type> {
     Some(match ty.kind() {
         TypeKind::Scalar(scalar) => match scalar {
@@ -19,6 +19,9 @@ pub(super) fn clif_type(ty: Type) -> Option<ir::Type> {
             Scalar::F64 => types::F64,
         },
         TypeKind::Pointer(_) => types::I64,
+        TypeKind::Vector(lane, lanes) if lane.bits() * lanes == 128 && lane != Scalar::I1 => {
+            return clif_type(Type::scalar(lane))?.by(lanes);
+        }
         TypeKind::Vector(..) | TypeKind::Aggregate(_) | TypeKind::Unknown | TypeKind::Error => return None,
     })
 }
@@ -53,6 +56,15 @@ pub(super) fn constant(cursor: &mut FuncCursor<'_>, ty: ir::Type, bits: u128) ->
             cursor.ins().iconst(ty, (bits as u64 & mask) as i64)
         }
     }
+}
+
+/// A vector constant at the cursor.
+pub(super) fn vector_constant(cursor: &mut FuncCursor<'_>, ty: ir::Type, lanes: &[u128]) -> ir::Value {
+    let lane_bytes = ty.lane_type().bytes() as usize;
+    let bytes = lanes.iter().flat_map(|lane| lane.to_le_bytes().into_iter().take(lane_bytes));
+    let data: Vec<u8> = bytes.collect();
+    let constant = cursor.func.dfg.constants.insert(data.into());
+    cursor.ins().vconst(ty, constant)
 }
 
 /// Reverses the bytes of each scalar in the little-endian image of a value.

@@ -25,12 +25,21 @@ impl Reg {
     }
 }
 
-/// What an address starts from.
+/// What an address starts from. Variables have a register for where their names cannot stand: written where the
+/// address is taken, so that it is not computed anew in loops, and removed by ptxas if nothing reads it.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(super) enum Base {
     Reg(Reg),
-    Global(Global),
-    Slots,
+    Global(Global, Reg),
+    Slots(Reg),
+}
+
+impl Base {
+    pub(super) const fn register(self) -> Reg {
+        match self {
+            Base::Reg(reg) | Base::Global(_, reg) | Base::Slots(reg) => reg,
+        }
+    }
 }
 
 /// An address that a load or store can spell.

@@ -260,19 +260,13 @@ impl<'a> Selector<'a> {
 
     /// A register that holds an address.
     pub(super) fn address_register(&mut self, address: Address) -> Reg {
-        if let Address { base: Base::Reg(reg), offset: 0 } = address {
-            return reg;
+        let base = address.base.register();
+        if address.offset == 0 {
+            return base;
         }
         let sum = self.regs.fresh(Class::B64);
-        match address.base {
-            Base::Reg(reg) => {
-                let offset = Arg::Int(i64::from(address.offset));
-                self.out.line(&["add.s64"], &[Arg::Reg(sum), Arg::Reg(reg), offset]);
-            }
-            Base::Global(_) | Base::Slots => {
-                self.out.line(&["mov.b64"], &[Arg::Reg(sum), Arg::Variable(address)]);
-            }
-        }
+        let offset = Arg::Int(i64::from(address.offset));
+        self.out.line(&["add.s64"], &[Arg::Reg(sum), Arg::Reg(base), offset]);
         sum
     }
 

@@ -4,7 +4,7 @@ use super::regs::{Address, Base, Place, Reg};
 use super::select::{Here, Selector, args, illegal, internal};
 use super::select_scalar::result_type;
 use super::types::{Class, bits_of, class_of, float, memory, signed, space, unsigned, untyped};
-use super::write::Arg;
+use super::write::{Arg, SLOTS};
 use crate::error::EmitError;
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::entity::{Inst, SymbolRef, Value};
@@ -59,7 +59,9 @@ impl Selector<'_> {
                     limit: i32::MAX as u64,
                     found: offset,
                 })?;
-                self.alias(here, inst, Place::Address(Address { base: Base::Slots, offset }))
+                let base = self.regs.fresh(Class::B64);
+                self.out.line(&["mov.b64"], &[Arg::Reg(base), Arg::Text(SLOTS)]);
+                self.alias(here, inst, Place::Address(Address { base: Base::Slots(base), offset }))
             }
             _ => Err(illegal(here, inst)),
         }
@@ -140,15 +142,15 @@ impl Selector<'_> {
         let Symbol::Global(global) = *here.body.symbol(SymbolRef::from_u32(data.imm)) else {
             return Err(internal("the address of something that is no global"));
         };
-        let place = Place::Address(Address { base: Base::Global(global), offset: 0 });
+        let base = self.regs.fresh(Class::B64);
+        self.out.line(&["mov.b64"], &[Arg::Reg(base), Arg::Global(global)]);
         if data.ty.space() == Some(Space::Generic) {
-            let from = self.unit.globals[global].space;
-            let address = self.address_register(Address { base: Base::Global(global), offset: 0 });
+            let from = self.unit.globals.get(global).map_or(Space::Global, |global| global.space);
             let result = Arg::Reg(self.result(here, inst)?);
-            self.out.line(&["cvta", space(from), ".u64"], &[result, Arg::Reg(address)]);
+            self.out.line(&["cvta", space(from), ".u64"], &[result, Arg::Reg(base)]);
             return Ok(());
         }
-        self.alias(here, inst, place)
+        self.alias(here, inst, Place::Address(Address { base: Base::Global(global, base), offset: 0 }))
     }
 
     fn space_cast(&mut self, here: &Here, inst: Inst) -> Result<(), EmitError> {

@@ -2,7 +2,10 @@
 //! environment names one in `MARQ_PTXAS`.
 
 mod control;
+mod machine;
+mod meaning;
 mod ops;
+mod running;
 
 use super::check::check;
 use super::{PtxTarget, emit};
@@ -34,12 +37,18 @@ pub(super) fn try_compile(source: &str, architecture: &str) -> Result<Artifact, 
 
 /// The same as text, checked and assembled.
 pub(super) fn compile(source: &str, architecture: &str) -> String {
+    let text = compile_text(source, architecture);
+    assemble(&text, architecture);
+    text
+}
+
+/// The same as text, checked.
+pub(super) fn compile_text(source: &str, architecture: &str) -> String {
     let artifact = try_compile(source, architecture).expect("the test should be emitted");
     let text = String::from_utf8(artifact.code).expect("PTX should be text");
     if let Err(errors) = check(&text) {
         panic!("{}\n{text}", errors.join("\n"));
     }
-    assemble(&text, architecture);
     text
 }
 

@@ -2,7 +2,7 @@
 
 use super::names::Names;
 use super::regs::{Address, Base, Reg};
-use marquetry_ir::entity::Func;
+use marquetry_ir::entity::{Func, Global};
 
 /// What stands between the commas of an instruction.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -19,8 +19,8 @@ pub(super) enum Arg {
     Text(&'static str),
     /// `[address]`.
     Memory(Address),
-    /// The address itself, of a variable.
-    Variable(Address),
+    /// The address of a global.
+    Global(Global),
     /// `[$a3+8]`: a parameter and a byte offset.
     Param(char, u32, u32),
     /// `{low, high}`.
@@ -116,7 +116,7 @@ impl<'a> Writer<'a> {
                 self.address(address);
                 self.text.push(']');
             }
-            Arg::Variable(address) => self.address(address),
+            Arg::Global(global) => self.text.push_str(self.names.global(global)),
             Arg::Param(kind, number, offset) => {
                 self.text.push('[');
                 self.name_of(Label(kind, number));
@@ -141,8 +141,8 @@ impl<'a> Writer<'a> {
     fn address(&mut self, Address { base, offset }: Address) {
         match base {
             Base::Reg(reg) => self.reg(reg),
-            Base::Global(global) => self.text.push_str(self.names.global(global)),
-            Base::Slots => self.text.push_str(SLOTS),
+            Base::Global(global, _) => self.text.push_str(self.names.global(global)),
+            Base::Slots(_) => self.text.push_str(SLOTS),
         }
         if offset != 0 {
             self.text.push('+');

@@ -1,7 +1,8 @@
 //! Arrays and structs: they are held as the leaves of their fields, so nothing is computed here.
 
 use super::Legaliser;
-use super::emit::{Ask, Val, Vals};
+use super::emit::Ask;
+use super::held::{Val, Vals};
 use marquetry_ir::op::Op;
 use smallvec::smallvec;
 

@@ -1,7 +1,8 @@
 //! Atomics that the target lacks: floats as bits, read-modify-writes as loops around `cmpxchg`.
 
 use super::Legaliser;
-use super::emit::{Ask, Val, Vals};
+use super::emit::Ask;
+use super::held::{Val, Vals};
 use super::memory::int_of;
 use marquetry_ir::inst::{MemFlags, Order};
 use marquetry_ir::op::Op;

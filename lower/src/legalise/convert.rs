@@ -1,7 +1,7 @@
 //! Conversions between floats, and between floats and integers, in integer code with one rounding.
 
 use super::Legaliser;
-use super::emit::Val;
+use super::held::Val;
 use super::memory::int_of;
 use super::soft_float::Format;
 use marquetry_ir::op::Op;
@@ -207,6 +207,11 @@ impl Legaliser<'_> {
     /// `stof` and `utof`: the size, its highest bit in the highest place, rounded and packed.
     pub(super) fn int_to_float(&mut self, signed: bool, x: Val, to: Type) -> Option<Val> {
         let format = Format::of(to)?;
+        let op = if signed { Op::SToF } else { Op::UToF };
+        if matches!(to, Type::F16 | Type::BF16) && self.rounds_once(x.ty, Type::F32, to) {
+            let single = self.convert(op, Type::F32, x);
+            return Some(self.convert(Op::FConvert, to, single));
+        }
         let bits = x.ty.as_scalar()?.bits();
         let widen = if signed { Op::Sext } else { Op::Zext };
         let wanted = bits.max(format.bits).max(32);
@@ -219,7 +224,7 @@ impl Legaliser<'_> {
         let from_small = bits < format.precision && self.is_leaf(Type::I32) && bits < 32;
         if from_small && x.ty != Type::I32 {
             // Narrow integers are exact by way of a wider one.
-            return Some(self.convert(if signed { Op::SToF } else { Op::UToF }, to, value));
+            return Some(self.convert(op, to, value));
         }
         let name = format!("{}_{work}_to_{to}", if signed { "signed" } else { "unsigned" });
         let outcome = self.call_helper(&name, &[value], &[to], |l, params| match *params {

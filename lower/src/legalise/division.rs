@@ -1,8 +1,9 @@
 //! Integer division in software: binary long division, one helper per type.
 
 use super::Legaliser;
-use super::emit::{Ask, Val};
+use super::held::Val;
 use marquetry_ir::op::Op;
+use marquetry_ir::types::Type;
 
 impl Legaliser<'_> {
     /// A guarded division.
@@ -36,26 +37,19 @@ impl Legaliser<'_> {
         }
     }
 
+    /// Where the upper halves of both are empty, one division of halves does.
     fn long_division(&mut self, a: Val, b: Val) -> Vec<Val> {
-        if self.is_leaf(a.ty) {
-            return self.shift_and_subtract(a, b);
-        }
-        // Where the upper halves are empty, one division of halves does.
-        let (a_high, b_high) = (self.part(a, 1), self.part(b, 1));
-        let any = self.or(a_high, b_high);
-        let zero = self.zero(any.ty);
-        let small = self.eq(any, zero);
         let ty = a.ty;
+        let (Type::I128, half) = (ty, Type::I64) else { return self.shift_and_subtract(a, b) };
+        let any = self.or(a, b);
+        let high = self.shift(Op::ShrU, any, 64);
+        let high = self.trunc(half, high);
+        let small = self.is_zero(high);
         self.either(
             small,
             |l| {
-                let (a_low, b_low) = (l.part(a, 0), l.part(b, 0));
-                [Op::DivU, Op::RemU]
-                    .map(|op| {
-                        let half = l.one(Ask::plain(op), &[a_low, b_low]);
-                        l.zext(ty, half)
-                    })
-                    .to_vec()
+                let (a_low, b_low) = (l.trunc(half, a), l.trunc(half, b));
+                [Op::DivU, Op::RemU].map(|op| l.op(op, &[a_low, b_low])).map(|part| l.zext(ty, part)).to_vec()
             },
             |l| l.shift_and_subtract(a, b),
         )
@@ -92,7 +86,7 @@ impl Legaliser<'_> {
         end.into_iter().take(2).collect()
     }
 
-    /// An integer constant zero of a type, for loops.
+    /// Whether an integer is zero.
     pub(super) fn is_zero(&mut self, val: Val) -> Val {
         let zero = self.zero(val.ty);
         self.eq(val, zero)

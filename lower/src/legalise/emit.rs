@@ -1,31 +1,19 @@
 //! Emission of one op: the question to the target, and what follows from the answer.
 //!
-//! A [`Val`] is a value of the language, held as the legal leaves of its type. [`Legaliser::emit`] takes values of
-//! any type: it splits what has no legal type, asks the target about what has, and appends what is legal. An
-//! expansion is a formula over the same function, so that what it needs is asked about in turn.
+//! [`Legaliser::emit`] takes values of any type: it splits what has no legal type, asks the target about what has,
+//! and appends what is legal. An expansion is a formula over the same function, so that what it needs is asked about
+//! in turn.
 
+use super::held::{Val, Vals};
 use super::shape::Split;
 use super::{Legaliser, MAX_DEPTH};
 use crate::failure::Failure;
 use crate::target::Action;
-use marquetry_ir::constant::{ConstData, ConstValue};
 use marquetry_ir::entity::{Inst, Value};
-use marquetry_ir::limits::{MAX_INSTS, MAX_VALUES};
+use marquetry_ir::limits::MAX_INSTS;
 use marquetry_ir::op::{Op, Rule};
-use marquetry_ir::semantics::vector::lane_scalar;
-use marquetry_ir::semantics::{Outcome, const_lanes, scalar};
-use marquetry_ir::types::{Scalar, Type, TypeKind};
+use marquetry_ir::types::Type;
 use smallvec::{SmallVec, smallvec};
-
-/// A value of the language: its type, and where its leaves stand in the function's list of parts.
-#[derive(Copy, Clone, Debug)]
-pub(super) struct Val {
-    pub ty: Type,
-    pub first: u32,
-}
-
-/// The results of one op.
-pub(super) type Vals = SmallVec<[Val; 2]>;
 
 /// An op with what it needs besides operands.
 #[derive(Copy, Clone, Debug)]
@@ -111,131 +99,6 @@ pub(super) fn asked_types(op: Op, args: &[Type], results: &[Type]) -> (Type, Typ
     };
     let from = from.or(results.first().copied()).unwrap_or(Type::I32);
     (from, results.first().copied().unwrap_or(from))
-}
-
-/// Values and their parts.
-impl Legaliser<'_> {
-    /// The value made of these leaves.
-    pub(super) fn hold(&mut self, ty: Type, leaves: &[Value]) -> Val {
-        let first = self.f.parts.len() as u32;
-        if self.f.parts.len() + leaves.len() > MAX_VALUES {
-            let found = (self.f.parts.len() + leaves.len()) as u64;
-            self.fail(Failure::Limit { what: "values of one function", limit: MAX_VALUES as u64, found });
-            return Val { ty, first: 0 };
-        }
-        self.f.parts.extend_from_slice(leaves);
-        Val { ty, first }
-    }
-
-    /// The leaves of a value.
-    pub(super) fn leaves(&mut self, val: Val) -> SmallVec<[Value; 4]> {
-        let count = self.shape(val.ty).leaves.len();
-        let first = val.first as usize;
-        let mut leaves: SmallVec<[Value; 4]> = self.f.parts.get(first..first + count).unwrap_or(&[]).into();
-        while leaves.len() < count {
-            // Only after a failure was noted: something to go on with.
-            leaves.push(self.f.body.make_scalar(Type::I32, 0));
-        }
-        leaves
-    }
-
-    /// The one leaf of a value of legal type.
-    pub(super) fn leaf(&mut self, val: Val) -> Value {
-        match self.f.parts.get(val.first as usize) {
-            Some(&value) => value,
-            None => self.f.body.make_scalar(val.ty, 0),
-        }
-    }
-
-    /// Part `n` of a value that is split: a field, a lane, a half.
-    pub(super) fn part(&mut self, val: Val, n: usize) -> Val {
-        let shape = self.shape(val.ty);
-        let ty = match shape.split {
-            Split::Leaf => val.ty,
-            Split::Fields => self.types.field_type(val.ty, n as u64).unwrap_or(Type::ERROR),
-            Split::Lanes | Split::Halves => shape.part,
-        };
-        let offset = shape.starts.get(n).copied().unwrap_or(0);
-        Val { ty, first: val.first + offset }
-    }
-
-    /// The value of a split type made of its parts.
-    pub(super) fn join(&mut self, ty: Type, parts: &[Val]) -> Val {
-        let mut leaves: SmallVec<[Value; 8]> = SmallVec::new();
-        for &part in parts {
-            leaves.extend(self.leaves(part));
-        }
-        self.hold(ty, &leaves)
-    }
-
-    pub(super) fn is_leaf(&mut self, ty: Type) -> bool {
-        self.shape(ty).split == Split::Leaf
-    }
-
-    /// A zero of any type.
-    pub(super) fn zero(&mut self, ty: Type) -> Val {
-        let shape = self.shape(ty);
-        let leaves: Vec<Value> =
-            shape.leaves.iter().map(|&(leaf, _)| self.f.body.make_scalar(leaf, 0)).collect();
-        self.hold(ty, &leaves)
-    }
-
-    /// A constant from the bits of its lanes.
-    pub(super) fn lanes_const(&mut self, ty: Type, lanes: &[u128]) -> Val {
-        let shape = self.shape(ty);
-        match (shape.split, ty.kind()) {
-            (Split::Leaf, TypeKind::Vector(..)) => {
-                let value = ConstValue::Lanes(lanes.into());
-                let value = self.f.body.make_const(ConstData { ty, value });
-                self.hold(ty, &[value])
-            }
-            (Split::Leaf, _) => {
-                let value = self.f.body.make_scalar(ty, lanes.first().copied().unwrap_or(0));
-                self.hold(ty, &[value])
-            }
-            (Split::Fields, _) => self.zero(ty),
-            (Split::Halves, TypeKind::Scalar(_)) => {
-                let bits = lanes.first().copied().unwrap_or(0);
-                let half = shape.part.bits().unwrap_or(64);
-                let parts = [0, half].map(|shift| self.lanes_const(shape.part, &[bits >> shift]));
-                self.join(ty, &parts)
-            }
-            (Split::Lanes | Split::Halves, _) => {
-                let each = shape.part.lanes() as usize;
-                let parts: Vec<Val> = lanes.chunks(each).map(|c| self.lanes_const(shape.part, c)).collect();
-                self.join(ty, &parts)
-            }
-        }
-    }
-
-    /// A constant of the body that is being legalised.
-    pub(super) fn constant(&mut self, data: &ConstData) -> Val {
-        match const_lanes(data) {
-            Some(lanes) if !data.ty.is_aggregate() => self.lanes_const(data.ty, &lanes),
-            _ => self.zero(data.ty),
-        }
-    }
-
-    /// An integer (or the bits of a float), in every lane.
-    pub(super) fn int(&mut self, ty: Type, bits: u128) -> Val {
-        let mask = ty.lane().map_or(u128::from(u64::MAX), Scalar::mask);
-        self.lanes_const(ty, &vec![bits & mask; ty.lanes() as usize])
-    }
-
-    /// The bits of a scalar constant of any width.
-    pub(super) fn const_bits(&mut self, val: Val) -> Option<u128> {
-        if val.ty.is_vector() || val.ty.is_aggregate() {
-            return None;
-        }
-        let shape = self.shape(val.ty);
-        let mut bits = 0;
-        let mut shift = 0;
-        for (leaf, &(ty, _)) in self.leaves(val).iter().zip(&shape.leaves) {
-            bits |= self.f.body.value_bits(*leaf)? << shift;
-            shift += ty.bits()?;
-        }
-        Some(bits)
-    }
 }
 
 /// Emission.
@@ -394,119 +257,5 @@ impl Legaliser<'_> {
         body.inst_mut(inst).guarded = ask.guarded && divides;
         body.append_inst(inst, self.f.block);
         inst
-    }
-}
-
-/// What constants settle, so that formulas may be written without thinking of special cases.
-impl Legaliser<'_> {
-    fn fold(&mut self, ask: Ask, args: &[Val], results: &[Type]) -> Option<Val> {
-        let &[result] = results else { return None };
-        let (first, second) = (*args.first()?, args.get(1).copied());
-        if ask.op == Op::Select {
-            let (yes, no) = (second?, *args.get(2)?);
-            return match self.const_bits(first) {
-                Some(0) => Some(no),
-                Some(_) => Some(yes),
-                None => (self.leaves(yes) == self.leaves(no)).then_some(yes),
-            };
-        }
-        if ask.op == Op::Bitcast && first.ty == result {
-            return Some(first);
-        }
-        if result.is_vector() || !ask.op.effects().is_pure() && !ask.guarded {
-            return None;
-        }
-        let mut bits: SmallVec<[Option<u128>; 4]> = SmallVec::new();
-        for &arg in args {
-            bits.push(self.const_bits(arg));
-        }
-        if let Some(bits) = bits.iter().copied().collect::<Option<SmallVec<[u128; 4]>>>() {
-            let (from, to) = (lane_scalar(first.ty)?, lane_scalar(result)?);
-            if result.is_pointer() || first.ty.is_pointer() {
-                return None;
-            }
-            return match scalar(ask.op, from, to, &bits)? {
-                Outcome::Value(bits) => Some(self.int(result, bits)),
-                Outcome::Pair(..) | Outcome::Throws(_) => None,
-            };
-        }
-        if !first.ty.is_int() {
-            return None;
-        }
-        let ones = first.ty.lane().map_or(0, Scalar::mask);
-        let width = u128::from(first.ty.bits().unwrap_or(1));
-        match (ask.op, bits.first().copied().flatten(), bits.get(1).copied().flatten()) {
-            (Op::Add | Op::Or | Op::Xor, Some(0), _) => second,
-            (Op::Add | Op::Sub | Op::Or | Op::Xor, _, Some(0)) => Some(first),
-            (Op::Shl | Op::ShrU | Op::ShrS, _, Some(count)) if count % width == 0 => Some(first),
-            (Op::And | Op::Mul | Op::Shl | Op::ShrU, Some(0), _) => Some(first),
-            (Op::And | Op::Mul, _, Some(0)) => second,
-            (Op::And, Some(bits), _) if bits == ones => second,
-            (Op::And, _, Some(bits)) if bits == ones => Some(first),
-            (Op::Mul, Some(1), _) => second,
-            (Op::Mul, _, Some(1)) => Some(first),
-            _ => None,
-        }
-    }
-}
-
-/// Formulas.
-macro_rules! formulas {
-    ($($name:ident = $op:ident),* $(,)?) => {
-        /// The ops that expansions are written in, by name.
-        impl Legaliser<'_> {
-            $(pub(super) fn $name(&mut self, a: Val, b: Val) -> Val { self.op(Op::$op, &[a, b]) })*
-        }
-    };
-}
-
-formulas! {
-    add = Add, sub = Sub, mul = Mul, and = And, or = Or, xor = Xor, shl = Shl, shr_u = ShrU,
-    eq = Eq, ne = Ne, lt_s = LtS, gt_s = GtS, ge_s = GeS, lt_u = LtU, gt_u = GtU, ge_u = GeU,
-    min_s = MinS, max_s = MaxS, max_u = MaxU,
-    lt = Lt, gt = Gt, ge = Ge, one_of = One, uno = Uno,
-}
-
-impl Legaliser<'_> {
-    pub(super) fn not(&mut self, a: Val) -> Val {
-        self.op(Op::Not, &[a])
-    }
-
-    pub(super) fn select(&mut self, condition: Val, yes: Val, no: Val) -> Val {
-        self.op(Op::Select, &[condition, yes, no])
-    }
-
-    pub(super) fn zext(&mut self, ty: Type, a: Val) -> Val {
-        self.convert(Op::Zext, ty, a)
-    }
-
-    pub(super) fn sext(&mut self, ty: Type, a: Val) -> Val {
-        self.convert(Op::Sext, ty, a)
-    }
-
-    pub(super) fn trunc(&mut self, ty: Type, a: Val) -> Val {
-        self.convert(Op::Trunc, ty, a)
-    }
-
-    pub(super) fn bitcast(&mut self, ty: Type, a: Val) -> Val {
-        self.convert(Op::Bitcast, ty, a)
-    }
-
-    /// An integer in another width: low bits, or filled with zeros.
-    pub(super) fn resize(&mut self, ty: Type, a: Val) -> Val {
-        let bits = |ty: Type| ty.lane().map_or(64, Scalar::bits);
-        if bits(ty) < bits(a.ty) { self.trunc(ty, a) } else { self.zext(ty, a) }
-    }
-
-    /// Shifts by a constant.
-    pub(super) fn shift(&mut self, op: Op, a: Val, count: u32) -> Val {
-        let count = self.int(a.ty, u128::from(count));
-        self.op(op, &[a, count])
-    }
-
-    /// Whether a signed integer is below zero.
-    pub(super) fn negative(&mut self, a: Val) -> Val {
-        let zero = self.int(a.ty, 0);
-        self.lt_s(a, zero)
     }
 }

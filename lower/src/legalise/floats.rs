@@ -1,7 +1,8 @@
 //! Float ops in terms of simpler ones: sign bits, comparisons, minima, rounding to integral values.
 
 use super::Legaliser;
-use super::emit::{Ask, Val, Vals};
+use super::emit::Ask;
+use super::held::{Val, Vals};
 use super::memory::int_of;
 use super::promote::promotes;
 use super::soft_float::Format;

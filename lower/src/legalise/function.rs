@@ -3,7 +3,8 @@
 //! Blocks are visited in reverse post-order, so that every value is built before its uses; they are placed in the
 //! order of the source.
 
-use super::emit::{Ask, Val};
+use super::emit::Ask;
+use super::held::Val;
 use super::{Building, Legaliser};
 use crate::failure::Failure;
 use marquetry_ir::analysis::cfg::ControlFlow;
@@ -47,6 +48,12 @@ impl Legaliser<'_> {
                 return;
             }
             let function = &mut unit.funcs[func];
+            let signature = &function.signature;
+            let types: Vec<Type> = signature.params.iter().chain(&signature.results).copied().collect();
+            if self.is_legal(&function.body, &types) {
+                super::tidy::remove_unused(&mut function.body);
+                continue;
+            }
             self.f = Building::new(function.file);
             self.f.span = function.span;
             function.signature = self.flat_signature(&function.signature.clone());
@@ -219,7 +226,7 @@ impl Legaliser<'_> {
     }
 
     /// An ordinary op, its index brought to one type first.
-    fn emit_source(&mut self, ask: Ask, mut args: Vec<Val>) -> super::emit::Vals {
+    fn emit_source(&mut self, ask: Ask, mut args: Vec<Val>) -> super::held::Vals {
         match (ask.op, args.as_mut_slice()) {
             (Op::Slot, _) => {
                 let pointer = Type::pointer(marquetry_ir::types::Space::Local);

@@ -1,6 +1,7 @@
 //! Functions that legalisation adds to the unit, and control flow inside expansions.
 
-use super::emit::{Ask, Val};
+use super::emit::Ask;
+use super::held::Val;
 use super::{Building, Legaliser};
 use marquetry_ir::body::Symbol;
 use marquetry_ir::entity::Func;

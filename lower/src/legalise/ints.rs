@@ -1,7 +1,8 @@
 //! Integer ops in terms of simpler ones, at any width.
 
 use super::Legaliser;
-use super::emit::{Ask, Val, Vals};
+use super::emit::Ask;
+use super::held::{Val, Vals};
 use marquetry_ir::op::Op;
 use marquetry_ir::types::{Scalar, Type};
 use smallvec::smallvec;

@@ -1,7 +1,8 @@
 //! Memory: values that are not held as they are stored leaf by leaf; blocks of bytes in loops.
 
 use super::Legaliser;
-use super::emit::{Ask, Val, Vals};
+use super::emit::Ask;
+use super::held::{Val, Vals};
 use super::shape::half_type;
 use marquetry_ir::entity::Value;
 use marquetry_ir::inst::MemFlags;
@@ -82,7 +83,7 @@ impl Legaliser<'_> {
                     loaded.push(self.one(Ask { ty: lane, imm, ..ask }, &[place]));
                 }
             }
-            return Some(if store { smallvec![] } else { smallvec![self.from_lanes(ty, &loaded)] });
+            return Some(if store { smallvec![] } else { smallvec![self.vector_of(ty, &loaded)] });
         }
         let (stand_in, there, back) = match ty.kind() {
             TypeKind::Scalar(Scalar::I1) => (Type::I8, Op::Zext, Op::Trunc),

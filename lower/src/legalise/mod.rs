@@ -13,18 +13,22 @@
 //! - Only reachable blocks, in the order of the source; nothing unused that has no effect.
 
 mod aggregates;
+mod already;
 mod atomics;
 mod caps;
 mod convert;
 mod division;
 mod emit;
 mod floats;
+mod formulas;
 mod function;
+mod held;
 mod helpers;
 mod ints;
 mod memory;
 mod promote;
 mod shape;
+mod soft_arithmetic;
 mod soft_float;
 mod tidy;
 mod vectors;
@@ -76,6 +80,8 @@ struct Legaliser<'a> {
     target: &'a dyn Target,
     types: Arc<Types>,
     shapes: FxHashMap<Type, Rc<Shape>>,
+    /// Whether the target has an op on some types, as far as it was asked.
+    answers: FxHashMap<(Op, Type, Type), bool>,
     f: Building,
     depth: u32,
     helpers: FxHashMap<String, Func>,
@@ -98,6 +104,7 @@ pub fn run(lowered: Lowered, target: &dyn Target) -> Result<Legal, Failure> {
         target,
         types,
         shapes: FxHashMap::default(),
+        answers: FxHashMap::default(),
         f: Building::new(None),
         depth: 0,
         helpers: FxHashMap::default(),

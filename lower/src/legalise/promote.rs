@@ -1,7 +1,9 @@
 //! Ops computed in a wider type and converted back.
 
 use super::Legaliser;
-use super::emit::{Ask, Val, Vals};
+use super::emit::Ask;
+use super::held::{Val, Vals};
+use super::soft_float::Format;
 use marquetry_ir::op::Op;
 use marquetry_ir::types::{Scalar, Type};
 use smallvec::smallvec;
@@ -126,6 +128,10 @@ impl Legaliser<'_> {
                 Op::Fma if first.ty == Type::F32 && wider == Scalar::F64 => {
                     Some(smallvec![self.fma_in_double(args)?])
                 }
+                Op::SToF | Op::UToF if self.rounds_once(first.ty, wide, result) => {
+                    let val = self.convert(ask.op, wide, first);
+                    Some(smallvec![self.convert(Op::FConvert, result, val)])
+                }
                 _ => self.expand_float(ask, args, results),
             };
         }
@@ -138,6 +144,15 @@ impl Legaliser<'_> {
         }
         let val = self.one(ask, &operands);
         Some(smallvec![if result.is_float() { self.convert(Op::FConvert, result, val) } else { val }])
+    }
+}
+
+impl Legaliser<'_> {
+    /// Whether an integer may become a float by way of a wider one: the first step is exact, or, into binary16,
+    /// infinite in the end wherever it is not.
+    pub(super) fn rounds_once(&self, from: Type, by_way_of: Type, to: Type) -> bool {
+        let (Some(format), Some(bits)) = (Format::of(by_way_of), from.bits()) else { return false };
+        by_way_of != to && (bits <= format.precision || to == Type::F16)
     }
 }
 

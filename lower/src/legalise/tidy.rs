@@ -4,6 +4,7 @@ use super::emit::asked_types;
 use crate::target::{Action, Target, TypeAction};
 use marquetry_ir::body::Body;
 use marquetry_ir::entity::{Inst, Value};
+use marquetry_ir::infer::infer;
 use marquetry_ir::inst::MemFlags;
 use marquetry_ir::op::{Effects, Op};
 use marquetry_ir::types::Type;
@@ -75,6 +76,12 @@ pub(super) fn check(unit: &Unit, target: &dyn Target) -> Result<(), String> {
                 return Err(format!("{name}: {block} has no terminator"));
             }
             for inst in body.block_insts(block) {
+                let wanted =
+                    infer(body, &unit.types, inst).map_err(|e| format!("{}: {e}", body.inst(inst).op))?;
+                let found = body.results(inst).map(|value| body.value_type(value));
+                if body.inst(inst).op != Op::Call && !found.eq(wanted) {
+                    return Err(format!("{name}: '{}' has results of other types", body.inst(inst).op));
+                }
                 check_inst(body, inst, target, held).map_err(|message| format!("{name}: {message}"))?;
             }
         }

@@ -1,7 +1,8 @@
 //! Vectors: in halves or lanes where the target has no such vectors, lane by lane where it has no such op.
 
 use super::Legaliser;
-use super::emit::{Ask, Val, Vals, result_types};
+use super::emit::{Ask, result_types};
+use super::held::{Val, Vals};
 use super::memory::int_of;
 use super::shape::Split;
 use marquetry_ir::body::ValueDef;
@@ -54,7 +55,7 @@ impl Legaliser<'_> {
     }
 
     /// The vector (or, for a scalar type, the scalar) of these lanes.
-    pub(super) fn from_lanes(&mut self, ty: Type, lanes: &[Val]) -> Val {
+    pub(super) fn vector_of(&mut self, ty: Type, lanes: &[Val]) -> Val {
         if !ty.is_vector() {
             return match lanes.first() {
                 Some(&lane) => lane,
@@ -66,7 +67,7 @@ impl Legaliser<'_> {
             Split::Halves => {
                 let half = self.shape(ty).part;
                 let (low, high) = lanes.split_at(lanes.len() / 2);
-                let parts = [self.from_lanes(half, low), self.from_lanes(half, high)];
+                let parts = [self.vector_of(half, low), self.vector_of(half, high)];
                 self.join(ty, &parts)
             }
             Split::Leaf | Split::Fields => {
@@ -115,7 +116,7 @@ impl Legaliser<'_> {
                 if let Some(slot) = lanes.get_mut(n as usize) {
                     *slot = lane;
                 }
-                self.from_lanes(vector.ty, &lanes)
+                self.vector_of(vector.ty, &lanes)
             }
             (_, None, &[_, lane, _]) => {
                 let number = self.lane_number(index, count);
@@ -128,7 +129,7 @@ impl Legaliser<'_> {
                     let here = self.eq(number, n);
                     *slot = self.select(here, lane, *slot);
                 }
-                self.from_lanes(vector.ty, &lanes)
+                self.vector_of(vector.ty, &lanes)
             }
             _ => vector,
         }
@@ -154,7 +155,7 @@ impl Legaliser<'_> {
                 .collect();
             bit += 1;
         }
-        self.from_lanes(Type::scalar(vector.ty.lane().unwrap_or(marquetry_ir::types::Scalar::I1)), &lanes)
+        self.vector_of(Type::scalar(vector.ty.lane().unwrap_or(marquetry_ir::types::Scalar::I1)), &lanes)
     }
 
     /// `shuffle`, whose mask is a constant.
@@ -185,7 +186,7 @@ impl Legaliser<'_> {
                 self.lane(source, (n % count) as u32)
             })
             .collect();
-        self.from_lanes(ty, &lanes)
+        self.vector_of(ty, &lanes)
     }
 
     /// An op with a vector among its operands and results that the target does not hold.
@@ -262,7 +263,7 @@ impl Legaliser<'_> {
                 list.push(val);
             }
         }
-        Some(results.iter().zip(&lanes).map(|(&ty, lanes)| self.from_lanes(ty, lanes)).collect())
+        Some(results.iter().zip(&lanes).map(|(&ty, lanes)| self.vector_of(ty, lanes)).collect())
     }
 
     /// An op on vectors in terms of ops on their lanes.
@@ -277,7 +278,7 @@ impl Legaliser<'_> {
             Op::Splat => {
                 let (&[lane], &[ty]) = (args, results) else { return None };
                 let lanes = vec![lane; ty.lanes() as usize];
-                Some(smallvec![self.from_lanes(ty, &lanes)])
+                Some(smallvec![self.vector_of(ty, &lanes)])
             }
             Op::Bitcast => Some(smallvec![self.repack(*args.first()?, ask.ty)?]),
             Op::Extract | Op::Insert | Op::Shuffle => None,
@@ -312,6 +313,6 @@ impl Legaliser<'_> {
             }
         }
         let cut: Vec<Val> = cut.into_iter().map(|lane| self.bitcast(to, lane)).collect();
-        Some(self.from_lanes(ty, &cut))
+        Some(self.vector_of(ty, &cut))
     }
 }

@@ -4,7 +4,8 @@
 //! [`ints`](super::ints); the ops here are those that the formulas end in.
 
 use super::Legaliser;
-use super::emit::{Ask, Val, Vals};
+use super::emit::Ask;
+use super::held::{Val, Vals};
 use marquetry_ir::op::Op;
 use marquetry_ir::types::{Scalar, Type};
 use smallvec::smallvec;

@@ -11,22 +11,28 @@ use smallvec::SmallVec;
 #[derive(Default)]
 pub struct ValueMap {
     map: SecondaryMap<Value, PackedOption<Value>>,
+    mapped: Vec<Value>,
 }
 
 impl ValueMap {
-    /// Forgets everything.
-    pub fn clear(&mut self) {
-        self.map.clear();
-    }
-
     /// From now on `old` is copied as `new`.
     pub fn set(&mut self, old: Value, new: Value) {
         self.map[old] = new.into();
+        self.mapped.push(old);
     }
 
     /// What stands for a value.
     pub fn get(&self, value: Value) -> Value {
         self.map.get(value).and_then(|mapped| mapped.expand()).unwrap_or(value)
+    }
+
+    /// Forgets everything, after showing it. Costs what there is.
+    pub fn drain(&mut self, mut f: impl FnMut(Value, Value)) {
+        for old in self.mapped.drain(..) {
+            if let Some(new) = self.map[old].take() {
+                f(old, new);
+            }
+        }
     }
 }
 
@@ -54,16 +60,26 @@ pub fn copy_inst(body: &mut Body, map: &mut ValueMap, inst: Inst, to: Block) -> 
     new
 }
 
-/// Gives `to` copies of the parameters and all instructions of `from`.
-pub fn copy_block(body: &mut Body, map: &mut ValueMap, from: Block, to: Block) {
+/// Gives `to` copies of the parameters of `from`.
+pub fn copy_params(body: &mut Body, map: &mut ValueMap, from: Block, to: Block) {
     let params: SmallVec<[Value; 8]> = body.block_params(from).iter().copied().collect();
     for param in params {
         let copied = body.append_block_param(to, body.value_type(param));
         map.set(param, copied);
     }
+}
+
+/// Gives `to` copies of all instructions of `from`.
+pub fn copy_insts(body: &mut Body, map: &mut ValueMap, from: Block, to: Block) {
     let mut next = body.first_inst(from);
     while let Some(inst) = next {
         next = body.next_inst(inst);
         copy_inst(body, map, inst, to);
     }
+}
+
+/// Gives `to` copies of the parameters and all instructions of `from`.
+pub fn copy_block(body: &mut Body, map: &mut ValueMap, from: Block, to: Block) {
+    copy_params(body, map, from, to);
+    copy_insts(body, map, from, to);
 }

@@ -17,7 +17,6 @@ const MAX_COST: usize = 4;
 
 /// Converts branches. Says whether there were any.
 pub(super) fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
-    ctx.find_flow(body);
     let mut changed = false;
     // Inner branches first: afterwards, the block that they are in may be a way of an outer one.
     for &block in ctx.cfg.reverse_post_order().iter().rev() {

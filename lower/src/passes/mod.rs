@@ -24,6 +24,11 @@ pub mod dce;
 pub mod simplify_cfg;
 mod if_convert;
 mod thread_edges;
+pub mod rotate;
+mod preheader;
+pub mod licm;
+mod trip_count;
+pub mod unroll;
 
 #[cfg(test)]
 mod tests;

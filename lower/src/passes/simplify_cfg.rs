@@ -27,13 +27,22 @@ pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
         let mut again = decide(body, ctx.light);
         again |= dce::remove_unreachable(body, ctx);
         again |= forget_params(body, ctx);
-        again |= thread_edges::run(body, ctx);
-        again |= !ctx.light && if_convert::run(body, ctx);
+        again |= with_flow(body, ctx, thread_edges::run);
+        again |= !ctx.light && with_flow(body, ctx, if_convert::run);
         again |= join_blocks(body, ctx);
         changed |= again;
         if !again {
             break;
         }
+    }
+    changed
+}
+
+/// Runs a part that needs control flow, and computes it anew if edges changed.
+fn with_flow(body: &mut Body, ctx: &mut PassContext, part: fn(&mut Body, &mut PassContext) -> bool) -> bool {
+    let changed = part(body, ctx);
+    if changed {
+        ctx.find_flow(body);
     }
     changed
 }
@@ -135,7 +144,17 @@ fn decide_switch(body: &mut Body, switch: Inst) -> bool {
         jump(body, switch, otherwise);
         return true;
     }
-    false
+    let cases = body.switch_cases(Switch::from_u32(body.inst(switch).imm)).iter().copied();
+    let all: Vec<(u128, BlockCall)> = cases.zip(edges.iter().copied()).collect();
+    let differs = |&(_, edge): &(u128, BlockCall)| !is_same_edge(body, edge, otherwise);
+    let kept: Vec<(u128, BlockCall)> = all.iter().copied().filter(differs).collect();
+    if kept.len() == all.len() {
+        return false;
+    }
+    let (cases, edges): (Vec<u128>, Vec<BlockCall>) = kept.into_iter().unzip();
+    body.inst_mut(switch).imm = body.make_switch(&cases).as_u32();
+    body.set_targets(switch, &[&[otherwise], &edges[..]].concat());
+    true
 }
 
 /// Removes parameters whose arguments are all the same value, and those that always equal another parameter.
@@ -200,7 +219,6 @@ fn forget_params(body: &mut Body, ctx: &mut PassContext) -> bool {
 
 /// Appends blocks to the only block that jumps to them.
 fn join_blocks(body: &mut Body, ctx: &mut PassContext) -> bool {
-    ctx.find_flow(body);
     let PassContext { cfg, replacements, .. } = ctx;
     replacements.clear();
     let entry = body.entry();

@@ -14,7 +14,6 @@ use smallvec::SmallVec;
 
 /// Redirects edges. Says whether there were any.
 pub(super) fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
-    ctx.find_flow(body);
     let entry = body.entry();
     let is_candidate = |body: &Body, block: Block| {
         let only = body.first_inst(block).filter(|&inst| body.terminator(block) == Some(inst));

@@ -3,6 +3,7 @@
 use super::run::unknown_engine;
 use super::{CliError, CliResult, output};
 use crate::engine::{Engine, EngineKind};
+use crate::filetest::coverage::Coverage;
 use crate::filetest::report::Report;
 use crate::filetest::runner;
 use clap::Args;
@@ -25,6 +26,9 @@ pub(super) struct Test {
     /// Print every directive, not only those that failed
     #[arg(long, short)]
     verbose: bool,
+    /// Print how many directives ran each op on each engine, and every hole with its reason
+    #[arg(long)]
+    coverage: bool,
     /// Optimisation level, 0 to 3
     #[arg(short = 'O', value_name = "LEVEL", default_value = "2", value_parser = clap::value_parser!(u32).range(0..=3))]
     opt_level: u32,
@@ -40,6 +44,7 @@ impl Test {
             return Err(CliError::Usage("no .mq files in these paths".into()));
         }
         let mut report = Report::new();
+        let mut coverage = Coverage::new();
         let mut engines = self.engines(&mut report)?;
         let progress = std::io::stderr().is_terminal();
         for (n, file) in files.iter().enumerate() {
@@ -52,10 +57,14 @@ impl Test {
                 Ok(source) => runner::run(&name, &source, &mut engines),
                 Err(error) => vec![runner::Row::not_text(&error)],
             };
+            coverage.add(&rows);
             report.add(&name, rows);
         }
         if progress {
             eprint!("\r\x1b[K");
+        }
+        if self.coverage {
+            output::print(coverage.render().as_bytes())?;
         }
         output::print(report.render(self.verbose).as_bytes())?;
         if report.is_success() { Ok(()) } else { Err(CliError::Reported) }

@@ -97,7 +97,7 @@ impl From<Failure> for EngineError {
 impl From<EmitError> for EngineError {
     fn from(error: EmitError) -> Self {
         match error {
-            EmitError::Target(message) => EngineError::Unsupported(message),
+            EmitError::Target(message) | EmitError::Unsupported(message) => EngineError::Unsupported(message),
             other => EngineError::Failed(other.to_string()),
         }
     }

@@ -16,5 +16,6 @@
 
 pub mod expression;
 pub mod directive;
+pub mod coverage;
 pub mod runner;
 pub mod report;

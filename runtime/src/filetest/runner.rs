@@ -1,13 +1,16 @@
 //! Carrying out the directives of a file on engines.
 
+use super::coverage::ops_of;
 use super::directive::{Action, Argument, BufferCheck, Call, Contents, Directive, Expected, bytes_of, parse};
 use crate::engine::{Engine, EngineError, Extent, Outcome};
 use crate::value::{HostArg, HostValue, same_bits};
 use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::entity::{Method, Table};
+use marquetry_ir::op::Op;
 use marquetry_ir::program::{MethodKind, Program};
 use marquetry_ir::text;
 use marquetry_ir::types::{Scalar, Type};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// How one directive went on one engine.
@@ -30,6 +33,8 @@ pub struct Row {
     pub engine: &'static str,
     /// The directive.
     pub text: String,
+    /// The ops that it may run.
+    pub ops: Arc<BTreeSet<Op>>,
     /// How it went.
     pub verdict: Verdict,
 }
@@ -39,8 +44,12 @@ const TEXT: &str = "text";
 impl Row {
     /// The row of a file that is not text.
     pub fn not_text(error: &std::string::FromUtf8Error) -> Row {
-        let verdict = Verdict::Failed(format!("not UTF-8: {}", error.utf8_error()));
-        Row { line: 0, engine: TEXT, text: "read".into(), verdict }
+        Row::of_text(0, "read", Verdict::Failed(format!("not UTF-8: {}", error.utf8_error())))
+    }
+
+    /// A row about the text, not about what an engine did.
+    fn of_text(line: usize, text: &str, verdict: Verdict) -> Row {
+        Row { line, engine: TEXT, text: text.into(), ops: Arc::default(), verdict }
     }
 }
 
@@ -49,7 +58,7 @@ pub fn run(name: &str, source: &str, engines: &mut [Box<dyn Engine>]) -> Vec<Row
     let (directives, errors) = parse(source);
     let mut rows: Vec<Row> = Vec::new();
     let mut fail = |line, text: String| {
-        rows.push(Row { line, engine: TEXT, text: "directive".into(), verdict: Verdict::Failed(text) });
+        rows.push(Row::of_text(line, "directive", Verdict::Failed(text)));
     };
     errors.into_iter().for_each(|error| fail(error.line, error.message));
     let mut program = crate::library::program();
@@ -65,9 +74,11 @@ pub fn run(name: &str, source: &str, engines: &mut [Box<dyn Engine>]) -> Vec<Row
     let program = Arc::new(program);
     let references: Vec<_> =
         directives.iter().map(|directive| reference_contents(&program, directive)).collect();
+    let ops: Vec<_> =
+        directives.iter().map(|directive| Arc::new(ops_of_directive(&program, directive))).collect();
     for engine in engines {
         engine.load(program.clone());
-        for (directive, references) in directives.iter().zip(&references) {
+        for ((directive, references), ops) in directives.iter().zip(&references).zip(&ops) {
             let wanted =
                 directive.engines.is_empty() || directive.engines.iter().any(|name| name == engine.name());
             if !wanted || matches!(directive.action, Action::Error { .. }) {
@@ -81,6 +92,7 @@ pub fn run(name: &str, source: &str, engines: &mut [Box<dyn Engine>]) -> Vec<Row
                 line: directive.line,
                 engine: engine.name(),
                 text: directive.text.clone(),
+                ops: ops.clone(),
                 verdict,
             });
         }
@@ -106,12 +118,11 @@ fn match_errors(program: &Program, diagnostics: &[Diagnostic], directives: &[Dir
         };
         match expected.iter_mut().find(matches) {
             Some(found) => found.3 = true,
-            None => rows.push(Row {
+            None => rows.push(Row::of_text(
                 line,
-                engine: TEXT,
-                text: "no error is expected".into(),
-                verdict: Verdict::Failed(format!("{}: {}", diagnostic.code, diagnostic.message)),
-            }),
+                "no error is expected",
+                Verdict::Failed(format!("{}: {}", diagnostic.code, diagnostic.message)),
+            )),
         }
     }
     rows.extend(expected.into_iter().map(|(line, directive, text, found)| {
@@ -119,7 +130,7 @@ fn match_errors(program: &Program, diagnostics: &[Diagnostic], directives: &[Dir
             true => Verdict::Passed,
             false => Verdict::Failed(format!("no error on line {line} contains '{text}'")),
         };
-        Row { line: directive.line, engine: TEXT, text: directive.text.clone(), verdict }
+        Row::of_text(directive.line, &directive.text, verdict)
     }));
     rows
 }
@@ -138,7 +149,7 @@ fn round_trip(program: &Program) -> Row {
         }
         None => Verdict::Passed,
     };
-    Row { line: 0, engine: TEXT, text: "print and parse".into(), verdict }
+    Row::of_text(0, "print and parse", verdict)
 }
 
 /// The method that a directive means: by name and arguments.
@@ -170,6 +181,17 @@ pub fn find_method(
         }
         None => format!("there is no '{name}'"),
     })
+}
+
+/// The ops that a directive may run; none if there is no such method, which is reported elsewhere.
+fn ops_of_directive(program: &Program, directive: &Directive) -> BTreeSet<Op> {
+    let (call, kind) = match &directive.action {
+        Action::Run(call) => (call, MethodKind::Function),
+        Action::Launch { call, .. } => (call, MethodKind::Kernel),
+        Action::Error { .. } => return BTreeSet::new(),
+    };
+    let method = find_method(program, &call.name, &call.args, kind);
+    method.map_or_else(|_| BTreeSet::new(), |method| ops_of(program, method))
 }
 
 /// What the references of a directive's checks leave in the buffers, from the interpreter; in order of the checks.

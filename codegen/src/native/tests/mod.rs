@@ -4,6 +4,7 @@
 mod control;
 mod kernels;
 mod ops;
+mod vectors;
 
 use super::*;
 use crate::artifact::argument_block;

@@ -49,7 +49,7 @@ impl Random {
             let infinity = (mask >> precision) << (precision - 1) & (mask >> 1);
             let one = infinity >> 1 & !((1 << (precision - 1)) - 1);
             let near = |r: &mut Self, spread: u128| (one + (r.wide() % (2 * spread)) - spread) & mask;
-            let signed = if self.next() % 2 == 0 { sign } else { 0 };
+            let signed = if self.next().is_multiple_of(2) { sign } else { 0 };
             return signed
                 | match pick {
                     0 => 0,

@@ -1,0 +1,169 @@
+//! Loop-invariant code moves out of loops.
+//!
+//! Computes loops and addresses, after making preheaders. One walk in reverse post-order: an instruction whose
+//! operands are all computed outside a loop, and that may run when it would not have run, moves to the preheader of
+//! the outermost such loop. What may throw, and loads that no write in the loop may change, move out of a loop's
+//! header only, where they run whenever the loop is entered, and only if nothing observable comes before them.
+//! Keeps edges. Linear in instructions times loop depth.
+
+use super::PassContext;
+use super::addresses::{Region, constant_offset};
+use super::effects::{is_observable, is_speculatable, is_volatile};
+use super::preheader;
+use cranelift_entity::SecondaryMap;
+use marquetry_ir::analysis::loops::Loop;
+use marquetry_ir::body::{Body, ValueDef};
+use marquetry_ir::entity::{Block, Inst, Value};
+use marquetry_ir::op::{Effects, Op};
+use marquetry_ir::types::Space;
+
+/// Most writes of one loop that are told apart.
+const MAX_WRITES: usize = 16;
+
+/// What a loop, with those inside it, writes.
+#[derive(Clone, Default)]
+struct Writes {
+    regions: Vec<Region>,
+    /// Calls, barriers, atomics, or too much to list.
+    anything: bool,
+}
+
+/// Moves invariant code. Says whether there was any, or preheaders were made.
+pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
+    ctx.find_loops(body);
+    if ctx.loops.iter().next().is_none() {
+        return false;
+    }
+    let mut changed = preheader::make(body, ctx);
+    if changed {
+        ctx.find_loops(body);
+    }
+    ctx.addresses.compute(body, &ctx.types, &ctx.cfg);
+    let writes = collect_writes(body, ctx);
+    for n in 0..ctx.cfg.reverse_post_order().len() {
+        let block = ctx.cfg.reverse_post_order()[n];
+        if let Some(this) = ctx.loops.innermost(block) {
+            changed |= hoist_block(body, ctx, &writes, block, this);
+        }
+    }
+    changed
+}
+
+fn collect_writes(body: &Body, ctx: &PassContext) -> SecondaryMap<Loop, Writes> {
+    let mut writes = SecondaryMap::<Loop, Writes>::new();
+    for &block in ctx.cfg.reverse_post_order() {
+        let Some(this) = ctx.loops.innermost(block) else { continue };
+        for inst in body.block_insts(block) {
+            if !body.inst(inst).op.effects().has(Effects::WRITE) {
+                continue;
+            }
+            let region = match (body.inst(inst).op, body.args(inst)) {
+                (Op::Store, &[pointer, value]) => {
+                    Some(ctx.addresses.region(&ctx.types, pointer, body.value_type(value)))
+                }
+                (Op::MemSet | Op::MemCopy, &[pointer, _, size]) => {
+                    let size = body.value_bits(size).and_then(|bits| u64::try_from(bits).ok());
+                    Some(Region { address: ctx.addresses.get(pointer), size })
+                }
+                (Op::StaticAssert, _) => continue,
+                _ => None,
+            };
+            let mut around = Some(this);
+            while let Some(at) = around {
+                let all = &mut writes[at];
+                match region {
+                    Some(region) if all.regions.len() < MAX_WRITES => all.regions.push(region),
+                    _ => all.anything = true,
+                }
+                around = ctx.loops.parent(at);
+            }
+        }
+    }
+    writes
+}
+
+/// Whether a value is computed outside a loop.
+fn is_outside(body: &Body, ctx: &PassContext, this: Loop, value: Value) -> bool {
+    let block = match body.value_def(value) {
+        ValueDef::Const(_) => return true,
+        ValueDef::Param(block, _) => Some(block),
+        ValueDef::Result(inst, _) => body.inst_block(inst),
+    };
+    block.is_some_and(|block| !ctx.loops.contains(this, block))
+}
+
+fn is_invariant(body: &Body, ctx: &PassContext, this: Loop, inst: Inst) -> bool {
+    body.args(inst).iter().all(|&arg| is_outside(body, ctx, this, arg))
+}
+
+fn hoist_block(
+    body: &mut Body,
+    ctx: &PassContext,
+    writes: &SecondaryMap<Loop, Writes>,
+    block: Block,
+    this: Loop,
+) -> bool {
+    let mut changed = false;
+    // Whether everything up to here runs whenever the loop is entered, and nobody could see it.
+    let mut quiet = ctx.loops.header(this) == block;
+    let mut next = body.first_inst(block);
+    while let Some(inst) = next {
+        next = body.next_inst(inst);
+        if body.inst(inst).op.is_terminator() {
+            break;
+        }
+        let target = if is_worthwhile(body, ctx, inst) {
+            outermost(body, ctx, this, inst)
+        } else if quiet && runs_once(body, ctx, writes, this, inst) {
+            Some(this)
+        } else {
+            None
+        };
+        let end = target.and_then(|target| preheader::find(body, ctx, ctx.loops.header(target)));
+        if let Some(end) = end.and_then(|preheader| body.terminator(preheader)) {
+            body.remove_inst(inst);
+            body.insert_inst_before(inst, end);
+            changed = true;
+            continue;
+        }
+        quiet &= !is_observable(body, inst);
+    }
+    changed
+}
+
+/// Whether an instruction may move anywhere above, and pays for the register that it will hold. A constant number of
+/// bytes is part of every access.
+fn is_worthwhile(body: &Body, ctx: &PassContext, inst: Inst) -> bool {
+    is_speculatable(body, inst) && constant_offset(body, &ctx.types, inst).flatten().is_none()
+}
+
+/// The outermost loop out of which a pure instruction can move.
+fn outermost(body: &Body, ctx: &PassContext, this: Loop, inst: Inst) -> Option<Loop> {
+    let mut found = None;
+    let mut around = Some(this);
+    while let Some(at) = around.filter(|&at| is_invariant(body, ctx, at, inst)) {
+        found = Some(at);
+        around = ctx.loops.parent(at);
+    }
+    found
+}
+
+/// Whether an instruction that runs whenever the loop is entered may as well run once before.
+fn runs_once(body: &Body, ctx: &PassContext, writes: &SecondaryMap<Loop, Writes>, this: Loop, inst: Inst) -> bool {
+    if !is_invariant(body, ctx, this, inst) {
+        return false;
+    }
+    let data = body.inst(inst);
+    if data.op != Op::Load {
+        return data.op.effects() == Effects::THROW;
+    }
+    let Some(&pointer) = body.args(inst).first().filter(|_| !is_volatile(body, inst)) else { return false };
+    let read = ctx.addresses.region(&ctx.types, pointer, data.ty);
+    if body.value_type(read.address.root).space() == Some(Space::Constant) {
+        return true;
+    }
+    let all = &writes[this];
+    // More writes than are listed may be to anything.
+    let unlisted = all.anything || all.regions.len() >= MAX_WRITES;
+    !unlisted && !all.regions.iter().any(|&written| ctx.addresses.may_alias(body, written, read))
+}

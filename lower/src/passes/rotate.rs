@@ -1,0 +1,151 @@
+//! Loops are tested at the bottom.
+//!
+//! Computes loops. A loop whose header decides whether to go on, and whose ways back are plain jumps, gets a second copy
+//! of the header at its end: the original is the guard before the first round, the copy the test after each. One
+//! branch per round instead of two, and what follows the test runs in every round of a loop that is entered, which is
+//! what lets invariant loads move out. Values of the header that are used elsewhere get parameters where the two
+//! copies meet. All loops are rotated at once; costs what is copied and where the values are live.
+
+use super::PassContext;
+use super::copy::{ValueMap, copy_block};
+use super::dce;
+use cranelift_entity::SecondaryMap;
+use cranelift_entity::packed_option::PackedOption;
+use marquetry_ir::analysis::loops::Loop;
+use marquetry_ir::body::{Body, ValueDef};
+use marquetry_ir::entity::{Block, BlockCall, Inst, Value};
+use marquetry_ir::op::{Effects, Op};
+use marquetry_ir::types::Type;
+use smallvec::SmallVec;
+
+/// Most instructions of a header that is copied.
+const MAX_HEADER: usize = 16;
+
+struct Candidate {
+    header: Block,
+    /// The edge of the header that stays in the loop.
+    inwards: BlockCall,
+    latches: SmallVec<[(Block, BlockCall); 2]>,
+}
+
+/// Rotates loops. Says whether there were any to rotate.
+pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
+    let changed = dce::remove_unreachable(body, ctx);
+    ctx.find_loops(body);
+    let candidates: Vec<Candidate> = ctx.loops.iter().filter_map(|this| candidate(body, ctx, this)).collect();
+    if candidates.is_empty() {
+        return changed;
+    }
+    let mut copies = SecondaryMap::<Block, PackedOption<Block>>::new();
+    let mut copied = SecondaryMap::<Value, PackedOption<Value>>::new();
+    let mut map = ValueMap::default();
+    for candidate in &candidates {
+        let copy = rotate(body, ctx, candidate, &mut map);
+        copies[candidate.header] = copy.into();
+        map.drain(|old, new| copied[old] = new.into());
+    }
+    repair(body, ctx, &copies, &copied);
+    true
+}
+
+fn candidate(body: &Body, ctx: &PassContext, this: Loop) -> Option<Candidate> {
+    let header = ctx.loops.header(this);
+    let branch = body.terminator(header).filter(|&inst| body.inst(inst).op == Op::Branch)?;
+    let &[yes, no] = body.targets(branch) else { return None };
+    let inside = |edge| ctx.loops.contains(this, body.target_block(edge));
+    let inwards = match (inside(yes), inside(no)) {
+        (true, false) => yes,
+        (false, true) => no,
+        _ => return None,
+    };
+    if body.target_block(inwards) == header || body.entry() == Some(header) {
+        return None;
+    }
+    let is_copyable = |inst| {
+        let op = body.inst(inst).op;
+        op != Op::Slot && !op.effects().has(Effects::CALL.and(Effects::CONVERGENT))
+    };
+    if body.block_insts(header).count() > MAX_HEADER || !body.block_insts(header).all(is_copyable) {
+        return None;
+    }
+    let back = ctx.cfg.predecessors(header).iter().filter(|edge| ctx.loops.contains(this, edge.0));
+    let latches: SmallVec<[(Block, BlockCall); 2]> = back.copied().collect();
+    let is_plain = |&(from, _): &(Block, BlockCall)| {
+        from != header && body.terminator(from).is_some_and(|inst| body.inst(inst).op == Op::Jump)
+    };
+    latches.iter().all(is_plain).then_some(Candidate { header, inwards, latches })
+}
+
+/// Copies the header to the end of the loop; gives the copy.
+fn rotate(body: &mut Body, ctx: &PassContext, candidate: &Candidate, map: &mut ValueMap) -> Block {
+    let &Candidate { header, inwards, ref latches } = candidate;
+    let first = body.target_block(inwards);
+    if ctx.cfg.predecessors(first).len() != 1 {
+        // The two copies must meet in a block of their own.
+        let meeting = body.make_block();
+        body.insert_block_after(meeting, header);
+        let args: SmallVec<[Value; 8]> = body.target_args(inwards).iter().copied().collect();
+        let jump = body.make_inst(Op::Jump, Type::ERROR, &[], 0);
+        let edge = body.make_block_call(first, &args);
+        body.set_targets(jump, &[edge]);
+        body.append_inst(jump, meeting);
+        body.set_block_call(inwards, meeting, &[]);
+    }
+    let copy = body.make_block();
+    let last = latches.last().map_or(header, |latch| latch.0);
+    body.insert_block_after(copy, last);
+    copy_block(body, map, header, copy);
+    for &(_, edge) in latches {
+        let args: SmallVec<[Value; 8]> = body.target_args(edge).iter().copied().collect();
+        body.set_block_call(edge, copy, &args);
+    }
+    copy
+}
+
+/// Gives every use of a copied header's value, outside the two copies, the one that reaches it.
+fn repair(
+    body: &mut Body,
+    ctx: &mut PassContext,
+    copies: &SecondaryMap<Block, PackedOption<Block>>,
+    copied: &SecondaryMap<Value, PackedOption<Value>>,
+) {
+    let mut uses = Vec::<(Value, Block, Inst)>::new();
+    for block in body.blocks() {
+        for inst in body.block_insts(block) {
+            body.visit_operands(inst, |value| {
+                if copied[value].is_some() && home(body, value) != Some(block) {
+                    uses.push((value, block, inst));
+                }
+            });
+        }
+    }
+    uses.sort_by_key(|&(value, ..)| value);
+    ctx.find_loops(body);
+    let PassContext { cfg, loops, replacements, ssa, .. } = ctx;
+    replacements.clear();
+    ssa.start();
+    for uses in uses.chunk_by(|a, b| a.0 == b.0) {
+        let old = uses[0].0;
+        let (Some(new), Some(header)) = (copied[old].expand(), home(body, old)) else { continue };
+        let Some(copy) = copies[header].expand() else { continue };
+        ssa.begin();
+        ssa.define(loops, header, old);
+        ssa.define(loops, copy, new);
+        uses.iter().for_each(|&(_, block, _)| ssa.want(block));
+        ssa.solve(body, cfg, loops, replacements, body.value_type(old));
+        for &(_, block, inst) in uses {
+            if let Some(reaching) = ssa.at_start(block) {
+                body.rewrite_operands(inst, |value| if value == old { reaching } else { value });
+            }
+        }
+    }
+}
+
+/// The block that defines a value.
+fn home(body: &Body, value: Value) -> Option<Block> {
+    match body.value_def(value) {
+        ValueDef::Param(block, _) => Some(block),
+        ValueDef::Result(inst, _) => body.inst_block(inst),
+        ValueDef::Const(_) => None,
+    }
+}

@@ -1,0 +1,157 @@
+//! Random programs mean the same before and after optimisation, exceptions and memory included.
+
+use super::generate::{Chance, program};
+use super::{check, unit};
+use crate::job::OptLevel;
+use crate::observe::{Observer, PassReport, Silent};
+use crate::optimise;
+use marquetry_ir::interp::{Config, Ended, Interp, Val};
+use marquetry_ir::text;
+use marquetry_ir::unit::Unit;
+
+/// Results, or the exception; and the buffer afterwards.
+type Meaning = (Result<Vec<Val>, String>, Vec<u8>);
+
+fn run(unit: &Unit, seed: u64) -> Meaning {
+    let mut chance = Chance(seed | 1);
+    let mut interp = Interp::new(unit, Config { fuel: 2_000_000, ..Config::default() });
+    let bytes: Vec<u8> = (0..32).map(|_| chance.next() as u8).collect();
+    let buffer = interp.memory_mut().alloc(&bytes).unwrap_or(0);
+    let small = |chance: &mut Chance| match chance.below(3) {
+        0 => chance.next() as i32,
+        _ => chance.below(9) as i32 - 1,
+    };
+    let args = [
+        Val::i32(small(&mut chance)),
+        Val::i64(i64::from(small(&mut chance))),
+        Val::i1(chance.below(2) == 0),
+        Val::f32(small(&mut chance) as f32 * 0.5),
+        Val::Bits(u128::from(chance.next() as u8)),
+        Val::pointer(buffer),
+    ];
+    let func = unit.find("f").or_else(|| unit.entries.first().copied());
+    let ended = interp.call(func.unwrap_or_else(|| unit.entries[0]), &args);
+    let ended = match ended {
+        Ok(Ended::Returned(mut values)) => {
+            let is_nan = values[3].bits().is_some_and(|bits| f32::from_bits(bits as u32).is_nan());
+            if is_nan {
+                values[3] = Val::f32(f32::NAN);
+            }
+            Ok(values)
+        }
+        Ok(Ended::Threw(thrown)) => Err(thrown.kind.to_string()),
+        Err(fault) => panic!("{fault:?}\n{}", text::print_unit(unit)),
+    };
+    (ended, interp.memory().read(buffer, 32).map(<[u8]>::to_vec).unwrap_or_default())
+}
+
+/// Compares the meaning after every pass that changed something with that before all.
+struct Checking {
+    seed: u64,
+    wanted: Vec<Meaning>,
+    source: String,
+    each_pass: bool,
+}
+
+impl Observer for Checking {
+    fn pass(&mut self, report: PassReport<'_>) {
+        let here = format!("seed {}, after {}\n{}", self.seed, report.pass, self.source);
+        if !report.changed {
+            return;
+        }
+        if let Err(problem) = check::valid(report.unit, report.func) {
+            panic!("{problem}, {here}\n{}", text::print_unit(report.unit));
+        }
+        if self.each_pass {
+            for (n, wanted) in self.wanted.iter().enumerate() {
+                let found = run(report.unit, self.seed + n as u64);
+                assert_eq!(&found, wanted, "{here}\n{}", text::print_unit(report.unit));
+            }
+        }
+    }
+}
+
+fn preserve(seed: u64, level: OptLevel, size: usize) {
+    let source = program(&mut Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1), size);
+    let mut unit = unit(&source);
+    let wanted: Vec<Meaning> = (0..4).map(|n| run(&unit, seed + n)).collect();
+    let mut checking = Checking { seed, wanted, source, each_pass: true };
+    optimise::run(&mut unit, level, &mut checking);
+    optimise::cleanup(&mut unit, &mut checking);
+    for (n, wanted) in checking.wanted.iter().enumerate() {
+        let found = run(&unit, seed + n as u64);
+        assert_eq!(&found, wanted, "seed {seed}\n{}\n{}", checking.source, text::print_unit(&unit));
+    }
+}
+
+fn cases() -> u64 {
+    option_env!("MARQUETRY_PASS_CASES").and_then(|n| n.parse().ok()).unwrap_or(300)
+}
+
+#[test]
+fn small_programs_keep_their_meaning() {
+    (1..cases() * 2).for_each(|seed| preserve(seed, OptLevel::Default, 25));
+}
+
+#[test]
+fn large_programs_keep_their_meaning() {
+    (1..cases() / 2).for_each(|seed| preserve(seed + 1_000_000, OptLevel::More, 150));
+}
+
+#[test]
+fn the_cheap_passes_alone_keep_the_meaning() {
+    (1..cases()).for_each(|seed| preserve(seed + 2_000_000, OptLevel::Less, 60));
+}
+
+#[test]
+fn optimising_twice_gives_the_same_bytes_each_time() {
+    for seed in 1..20 {
+        let source = program(&mut Chance(seed), 100);
+        let print = || {
+            let mut unit = unit(&source);
+            optimise::run(&mut unit, OptLevel::Default, &mut Silent);
+            text::print_unit(&unit)
+        };
+        assert_eq!(print(), print());
+    }
+}
+
+#[test]
+fn zz_stats() {
+    struct Stats(std::collections::BTreeMap<&'static str, (u32, u32, u128)>);
+    impl Observer for Stats {
+        fn pass(&mut self, r: PassReport<'_>) {
+            let e = self.0.entry(r.pass).or_default();
+            e.0 += 1;
+            e.1 += u32::from(r.changed);
+            e.2 += r.elapsed.as_nanos();
+        }
+    }
+    let (mut threw, mut returned, mut before, mut after) = (0, 0, 0, 0);
+    for seed in 1..300u64 {
+        let source = program(&mut Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1), 60);
+        let mut unit = unit(&source);
+        for n in 0..4 {
+            match run(&unit, seed + n).0 {
+                Ok(_) => returned += 1,
+                Err(_) => threw += 1,
+            }
+        }
+        before += unit.funcs.values().map(|f| crate::inline::size(&f.body)).sum::<usize>();
+        optimise::run(&mut unit, OptLevel::Default, &mut Silent);
+        after += unit.funcs.values().map(|f| crate::inline::size(&f.body)).sum::<usize>();
+    }
+    println!("threw {threw} returned {returned} size {before} -> {after}");
+    for size in [100, 1000, 10000, 40000] {
+        let source = program(&mut Chance(77), size);
+        let mut unit = unit(&source);
+        let mut stats = Stats(Default::default());
+        let before = unit.funcs.values().map(|f| crate::inline::size(&f.body)).sum::<usize>();
+        optimise::run(&mut unit, OptLevel::Default, &mut stats);
+        let after = unit.funcs.values().map(|f| crate::inline::size(&f.body)).sum::<usize>();
+        println!("{size}: {before} -> {after} insts; ns per instruction before and run:");
+        for (name, (runs, _, ns)) in stats.0 {
+            println!("   {name:14} {runs} {}", ns / before as u128 / runs as u128);
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Loops of few, constantly many rounds become straight code.
+//!
+//! Computes loops. Only innermost loops that are tested at the bottom (after rotation) and whose trip count follows from
+//! constants; from the inside out, for as long as there are any. Small results are always worth it; larger ones if
+//! the loop indexes a slot that nobody else knows, because the slot then falls apart into values: that is what keeps
+//! the tiles of a GPU kernel in registers. Costs what is copied, which is limited per function.
+
+use super::PassContext;
+use super::copy::{ValueMap, copy_insts, copy_params};
+use super::dce;
+use super::simplify_cfg::jump;
+use super::trip_count::{Test, trip_count};
+use cranelift_entity::SecondaryMap;
+use cranelift_entity::packed_option::PackedOption;
+use marquetry_ir::analysis::loops::Loop;
+use marquetry_ir::body::{Body, ValueDef};
+use marquetry_ir::entity::{Block, Inst, Value};
+use marquetry_ir::op::{Effects, Op};
+use smallvec::SmallVec;
+
+/// Most rounds.
+const MAX_ROUNDS: usize = 64;
+/// Most instructions of a loop's rounds together.
+const MAX_SIZE: usize = 128;
+/// The same, for loops that index slots.
+const MAX_SIZE_WITH_SLOTS: usize = 1024;
+/// Most instructions that unrolling adds to one function.
+const MAX_GROWTH: usize = 8192;
+/// Deepest nest of loops that is unrolled whole.
+const MAX_NESTING: usize = 4;
+
+struct Candidate {
+    this: Loop,
+    blocks: Vec<Block>,
+    latch: Block,
+    header: Block,
+    rounds: usize,
+}
+
+/// Where the copies of each value of unrolled loops are, by rounds.
+#[derive(Default)]
+struct CopiesByValue {
+    /// Position in `lists`, plus one.
+    numbers: SecondaryMap<Value, u32>,
+    lists: Vec<Vec<(Block, Value)>>,
+}
+
+impl CopiesByValue {
+    fn push(&mut self, old: Value, block: Block, new: Value) {
+        if self.numbers[old] == 0 {
+            self.lists.push(Vec::new());
+            self.numbers[old] = self.lists.len() as u32;
+        }
+        if let Some(list) = self.lists.get_mut(self.numbers[old] as usize - 1) {
+            list.push((block, new));
+        }
+    }
+
+    fn get(&self, value: Value) -> &[(Block, Value)] {
+        let number = self.numbers[value].checked_sub(1);
+        number.and_then(|number| self.lists.get(number as usize)).map_or(&[], |list| list)
+    }
+}
+
+/// Unrolls loops. Says whether there were any.
+pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
+    let mut changed = false;
+    let mut growth = MAX_GROWTH;
+    for _ in 0..MAX_NESTING {
+        changed |= dce::remove_unreachable(body, ctx);
+        ctx.find_loops(body);
+        let candidates = find(body, ctx, &mut growth);
+        if candidates.is_empty() {
+            break;
+        }
+        unroll(body, ctx, &candidates);
+        changed = true;
+    }
+    changed
+}
+
+fn find(body: &Body, ctx: &mut PassContext, growth: &mut usize) -> Vec<Candidate> {
+    let mut blocks = SecondaryMap::<Loop, Vec<Block>>::new();
+    let mut is_outer = SecondaryMap::<Loop, bool>::new();
+    for &block in ctx.cfg.reverse_post_order() {
+        if let Some(this) = ctx.loops.innermost(block) {
+            blocks[this].push(block);
+        }
+    }
+    for this in ctx.loops.iter() {
+        if let Some(parent) = ctx.loops.parent(this) {
+            is_outer[parent] = true;
+        }
+    }
+    let mut found = Vec::new();
+    let mut has_addresses = false;
+    for this in ctx.loops.iter().filter(|&this| !is_outer[this]) {
+        let Some((latch, rounds)) = count_rounds(body, ctx, this) else { continue };
+        let blocks = std::mem::take(&mut blocks[this]);
+        let size: usize = blocks.iter().map(|&block| body.block_insts(block).count()).sum();
+        let total = size * rounds;
+        if total > MAX_SIZE_WITH_SLOTS || total > *growth || !is_copyable(body, ctx, &blocks, latch) {
+            continue;
+        }
+        if total > MAX_SIZE {
+            if !has_addresses {
+                ctx.addresses.compute(body, &ctx.types, &ctx.cfg);
+                has_addresses = true;
+            }
+            if !indexes_slots(body, ctx, &blocks) {
+                continue;
+            }
+        }
+        *growth -= total;
+        found.push(Candidate { this, blocks, latch, header: ctx.loops.header(this), rounds });
+    }
+    found
+}
+
+/// The latch and the number of rounds of a loop that is tested at the bottom.
+fn count_rounds(body: &Body, ctx: &PassContext, this: Loop) -> Option<(Block, usize)> {
+    let header = ctx.loops.header(this);
+    let inside = |&&(from, _): &&(Block, _)| ctx.loops.contains(this, from);
+    let mut back = ctx.cfg.predecessors(header).iter().filter(inside);
+    let (&(latch, back), None) = (back.next()?, back.next()) else { return None };
+    let mut entries = ctx.cfg.predecessors(header).iter().filter(|edge| !inside(edge));
+    let (&(_, entry), None) = (entries.next()?, entries.next()) else { return None };
+    let branch = body.terminator(latch).filter(|&inst| body.inst(inst).op == Op::Branch)?;
+    let (&[condition], &[yes, no]) = (body.args(branch), body.targets(branch)) else { return None };
+    let leaving = if yes == back { no } else { yes };
+    if ctx.loops.contains(this, body.target_block(leaving)) {
+        return None;
+    }
+    let test = Test { header, entry, back, condition, goes_back_if: yes == back };
+    Some((latch, trip_count(body, &test, MAX_ROUNDS)?))
+}
+
+/// Whether the blocks of a loop can be copied: slots cannot, convergent ops only if every work-item runs every round.
+fn is_copyable(body: &Body, ctx: &PassContext, blocks: &[Block], latch: Block) -> bool {
+    let (mut convergent, mut leaves_early) = (false, false);
+    for &block in blocks {
+        let this = ctx.loops.innermost(block);
+        for inst in body.block_insts(block) {
+            let op = body.inst(inst).op;
+            if op == Op::Slot {
+                return false;
+            }
+            convergent |= op.effects().has(Effects::CONVERGENT);
+        }
+        let leaves = body.successors(block).iter().any(|&edge| ctx.loops.innermost(body.target_block(edge)) != this);
+        leaves_early |= block != latch && leaves;
+    }
+    !(convergent && leaves_early)
+}
+
+/// Whether an access of a slot that nobody else knows is at an offset that varies.
+fn indexes_slots(body: &Body, ctx: &PassContext, blocks: &[Block]) -> bool {
+    let varies = |inst: Inst| {
+        let pointer = match (body.inst(inst).op, body.args(inst).first()) {
+            (Op::Load | Op::Store, Some(&pointer)) => pointer,
+            _ => return false,
+        };
+        let address = ctx.addresses.get(pointer);
+        address.offset.is_none() && ctx.addresses.is_private_slot(body, address.root)
+    };
+    blocks.iter().any(|&block| body.block_insts(block).any(varies))
+}
+
+fn unroll(body: &mut Body, ctx: &mut PassContext, candidates: &[Candidate]) {
+    // Which loop a block, or the block that it is a copy of, is in.
+    let mut membership = SecondaryMap::<Block, PackedOption<Loop>>::new();
+    let mut copies = CopiesByValue::default();
+    let mut map = ValueMap::default();
+    for candidate in candidates {
+        copy_rounds(body, candidate, &mut map, &mut membership, &mut copies);
+    }
+    repair(body, ctx, &membership, &copies);
+}
+
+fn copy_rounds(
+    body: &mut Body,
+    candidate: &Candidate,
+    map: &mut ValueMap,
+    membership: &mut SecondaryMap<Block, PackedOption<Loop>>,
+    copies: &mut CopiesByValue,
+) {
+    let Candidate { this, blocks, latch, header, rounds } = candidate;
+    blocks.iter().for_each(|&block| membership[block] = (*this).into());
+    let mut latches = vec![*latch];
+    let mut headers = vec![*header];
+    let mut last = blocks.last().copied().unwrap_or(*latch);
+    for _ in 1..*rounds {
+        let mut copied = SecondaryMap::<Block, PackedOption<Block>>::new();
+        for &block in blocks {
+            let copy = body.make_block();
+            body.insert_block_after(copy, last);
+            last = copy;
+            copied[block] = copy.into();
+            membership[copy] = (*this).into();
+            copy_params(body, map, block, copy);
+        }
+        for &block in blocks {
+            let Some(copy) = copied[block].expand() else { continue };
+            copy_insts(body, map, block, copy);
+            let edges: SmallVec<[_; 4]> = body.successors(copy).iter().copied().collect();
+            for edge in edges {
+                // The way back is set below, when all rounds exist.
+                let target = body.target_block(edge);
+                if let Some(to) = copied[target].expand().filter(|_| target != *header) {
+                    let args: SmallVec<[Value; 8]> = body.target_args(edge).iter().copied().collect();
+                    body.set_block_call(edge, to, &args);
+                }
+            }
+        }
+        latches.extend(copied[*latch].expand());
+        headers.extend(copied[*header].expand());
+        map.drain(|old, new| {
+            if let Some(at) = home(body, new) {
+                copies.push(old, at, new);
+            }
+        });
+    }
+    for (n, &latch) in latches.iter().enumerate() {
+        let Some(branch) = body.terminator(latch) else { continue };
+        let &[yes, no] = body.targets(branch) else { continue };
+        let (back, leaving) = if body.target_block(yes) == *header { (yes, no) } else { (no, yes) };
+        match headers.get(n + 1) {
+            Some(&next) => {
+                let args: SmallVec<[Value; 8]> = body.target_args(back).iter().copied().collect();
+                body.set_block_call(back, next, &args);
+                jump(body, branch, back);
+            }
+            None => jump(body, branch, leaving),
+        }
+    }
+}
+
+/// Gives every use outside a loop of a value inside it the copy that reaches it.
+fn repair(
+    body: &mut Body,
+    ctx: &mut PassContext,
+    membership: &SecondaryMap<Block, PackedOption<Loop>>,
+    copies: &CopiesByValue,
+) {
+    let mut uses = Vec::<(Value, Block, Inst)>::new();
+    for block in body.blocks() {
+        for inst in body.block_insts(block) {
+            body.visit_operands(inst, |value| {
+                let inside = if copies.get(value).is_empty() { None } else { home(body, value) };
+                if inside.is_some_and(|home| membership[home] != membership[block]) {
+                    uses.push((value, block, inst));
+                }
+            });
+        }
+    }
+    uses.sort_by_key(|&(value, ..)| value);
+    ctx.find_loops(body);
+    let PassContext { cfg, loops, replacements, ssa, .. } = ctx;
+    replacements.clear();
+    ssa.start();
+    for uses in uses.chunk_by(|a, b| a.0 == b.0) {
+        let old = uses[0].0;
+        ssa.begin();
+        if let Some(block) = home(body, old) {
+            ssa.define(loops, block, old);
+        }
+        for &(block, value) in copies.get(old) {
+            ssa.define(loops, block, value);
+        }
+        uses.iter().for_each(|&(_, block, _)| ssa.want(block));
+        ssa.solve(body, cfg, loops, replacements, body.value_type(old));
+        for &(_, block, inst) in uses {
+            if let Some(reaching) = ssa.at_start(block) {
+                body.rewrite_operands(inst, |value| if value == old { reaching } else { value });
+            }
+        }
+    }
+}
+
+/// The block that defines a value.
+fn home(body: &Body, value: Value) -> Option<Block> {
+    match body.value_def(value) {
+        ValueDef::Param(block, _) => Some(block),
+        ValueDef::Result(inst, _) => body.inst_block(inst),
+        ValueDef::Const(_) => None,
+    }
+}

@@ -1,0 +1,125 @@
+//! Independent checkers accept what the emitters make of every kernel: `ptxas` for PTX, `spirv-val` for SPIR-V.
+//!
+//! Without a checker a test is skipped and says so; with `MARQ_REQUIRE_ENGINES` set it fails.
+
+use marquetry::compile::{Target, compile_artifact};
+use marquetry::engine::EngineError;
+use marquetry::library;
+use marquetry_ir::entity::Method;
+use marquetry_ir::program::MethodKind;
+use marquetry_ir::text;
+use marquetry_lower::dispatch::view::View;
+use marquetry_lower::job::{Job, OptLevel};
+use marquetry_tests::corpus;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Whether a checker runs; if not, that is said, or is a failure.
+fn is_present(checker: &str) -> bool {
+    let found = Command::new(checker).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let present = found.is_ok_and(|status| status.success());
+    assert!(present || std::env::var_os("MARQ_REQUIRE_ENGINES").is_none(), "'{checker}' is required and does not run");
+    if !present {
+        println!("skipped: '{checker}' does not run");
+    }
+    present
+}
+
+/// Compiles all kernels of the corpus, file by file, for a target, and has each file's code checked.
+fn check(target: &str, extension: &str, command: &dyn Fn(&Path) -> Command) {
+    let target = Target::parse(target, OptLevel::Default).expect("a target");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut checked = 0;
+    let mut failures = Vec::new();
+    for path in corpus(&Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels")) {
+        let source = std::fs::read_to_string(&path).expect("a kernel");
+        let mut program = library::program();
+        let library = program.files.len() as u32;
+        assert!(text::parse(&mut program, &path.display().to_string(), &source).is_empty(), "{}", path.display());
+        let is_kernel = |m: &marquetry_ir::program::MethodData| m.kind == MethodKind::Kernel && m.file >= Some(library);
+        let entries: Vec<Method> = program.methods().filter(|(_, m)| is_kernel(m)).map(|(method, _)| method).collect();
+        if entries.is_empty() {
+            continue;
+        }
+        let job = Job { entries, view: View::device(&[]), opt_level: OptLevel::Default };
+        let artifact = match compile_artifact(&program, &job, &target) {
+            Ok(artifact) => artifact,
+            Err(EngineError::Unsupported(reason)) => {
+                println!("skipped: {}: {reason}", path.display());
+                continue;
+            }
+            Err(error) => panic!("{}: {error}", path.display()),
+        };
+        let file = folder.path().join("code").with_extension(extension);
+        std::fs::write(&file, &artifact.code).expect("the code's file");
+        let output = command(&file).output().expect("the checker starts");
+        checked += 1;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+            failures.push(format!("{}: {said}", path.display()));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert!(checked > 0, "there should be kernels to check");
+}
+
+fn ptx(architecture: &str) {
+    let ptxas = std::env::var("MARQ_PTXAS").unwrap_or_else(|_| "ptxas".into());
+    if is_present(&ptxas) {
+        check(&format!("ptx:{architecture}"), "ptx", &|file| {
+            let mut command = Command::new(&ptxas);
+            command.arg(format!("-arch={architecture}")).arg("-o").arg(file.with_extension("cubin")).arg(file);
+            command
+        });
+    }
+}
+
+fn spirv(target: &str, environment: &str) {
+    if is_present("spirv-val") {
+        check(target, "spv", &|file| {
+            let mut command = Command::new("spirv-val");
+            command.arg("--target-env").arg(environment);
+            if environment.starts_with("vulkan") {
+                command.arg("--scalar-block-layout");
+            }
+            command.arg(file);
+            command
+        });
+    }
+}
+
+#[test]
+fn ptxas_accepts_sm_75() {
+    ptx("sm_75");
+}
+
+#[test]
+fn ptxas_accepts_sm_80() {
+    ptx("sm_80");
+}
+
+#[test]
+fn ptxas_accepts_sm_90() {
+    ptx("sm_90");
+}
+
+#[test]
+fn ptxas_accepts_sm_100() {
+    ptx("sm_100");
+}
+
+#[test]
+fn ptxas_accepts_sm_120() {
+    ptx("sm_120");
+}
+
+#[test]
+fn spirv_val_accepts_vulkan() {
+    spirv("spirv:vulkan1.3", "vulkan1.3");
+}
+
+#[test]
+fn spirv_val_accepts_opencl() {
+    // The universal environment: that of OpenCL 2 in spirv-val refuses what extensions of OpenCL allow.
+    spirv("spirv:opencl2.1", "spv1.4");
+}
