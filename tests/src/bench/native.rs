@@ -38,8 +38,8 @@ impl Native {
     pub(super) fn run(self, options: &Options) -> Outcome {
         let named = |shape: &Shape| self.shapes.is_empty() || self.shapes.iter().any(|s| s == shape.name());
         let shapes: Vec<Shape> = Shape::ALL.into_iter().filter(named).collect();
-        for (level, opt_level) in [(2, OptLevel::Default), (0, OptLevel::None)] {
-            if self.opt_level.is_none_or(|wanted| wanted == level) {
+        for (level, opt_level) in [(2u8, OptLevel::Default), (0, OptLevel::None)] {
+            if self.opt_level.is_none_or(|wanted| wanted == u32::from(level)) {
                 self.compile(&shapes, level, opt_level, options)?;
             }
         }

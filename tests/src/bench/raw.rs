@@ -58,7 +58,8 @@ impl Build for Raw<'_> {
     }
 
     fn load(&mut self, n: Value) -> Value {
-        let offset = self.b.ins().ishl_imm(n, 3);
+        let three = self.b.ins().iconst(I64, 3);
+        let offset = self.b.ins().ishl(n, three);
         let address = self.b.ins().iadd(self.pointer, offset);
         self.b.ins().load(I64, MemFlagsData::trusted(), address, 0)
     }
@@ -155,7 +156,7 @@ impl Compiler {
         if !variables {
             raw.b.seal_all_blocks();
         }
-        raw.b.finalize();
+        raw.b.finalize(self.isa.frontend_config());
     }
 
     /// Builds a shape and compiles it into memory. The code is freed when what comes back is dropped.

@@ -83,7 +83,7 @@ impl Shape {
             Shape::Branchy => 8,
             Shape::Loops => 6,
         };
-        let mut list = |count: usize, random: &mut Random| -> Vec<Assignment> {
+        let list = |count: usize, random: &mut Random| -> Vec<Assignment> {
             (0..count).map(|_| random.assignment(variables)).collect()
         };
         let regions = match self {
