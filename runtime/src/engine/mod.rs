@@ -3,6 +3,7 @@
 //! The interpreter is the oracle; the others compile. An engine takes arguments by value and buffers by copy, so that
 //! the same line of a filetest, or of the command line, means the same on all of them.
 
+mod block;
 mod device;
 mod interp;
 mod native;

@@ -1,8 +1,7 @@
 //! Native objects as an engine: each function is compiled to an object, linked into a shared library by the system's C
 //! compiler, and called from there. What runs has been through the linker, as code compiled ahead of time is.
 
-use super::device::read_results;
-use super::native::pack;
+use super::block::{pack, read_results};
 use super::{Engine, EngineError, Extent, Outcome};
 use crate::compile::{Target, thrown_at};
 use crate::value::HostArg;
@@ -97,7 +96,7 @@ impl Engine for ObjectEngine {
             return Err(EngineError::Failed("the object has no entry".into()));
         };
         let types = entry.signature.results.get(usize::from(entry.abi.status)..).unwrap_or(&[]);
-        let (slots, size) = argument_block(types);
+        let size = argument_block(types).1;
         let block = pack(&entry.signature.params, args);
         let mut results = vec![0; size as usize];
         let symbol = format!("{}$packed", entry.symbol);
@@ -112,7 +111,7 @@ impl Engine for ObjectEngine {
         if let Some(site) = (status as usize).checked_sub(1).and_then(|n| linked.artifact.sites.get(n)) {
             return Ok(Outcome::Threw(thrown_at(site, files)));
         }
-        read_results(&slots, types, &results).map(Outcome::Returned)
+        read_results(&self.program.method(method).signature.results, types, &results).map(Outcome::Returned)
     }
 
     fn launch(&mut self, _: Method, _: Extent, _: &mut [HostArg]) -> Result<Outcome, EngineError> {
