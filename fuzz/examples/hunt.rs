@@ -41,7 +41,7 @@ fn kind(what: &str) -> String {
 }
 
 fn hunt(check: &Check, seconds: u64, folder: &Path, start: u64) {
-    let end = Instant::now() + Duration::from_secs(seconds);
+    let mut end = Instant::now() + Duration::from_secs(seconds);
     let mut stats = Stats::default();
     let mut found: BTreeMap<String, u64> = BTreeMap::new();
     let mut seed = start;
@@ -57,7 +57,9 @@ fn hunt(check: &Check, seconds: u64, folder: &Path, start: u64) {
                 *count += 1;
                 if *count == 1 {
                     println!("{} seed {seed}: {}", check.name, bug.what);
+                    let began = Instant::now();
                     let text = shrink(check, &data, &bug);
+                    end += began.elapsed();
                     let name = format!("{}-{}.mq", check.name, seed);
                     let _ = std::fs::write(folder.join(name), format!("; seed {seed}\n{text}"));
                 }
@@ -77,7 +79,7 @@ fn shrink(check: &Check, data: &[u8], bug: &Bug) -> String {
     let mut choices = Choices::new(input);
     (check.before)(&mut choices);
     let whole = case(&mut choices);
-    let limit = Instant::now() + Duration::from_secs(40);
+    let limit = Instant::now() + Duration::from_secs(15);
     let wanted = kind(&bug.what);
     let mut shows = |case: &_| {
         let again = |case: &marquetry_fuzz::generate::methods::Case| guarded(|| on_case(case.clone()));

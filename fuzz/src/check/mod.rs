@@ -102,7 +102,10 @@ impl Reference {
     /// # Errors
     /// They differ.
     pub fn compare(&self, what: &str, found: &[End]) -> Result<(), Bug> {
-        let differs = |(n, (a, b)): (usize, (&End, &End))| (!a.same(b)).then_some((n, a.clone(), b.clone()));
+        let differs = |(n, (a, b)): (usize, (&End, &End))| {
+            let b = b.clone().shaped_as(a);
+            (!a.same(&b)).then_some((n, a.clone(), b))
+        };
         let first = self.ends.iter().zip(found).enumerate().find_map(differs);
         match first {
             None if self.ends.len() == found.len() => Ok(()),

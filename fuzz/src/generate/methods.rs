@@ -63,7 +63,7 @@ pub fn case(choices: &mut Choices) -> Case {
         let _ = write!(text, "global g{n}: {} in {space}", ty.text());
         if is_raw {
             let _ = write!(text, " = bytes \"");
-            (0..64).for_each(|_| drop(write!(text, "\\x{:02x}", choices.below(256))));
+            (0..64).for_each(|_| text.push_str(&format!("\\x{:02x}", choices.below(256))));
             text.push('"');
         } else if let Some(ty) = ty.plain() {
             let _ = write!(text, " = {}", types::constant(choices, &Ty::Plain(ty)));

@@ -2,7 +2,7 @@
 //! compiler, and called from there. What runs has been through the linker, as code compiled ahead of time is.
 
 use super::device::read_results;
-use super::native::pack;
+use super::native::{pack, put_together};
 use super::{Engine, EngineError, Extent, Outcome};
 use crate::compile::{Target, thrown_at};
 use crate::value::HostArg;
@@ -98,7 +98,7 @@ impl Engine for ObjectEngine {
         };
         let types = entry.signature.results.get(usize::from(entry.abi.status)..).unwrap_or(&[]);
         let (slots, size) = argument_block(types);
-        let block = pack(&entry.signature.params, args);
+        let block = pack(&entry.signature.params, args)?;
         let mut results = vec![0; size as usize];
         let symbol = format!("{}$packed", entry.symbol);
         // SAFETY: the wrapper has this signature, the block and the results have the layout of its entry, and
@@ -112,7 +112,7 @@ impl Engine for ObjectEngine {
         if let Some(site) = (status as usize).checked_sub(1).and_then(|n| linked.artifact.sites.get(n)) {
             return Ok(Outcome::Threw(thrown_at(site, files)));
         }
-        read_results(&slots, types, &results).map(Outcome::Returned)
+        put_together(&read_results(&slots, types, &results)?, &self.program.method(method).signature.results)
     }
 
     fn launch(&mut self, _: Method, _: Extent, _: &mut [HostArg]) -> Result<Outcome, EngineError> {
