@@ -23,7 +23,7 @@ fn bytes(seed: u64) -> Vec<u8> {
         state ^= state << 17;
         state.wrapping_mul(0x2545_f491_4f6c_dd1d)
     };
-    let length = 64 + next() as usize % 3000;
+    let length = 64 + next() as usize % 9000;
     (0..length).map(|_| (next() >> 32) as u8).collect()
 }
 

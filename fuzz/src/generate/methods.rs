@@ -80,7 +80,10 @@ pub fn case(choices: &mut Choices) -> Case {
             _ => Ty::Plain(types::plain(choices)),
         };
         let params: Vec<Ty> = (0..choices.range(usize::from(is_entry)..5)).map(|_| ty(choices)).collect();
-        let results: Vec<Ty> = (0..choices.range(usize::from(is_entry)..4)).map(|_| ty(choices)).collect();
+        let mut results: Vec<Ty> = (0..choices.below(3)).map(|_| ty(choices)).collect();
+        if is_entry || !choices.chance(1, 6) {
+            results.push(Ty::Plain(Type::I64));
+        }
         let name = if is_entry { ENTRY.to_string() } else { format!("m{n}") };
         methods.push(method(choices, &world, &name, &params, &results));
         world.callees.push(Callee { name, params, results });
