@@ -7,12 +7,15 @@ use crate::call_graph;
 use crate::inline;
 use crate::job::OptLevel;
 use crate::observe::{Observer, PassReport};
-use crate::passes::{PassContext, cse, dce, implied, indvars, licm, mem2reg, rotate, simplify, simplify_cfg, sroa, unroll};
+use crate::passes::{
+    PassContext, cse, dce, implied, indvars, licm, mem2reg, rotate, simplify, simplify_cfg, sroa, unroll,
+};
 use cranelift_entity::SecondaryMap;
 use marquetry_ir::body::Body;
 use marquetry_ir::entity::Func;
 use marquetry_ir::program::Inlining;
 use marquetry_ir::unit::Unit;
+use marquetry_ir::verify::verify_unit;
 use std::time::Instant;
 
 /// A pass, as the lists name it.
@@ -96,6 +99,7 @@ pub fn run(unit: &mut Unit, level: OptLevel, observer: &mut dyn Observer) {
         sizes[func] = size(&unit.funcs[func].body);
     }
     call_graph::prune(unit);
+    debug_check(unit);
 }
 
 /// Cleans up what lowering left behind. No op appears on a type on which it did not appear before, so that a
@@ -105,6 +109,15 @@ pub fn cleanup(unit: &mut Unit, observer: &mut dyn Observer) {
     let funcs: Vec<Func> = unit.funcs.keys().collect();
     for func in funcs {
         run_list(unit, func, CLEANUP, &mut ctx, observer);
+    }
+    debug_check(unit);
+}
+
+/// In debug builds: passes leave a unit well-formed.
+fn debug_check(unit: &Unit) {
+    if cfg!(debug_assertions) {
+        let problems = verify_unit(unit);
+        debug_assert!(problems.is_empty(), "a pass broke the unit: {problems:?}");
     }
 }
 

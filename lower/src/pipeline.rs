@@ -14,6 +14,7 @@ use crate::{exceptions, legalise, optimise, specialise};
 use marquetry_ir::program::Program;
 use marquetry_ir::unit::Unit;
 use marquetry_ir::verify::verify_unit;
+use std::time::Instant;
 
 /// Compiles a job up to the point where an emitter takes over.
 ///
@@ -73,11 +74,19 @@ fn stages(
     until: Stage,
     observer: &mut dyn Observer,
 ) -> Result<Reached, Failure> {
-    let mut unit = specialised(program, job)?;
+    let mut clock = Clock(Instant::now());
+    let mut unit = specialise::run(program, job)?;
+    clock.report(Stage::Specialised, observer);
+    let diagnostics = verify_unit(&unit);
+    if !diagnostics.is_empty() {
+        return Err(Failure::Program(diagnostics));
+    }
+    clock.report(Stage::Specialised, observer);
     if until <= Stage::Specialised {
         return Ok(Reached::Unit(unit));
     }
     optimise::run(&mut unit, job.opt_level, observer);
+    clock.report(Stage::Optimised, observer);
     if until <= Stage::Optimised {
         return Ok(Reached::Unit(unit));
     }
@@ -85,6 +94,7 @@ fn stages(
     if job.opt_level > OptLevel::None {
         optimise::cleanup(&mut lowered.unit, observer);
     }
+    clock.report(Stage::Exceptions, observer);
     if until <= Stage::Exceptions {
         return Ok(Reached::Unit(lowered.unit));
     }
@@ -92,5 +102,16 @@ fn stages(
     if job.opt_level > OptLevel::None {
         optimise::cleanup(legal.unit_mut(), observer);
     }
+    clock.report(Stage::Legal, observer);
     Ok(Reached::Legal(legal))
+}
+
+/// When the stage that runs began.
+struct Clock(Instant);
+
+impl Clock {
+    fn report(&mut self, stage: Stage, observer: &mut dyn Observer) {
+        let start = std::mem::replace(&mut self.0, Instant::now());
+        observer.stage(stage, self.0.duration_since(start));
+    }
 }

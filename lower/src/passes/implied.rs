@@ -103,7 +103,9 @@ impl Facts {
     /// Learns what the only edge into a block tells.
     fn enter(&mut self, body: &Body, ctx: &PassContext, block: Block) {
         let &[(from, edge)] = ctx.cfg.predecessors(block) else { return };
-        let Some(branch) = body.terminator(from).filter(|&inst| body.inst(inst).op == Op::Branch) else { return };
+        let Some(branch) = body.terminator(from).filter(|&inst| body.inst(inst).op == Op::Branch) else {
+            return;
+        };
         let (&[condition], &[yes, no]) = (body.args(branch), body.targets(branch)) else { return };
         if body.target_block(yes) == body.target_block(no) {
             return;
@@ -137,7 +139,13 @@ impl Facts {
             let mut new = old.unwrap_or(Order { signed: ALL, unsigned: ALL, since: block });
             new.since = block;
             // Equality does not depend on signs.
-            let equality = if orders & EQUAL == 0 { LESS | GREATER } else if orders == EQUAL { EQUAL } else { ALL };
+            let equality = if orders & EQUAL == 0 {
+                LESS | GREATER
+            } else if orders == EQUAL {
+                EQUAL
+            } else {
+                ALL
+            };
             new.signed &= if is_signed != Some(false) { orders } else { equality };
             new.unsigned &= if is_signed != Some(true) { orders } else { equality };
             self.orders.insert(pair, new);

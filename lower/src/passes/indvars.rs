@@ -9,9 +9,9 @@
 
 use super::PassContext;
 use cranelift_entity::SecondaryMap;
+use marquetry_ir::analysis::loops::Loop;
 use marquetry_ir::body::{Body, ValueDef};
 use marquetry_ir::entity::{Block, BlockCall, Inst, Value};
-use marquetry_ir::analysis::loops::Loop;
 use marquetry_ir::op::Op;
 use marquetry_ir::semantics::int::signed;
 use marquetry_ir::types::{Scalar, Type};
@@ -129,7 +129,10 @@ fn counter(
 ) -> Option<Counter> {
     let header = ctx.loops.header(this);
     let ValueDef::Param(_, number) = body.value_def(now) else { return None };
-    let lane = body.value_type(now).as_scalar().filter(|lane| matches!(lane, Scalar::I8 | Scalar::I16 | Scalar::I32))?;
+    let lane = body
+        .value_type(now)
+        .as_scalar()
+        .filter(|lane| matches!(lane, Scalar::I8 | Scalar::I16 | Scalar::I32))?;
     let start = *body.target_args(entry).get(usize::from(number))?;
     let next = *body.target_args(back).get(usize::from(number))?;
     let step = match body.value_inst(next).map(|inst| (body.inst(inst).op, body.args(inst))) {
@@ -176,7 +179,23 @@ fn counter(
     }
     let step = i64::try_from(step).ok()?;
     let (least, most, uses) = (low, high, Vec::new());
-    Some(Counter { this, header, preheader, entry, back, now, next, start, step, least, most, test, bound, uses, others: 0 })
+    Some(Counter {
+        this,
+        header,
+        preheader,
+        entry,
+        back,
+        now,
+        next,
+        start,
+        step,
+        least,
+        most,
+        test,
+        bound,
+        uses,
+        others: 0,
+    })
 }
 
 /// Whether the loop is only entered if the first comparison holds for its start and something else, or the second

@@ -37,7 +37,10 @@ pub(super) fn make(body: &mut Body, ctx: &PassContext) -> bool {
             [(_, edge)] => body.target_args(edge).iter().copied().collect(),
             _ => {
                 let params: SmallVec<[Value; 8]> = body.block_params(header).iter().copied().collect();
-                params.iter().map(|&param| body.append_block_param(preheader, body.value_type(param))).collect()
+                params
+                    .iter()
+                    .map(|&param| body.append_block_param(preheader, body.value_type(param)))
+                    .collect()
             }
         };
         let jump = body.make_inst(Op::Jump, Type::ERROR, &[], 0);

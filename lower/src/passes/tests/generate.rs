@@ -127,7 +127,10 @@ impl Generator<'_> {
             // Into the sum that the function returns, so that it matters.
             let (sum, next) = (self.name(), self.name());
             self.line(format!("{sum} = load.i32 s6"));
-            self.line(format!("{next} = {} {sum}, {name}", if self.chance.0 % 2 == 0 { "add" } else { "xor" }));
+            self.line(format!(
+                "{next} = {} {sum}, {name}",
+                if self.chance.0.is_multiple_of(2) { "add" } else { "xor" }
+            ));
             self.line(format!("store s6, {next}"));
         }
         self.values[ty].push(name);
