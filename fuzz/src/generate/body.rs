@@ -99,8 +99,12 @@ impl<'c, 'a, 'b, 'w> BodyWriter<'c, 'a, 'b, 'w> {
         self.scope.extend(params.iter().cloned());
     }
 
-    /// An operand of a type: a value in scope, recent ones more likely, or a constant.
+    /// An operand of a type: a value in scope, recent ones more likely, or a constant; for a pointer,
+    /// the address of raw memory.
     pub fn operand(&mut self, ty: &Ty) -> String {
+        if ty.plain().is_some_and(Type::is_pointer) {
+            return self.raw_address();
+        }
         let fitting: Vec<usize> = (0..self.scope.len()).rev().filter(|&n| self.scope[n].1 == *ty).collect();
         if fitting.is_empty() || self.choices.chance(1, 5) {
             return types::constant(self.choices, ty);

@@ -5,7 +5,7 @@ use super::choices::Choices;
 use super::memory::{Place, place_type, raw_type};
 use super::types::{self, Ty};
 use marquetry::value::HostValue;
-use marquetry_ir::types::{Scalar, Type};
+use marquetry_ir::types::{Scalar, Space, Type};
 use std::fmt::Write;
 
 /// A program and calls of its entry.
@@ -79,7 +79,12 @@ pub fn case(choices: &mut Choices) -> Case {
             Some(ty) if !is_entry && choices.chance(1, 8) => ty.clone(),
             _ => Ty::Plain(types::plain(choices)),
         };
-        let params: Vec<Ty> = (0..choices.range(usize::from(is_entry)..5)).map(|_| ty(choices)).collect();
+        let mut params: Vec<Ty> =
+            (0..choices.range(usize::from(is_entry)..5)).map(|_| ty(choices)).collect();
+        if !is_entry {
+            let pointers = choices.below(4).saturating_sub(1);
+            params.extend((0..pointers).map(|_| Ty::Plain(Type::pointer(Space::Generic))));
+        }
         let mut results: Vec<Ty> = (0..choices.below(3)).map(|_| ty(choices)).collect();
         if is_entry || !choices.chance(1, 6) {
             results.push(Ty::Plain(Type::I64));
@@ -116,7 +121,20 @@ fn method(choices: &mut Choices, world: &World, name: &str, params: &[Ty], resul
     let params: Vec<(String, Ty)> =
         params.iter().enumerate().map(|(n, ty)| (format!("a{n}"), ty.clone())).collect();
     writer.block("entry", &[]);
-    writer.scope.extend(params.iter().cloned());
+    for (name, ty) in &params {
+        if ty.plain().is_some_and(Type::is_pointer) {
+            writer.places.push(Place {
+                name: name.clone(),
+                space: "generic",
+                is_global: false,
+                is_mutable: true,
+                ty: raw_type(),
+                is_raw: true,
+            });
+        } else {
+            writer.scope.push((name.clone(), ty.clone()));
+        }
+    }
     writer.region(0);
     writer.finish();
     let params: Vec<String> = params.iter().map(|(name, ty)| format!("{name}: {}", ty.text())).collect();
