@@ -43,8 +43,51 @@ pub fn place_type(writer: &mut super::choices::Choices, aggregates: &[Ty]) -> Ty
 }
 
 impl BodyWriter<'_, '_, '_, '_> {
+    /// The generic address of a raw place that may be written.
+    pub fn raw_address(&mut self) -> String {
+        let raw: Vec<Place> =
+            self.places.iter().filter(|place| place.is_raw && place.is_mutable).cloned().collect();
+        let place = match self.choices.pick(&raw) {
+            Some(place) => place.clone(),
+            None => self.raw_slot(),
+        };
+        let name = match place.is_global {
+            true => self.hidden(&format!("address.{} {}", place.space, place.name)),
+            false => place.name,
+        };
+        if place.space == "generic" { name } else { self.hidden(&format!("spacecast.ptr<generic> {name}")) }
+    }
+
+    fn raw_slot(&mut self) -> Place {
+        let name = self.hidden(&format!("slot.{}", raw_type().text()));
+        let byte = self.plain(Type::I8);
+        self.line(&format!("memset {name}, {byte}, i64 {RAW_BYTES}"));
+        let place =
+            Place { name, space: "local", is_global: false, is_mutable: true, ty: raw_type(), is_raw: true };
+        self.places.push(place.clone());
+        place
+    }
+
+    /// A place that is one of two others.
+    fn either(&mut self) {
+        let (a, b) = (self.raw_address(), self.raw_address());
+        let condition = self.plain(Type::I1);
+        let name = self.hidden(&format!("select {condition}, {a}, {b}"));
+        self.places.push(Place {
+            name,
+            space: "generic",
+            is_global: false,
+            is_mutable: true,
+            ty: raw_type(),
+            is_raw: true,
+        });
+    }
+
     /// Makes a slot and fills it.
     pub fn make_slot(&mut self) {
+        if self.choices.chance(1, 6) {
+            return self.either();
+        }
         let is_raw = self.choices.chance(1, 4);
         let ty = if is_raw { raw_type() } else { place_type(self.choices, &self.world.aggregates) };
         let name = self.hidden(&format!("slot.{}", ty.text()));
@@ -72,7 +115,7 @@ impl BodyWriter<'_, '_, '_, '_> {
             true => self.hidden(&format!("address.{} {}", place.space, place.name)),
             false => place.name.clone(),
         };
-        if self.choices.chance(1, 10) {
+        if place.space != "generic" && self.choices.chance(1, 10) {
             base = self.hidden(&format!("spacecast.ptr<generic> {base}"));
         }
         if place.is_raw {
