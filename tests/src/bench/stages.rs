@@ -175,7 +175,12 @@ fn kernel(
 }
 
 /// Microseconds from a program to the code of a kernel.
-pub(super) fn emit_time(program: &Program, job: &Job, target: &Target, effort: Effort) -> Result<f64, String> {
+pub(super) fn emit_time(
+    program: &Program,
+    job: &Job,
+    target: &Target,
+    effort: Effort,
+) -> Result<f64, String> {
     let legal = pipeline::run(program, job, target.lowering()).map_err(|error| error.to_string())?;
     let mut memory = NativeContext::new();
     emit(&legal, target, &mut memory)?;
