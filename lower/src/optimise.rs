@@ -7,12 +7,15 @@ use crate::call_graph;
 use crate::inline;
 use crate::job::OptLevel;
 use crate::observe::{Observer, PassReport};
-use crate::passes::{PassContext, cse, dce, licm, mem2reg, rotate, simplify, simplify_cfg, sroa, unroll};
+use crate::passes::{
+    PassContext, cse, dce, implied, indvars, licm, mem2reg, rotate, simplify, simplify_cfg, sroa, unroll,
+};
 use cranelift_entity::SecondaryMap;
 use marquetry_ir::body::Body;
 use marquetry_ir::entity::Func;
 use marquetry_ir::program::Inlining;
 use marquetry_ir::unit::Unit;
+use marquetry_ir::verify::verify_unit;
 use std::time::Instant;
 
 /// A pass, as the lists name it.
@@ -28,10 +31,12 @@ const SROA: Pass = Pass { name: "sroa", run: sroa::run };
 const MEM2REG: Pass = Pass { name: "mem2reg", run: mem2reg::run };
 const SIMPLIFY: Pass = Pass { name: "simplify", run: simplify::run };
 const CSE: Pass = Pass { name: "cse", run: cse::run };
+const IMPLIED: Pass = Pass { name: "implied", run: implied::run };
 const DCE: Pass = Pass { name: "dce", run: dce::run };
 const SIMPLIFY_CFG: Pass = Pass { name: "simplify_cfg", run: simplify_cfg::run };
 const ROTATE: Pass = Pass { name: "rotate", run: rotate::run };
 const UNROLL: Pass = Pass { name: "unroll", run: unroll::run };
+const INDVARS: Pass = Pass { name: "indvars", run: indvars::run };
 const LICM: Pass = Pass { name: "licm", run: licm::run };
 
 /// After exceptions and after legalisation: what these leave behind goes.
@@ -47,6 +52,7 @@ const DEFAULT: &[Pass] = &[
     SIMPLIFY,
     SIMPLIFY_CFG,
     CSE,
+    IMPLIED,
     DCE,
     // Loops: tested at the bottom, unrolled if short; slots that this makes splittable.
     ROTATE,
@@ -60,6 +66,9 @@ const DEFAULT: &[Pass] = &[
     SIMPLIFY,
     CSE,
     LICM,
+    INDVARS,
+    // The guards in front of inner loops are known behind those of outer ones.
+    IMPLIED,
     // What all this left behind.
     SIMPLIFY,
     SIMPLIFY_CFG,
@@ -90,6 +99,7 @@ pub fn run(unit: &mut Unit, level: OptLevel, observer: &mut dyn Observer) {
         sizes[func] = size(&unit.funcs[func].body);
     }
     call_graph::prune(unit);
+    debug_check(unit);
 }
 
 /// Cleans up what lowering left behind. No op appears on a type on which it did not appear before, so that a
@@ -99,6 +109,15 @@ pub fn cleanup(unit: &mut Unit, observer: &mut dyn Observer) {
     let funcs: Vec<Func> = unit.funcs.keys().collect();
     for func in funcs {
         run_list(unit, func, CLEANUP, &mut ctx, observer);
+    }
+    debug_check(unit);
+}
+
+/// In debug builds: passes leave a unit well-formed.
+fn debug_check(unit: &Unit) {
+    if cfg!(debug_assertions) {
+        let problems = verify_unit(unit);
+        debug_assert!(problems.is_empty(), "a pass broke the unit: {problems:?}");
     }
 }
 

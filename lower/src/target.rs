@@ -67,8 +67,13 @@ pub trait Target: Send + Sync {
     /// How values of a scalar, vector or pointer type are held. Aggregates never reach a target.
     fn type_action(&self, ty: Type) -> TypeAction;
 
-    /// How an op becomes legal. `from` is the type of its first operand whose type varies (the value stored, for
-    /// stores and atomics; the result, where there is no operand), `to` that of its first result, or `from` if it
-    /// has none. Asked only about types that are held as they are.
+    /// How an op becomes legal.
+    ///
+    /// `from` is the type of the first operand: a pointer for memory accesses and addresses. It is the value's type
+    /// for `store`, `select` and atomics other than loads, and the result's type where there is no operand (`i32`
+    /// where there is no result either). `to` is the type of the first result, or `from` if there is none.
+    ///
+    /// Asked only about types that are held as they are; not about calls, terminators and `slot`, which every target
+    /// must have, and about `extract` and `insert` only with lane numbers that are no constants.
     fn action(&self, op: Op, from: Type, to: Type) -> Action;
 }

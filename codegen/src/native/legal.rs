@@ -31,7 +31,7 @@ fn has_vectors_of(arch: Arch, lane: Scalar) -> bool {
 }
 
 /// Ops on vectors of 128 bits.
-fn vector_action(op: Op, from: Type, to: Type) -> Action {
+fn vector_action(byte_shuffles: bool, op: Op, from: Type, to: Type) -> Action {
     let (lane, bits) = (from.lane(), from.lane().map_or(0, Scalar::bits));
     let is_float = from.is_float();
     let legal = match op {
@@ -42,9 +42,10 @@ fn vector_action(op: Op, from: Type, to: Type) -> Action {
         Op::And | Op::Or | Op::Xor | Op::Not => true,
         Op::MinS | Op::MinU | Op::MaxS | Op::MaxU => bits <= 32,
         Op::AddSatS | Op::AddSatU | Op::SubSatS | Op::SubSatU => bits <= 16,
-        Op::Select | Op::Load | Op::Store | Op::Shuffle => true,
+        Op::Select | Op::Load | Op::Store => true,
+        Op::Shuffle => byte_shuffles,
         // From scalar to vector.
-        Op::Splat => lane == to.lane(),
+        Op::Splat => lane == to.lane() && (byte_shuffles || to.lane() != Some(Scalar::I8)),
         Op::Bitcast => from.is_vector() && to.is_vector(),
         _ => false,
     };
@@ -56,10 +57,14 @@ fn is_small(ty: Type) -> bool {
     matches!(ty, Type::F16 | Type::BF16)
 }
 
-pub(super) fn action(arch: Arch, op: Op, from: Type, to: Type) -> Action {
+pub(super) fn action(arch: Arch, byte_shuffles: bool, op: Op, from: Type, to: Type) -> Action {
     if from.is_vector() || to.is_vector() {
         let held = |ty: Type| !ty.is_vector() || type_action(arch, ty) == TypeAction::Legal;
-        return if held(from) && held(to) { vector_action(op, from, to) } else { Action::Expand };
+        return if held(from) && held(to) {
+            vector_action(byte_shuffles, op, from, to)
+        } else {
+            Action::Expand
+        };
     }
     let legal_unless = |expand: bool| if expand { Action::Expand } else { Action::Legal };
     let arithmetic = || if is_small(from) { Action::Promote(Scalar::F32) } else { Action::Legal };

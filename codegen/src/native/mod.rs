@@ -85,6 +85,9 @@ impl Default for NativeOptions {
 pub struct NativeTarget {
     name: String,
     arch: Arch,
+    /// Whether bytes of vectors are shuffled by an instruction. x86-64 got it with SSSE3; without it Cranelift calls a
+    /// function that nobody links.
+    byte_shuffles: bool,
     options: NativeOptions,
     caps: Caps,
     /// For objects.
@@ -169,7 +172,10 @@ impl NativeTarget {
             max_shared_bytes: context::MAX_SHARED_BYTES,
             max_argument_bytes: 1 << 16,
         };
-        NativeTarget { name, arch, options, caps, object_isa, jit_isa }
+        let has =
+            |name: &str| object_isa.isa_flags().iter().any(|f| f.name == name && f.as_bool() == Some(true));
+        let byte_shuffles = arch != Arch::X64 || has("has_ssse3");
+        NativeTarget { name, arch, byte_shuffles, options, caps, object_isa, jit_isa }
     }
 
     /// The architecture.
@@ -208,7 +214,7 @@ impl Target for NativeTarget {
     }
 
     fn action(&self, op: Op, from: Type, to: Type) -> Action {
-        legal::action(self.arch, op, from, to)
+        legal::action(self.arch, self.byte_shuffles, op, from, to)
     }
 }
 

@@ -248,7 +248,7 @@ fn declared_name(declaration: &str) -> Option<&str> {
 }
 
 /// Operands, split at commas outside of brackets.
-fn split_operands(text: &str) -> Vec<&str> {
+pub(super) fn split_operands(text: &str) -> Vec<&str> {
     let (mut operands, mut start, mut depth) = (Vec::new(), 0, 0);
     for (at, byte) in text.bytes().enumerate() {
         match byte {

@@ -25,6 +25,7 @@ mod intrinsics;
 mod names;
 mod regs;
 mod select;
+mod select_atomic;
 mod select_control;
 mod select_convert;
 mod select_memory;

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::fresh::fresh_name;
 use crate::legal::{EntryAbi, Site};
 use marquetry_ir::body::{Body, Symbol};
-use marquetry_ir::entity::{Extern, Func};
+use marquetry_ir::entity::{Extern, Func, SigRef};
 use marquetry_ir::limits::{MAX_PARAMS, MAX_RESULTS};
 use marquetry_ir::op::Op;
 use marquetry_ir::program::{Inlining, MethodKind};
@@ -48,7 +48,7 @@ pub fn run(mut unit: Unit) -> Result<Lowered, Failure> {
     wrap_addressed_externs(&mut unit);
     let throwing = throwing::find(&unit);
     for function in unit.funcs.values() {
-        for (_, signature) in mentioned_signatures(&function.body) {
+        for signature in mentioned_signatures(&function.body) {
             check_room(signature.results.len() + 1, "results of an indirect call", MAX_RESULTS)?;
         }
     }
@@ -87,12 +87,10 @@ fn check_room(found: usize, what: &'static str, limit: usize) -> Result<(), Fail
 }
 
 /// The signatures that indirect calls of a body mention.
-fn mentioned_signatures(body: &Body) -> impl Iterator<Item = (marquetry_ir::entity::Inst, &Signature)> {
-    let insts = body.blocks().flat_map(|block| body.block_insts(block));
-    insts.filter(|&inst| body.inst(inst).op == Op::CallIndirect).map(|inst| {
-        let signature = marquetry_ir::entity::SigRef::from_u32(body.inst(inst).imm);
-        (inst, body.signature(signature))
-    })
+fn mentioned_signatures(body: &Body) -> impl Iterator<Item = &Signature> {
+    let insts = body.blocks().flat_map(|block| body.block_insts(block)).map(|inst| body.inst(inst));
+    let calls = insts.filter(|data| data.op == Op::CallIndirect && body.signature_exists(data.imm));
+    calls.map(|data| body.signature(SigRef::from_u32(data.imm)))
 }
 
 /// Replaces addresses of the host's functions by addresses of functions that call them, since the host's know
@@ -106,7 +104,7 @@ fn wrap_addressed_externs(unit: &mut Unit) {
         let addressed: Vec<_> = insts
             .filter(|&inst| body.inst(inst).op == Op::FunctionAddress)
             .filter_map(|inst| match rewrite::symbol(body, inst) {
-                Some(Symbol::Extern(host)) => Some((inst, *host)),
+                Some(Symbol::Extern(host)) if unit.externs.is_valid(*host) => Some((inst, *host)),
                 _ => None,
             })
             .collect();

@@ -310,6 +310,9 @@ impl Rewriter<'_> {
 
     fn call_indirect(&mut self, inst: Inst) {
         let old = self.body.inst(inst).imm;
+        if !self.body.signature_exists(old) {
+            return;
+        }
         let new = match self.signatures.get(&old) {
             Some(&new) => new,
             None => {

@@ -1,7 +1,7 @@
 //! Functions that are legal as they are: most are, on targets that have much. They are not built anew.
 
 use super::Legaliser;
-use super::emit::asked_types;
+use super::emit::{answer, asked_types};
 use super::shape::Split;
 use crate::target::Action;
 use marquetry_ir::analysis::cfg::ControlFlow;
@@ -70,7 +70,7 @@ impl Legaliser<'_> {
         }
         let (from, to) = asked_types(data.op, &args, &results);
         let target = self.target;
-        let legal = || target.action(data.op, from, to) == Action::Legal;
+        let legal = || answer(target, data.op, from, to) == Action::Legal;
         *self.answers.entry((data.op, from, to)).or_insert_with(legal)
     }
 }

@@ -8,7 +8,7 @@ use super::held::{Val, Vals};
 use super::shape::Split;
 use super::{Legaliser, MAX_DEPTH};
 use crate::failure::Failure;
-use crate::target::Action;
+use crate::target::{Action, Target};
 use marquetry_ir::entity::{Inst, Value};
 use marquetry_ir::limits::MAX_INSTS;
 use marquetry_ir::op::{Op, Rule};
@@ -101,7 +101,14 @@ pub(super) fn asked_types(op: Op, args: &[Type], results: &[Type]) -> (Type, Typ
     (from, results.first().copied().unwrap_or(from))
 }
 
-/// Emission.
+/// What a target says about an op; blocks of bytes are a matter of its capabilities, too.
+pub(super) fn answer(target: &dyn Target, op: Op, from: Type, to: Type) -> Action {
+    match op {
+        Op::MemCopy | Op::MemSet if !target.caps().memory_ops => Action::Expand,
+        _ => target.action(op, from, to),
+    }
+}
+
 impl Legaliser<'_> {
     /// Emits an op with one result.
     pub(super) fn op(&mut self, op: Op, args: &[Val]) -> Val {
@@ -157,7 +164,7 @@ impl Legaliser<'_> {
         }
         let types: SmallVec<[Type; 4]> = args.iter().map(|arg| arg.ty).collect();
         let (from, to) = asked_types(ask.op, &types, results);
-        match self.target.action(ask.op, from, to) {
+        match answer(self.target, ask.op, from, to) {
             Action::Legal => self.append_vals(ask, args, results),
             Action::Expand => match self.expand(ask, args, results) {
                 Some(vals) => vals,

@@ -184,10 +184,17 @@ impl Legaliser<'_> {
         let mut ask = Ask { op: data.op, ty: data.ty, imm: data.imm, guarded: data.guarded };
         match data.op.info().shape {
             Shape::Call | Shape::FunctionAddress | Shape::GlobalAddress => {
+                if !old.symbol_exists(data.imm) {
+                    return self
+                        .fail(Failure::Internal(format!("'{}' of a name that does not exist", data.op)));
+                }
                 let symbol = old.symbol(SymbolRef::from_u32(data.imm)).clone();
                 ask.imm = self.f.body.make_symbol(symbol).as_u32();
             }
             Shape::CallIndirect => {
+                if !old.signature_exists(data.imm) {
+                    return self.fail(Failure::Internal("a signature does not exist".into()));
+                }
                 let signature = self.flat_signature(old.signature(SigRef::from_u32(data.imm)));
                 ask.imm = self.f.body.make_signature(signature).as_u32();
             }

@@ -10,6 +10,9 @@ use marquetry_ir::op::Op;
 use marquetry_ir::types::{Scalar, Type, TypeKind};
 use smallvec::smallvec;
 
+/// Most units of a block of bytes that are moved without a loop.
+const MAX_UNROLLED: u128 = 8;
+
 impl Legaliser<'_> {
     /// The flags for a part at `offset` of an access to a value of type `whole`.
     fn part_flags(&self, flags: MemFlags, whole: Type, part: Type, offset: u64) -> MemFlags {
@@ -124,37 +127,53 @@ impl Legaliser<'_> {
         }
     }
 
-    /// `memcpy` or `memset` as a loop over bytes, or over eight bytes at a time where both places and the length
-    /// are known to be multiples of eight.
+    /// `memcpy` or `memset` as loads and stores: by the largest unit that the alignment and a known length allow,
+    /// in a loop unless there are few.
     pub(super) fn memory_loop(&mut self, ask: Ask, args: &[Val]) {
         let &[to, from, count] = args else { return };
         let flags = MemFlags::from_bits(ask.imm);
-        let aligned = flags.align().is_some_and(|align| align >= 8);
-        let eights = aligned && self.const_bits(count).is_some_and(|bits| bits % 8 == 0);
-        let (ty, step) = if eights { (Type::I64, 8) } else { (Type::I8, 1) };
+        let (align, known) = (flags.align().unwrap_or(1), self.const_bits(count));
+        let fits = |unit: &u32| align >= *unit && known.is_some_and(|bits| bits % u128::from(*unit) == 0);
+        let unit = [8, 4, 2].into_iter().find(fits).unwrap_or(1);
+        let ty = match unit {
+            8 => Type::I64,
+            4 => Type::I32,
+            2 => Type::I16,
+            _ => Type::I8,
+        };
         let copied = ask.op == Op::MemCopy;
         let mut fill = from;
-        if !copied && eights {
-            let wide = self.zext(Type::I64, from);
-            let ones = self.int(Type::I64, 0x0101_0101_0101_0101);
+        if !copied && unit > 1 {
+            let wide = self.zext(ty, from);
+            let ones = self.int(ty, 0x0101_0101_0101_0101);
             fill = self.mul(wide, ones);
         }
         let plain = MemFlags::plain();
         let imm = if flags.is_volatile() { plain.with_volatile() } else { plain }.bits();
+        let one_unit = |l: &mut Self, offset: Val| {
+            let value = if copied {
+                let place = l.op(Op::PtrAdd, &[from, offset]);
+                l.one(Ask { ty, imm, ..Ask::plain(Op::Load) }, &[place])
+            } else {
+                fill
+            };
+            let place = l.op(Op::PtrAdd, &[to, offset]);
+            l.emit(Ask::with_imm(Op::Store, imm), &[place, value]);
+        };
+        if let Some(bytes) = known.filter(|&bytes| bytes <= MAX_UNROLLED * u128::from(unit)) {
+            for n in 0..bytes / u128::from(unit) {
+                let offset = self.int(Type::I64, n * u128::from(unit));
+                one_unit(self, offset);
+            }
+            return;
+        }
         let start = self.int(Type::I64, 0);
         self.loop_while(
             &[start],
             |l, state| l.lt_u(state[0], count),
             |l, state| {
-                let value = if copied {
-                    let place = l.op(Op::PtrAdd, &[from, state[0]]);
-                    l.one(Ask { ty, imm, ..Ask::plain(Op::Load) }, &[place])
-                } else {
-                    fill
-                };
-                let place = l.op(Op::PtrAdd, &[to, state[0]]);
-                l.emit(Ask::with_imm(Op::Store, imm), &[place, value]);
-                let step = l.int(Type::I64, step);
+                one_unit(l, state[0]);
+                let step = l.int(Type::I64, u128::from(unit));
                 vec![l.add(state[0], step)]
             },
         );

@@ -53,7 +53,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// Deepest nesting of expansions. None needs half of it; a target that wants two ops made of each other gets there.
-const MAX_DEPTH: u32 = 100;
+const MAX_DEPTH: u32 = 40;
 
 /// What belongs to the function that is being built.
 struct Building {

@@ -1,6 +1,6 @@
 //! After a body was built: what nobody uses goes, and the contract is checked.
 
-use super::emit::asked_types;
+use super::emit::{answer, asked_types};
 use crate::target::{Action, Target, TypeAction};
 use marquetry_ir::body::Body;
 use marquetry_ir::entity::{Inst, Value};
@@ -122,7 +122,7 @@ fn check_inst(
         _ => true,
     };
     let (from, to) = asked_types(data.op, &args, &results);
-    if asked && target.action(data.op, from, to) != Action::Legal {
+    if asked && answer(target, data.op, from, to) != Action::Legal {
         return Err(format!("'{}' on {from} to {to} is not legal", data.op));
     }
     Ok(())

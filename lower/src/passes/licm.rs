@@ -15,17 +15,29 @@ use marquetry_ir::analysis::loops::Loop;
 use marquetry_ir::body::{Body, ValueDef};
 use marquetry_ir::entity::{Block, Inst, Value};
 use marquetry_ir::op::{Effects, Op};
-use marquetry_ir::types::Space;
+use marquetry_ir::types::{Space, Type};
 
 /// Most writes of one loop that are told apart.
 const MAX_WRITES: usize = 16;
+
+/// Most loops that one instruction leaves at a time.
+const MAX_LEVELS: usize = 16;
 
 /// What a loop, with those inside it, writes.
 #[derive(Clone, Default)]
 struct Writes {
     regions: Vec<Region>,
-    /// Calls, barriers, atomics, or too much to list.
+    /// Calls, barriers, atomics, or more than is listed.
     anything: bool,
+}
+
+impl Writes {
+    fn add(&mut self, region: Option<Region>) {
+        match region {
+            Some(region) if self.regions.len() < MAX_WRITES => self.regions.push(region),
+            _ => self.anything = true,
+        }
+    }
 }
 
 /// Moves invariant code. Says whether there was any, or preheaders were made.
@@ -68,15 +80,15 @@ fn collect_writes(body: &Body, ctx: &PassContext) -> SecondaryMap<Loop, Writes> 
                 (Op::StaticAssert, _) => continue,
                 _ => None,
             };
-            let mut around = Some(this);
-            while let Some(at) = around {
-                let all = &mut writes[at];
-                match region {
-                    Some(region) if all.regions.len() < MAX_WRITES => all.regions.push(region),
-                    _ => all.anything = true,
-                }
-                around = ctx.loops.parent(at);
-            }
+            writes[this].add(region);
+        }
+    }
+    // Inner loops come before those around them.
+    for this in ctx.loops.iter() {
+        if let Some(parent) = ctx.loops.parent(this) {
+            let inner = writes[this].clone();
+            inner.regions.iter().for_each(|&region| writes[parent].add(Some(region)));
+            writes[parent].anything |= inner.anything;
         }
     }
     writes
@@ -89,7 +101,17 @@ fn is_outside(body: &Body, ctx: &PassContext, this: Loop, value: Value) -> bool 
         ValueDef::Param(block, _) => Some(block),
         ValueDef::Result(inst, _) => body.inst_block(inst),
     };
-    block.is_some_and(|block| !ctx.loops.contains(this, block))
+    block.is_some_and(|block| !contains(ctx, this, block))
+}
+
+/// Whether a block is in a loop; costs how much deeper the block is.
+fn contains(ctx: &PassContext, this: Loop, block: Block) -> bool {
+    let depth = ctx.loops.depth(ctx.loops.header(this));
+    let mut at = ctx.loops.innermost(block);
+    for _ in depth..ctx.loops.depth(block) {
+        at = at.and_then(|inner| ctx.loops.parent(inner));
+    }
+    at == Some(this)
 }
 
 fn is_invariant(body: &Body, ctx: &PassContext, this: Loop, inst: Inst) -> bool {
@@ -112,6 +134,7 @@ fn hoist_block(
         if body.inst(inst).op.is_terminator() {
             break;
         }
+        split_index(body, ctx, this, inst);
         let target = if is_worthwhile(body, ctx, inst) {
             outermost(body, ctx, this, inst)
         } else if quiet && runs_once(body, ctx, writes, this, inst) {
@@ -137,11 +160,40 @@ fn is_worthwhile(body: &Body, ctx: &PassContext, inst: Inst) -> bool {
     is_speculatable(body, inst) && constant_offset(body, &ctx.types, inst).flatten().is_none()
 }
 
+/// `p[x + y]`, where only one of the two varies in the loop, becomes `p[x][y]`, the invariant part first: it moves out,
+/// and no sum is left. Only for 64-bit indices: narrower ones wrap before they are widened.
+fn split_index(body: &mut Body, ctx: &PassContext, this: Loop, inst: Inst) -> Option<()> {
+    let ty = body.inst(inst).ty;
+    let (Op::Index, &[base, index]) = (body.inst(inst).op, body.args(inst)) else { return None };
+    if body.value_type(index) != Type::I64 || !is_outside(body, ctx, this, base) {
+        return None;
+    }
+    let sum = body.value_inst(index).filter(|&sum| body.inst(sum).op == Op::Add)?;
+    let &[x, y] = body.args(sum) else { return None };
+    let (fixed, varying) = match (is_outside(body, ctx, this, x), is_outside(body, ctx, this, y)) {
+        (true, false) => (x, y),
+        (false, true) => (y, x),
+        _ => return None,
+    };
+    let preheader = preheader::find(body, ctx, ctx.loops.header(this))?;
+    let end = body.terminator(preheader)?;
+    let row = body.make_inst(Op::Index, ty, &[base, fixed], 0);
+    body.make_results(row, &[body.value_type(base)]);
+    body.insert_inst_before(row, end);
+    body.set_span(row, body.span(inst));
+    let row = body.first_result(row)?;
+    let args = body.args_mut(inst);
+    args[0] = row;
+    args[1] = varying;
+    Some(())
+}
+
 /// The outermost loop out of which a pure instruction can move.
 fn outermost(body: &Body, ctx: &PassContext, this: Loop, inst: Inst) -> Option<Loop> {
     let mut found = None;
     let mut around = Some(this);
-    while let Some(at) = around.filter(|&at| is_invariant(body, ctx, at, inst)) {
+    for _ in 0..MAX_LEVELS {
+        let Some(at) = around.filter(|&at| is_invariant(body, ctx, at, inst)) else { break };
         found = Some(at);
         around = ctx.loops.parent(at);
     }
@@ -149,7 +201,13 @@ fn outermost(body: &Body, ctx: &PassContext, this: Loop, inst: Inst) -> Option<L
 }
 
 /// Whether an instruction that runs whenever the loop is entered may as well run once before.
-fn runs_once(body: &Body, ctx: &PassContext, writes: &SecondaryMap<Loop, Writes>, this: Loop, inst: Inst) -> bool {
+fn runs_once(
+    body: &Body,
+    ctx: &PassContext,
+    writes: &SecondaryMap<Loop, Writes>,
+    this: Loop,
+    inst: Inst,
+) -> bool {
     if !is_invariant(body, ctx, this, inst) {
         return false;
     }
@@ -163,7 +221,5 @@ fn runs_once(body: &Body, ctx: &PassContext, writes: &SecondaryMap<Loop, Writes>
         return true;
     }
     let all = &writes[this];
-    // More writes than are listed may be to anything.
-    let unlisted = all.anything || all.regions.len() >= MAX_WRITES;
-    !unlisted && !all.regions.iter().any(|&written| ctx.addresses.may_alias(body, written, read))
+    !all.anything && !all.regions.iter().any(|&written| ctx.addresses.may_alias(body, written, read))
 }

@@ -20,6 +20,7 @@ mod simplify_compare;
 mod simplify_convert;
 mod simplify_address;
 pub mod cse;
+pub mod implied;
 pub mod dce;
 pub mod simplify_cfg;
 mod if_convert;
@@ -29,6 +30,7 @@ mod preheader;
 pub mod licm;
 mod trip_count;
 pub mod unroll;
+pub mod indvars;
 
 #[cfg(test)]
 mod tests;

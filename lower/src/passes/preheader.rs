@@ -32,16 +32,25 @@ pub(super) fn make(body: &mut Body, ctx: &PassContext) -> bool {
         let Some(&(before, _)) = edges.last() else { continue };
         let preheader = body.make_block();
         body.insert_block_after(preheader, before);
-        let params: SmallVec<[Value; 8]> = body.block_params(header).iter().copied().collect();
-        let params: SmallVec<[Value; 8]> =
-            params.iter().map(|&param| body.append_block_param(preheader, body.value_type(param))).collect();
+        // Of several edges, the preheader's parameters tell the arguments apart.
+        let args: SmallVec<[Value; 8]> = match *edges {
+            [(_, edge)] => body.target_args(edge).iter().copied().collect(),
+            _ => {
+                let params: SmallVec<[Value; 8]> = body.block_params(header).iter().copied().collect();
+                params
+                    .iter()
+                    .map(|&param| body.append_block_param(preheader, body.value_type(param)))
+                    .collect()
+            }
+        };
         let jump = body.make_inst(Op::Jump, Type::ERROR, &[], 0);
-        let edge = body.make_block_call(header, &params);
+        let edge = body.make_block_call(header, &args);
         body.set_targets(jump, &[edge]);
         body.append_inst(jump, preheader);
         for (_, edge) in edges {
             let args: SmallVec<[Value; 8]> = body.target_args(edge).iter().copied().collect();
-            body.set_block_call(edge, preheader, &args);
+            let passed = if body.block_params(preheader).is_empty() { &[][..] } else { &args };
+            body.set_block_call(edge, preheader, passed);
         }
         changed = true;
     }

@@ -79,7 +79,7 @@ pub(super) fn extract(rules: &mut Rules<'_>, inst: Inst) -> Change {
         }
         Some((Op::Shuffle, inner)) => match shuffled(rules, inner, lane) {
             Some((source, lane)) => {
-                let index = rules.body.make_scalar(Type::I32, lane);
+                let index = rules.body.make_scalar(rules.ty(index), lane);
                 rules.rewrite(inst, Op::Extract, &[source, index])
             }
             None => Change::Nothing,

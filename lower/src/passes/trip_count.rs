@@ -57,8 +57,10 @@ fn evaluate(body: &Body, header: Block, state: &[Option<u128>], value: Value, de
             if !data.op.effects().is_pure() || args.len() > 3 || body.value_type(value).is_vector() {
                 return None;
             }
-            let bits: SmallVec<[u128; 3]> =
-                args.iter().map(|&arg| evaluate(body, header, state, arg, depth - 1)).collect::<Option<_>>()?;
+            let bits: SmallVec<[u128; 3]> = args
+                .iter()
+                .map(|&arg| evaluate(body, header, state, arg, depth - 1))
+                .collect::<Option<_>>()?;
             let operand = *args.get(usize::from(data.op == Op::Select))?;
             let (from, to) = (lane_scalar(body.value_type(operand))?, lane_scalar(body.value_type(value))?);
             match scalar(data.op, from, to, &bits)? {

@@ -147,7 +147,8 @@ fn is_copyable(body: &Body, ctx: &PassContext, blocks: &[Block], latch: Block) -
             }
             convergent |= op.effects().has(Effects::CONVERGENT);
         }
-        let leaves = body.successors(block).iter().any(|&edge| ctx.loops.innermost(body.target_block(edge)) != this);
+        let leaves =
+            body.successors(block).iter().any(|&edge| ctx.loops.innermost(body.target_block(edge)) != this);
         leaves_early |= block != latch && leaves;
     }
     !(convergent && leaves_early)

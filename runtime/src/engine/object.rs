@@ -56,9 +56,14 @@ impl ObjectEngine {
         let folder = tempfile::tempdir().map_err(|error| failed("temporary folder", &error))?;
         let (object, shared) = (folder.path().join("code.o"), folder.path().join("code.so"));
         std::fs::write(&object, &artifact.code).map_err(|error| failed("object", &error))?;
-        let output =
-            Command::new("cc").arg("-shared").arg("-o").arg(&shared).arg(&object).arg("-lm").output();
-        let output = output.map_err(|error| failed("cc", &error))?;
+        let mut linker = Command::new("cc");
+        linker.arg("-shared").arg("-o").arg(&shared).arg(&object).arg("-lm");
+        if cfg!(target_os = "linux") {
+            // Else a function named like one of the C library is replaced by that one: ELF symbols are found in the
+            // executable first.
+            linker.arg("-Wl,-Bsymbolic");
+        }
+        let output = linker.output().map_err(|error| failed("cc", &error))?;
         if !output.status.success() {
             return Err(failed("cc", &String::from_utf8_lossy(&output.stderr)));
         }

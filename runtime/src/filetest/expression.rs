@@ -5,7 +5,7 @@
 //! element's number only. Operators: `+ - * / %` with the usual precedence, parentheses; functions of one argument:
 //! `random`, `abs`, `sqrt`, `floor`.
 
-use super::directive::{Lexer, Token};
+use super::lexer::{Lexer, Token};
 use marquetry_ir::semantics::convert::float_to_float;
 use marquetry_ir::types::Scalar;
 

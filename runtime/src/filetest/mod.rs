@@ -14,6 +14,7 @@
 //! they hold afterwards is compared bit for bit (`==`), within a relative error (`~1e-6`), or with what another
 //! method leaves when it is called with the same arguments, the launch's sizes not among them (`== @reference`).
 
+mod lexer;
 pub mod expression;
 pub mod directive;
 pub mod coverage;

@@ -4,6 +4,7 @@
 mod control;
 mod kernels;
 mod ops;
+mod random;
 mod vectors;
 
 use super::*;

@@ -238,7 +238,10 @@ entry:
         for opt_level in [0, 2] {
             let target = target(triple, opt_level);
             let legal = legal(&format!("{memory}{text}"), &target);
-            emit_object(&legal, &target).unwrap_or_else(|e| panic!("{triple} -O{opt_level}: {e}"));
+            let object =
+                emit_object(&legal, &target).unwrap_or_else(|e| panic!("{triple} -O{opt_level}: {e}"));
+            // Only the C library's functions are imported.
+            assert!(!object.code.windows(11).any(|name| name == b"__cranelift"), "{triple} -O{opt_level}");
         }
     }
 }

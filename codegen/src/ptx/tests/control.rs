@@ -384,3 +384,30 @@ done:
 ",
     );
 }
+
+#[test]
+fn every_target_has_a_version_that_ptxas_takes() {
+    let source = "kernel k(x: f32, n: i64, out: ptr<global>) {
+entry:
+    a = add x, f32 1.0
+    h = fconvert.bf16 a
+    store out, h
+    s = subgroup_reduce_min.s i32 4
+    old = rmw_add out, s seq_cst system
+    switch n, done, [0: done, 1: one, 2: done, 3: one, 4: done, 5: one]
+one:
+    store out, a
+    jump done
+done:
+    return
+}
+";
+    for name in
+        ["75", "80", "86", "87", "88", "89", "90", "90a", "100", "100a", "100f", "103", "103a", "103f"]
+    {
+        compile(source, &format!("sm_{name}"));
+    }
+    for name in ["110", "110a", "110f", "120", "120a", "120f", "121", "121a", "121f"] {
+        compile(source, &format!("sm_{name}"));
+    }
+}

@@ -3,6 +3,7 @@
 //! It knows what the emitter writes and nothing else. Where the ISA leaves a result open it picks an unhelpful one,
 //! and address spaces are windows at different addresses, so that a missing conversion shows.
 
+use super::super::check::split_operands;
 use marquetry_ir::op::Op;
 use marquetry_ir::semantics::{Outcome, scalar};
 use marquetry_ir::types::Scalar;
@@ -174,7 +175,7 @@ impl<'t> Machine<'t> {
                 line = rest;
             }
             let (op, operands) = line.split_once('\t').unwrap_or((line, ""));
-            let operands = split(operands);
+            let operands = split_operands(operands);
             match op {
                 "ret" => break,
                 "bra" => at = labels[operands[0]],
@@ -413,7 +414,7 @@ impl<'t> Machine<'t> {
             "bfind" => 63 - u64::from(arg(self, 1, ty).leading_zeros()),
             "prmt" => {
                 let (both, order) = (arg(self, 1, ty) | arg(self, 2, ty) << 32, arg(self, 3, ty));
-                (0..4).fold(0, |sum, n| sum | (both >> (order >> (4 * n) & 7) * 8 & 255) << (8 * n))
+                (0..4).fold(0, |sum, n| sum | ((both >> ((order >> (4 * n) & 7) * 8)) & 255) << (8 * n))
             }
             _ => panic!("{op} is not known"),
         };
@@ -504,23 +505,4 @@ fn compare(name: &str, ty: &str, a: u64, b: u64) -> bool {
         "ge" => order.is_ge(),
         _ => panic!("no comparison {name}"),
     }
-}
-
-fn split(text: &str) -> Vec<&str> {
-    let (mut operands, mut start, mut depth) = (Vec::new(), 0, 0);
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            b'{' | b'[' | b'(' => depth += 1,
-            b'}' | b']' | b')' => depth -= 1,
-            b',' if depth == 0 => {
-                operands.push(text[start..at].trim());
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    if start < text.len() {
-        operands.push(text[start..].trim());
-    }
-    operands
 }

@@ -31,24 +31,19 @@ fn constant(ty: Type) -> &'static str {
     }
 }
 
-/// Kernels for one op on operands of these types, with results as if it had one; the second kernel has a constant.
+/// A kernel for one op on operands of these types, once with a constant as the last one.
 fn kernels(out: &mut String, op: Op, suffix: Option<Type>, operands: &[Type]) {
     let suffix = suffix.map_or(String::new(), |ty| format!(".{ty}"));
-    for with_constant in [false, true] {
-        if with_constant && operands.is_empty() {
-            continue;
-        }
-        let n = out.len();
-        let params: String = operands.iter().zip('a'..).map(|(ty, name)| format!("{name}: {ty}, ")).collect();
-        let mut names: Vec<String> = ('a'..).take(operands.len()).map(String::from).collect();
-        if with_constant && let (Some(last), Some(&ty)) = (names.last_mut(), operands.last()) {
-            *last = constant(ty).to_string();
-        }
-        let list = names.join(", ");
-        let _ =
-            writeln!(out, "kernel k{n}({params}out: ptr<global>) {{\nentry:\n    r = {op}{suffix} {list}");
-        let _ = writeln!(out, "    store out, r\n    return\n}}");
+    let n = out.len();
+    let params: String = operands.iter().zip('a'..).map(|(ty, name)| format!("{name}: {ty}, ")).collect();
+    let mut names: Vec<String> = ('a'..).take(operands.len()).map(String::from).collect();
+    let _ = writeln!(out, "kernel k{n}({params}out: ptr<global>) {{\nentry:");
+    let _ = writeln!(out, "    r = {op}{suffix} {}\n    store out, r volatile", names.join(", "));
+    if let (Some(last), Some(&ty)) = (names.last_mut(), operands.last()) {
+        *last = constant(ty).to_string();
+        let _ = writeln!(out, "    s = {op}{suffix} {}\n    store out, s volatile", names.join(", "));
     }
+    let _ = writeln!(out, "    return\n}}");
 }
 
 fn program(target: &PtxTarget) -> String {
@@ -139,7 +134,7 @@ fn legal_ops_assemble() {
     for architecture in ARCHITECTURES {
         let target = PtxTarget::parse(&format!("ptx:{architecture}")).expect("the target should exist");
         let source = program(&target);
-        assert!(source.matches("kernel").count() > 500);
+        assert!(source.matches("kernel").count() > 300);
         compile(&source, architecture);
     }
 }

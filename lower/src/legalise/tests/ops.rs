@@ -3,6 +3,7 @@
 use super::target::Harsh;
 use crate::exceptions::{self, Lowered};
 use crate::legal::{Legal, Site};
+use crate::legalise::soft_float::Format;
 use marquetry_ir::body::{Body, ValueDef};
 use marquetry_ir::constant::{ConstData, ConstValue};
 use marquetry_ir::entity::Func;
@@ -66,8 +67,22 @@ impl Random {
                         near(self, 12 << (precision - 1)) & (mask >> 1) & !((1 << (precision - 4)) - 1)
                     }
                     13 => self.wide() % (1 << (precision - 1)),
+                    // Halfway between two numbers of fewer bits, or just above.
+                    14 if precision > 11 => {
+                        let fewer = [8, 11, 24][self.next() as usize % if precision > 24 { 3 } else { 2 }];
+                        let unit = 1u128 << (precision - fewer);
+                        let size = near(self, 12 << (precision - 1)) & (mask >> 1) & !(unit - 1);
+                        size | unit >> 1 | u128::from(self.next() & 1)
+                    }
                     _ => self.wide() & (mask >> 1),
                 };
+        }
+        if pick > 13 {
+            // Halfway between two floats, or just above.
+            let fewer = [8, 11, 24, 53][self.next() as usize % 4];
+            let top = fewer + self.next() as u32 % 64;
+            let halfway = 1 << top | 1 << (top - fewer) | u128::from(self.next() & 3) << (top - fewer + 1);
+            return (halfway | u128::from(self.next() & 1)) & mask;
         }
         mask & match pick {
             0 => 0,
@@ -199,9 +214,12 @@ fn agree(wanted: &[Val], found: &[Val], types: &[Type]) -> bool {
 
 fn legalise(unit: &Unit, target: &Harsh, case: &Case) -> Legal {
     let lowered: Lowered = exceptions::run(unit.clone()).unwrap();
-    crate::legalise::run(lowered, target).unwrap_or_else(|failure| {
+    let legal = crate::legalise::run(lowered, target).unwrap_or_else(|failure| {
         panic!("{} {:?} {:?}: {failure}", case.op, case.args, case.suffix);
-    })
+    });
+    let diagnostics = marquetry_ir::verify::verify_unit(legal.unit());
+    assert!(diagnostics.is_empty(), "{}", marquetry_ir::diag::render(&diagnostics, &legal.unit().files));
+    legal
 }
 
 fn run_before(interp: &mut Interp<'_>, args: &[Val]) -> Result<Vec<Val>, String> {
@@ -237,8 +255,12 @@ fn check(case: &Case, target: &Harsh, rounds: u32, random: &mut Random) {
     let legal = legalise(&unit, target, case);
     let config = Config { races: false, ..Config::default() };
     let (mut before, mut after) = (Interp::new(&unit, config.clone()), Interp::new(legal.unit(), config));
-    for _ in 0..rounds {
-        let args: Vec<Val> = case.args.iter().map(|&ty| random.val(ty)).collect();
+    let exact = if case.op == Op::Fma { nearly_halfway(case.args[0]) } else { Vec::new() };
+    for round in 0..rounds as usize + exact.len() {
+        let args: Vec<Val> = match exact.get(round) {
+            Some(args) => args.clone(),
+            None => case.args.iter().map(|&ty| random.val(ty)).collect(),
+        };
         let wanted = run_before(&mut before, &args);
         let params = &legal.unit().funcs[Func::from_u32(0)].signature.params;
         let flat = from_bits(&to_bits(&args, &case.args), params);
@@ -257,6 +279,18 @@ fn check(case: &Case, target: &Harsh, rounds: u32, random: &mut Random) {
             marquetry_ir::text::print_unit(legal.unit()),
         );
     }
+}
+
+/// Operands of `fma` whose product is halfway between two numbers, with addends that decide, or do not.
+fn nearly_halfway(ty: Type) -> Vec<Vec<Val>> {
+    let Some(format) = Format::of(ty).filter(|_| !ty.is_vector()) else { return Vec::new() };
+    let (p, one) = (format.precision, format.power_of_two(0));
+    // (1 + 2^-a) * (1 + 2^-b) ends in 2^-p, half of the last place.
+    let (a, b) = (one | 1 << (p - 1 - p / 2), one | 1 << (p - 1 - p.div_ceil(2)));
+    let sign = 1 << (format.bits - 1);
+    let small = [1, format.implicit(), format.power_of_two(-(p as i32) - 2)];
+    let addends = [0, sign].into_iter().chain(small).chain(small.map(|bits| bits | sign));
+    addends.flat_map(|c| [a, a | sign].map(|a| [a, b, c].map(Val::Bits).to_vec())).collect()
 }
 
 fn vector(lane: Scalar, lanes: u32) -> Type {

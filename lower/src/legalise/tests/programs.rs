@@ -1,6 +1,6 @@
 //! Whole functions and kernels: results, memory and exceptions, before and after.
 
-use super::target::Harsh;
+use super::target::{Circular, Harsh};
 use crate::dispatch::view::View;
 use crate::exceptions;
 use crate::failure::Failure;
@@ -22,7 +22,10 @@ fn unit(text: &str) -> Unit {
 }
 
 fn legal(unit: &Unit, target: &Harsh) -> Result<Legal, Failure> {
-    crate::legalise::run(exceptions::run(unit.clone())?, target)
+    let legal = crate::legalise::run(exceptions::run(unit.clone())?, target)?;
+    let diagnostics = marquetry_ir::verify::verify_unit(legal.unit());
+    assert!(diagnostics.is_empty(), "{}", marquetry_ir::diag::render(&diagnostics, &legal.unit().files));
+    Ok(legal)
 }
 
 /// What one run did.
@@ -174,6 +177,13 @@ fn memory_of_every_kind() {
              memset back, i8 85, i64 9
              far = ptr_add back, i64 -8
              memset far, i8 -1, i64 16 align 8
+             late = ptr_add buffer, i64 128
+             long = zext.i64 n
+             memset late, i8 7, long
+             memcpy late, buffer, i64 36 align 4
+             later = ptr_add buffer, i64 192
+             memset later, i8 9, i64 20 align 2
+             memcpy later, buffer, i64 48 align 16
              f = load.f32 buffer
              t = address.constant table
              narrow = trunc.i8 n
@@ -405,6 +415,27 @@ fn recursion_and_shared_memory_have_limits() {
             "target harsh has no recursion, and 'down' calls itself",
         ]
     );
+}
+
+/// Expansions that lead back to themselves end, in an error or in what the target is said to lack.
+#[test]
+fn targets_that_expand_everything_are_survived() {
+    let target = Circular(Harsh::new(128, false, true));
+    let types = ["i8", "i32", "i128", "f16", "f32", "vec<i32, 4>"];
+    for (ops, types) in [
+        (vec!["add", "mul", "min.s", "mul_high.u", "rotl", "add_sat.s", "lt.u", "eq"], &types[..3]),
+        (vec!["add", "sub", "div", "rem", "min", "copy_sign", "le", "uno"], &types[3..5]),
+        (vec!["add", "shl", "max.u", "eq"], &types[5..]),
+    ] {
+        for (op, ty) in ops.iter().flat_map(|op| types.iter().map(move |ty| (op, ty))) {
+            let text = format!(
+                "method main(a: {ty}, b: {ty}) {{\nentry:\n    c = {op} a, b\n    d = select i1 true, c, c\n    s = slot.{ty}\n    store s, d\n    return\n}}\n"
+            );
+            let lowered = exceptions::run(unit(&text)).unwrap();
+            let found = crate::legalise::run(lowered, &target);
+            assert!(matches!(found, Err(Failure::Program(_) | Failure::Internal(_))), "{op} {ty}: {found:?}");
+        }
+    }
 }
 
 #[test]

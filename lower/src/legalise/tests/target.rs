@@ -120,3 +120,26 @@ impl Target for Harsh {
         }
     }
 }
+
+/// A target that has nothing at all, and wants everything expanded.
+#[derive(Debug)]
+pub(in crate::legalise) struct Circular(pub Harsh);
+
+impl Target for Circular {
+    fn name(&self) -> String {
+        "circular".into()
+    }
+
+    fn caps(&self) -> &Caps {
+        self.0.caps()
+    }
+
+    fn type_action(&self, ty: Type) -> TypeAction {
+        self.0.type_action(ty)
+    }
+
+    fn action(&self, _: Op, from: Type, _: Type) -> Action {
+        // Narrow integers are to become wider ones and back, without end.
+        if from == Type::I8 { Action::Promote(Scalar::I32) } else { Action::Expand }
+    }
+}

@@ -4,7 +4,7 @@ use super::{run_passes, unit};
 use crate::job::OptLevel;
 use crate::observe::Silent;
 use crate::optimise::{self, Pass};
-use crate::passes::{cse, dce, licm, mem2reg, rotate, simplify, simplify_cfg, sroa, unroll};
+use crate::passes::{cse, dce, implied, indvars, licm, mem2reg, rotate, simplify, simplify_cfg, sroa};
 use marquetry_ir::op::Op;
 use marquetry_ir::text;
 use marquetry_ir::unit::Unit;
@@ -15,7 +15,8 @@ const CSE: Pass = Pass { name: "cse", run: cse::run };
 const DCE: Pass = Pass { name: "dce", run: dce::run };
 const MEM2REG: Pass = Pass { name: "mem2reg", run: mem2reg::run };
 const ROTATE: Pass = Pass { name: "rotate", run: rotate::run };
-const UNROLL: Pass = Pass { name: "unroll", run: unroll::run };
+const INDVARS: Pass = Pass { name: "indvars", run: indvars::run };
+const IMPLIED: Pass = Pass { name: "implied", run: implied::run };
 const LICM: Pass = Pass { name: "licm", run: licm::run };
 const SROA: Pass = Pass { name: "sroa", run: sroa::run };
 
@@ -387,5 +388,51 @@ done:
     let found = ops(&found);
     assert!(!found.iter().any(|op| matches!(op, Op::Slot | Op::Branch)), "{found:?}");
     assert_eq!(found.iter().filter(|&&op| op == Op::Load).count(), 1, "only one cell is used: {found:?}");
-    let _ = UNROLL;
+}
+
+#[test]
+fn narrow_counters_that_cannot_wrap_are_widened() {
+    let passes = &[ROTATE, SIMPLIFY_CFG, LICM, INDVARS, DCE];
+    let source = looped("w = sext.i64 i\n y = mul w, w\n x = trunc.i32 y");
+    assert_eq!(in_loops(&source, passes, Op::Sext), 0);
+    assert_eq!(in_loops(&source, passes, Op::Add), 2, "the narrow counter is gone");
+    // A step of 2 may jump over the bound and the end of the range.
+    let source = source.replace("j = add i, i32 1", "j = add i, i32 2");
+    assert_eq!(in_loops(&source, passes, Op::Sext), 1);
+    // Control may go back at the end of the range.
+    let source = source.replace("add i, i32 2", "add i, i32 1").replace("lt.s i, n", "le.s i, n");
+    assert_eq!(in_loops(&source, passes, Op::Sext), 1);
+}
+
+#[test]
+fn conditions_behind_branches_are_known() {
+    let source = "method f(a: i32, b: i32, t: ptr<global>) -> i1 {
+entry:
+    c = lt.s a, b
+    branch c, yes, no
+yes:
+    d = le.s a, b
+    store t, d
+    return c
+no:
+    e = ge.s a, b
+    store t, e
+    f = ge.u a, b
+    return f
+}
+";
+    let found = after(source, &[IMPLIED]);
+    assert_eq!(found, [Op::LtS, Op::Branch, Op::Store, Op::Return, Op::Store, Op::GeU, Op::Return]);
+}
+
+#[test]
+fn a_loop_up_to_the_bound_needs_no_bounds_check() {
+    let source = looped("k = bounds_check i, n\n x = mul k, a");
+    assert_eq!(in_loops(&source, &[IMPLIED], Op::BoundsCheck), 0);
+    let from_minus_one = source.replace("head(i32 0,", "head(i32 -1,");
+    assert_eq!(in_loops(&from_minus_one, &[IMPLIED], Op::BoundsCheck), 1);
+    let other_bound = source.replace("bounds_check i, n", "bounds_check i, a");
+    assert_eq!(in_loops(&other_bound, &[IMPLIED], Op::BoundsCheck), 1);
+    let by_two = source.replace("add i, i32 1", "add i, i32 2");
+    assert_eq!(in_loops(&by_two, &[IMPLIED], Op::BoundsCheck), 1);
 }

@@ -127,7 +127,10 @@ impl Generator<'_> {
             // Into the sum that the function returns, so that it matters.
             let (sum, next) = (self.name(), self.name());
             self.line(format!("{sum} = load.i32 s6"));
-            self.line(format!("{next} = {} {sum}, {name}", if self.chance.0 % 2 == 0 { "add" } else { "xor" }));
+            self.line(format!(
+                "{next} = {} {sum}, {name}",
+                if self.chance.0.is_multiple_of(2) { "add" } else { "xor" }
+            ));
             self.line(format!("store s6, {next}"));
         }
         self.values[ty].push(name);
@@ -398,7 +401,22 @@ impl Generator<'_> {
         if self.chance.below(3) == 0 {
             self.memory();
         }
-        match self.chance.below(6) {
+        match self.chance.below(12) {
+            // The counter is at most 7.
+            3 | 4 => {
+                let name = self.name();
+                self.line(format!("{name} = index buf, {counter}, i32"));
+                self.define(0, format!("load.i32 {name}"));
+            }
+            5 => self.define(1, format!("sext.i64 {counter}")),
+            6 => {
+                let (sum, name) = (self.name(), self.name());
+                self.line(format!("{sum} = add {counter}, i32 {}", self.chance.0 as i32));
+                self.line(format!("{name} = sext.i64 {sum}"));
+                self.values[1].push(name);
+            }
+            7 => self.define(1, format!("zext.i64 {counter}")),
+            8 => self.define(0, format!("bounds_check {counter}, {limit}")),
             0 => self.define(0, "load.i32 buf".into()),
             1 => self.define(0, "load.i32 cells0".into()),
             2 => self.define(0, "div.s p1_narrow, p0".into()),

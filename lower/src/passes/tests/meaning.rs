@@ -1,13 +1,14 @@
 //! Random programs mean the same before and after optimisation, exceptions and memory included.
 
 use super::generate::{Chance, program};
-use super::{check, unit};
+use super::unit;
 use crate::job::OptLevel;
 use crate::observe::{Observer, PassReport, Silent};
 use crate::optimise;
 use marquetry_ir::interp::{Config, Ended, Interp, Val};
 use marquetry_ir::text;
 use marquetry_ir::unit::Unit;
+use marquetry_ir::verify::verify_unit;
 
 /// Results, or the exception; and the buffer afterwards.
 type Meaning = (Result<Vec<Val>, String>, Vec<u8>);
@@ -50,7 +51,6 @@ struct Checking {
     seed: u64,
     wanted: Vec<Meaning>,
     source: String,
-    each_pass: bool,
 }
 
 impl Observer for Checking {
@@ -59,14 +59,11 @@ impl Observer for Checking {
         if !report.changed {
             return;
         }
-        if let Err(problem) = check::valid(report.unit, report.func) {
-            panic!("{problem}, {here}\n{}", text::print_unit(report.unit));
-        }
-        if self.each_pass {
-            for (n, wanted) in self.wanted.iter().enumerate() {
-                let found = run(report.unit, self.seed + n as u64);
-                assert_eq!(&found, wanted, "{here}\n{}", text::print_unit(report.unit));
-            }
+        let problems = verify_unit(report.unit);
+        assert!(problems.is_empty(), "{problems:?}, {here}\n{}", text::print_unit(report.unit));
+        for (n, wanted) in self.wanted.iter().enumerate() {
+            let found = run(report.unit, self.seed + n as u64);
+            assert_eq!(&found, wanted, "{here}\n{}", text::print_unit(report.unit));
         }
     }
 }
@@ -75,7 +72,7 @@ fn preserve(seed: u64, level: OptLevel, size: usize) {
     let source = program(&mut Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1), size);
     let mut unit = unit(&source);
     let wanted: Vec<Meaning> = (0..4).map(|n| run(&unit, seed + n)).collect();
-    let mut checking = Checking { seed, wanted, source, each_pass: true };
+    let mut checking = Checking { seed, wanted, source };
     optimise::run(&mut unit, level, &mut checking);
     optimise::cleanup(&mut unit, &mut checking);
     for (n, wanted) in checking.wanted.iter().enumerate() {
@@ -113,45 +110,5 @@ fn optimising_twice_gives_the_same_bytes_each_time() {
             text::print_unit(&unit)
         };
         assert_eq!(print(), print());
-    }
-}
-
-#[test]
-fn zz_stats() {
-    struct Stats(std::collections::BTreeMap<&'static str, (u32, u32, u128)>);
-    impl Observer for Stats {
-        fn pass(&mut self, r: PassReport<'_>) {
-            let e = self.0.entry(r.pass).or_default();
-            e.0 += 1;
-            e.1 += u32::from(r.changed);
-            e.2 += r.elapsed.as_nanos();
-        }
-    }
-    let (mut threw, mut returned, mut before, mut after) = (0, 0, 0, 0);
-    for seed in 1..300u64 {
-        let source = program(&mut Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1), 60);
-        let mut unit = unit(&source);
-        for n in 0..4 {
-            match run(&unit, seed + n).0 {
-                Ok(_) => returned += 1,
-                Err(_) => threw += 1,
-            }
-        }
-        before += unit.funcs.values().map(|f| crate::inline::size(&f.body)).sum::<usize>();
-        optimise::run(&mut unit, OptLevel::Default, &mut Silent);
-        after += unit.funcs.values().map(|f| crate::inline::size(&f.body)).sum::<usize>();
-    }
-    println!("threw {threw} returned {returned} size {before} -> {after}");
-    for size in [100, 1000, 10000, 40000] {
-        let source = program(&mut Chance(77), size);
-        let mut unit = unit(&source);
-        let mut stats = Stats(Default::default());
-        let before = unit.funcs.values().map(|f| crate::inline::size(&f.body)).sum::<usize>();
-        optimise::run(&mut unit, OptLevel::Default, &mut stats);
-        let after = unit.funcs.values().map(|f| crate::inline::size(&f.body)).sum::<usize>();
-        println!("{size}: {before} -> {after} insts; ns per instruction before and run:");
-        for (name, (runs, _, ns)) in stats.0 {
-            println!("   {name:14} {runs} {}", ns / before as u128 / runs as u128);
-        }
     }
 }
