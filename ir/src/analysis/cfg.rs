@@ -14,6 +14,7 @@ pub struct ControlFlow {
     starts: Vec<u32>,
     edges: Vec<(Block, BlockCall)>,
     scratch_stack: Vec<(Block, u32)>,
+    scratch_counts: Vec<u32>,
 }
 
 impl ControlFlow {
@@ -24,7 +25,7 @@ impl ControlFlow {
 
     /// Computes the facts for a body, in place of earlier ones. Costs the number of blocks and edges.
     pub fn compute(&mut self, body: &Body) {
-        let Self { order, position, starts, edges, scratch_stack } = self;
+        let Self { order, position, starts, edges, scratch_stack, scratch_counts: _ } = self;
         order.clear();
         position.clear();
         starts.clear();
@@ -59,7 +60,9 @@ impl ControlFlow {
     }
 
     fn collect_edges(&mut self, body: &Body) {
-        let mut counts = vec![0u32; self.order.len() + 1];
+        let mut counts = std::mem::take(&mut self.scratch_counts);
+        counts.clear();
+        counts.resize(self.order.len() + 1, 0);
         let each = |order: &[Block], f: &mut dyn FnMut(Block, BlockCall)| {
             for &block in order {
                 body.successors(block).iter().for_each(|&call| f(block, call));
@@ -80,24 +83,29 @@ impl ControlFlow {
             edges[*slot as usize] = (block, call);
             *slot += 1;
         });
+        self.scratch_counts = counts;
     }
 
     /// Reachable blocks, each before its successors except along back edges; the entry first.
+    #[inline]
     pub fn reverse_post_order(&self) -> &[Block] {
         &self.order
     }
 
     /// Position of a block in the reverse post-order; none if unreachable.
+    #[inline]
     pub fn position(&self, block: Block) -> Option<usize> {
         (self.position[block] as usize).checked_sub(1)
     }
 
     /// Whether control can reach a block.
+    #[inline]
     pub fn is_reachable(&self, block: Block) -> bool {
         self.position[block] != 0
     }
 
     /// The edges that enter a block from reachable blocks.
+    #[inline]
     pub fn predecessors(&self, block: Block) -> &[(Block, BlockCall)] {
         let Some(n) = self.position(block) else { return &[] };
         match (self.starts.get(n), self.starts.get(n + 1)) {

@@ -202,6 +202,7 @@ impl Dominators {
 
     /// Whether every path to `b` goes through `a`. A block dominates itself; unreachable blocks dominate nothing
     /// and are dominated by nothing.
+    #[inline]
     pub fn dominates(&self, cfg: &ControlFlow, a: Block, b: Block) -> bool {
         match (cfg.position(a), cfg.position(b)) {
             (Some(a), Some(b)) => {
@@ -213,6 +214,7 @@ impl Dominators {
     }
 
     /// The blocks that a block dominates immediately, in reverse post-order.
+    #[inline]
     pub fn children<'a>(&'a self, cfg: &'a ControlFlow, block: Block) -> impl Iterator<Item = Block> + 'a {
         let first = cfg.position(block).map_or(0, |n| self.first_child[n]);
         let step = |&n: &u32| (n != 0).then(|| self.next_sibling[n as usize - 1]);
