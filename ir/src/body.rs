@@ -152,6 +152,12 @@ impl Body {
         names.clear();
     }
 
+    /// Makes room for as many further instructions with one result each.
+    pub fn reserve(&mut self, insts: usize) {
+        self.insts.reserve(insts);
+        self.values.reserve(insts);
+    }
+
     /// Makes an instruction that is in no block yet. Its results are made by [`Body::make_results`].
     pub fn make_inst(&mut self, op: Op, ty: Type, args: &[Value], imm: u32) -> Inst {
         let args = ValueList::from_slice(args, &mut self.value_pool);

@@ -92,6 +92,7 @@ impl Legaliser<'_> {
     fn legalise_body(&mut self, old: &Body) {
         let mut cfg = ControlFlow::new();
         cfg.compute(old);
+        self.f.body.reserve(old.inst_count());
         let mut map = Map { values: vec![None; old.value_count()], blocks: vec![None; old.block_count()] };
         for block in old.blocks().filter(|&block| cfg.is_reachable(block)) {
             let new = match old.entry() {
