@@ -1,7 +1,6 @@
 //! Native code in memory: functions called through their packed wrappers.
 
-use super::device::read_results;
-use super::{Engine, EngineError, Extent, Outcome};
+use super::{Engine, EngineError, Extent, Outcome, parts};
 use crate::compile::{Code, Compiled, Target, compile};
 use crate::value::HostArg;
 use marquetry_codegen::artifact::argument_block;
@@ -28,23 +27,6 @@ impl NativeEngine {
     }
 }
 
-/// The bytes of an argument block, buffers by their addresses.
-pub(super) fn pack(types: &[marquetry_ir::types::Type], args: &mut [HostArg]) -> Vec<u8> {
-    let (slots, size) = argument_block(types);
-    let mut block = vec![0; size as usize];
-    for (slot, arg) in slots.iter().zip(args) {
-        let bytes = match arg {
-            HostArg::Value(value) => value.to_bytes(),
-            HostArg::Buffer { bytes, .. } => (bytes.as_mut_ptr() as u64).to_le_bytes().to_vec(),
-        };
-        let start = slot.offset as usize;
-        if let Some(place) = block.get_mut(start..start + bytes.len()) {
-            place.copy_from_slice(&bytes);
-        }
-    }
-    block
-}
-
 impl Engine for NativeEngine {
     fn name(&self) -> &'static str {
         "native"
@@ -66,8 +48,8 @@ impl Engine for NativeEngine {
         let entry = compiled.entry()?;
         let status = usize::from(entry.abi.status);
         let types = entry.signature.results.get(status..).unwrap_or(&[]);
-        let (slots, size) = argument_block(types);
-        let block = pack(&entry.signature.params, args);
+        let (_, size) = argument_block(types);
+        let block = parts::pack(args, &entry.signature.params)?;
         let mut results = vec![0; size as usize];
         let Code::Jit(jit) = &compiled.code else {
             return Err(EngineError::Failed("the code is not in this process".into()));
@@ -78,7 +60,8 @@ impl Engine for NativeEngine {
         if let Some(thrown) = compiled.thrown(status) {
             return Ok(Outcome::Threw(thrown));
         }
-        read_results(&slots, types, &results).map(Outcome::Returned)
+        let wanted = &self.program.method(method).signature.results;
+        parts::join(wanted, types, &results).map(Outcome::Returned)
     }
 
     fn launch(&mut self, _: Method, _: Extent, _: &mut [HostArg]) -> Result<Outcome, EngineError> {
