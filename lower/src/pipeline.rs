@@ -92,7 +92,7 @@ fn stages(
     }
     let mut lowered = exceptions::run(unit)?;
     if job.opt_level > OptLevel::None {
-        optimise::cleanup(&mut lowered.unit, observer);
+        optimise::cleanup_some(&mut lowered.unit, &lowered.rewritten, observer);
     }
     clock.report(Stage::Exceptions, observer);
     if until <= Stage::Exceptions {
@@ -106,7 +106,8 @@ fn stages(
     }
     let mut legal = legalise::run(lowered, target)?;
     if job.opt_level > OptLevel::None {
-        optimise::cleanup(legal.unit_mut(), observer);
+        let rewritten = legal.take_rewritten();
+        optimise::cleanup_some(legal.unit_mut(), &rewritten, observer);
     }
     clock.report(Stage::Legal, observer);
     Ok(Reached::Legal(legal))
