@@ -16,6 +16,9 @@ struct LoopData {
     header: Block,
     parent: PackedOption<Loop>,
     depth: u32,
+    /// Number in the pre-order of the forest, and the first number behind the loops inside.
+    first: u32,
+    end: u32,
 }
 
 /// The loop forest of a body.
@@ -37,6 +40,8 @@ impl Loops {
         self.loops.clear();
         self.innermost.clear();
         let mut stack = Vec::new();
+        // For each loop a loop around it, or itself: chains that get shorter as they are walked.
+        let mut around: PrimaryMap<Loop, Loop> = PrimaryMap::new();
         // Later headers in reverse post-order are inner ones: visit them first, so that an outer loop meets
         // finished inner loops and steps over them to their headers.
         for &header in cfg.reverse_post_order().iter().rev() {
@@ -46,7 +51,8 @@ impl Loops {
             if stack.is_empty() {
                 continue;
             }
-            let this = self.loops.push(LoopData { header, parent: None.into(), depth: 0 });
+            let this = self.loops.push(LoopData { header, parent: None.into(), depth: 0, first: 0, end: 0 });
+            around.push(this);
             while let Some(block) = stack.pop() {
                 let next = match self.innermost[block].expand() {
                     None => {
@@ -54,11 +60,12 @@ impl Loops {
                         (block != header).then_some(block)
                     }
                     Some(inner) => {
-                        let outermost = self.outermost(inner);
+                        let outermost = outermost(&mut around, inner);
                         if outermost == this {
                             None
                         } else {
                             self.loops[outermost].parent = this.into();
+                            around[outermost] = this;
                             Some(self.loops[outermost].header)
                         }
                     }
@@ -68,18 +75,33 @@ impl Loops {
                 }
             }
         }
-        for n in (0..self.loops.len()).rev() {
-            let this = Loop::from_u32(n as u32);
-            let depth = self.loops[this].parent.expand().map_or(1, |parent| self.loops[parent].depth + 1);
-            self.loops[this].depth = depth;
-        }
+        self.number();
     }
 
-    fn outermost(&self, mut this: Loop) -> Loop {
-        while let Some(parent) = self.loops[this].parent.expand() {
-            this = parent;
+    /// Depths, and the pre-order that answers what contains what. Parents have the larger ids.
+    fn number(&mut self) {
+        let ids = (0..self.loops.len() as u32).map(Loop::from_u32);
+        // First `end` counts the loop and those inside it, then it is where the next inner loop will be numbered.
+        for this in ids.clone() {
+            self.loops[this].end += 1;
+            let size = self.loops[this].end;
+            if let Some(parent) = self.loops[this].parent.expand() {
+                self.loops[parent].end += size;
+            }
         }
-        this
+        let mut roots = 0;
+        let mut free: SecondaryMap<Loop, u32> = SecondaryMap::new();
+        for this in ids.rev() {
+            let size = self.loops[this].end;
+            let parent = self.loops[this].parent.expand();
+            let next = parent.map_or(&mut roots, |parent| &mut free[parent]);
+            let first = *next;
+            *next += size;
+            free[this] = first + 1;
+            let depth = parent.map_or(1, |parent| self.loops[parent].depth + 1);
+            let data = &mut self.loops[this];
+            (data.first, data.end, data.depth) = (first, first + size, depth);
+        }
     }
 
     /// All loops; a loop's parent comes after it.
@@ -109,13 +131,78 @@ impl Loops {
 
     /// Whether a block is in a loop or in a loop inside it.
     pub fn contains(&self, this: Loop, block: Block) -> bool {
-        let mut at = self.innermost(block);
-        while let Some(inner) = at {
-            if inner == this {
-                return true;
-            }
-            at = self.parent(inner);
+        let outer = &self.loops[this];
+        self.innermost(block).is_some_and(|inner| (outer.first..outer.end).contains(&self.loops[inner].first))
+    }
+}
+
+/// The end of the chain of loops around a loop.
+fn outermost(around: &mut PrimaryMap<Loop, Loop>, mut this: Loop) -> Loop {
+    while around[this] != this {
+        around[this] = around[around[this]];
+        this = around[this];
+    }
+    this
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body::Body;
+    use crate::op::Op;
+    use crate::types::Type;
+
+    /// Blocks `0..count` with these edges, and their loops.
+    fn loops(count: usize, edges: impl Fn(usize) -> Vec<usize>) -> (Vec<Block>, Loops) {
+        let mut body = Body::new();
+        let blocks: Vec<Block> = (0..count).map(|_| body.make_block()).collect();
+        for (n, &block) in blocks.iter().enumerate() {
+            body.append_block(block);
+            let targets: Vec<_> = edges(n).iter().map(|&to| body.make_block_call(blocks[to], &[])).collect();
+            let op = if targets.is_empty() { Op::Unreachable } else { Op::Switch };
+            let inst = body.make_inst(op, Type::UNKNOWN, &[], 0);
+            body.set_targets(inst, &targets);
+            body.append_inst(inst, block);
         }
-        false
+        let (mut cfg, mut dominators, mut loops) = (ControlFlow::new(), Dominators::new(), Loops::new());
+        cfg.compute(&body);
+        dominators.compute(&cfg);
+        loops.compute(&cfg, &dominators);
+        (blocks, loops)
+    }
+
+    #[test]
+    fn membership_follows_the_forest() {
+        // 1 { 2 { 3 } 4 { 5 } } 6 { 7 }
+        let edges =
+            [vec![1], vec![2], vec![3], vec![2, 4], vec![5], vec![4, 1, 6], vec![7], vec![6, 8], vec![]];
+        let (blocks, loops) = loops(edges.len(), |n| edges[n].clone());
+        assert_eq!(loops.iter().count(), 4);
+        for this in loops.iter() {
+            for &block in &blocks {
+                let mut at = loops.innermost(block);
+                while at.is_some_and(|inner| inner != this) {
+                    at = at.and_then(|inner| loops.parent(inner));
+                }
+                assert_eq!(loops.contains(this, block), at.is_some(), "{this} {block}");
+            }
+        }
+        let depths: Vec<u32> = blocks.iter().map(|&block| loops.depth(block)).collect();
+        assert_eq!(depths, [0, 1, 2, 2, 2, 2, 1, 1, 0]);
+    }
+
+    #[test]
+    fn deep_nests_take_linear_time() {
+        // Each block goes on, and back to the first blocks: a nest as deep as there are blocks.
+        let count = 200_000;
+        let start = std::time::Instant::now();
+        let (blocks, loops) = loops(count, |n| match n {
+            0 => vec![1],
+            n if n + 1 == count => vec![],
+            n => vec![n + 1, (n / 2).max(1)],
+        });
+        let outer = loops.innermost(blocks[1]);
+        assert!(outer.is_some_and(|outer| blocks[1..count - 1].iter().all(|&b| loops.contains(outer, b))));
+        assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
     }
 }
