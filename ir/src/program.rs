@@ -90,6 +90,14 @@ pub struct ExternData {
     pub span: Span,
 }
 
+/// The methods of one generic function.
+#[derive(Clone, Debug, Default)]
+struct Methods {
+    list: Vec<Method>,
+    /// By parameter types: at most one per table.
+    by_params: FxHashMap<Vec<Type>, Vec<Method>>,
+}
+
 /// Types, globals, externs and methods.
 #[derive(Clone, Debug)]
 pub struct Program {
@@ -103,7 +111,8 @@ pub struct Program {
     pub externs: PrimaryMap<Extern, ExternData>,
     methods: PrimaryMap<Method, MethodData>,
     tables: PrimaryMap<Table, Arc<str>>,
-    by_name: FxHashMap<Arc<str>, Vec<Method>>,
+    table_names: FxHashMap<Arc<str>, Table>,
+    by_name: FxHashMap<Arc<str>, Methods>,
     global_names: FxHashMap<Arc<str>, Global>,
     extern_names: FxHashMap<Arc<str>, Extern>,
 }
@@ -117,20 +126,21 @@ impl Default for Program {
 impl Program {
     /// A program without any methods.
     pub fn new() -> Self {
-        let mut tables = PrimaryMap::new();
-        tables.push("base".into());
-        tables.push("device".into());
-        Program {
+        let mut program = Program {
             types: Types::new(),
             files: Vec::new(),
             globals: PrimaryMap::new(),
             externs: PrimaryMap::new(),
             methods: PrimaryMap::new(),
-            tables,
+            tables: PrimaryMap::new(),
+            table_names: FxHashMap::default(),
             by_name: FxHashMap::default(),
             global_names: FxHashMap::default(),
             extern_names: FxHashMap::default(),
-        }
+        };
+        program.table("base");
+        program.table("device");
+        program
     }
 
     /// Remembers a source text; the result is what `file` fields hold.
@@ -141,15 +151,18 @@ impl Program {
 
     /// The table of this name, made if it does not exist.
     pub fn table(&mut self, name: &str) -> Table {
-        match self.find_table(name) {
-            Some(table) => table,
-            None => self.tables.push(name.into()),
+        if let Some(table) = self.find_table(name) {
+            return table;
         }
+        let name: Arc<str> = name.into();
+        let table = self.tables.push(name.clone());
+        self.table_names.insert(name, table);
+        table
     }
 
     /// The table of this name.
     pub fn find_table(&self, name: &str) -> Option<Table> {
-        self.tables.iter().find(|(_, n)| &***n == name).map(|(table, _)| table)
+        self.table_names.get(name).copied()
     }
 
     /// The name of a table.
@@ -167,14 +180,14 @@ impl Program {
     /// # Errors
     /// Its table has one of this name and these parameter types already: that one.
     pub fn add_method(&mut self, data: MethodData) -> Result<Method, Method> {
-        let same = |m: &MethodData| m.table == data.table && m.signature.params == data.signature.params;
-        let siblings = self.by_name.get(&data.name).map_or(&[][..], |list| list);
-        if let Some(&existing) = siblings.iter().find(|&&m| same(&self.methods[m])) {
+        let siblings = self.by_name.entry(data.name.clone()).or_default();
+        let same = siblings.by_params.entry(data.signature.params.clone()).or_default();
+        if let Some(&existing) = same.iter().find(|&&m| self.methods[m].table == data.table) {
             return Err(existing);
         }
-        let name = data.name.clone();
         let method = self.methods.push(data);
-        self.by_name.entry(name).or_default().push(method);
+        same.push(method);
+        siblings.list.push(method);
         Ok(method)
     }
 
@@ -211,7 +224,7 @@ impl Program {
         &self.methods[method]
     }
 
-    /// A method, to be changed.
+    /// A method, to be changed: all but its name, its table and the types of its parameters, by which it is found.
     pub fn method_mut(&mut self, method: Method) -> &mut MethodData {
         &mut self.methods[method]
     }
@@ -223,7 +236,13 @@ impl Program {
 
     /// The methods of a generic function, in all tables.
     pub fn methods_of(&self, name: &str) -> &[Method] {
-        self.by_name.get(name).map_or(&[], |list| list)
+        self.by_name.get(name).map_or(&[], |methods| &methods.list)
+    }
+
+    /// The method of a generic function that a table holds for these parameter types.
+    pub fn method_in(&self, table: Table, name: &str, params: &[Type]) -> Option<Method> {
+        let same = self.by_name.get(name)?.by_params.get(params)?;
+        same.iter().find(|&&method| self.methods[method].table == table).copied()
     }
 
     /// The global of this name.

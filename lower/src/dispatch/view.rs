@@ -36,14 +36,7 @@ impl View {
 
     /// The method that a call with these argument types means.
     pub fn resolve(&self, program: &Program, name: &str, arguments: &[Type]) -> Option<Method> {
-        let methods = program.methods_of(name);
-        self.tables.iter().find_map(|&table| {
-            let applies = |&&method: &&Method| {
-                let data = program.method(method);
-                data.table == table && data.signature.params == arguments
-            };
-            methods.iter().find(applies).copied()
-        })
+        self.tables.iter().find_map(|&table| program.method_in(table, name, arguments))
     }
 
     /// The methods of a generic function that this view can see, for messages.
