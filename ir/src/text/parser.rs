@@ -228,6 +228,14 @@ impl<'p, 't> Parser<'p, 't> {
                 format!("name is longer than {MAX_NAME_BYTES} bytes"),
             ));
         }
+        // Symbols of objects and strings of SPIR-V end at such a byte.
+        if text.contains('\0') {
+            return Err(self.error(
+                Code::Literal,
+                token.span(),
+                "found a name with a zero byte, expected one without",
+            ));
+        }
         Ok((text.into(), token.span()))
     }
 

@@ -586,3 +586,22 @@ fn token_soup_is_no_panic() {
         }
     }
 }
+
+#[test]
+fn names_hold_no_zero_byte() {
+    let mut program = Program::new();
+    let list = parse(&mut program, "t.mq", "method \"a\\x00b\"() {\nentry:\n    return\n}\n");
+    assert!(list.iter().any(|d| d.code == crate::diag::Code::Literal), "{list:?}");
+}
+
+#[test]
+fn overloads_take_linear_time() {
+    let mut text = String::new();
+    for n in 0..40_000 {
+        text += &format!("struct s{n} {{ a: i32 }}\nmethod f(a: s{n}) {{\nentry:\n    return\n}}\n");
+    }
+    let start = std::time::Instant::now();
+    let program = sound(&text);
+    assert_eq!(program.methods_of("f").len(), 40_000);
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+}
