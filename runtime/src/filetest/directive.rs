@@ -382,12 +382,12 @@ fn literal(lexer: &mut Lexer<'_>, scalar: Scalar) -> Result<u128, String> {
         }
         Token::Bits(bits) => {
             lexer.advance();
-            Ok(bits & scalar.mask())
+            if bits > scalar.mask() {
+                return Err(format!("{bits:#x} has more bits than {}", scalar.name()));
+            }
+            Ok(bits)
         }
-        _ => {
-            let expression = Expression::parse(lexer)?;
-            Ok(expression.element(scalar, 0))
-        }
+        _ => Expression::parse(lexer)?.value(scalar),
     }
 }
 
@@ -473,6 +473,19 @@ mod tests {
             ["; run: f()", "; run: @f(i33 1)", "; launch: @k (i32 1)", "; run: @f(buf i32[999999999999])"]
         {
             assert_eq!(parse(text).1.len(), 1, "{text}");
+        }
+    }
+
+    #[test]
+    fn values_must_fit_their_types() {
+        for fine in
+            ["i8 -128", "i8 255", "i8 0xff", "i1 1", "i128 -1", "f16 100000", "i64 18446744073709551615"]
+        {
+            assert_eq!(parse(&format!("; run: @f({fine})")).1, [], "{fine}");
+        }
+        for bad in ["i8 -129", "i8 256", "i8 0x100", "i1 2", "i32 1.5", "i32 1e3", "vec<i8, 2> [1, 256]"] {
+            let text = format!("; run: @f({bad})");
+            assert_eq!(parse(&text).1.len(), 1, "{text}");
         }
     }
 }

@@ -138,6 +138,30 @@ impl Expression {
 
     /// The bits of element `index`.
     pub fn element(&self, scalar: Scalar, index: u64) -> u128 {
+        to_bits(self.number(index), scalar)
+    }
+
+    /// The bits of a single value.
+    ///
+    /// # Errors
+    /// It does not fit its type, neither as a signed nor as an unsigned number.
+    pub(super) fn value(&self, scalar: Scalar) -> Result<u128, String> {
+        let number = self.number(0);
+        let name = scalar.name();
+        match number {
+            Number::Float(x) if !scalar.is_float() => return Err(format!("{x:?} does not fit into {name}")),
+            Number::Int(x) if !scalar.is_float() && scalar != Scalar::I128 => {
+                let greatest = scalar.mask() as i128;
+                if !(-(greatest / 2) - 1..=greatest).contains(&x) {
+                    return Err(format!("{x} does not fit into {name}"));
+                }
+            }
+            _ => {}
+        }
+        Ok(to_bits(number, scalar))
+    }
+
+    fn number(&self, index: u64) -> Number {
         let mut stack: Vec<Number> = Vec::with_capacity(4);
         for &step in &self.steps {
             let top = match step {
@@ -157,7 +181,7 @@ impl Expression {
             };
             stack.push(top);
         }
-        to_bits(stack.pop().unwrap_or(Number::Int(0)), scalar)
+        stack.pop().unwrap_or(Number::Int(0))
     }
 }
 
