@@ -211,3 +211,77 @@ fn endless_loops_end_in_the_interpreter() {
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("fuel"), "{}", stderr(&output));
 }
+
+#[cfg(unix)]
+#[test]
+fn links_stay_links() {
+    let folder = Folder::new();
+    let real = folder.file("real.mq", "method f(){\nentry:\nreturn\n}");
+    let link = folder.path("link.mq");
+    std::os::unix::fs::symlink(&real, &link).expect("a link");
+    assert_eq!(code(&marq(&["fmt", text(&link)])), 0);
+    assert!(std::fs::symlink_metadata(&link).expect("the link").is_symlink());
+    assert!(std::fs::read_to_string(&real).expect("the file").contains("    return\n"));
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_and_devices_are_written_to_not_replaced() {
+    use std::os::unix::fs::FileTypeExt;
+    let folder = Folder::new();
+    let good = folder.file("good.mq", GOOD);
+    let pipe = folder.path("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo should start");
+    assert!(made.success());
+    let mut reader = Command::new("cat").arg(&pipe).stdout(Stdio::piped()).spawn().expect("cat should start");
+    let output = marq(&["compile", text(&good), "--target", "native", "-o", text(&pipe)]);
+    let is_pipe = std::fs::symlink_metadata(&pipe).expect("the pipe").file_type().is_fifo();
+    if !is_pipe {
+        reader.kill().expect("cat should end");
+    }
+    let read = reader.wait_with_output().expect("cat should end");
+    assert!(is_pipe, "the pipe is gone");
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(read.stdout.starts_with(b"\x7fELF"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_unwritable_standard_error_is_no_panic() {
+    let folder = Folder::new();
+    let bad = folder.file("bad.mq", "method {");
+    for (args, wanted) in [
+        (&["check", "no such file"][..], 1),
+        (&["check", text(&bad)], 1),
+        (&["compile", text(&bad), "--target", "vax"], 2),
+    ] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+        let status = Command::new(env!("CARGO_BIN_EXE_marq")).args(args).stderr(full).status();
+        assert_eq!(status.expect("marq should start").code(), Some(wanted), "{args:?}");
+    }
+}
+
+#[test]
+fn long_lines_are_shown_in_part() {
+    let folder = Folder::new();
+    let path = folder.file("long.mq", format!("method f() {{ {}", "\"x\" ".repeat(100_000)));
+    let output = marq(&["check", text(&path)]);
+    assert_eq!(code(&output), 1);
+    let shown = stderr(&output);
+    assert!(
+        shown.starts_with("error[") && shown.contains("long.mq:1:14") && shown.len() < 20_000,
+        "{}",
+        shown.len()
+    );
+    let path = folder.file("lines.mq", format!("method {}", "\n".repeat(100_000)));
+    assert!(stderr(&marq(&["check", text(&path)])).starts_with("error["));
+}
+
+#[test]
+fn arguments_must_fit_their_types() {
+    let folder = Folder::new();
+    let path = folder.file("a.mq", GOOD);
+    let output = marq(&["run", text(&path), "--entry", "twice", "--args", "i32 99999999999"]);
+    assert_eq!(code(&output), 2, "{}", stdout(&output));
+    assert!(stderr(&output).contains("99999999999 does not fit into i32"), "{}", stderr(&output));
+}

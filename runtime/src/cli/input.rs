@@ -9,10 +9,13 @@ use codespan_reporting::term::{
 };
 use marquetry_ir::diag::{Diagnostic, Severity, has_errors};
 use marquetry_ir::program::Program;
-use marquetry_ir::span::SourceFile;
+use marquetry_ir::span::{SourceFile, Span};
 use marquetry_ir::text;
 use std::io::IsTerminal;
 use std::path::Path;
+
+/// Longest line, in bytes, that is shown as a whole.
+const MAX_DRAWN_LINE: usize = 1000;
 
 /// A program read from files, on top of the library.
 pub(super) struct Input {
@@ -73,9 +76,20 @@ pub(super) fn show(diagnostics: &[Diagnostic], files: &[SourceFile]) {
     for diagnostic in diagnostics {
         let drawn = draw(diagnostic, files);
         if term::emit_to_write_style(&mut stream, &config, &sources, &drawn).is_err() {
-            eprintln!("{}", diagnostic.message);
+            return; // Nobody can read it.
         }
     }
+}
+
+/// Bytes of the lines that a span covers.
+fn line_length(file: &SourceFile, span: Span) -> usize {
+    let bytes = file.text.as_bytes();
+    let start = (span.start as usize).min(bytes.len());
+    let end = (span.end as usize).clamp(start, bytes.len());
+    let is_end = |&byte: &u8| byte == b'\n';
+    let lead = bytes[..start].iter().rev().position(is_end).unwrap_or(start);
+    let rest = bytes[end..].iter().position(is_end).unwrap_or(bytes.len() - end);
+    lead + (end - start) + rest
 }
 
 fn draw(diagnostic: &Diagnostic, files: &[SourceFile]) -> shown::Diagnostic<usize> {
@@ -89,7 +103,14 @@ fn draw(diagnostic: &Diagnostic, files: &[SourceFile]) -> shown::Diagnostic<usiz
         .with_notes(diagnostic.notes.clone());
     let file = diagnostic.file.map(|file| file as usize).filter(|&file| file < files.len());
     if let (Some(file), true) = (file, diagnostic.span.is_somewhere()) {
-        let range = |span: marquetry_ir::span::Span| span.start as usize..span.end as usize;
+        let mut spans = diagnostic.labels.iter().map(|label| label.0).chain([diagnostic.span]);
+        if let Some(data) = files.get(file)
+            && spans.any(|span| line_length(data, span) > MAX_DRAWN_LINE)
+        {
+            let (line, column) = data.line_column(diagnostic.span.start);
+            return drawn.with_note(format!("at {}:{line}:{column}", data.name));
+        }
+        let range = |span: Span| span.start as usize..span.end as usize;
         let mut labels = vec![Label::primary(file, range(diagnostic.span))];
         let others = diagnostic.labels.iter();
         labels.extend(others.map(|(span, text)| Label::secondary(file, range(*span)).with_message(text)));

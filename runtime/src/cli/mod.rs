@@ -65,11 +65,11 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(CliError::Reported) => ExitCode::from(1),
         Err(CliError::Failed(message)) => {
-            eprintln!("error: {message}");
+            output::complain(&format!("error: {message}\n"));
             ExitCode::from(1)
         }
         Err(CliError::Usage(message)) => {
-            eprintln!("error: {message}\n\nFor more information, try '--help'.");
+            output::complain(&format!("error: {message}\n\nFor more information, try '--help'.\n"));
             ExitCode::from(2)
         }
     }

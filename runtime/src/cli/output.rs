@@ -15,22 +15,39 @@ pub(super) fn print(bytes: &[u8]) -> Result<(), CliError> {
     }
 }
 
+/// Writes to standard error. Where that cannot be written, only the exit code is left to tell.
+pub(super) fn complain(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// Replaces a file: the bytes go to a new file beside it, which is then renamed, so that an old file survives a
-/// failure.
+/// failure. Links stay, and what they lead to is replaced. Devices and pipes are written to as they are.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     let failed =
         |error: std::io::Error| CliError::Failed(format!("cannot write '{}': {error}", path.display()));
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let old = std::fs::metadata(path).ok();
+    if old.as_ref().is_some_and(|old| !old.is_file() && !old.is_dir()) {
+        return std::fs::OpenOptions::new()
+            .write(true)
+            .open(path)
+            .and_then(|mut file| file.write_all(bytes))
+            .map_err(failed);
+    }
+    let target = match old {
+        Some(_) => std::fs::canonicalize(path).map_err(failed)?,
+        None => path.to_path_buf(),
+    };
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(".marq-");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::metadata(path).map_or(0o644, |meta| meta.permissions().mode() & 0o777);
+        let mode = old.map_or(0o644, |meta| meta.permissions().mode() & 0o777);
         builder.permissions(std::fs::Permissions::from_mode(mode));
     }
     let mut file = builder.tempfile_in(folder).map_err(failed)?;
     file.write_all(bytes).map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
+    file.persist(&target).map_err(|error| failed(error.error))?;
     Ok(())
 }

@@ -49,7 +49,8 @@ impl Test {
         let progress = std::io::stderr().is_terminal();
         for (n, file) in files.iter().enumerate() {
             if progress {
-                eprint!("\r\x1b[K[{}/{}] {}", n + 1, files.len(), file.display());
+                let shown = format!("\r\x1b[K[{}/{}] {}", n + 1, files.len(), file.display());
+                output::complain(&shown);
             }
             let bytes = super::input::read_bytes(file)?;
             let name = file.display().to_string();
@@ -61,7 +62,7 @@ impl Test {
             report.add(&name, rows);
         }
         if progress {
-            eprint!("\r\x1b[K");
+            output::complain("\r\x1b[K");
         }
         if self.coverage {
             output::print(coverage.render().as_bytes())?;
