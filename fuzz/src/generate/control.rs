@@ -12,7 +12,8 @@ impl BodyWriter<'_, '_, '_, '_> {
     pub fn region(&mut self, depth: usize) {
         loop {
             match self.choices.below(24) {
-                0..13 => self.compute(),
+                0..8 => self.compute(),
+                8..13 => self.idiom(),
                 13..17 => self.access(),
                 17 => self.make_slot(),
                 18 | 19 => self.call(),

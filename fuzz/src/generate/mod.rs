@@ -9,6 +9,7 @@ pub mod choices;
 pub mod types;
 pub mod body;
 pub mod ops;
+pub mod idioms;
 pub mod memory;
 pub mod control;
 pub mod methods;
