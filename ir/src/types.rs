@@ -61,6 +61,7 @@ impl Scalar {
     }
 
     /// Width in bits.
+    #[inline]
     pub const fn bits(self) -> u32 {
         match self {
             Scalar::I1 => 1,
@@ -73,21 +74,25 @@ impl Scalar {
     }
 
     /// Size in memory, in bytes.
+    #[inline]
     pub const fn bytes(self) -> u64 {
         self.bits().div_ceil(8) as u64
     }
 
     /// Whether this is an integer, `i1` included.
+    #[inline]
     pub const fn is_int(self) -> bool {
         matches!(self, Scalar::I1 | Scalar::I8 | Scalar::I16 | Scalar::I32 | Scalar::I64 | Scalar::I128)
     }
 
     /// Whether this is a floating-point type.
+    #[inline]
     pub const fn is_float(self) -> bool {
         !self.is_int()
     }
 
     /// The bits that a value of this type may have set.
+    #[inline]
     pub const fn mask(self) -> u128 {
         match self.bits() {
             128 => u128::MAX,
@@ -188,11 +193,13 @@ impl Type {
 
 impl Type {
     /// The type of one scalar.
+    #[inline]
     pub const fn scalar(scalar: Scalar) -> Type {
         Type((TAG_SCALAR << TAG_SHIFT) | scalar as u32)
     }
 
     /// `vec<lane, lanes>`; none unless `lanes` is a power of two from 2 to [`MAX_LANES`].
+    #[inline]
     pub const fn vector(lane: Scalar, lanes: u32) -> Option<Type> {
         if lanes < 2 || lanes > MAX_LANES || !lanes.is_power_of_two() {
             return None;
@@ -201,11 +208,13 @@ impl Type {
     }
 
     /// `ptr<space>`.
+    #[inline]
     pub const fn pointer(space: Space) -> Type {
         Type((TAG_POINTER << TAG_SHIFT) | space as u32)
     }
 
     /// What this type is.
+    #[inline]
     pub const fn kind(self) -> TypeKind {
         let low = self.0 & ((1 << TAG_SHIFT) - 1);
         match self.0 >> TAG_SHIFT {
@@ -219,6 +228,7 @@ impl Type {
     }
 
     /// The scalar, if this is one.
+    #[inline]
     pub const fn as_scalar(self) -> Option<Scalar> {
         match self.kind() {
             TypeKind::Scalar(scalar) => Some(scalar),
@@ -227,6 +237,7 @@ impl Type {
     }
 
     /// The scalar of a scalar, the lane of a vector.
+    #[inline]
     pub const fn lane(self) -> Option<Scalar> {
         match self.kind() {
             TypeKind::Scalar(scalar) | TypeKind::Vector(scalar, _) => Some(scalar),
@@ -235,6 +246,7 @@ impl Type {
     }
 
     /// Lanes of a vector, 1 for everything else.
+    #[inline]
     pub const fn lanes(self) -> u32 {
         match self.kind() {
             TypeKind::Vector(_, lanes) => lanes,
@@ -259,6 +271,7 @@ impl Type {
     }
 
     /// The address space, if this is a pointer.
+    #[inline]
     pub const fn space(self) -> Option<Space> {
         match self.kind() {
             TypeKind::Pointer(space) => Some(space),
@@ -267,36 +280,43 @@ impl Type {
     }
 
     /// Whether this is an integer or a vector of integers, `i1` included.
+    #[inline]
     pub const fn is_int(self) -> bool {
         matches!(self.lane(), Some(lane) if lane.is_int())
     }
 
     /// Whether this is a float or a vector of floats.
+    #[inline]
     pub const fn is_float(self) -> bool {
         matches!(self.lane(), Some(lane) if lane.is_float())
     }
 
     /// Whether this is a vector.
+    #[inline]
     pub const fn is_vector(self) -> bool {
         matches!(self.kind(), TypeKind::Vector(..))
     }
 
     /// Whether this is a pointer.
+    #[inline]
     pub const fn is_pointer(self) -> bool {
         self.space().is_some()
     }
 
     /// Whether this is an array or a struct.
+    #[inline]
     pub const fn is_aggregate(self) -> bool {
         matches!(self.kind(), TypeKind::Aggregate(_))
     }
 
     /// Whether the type is settled: neither unknown nor erroneous.
+    #[inline]
     pub const fn is_known(self) -> bool {
         self.0 >> TAG_SHIFT != TAG_SPECIAL
     }
 
     /// Bits in a register: scalars, vectors (all lanes) and pointers.
+    #[inline]
     pub const fn bits(self) -> Option<u32> {
         match self.kind() {
             TypeKind::Scalar(scalar) => Some(scalar.bits()),

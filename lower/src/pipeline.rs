@@ -10,7 +10,7 @@ use crate::legal::Legal;
 use crate::observe::{Observer, Silent};
 use crate::stage::Stage;
 use crate::target::Target;
-use crate::{exceptions, legalise, optimise, specialise};
+use crate::{convergence, exceptions, legalise, optimise, specialise};
 use marquetry_ir::program::Program;
 use marquetry_ir::unit::Unit;
 use marquetry_ir::verify::verify_unit;
@@ -92,15 +92,22 @@ fn stages(
     }
     let mut lowered = exceptions::run(unit)?;
     if job.opt_level > OptLevel::None {
-        optimise::cleanup(&mut lowered.unit, observer);
+        optimise::cleanup_some(&mut lowered.unit, &lowered.rewritten, observer);
     }
     clock.report(Stage::Exceptions, observer);
     if until <= Stage::Exceptions {
         return Ok(Reached::Unit(lowered.unit));
     }
+    if !target.caps().early_returns {
+        let missed = convergence::check(&lowered.unit);
+        if !missed.is_empty() {
+            return Err(Failure::Program(missed));
+        }
+    }
     let mut legal = legalise::run(lowered, target)?;
     if job.opt_level > OptLevel::None {
-        optimise::cleanup(legal.unit_mut(), observer);
+        let rewritten = legal.take_rewritten();
+        optimise::cleanup_some(legal.unit_mut(), &rewritten, observer);
     }
     clock.report(Stage::Legal, observer);
     Ok(Reached::Legal(legal))

@@ -151,7 +151,8 @@ mod tests {
         let pair = Type::vector(Scalar::I32, 2).unwrap();
         let whole = HostValue::vector(pair, &[7, 0xffff_fffe]).unwrap();
         let wide = HostValue::scalar(Type::I128, 3 << 64 | 5).unwrap();
-        let parts = regroup(&[whole.clone(), wide.clone()], &[Type::I32, Type::I32, Type::I64, Type::I64]).unwrap();
+        let parts =
+            regroup(&[whole.clone(), wide.clone()], &[Type::I32, Type::I32, Type::I64, Type::I64]).unwrap();
         assert_eq!(parts.iter().map(|part| part.lanes()[0]).collect::<Vec<_>>(), [7, 0xffff_fffe, 5, 3]);
         assert_eq!(regroup(&parts, &[pair, Type::I128]), Some(vec![whole, wide]));
         assert_eq!(regroup(&parts, &[pair]), None);

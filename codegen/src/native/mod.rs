@@ -169,6 +169,7 @@ impl NativeTarget {
             kernels: true,
             externs: true,
             memory_ops: true,
+            early_returns: true,
             max_shared_bytes: context::MAX_SHARED_BYTES,
             max_argument_bytes: 1 << 16,
         };

@@ -82,6 +82,7 @@ impl<'p, 't> Parser<'p, 't> {
             shared: FxHashMap::default(),
             init_budget: crate::limits::MAX_SOURCE_BYTES as u64,
         };
+        parser.scope.values.reserve(64);
         parser.bump();
         parser
     }

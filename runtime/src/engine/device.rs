@@ -1,9 +1,10 @@
 //! Kernels on a device: compile for its target, load, copy buffers, launch, copy back, read the mailbox.
 
+use super::parts::{self, Part};
 use super::{Engine, EngineError, Extent, Outcome, wrap};
 use crate::compile::{Compiled, Target, compile};
 use crate::device::{Arg, Buffer, Device, DeviceError, DeviceKind, KernelParam, LoadedModule, open};
-use crate::value::{HostArg, HostValue};
+use crate::value::HostArg;
 use marquetry_codegen::artifact::{Slot, argument_block};
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::Program;
@@ -80,15 +81,15 @@ impl DeviceEngine {
         let mut mailbox = [0; MAILBOX_BYTES];
         let has_mailbox = loaded.compiled.entry()?.abi.mailbox;
         let mailbox_buffer = has_mailbox.then(|| self.upload(&mailbox)).transpose()?;
-        let values: Vec<Vec<u8>> = args.iter().map(value_bytes).collect();
-        let mut passed: Vec<Arg<'_>> = args
+        let parts = parts::split(args, &loaded.compiled.entry()?.signature.params)?;
+        let mut passed: Vec<Arg<'_>> = parts
             .iter()
-            .zip(&buffers)
-            .zip(&values)
-            .map(|((arg, buffer), value)| match (arg, buffer) {
-                (_, Some(buffer)) => Arg::Buffer(buffer, 0),
-                (HostArg::Value(value), None) if value.ty().is_pointer() => Arg::Null,
-                _ => Arg::Bytes(value),
+            .map(|part| match part {
+                Part::Bytes(bytes) => Arg::Bytes(bytes),
+                Part::Buffer(n) => {
+                    buffers.get(*n).and_then(|b| b.as_ref()).map_or(Arg::Null, |b| Arg::Buffer(b, 0))
+                }
+                Part::Null => Arg::Null,
             })
             .collect();
         passed.extend(
@@ -130,14 +131,6 @@ fn failed(error: DeviceError) -> EngineError {
     }
 }
 
-/// The bytes of a value; none for a buffer.
-fn value_bytes(arg: &HostArg) -> Vec<u8> {
-    match arg {
-        HostArg::Value(value) => value.to_bytes(),
-        HostArg::Buffer { .. } => Vec::new(),
-    }
-}
-
 fn kernel_params(types: &[Type]) -> Vec<KernelParam> {
     let param = |slot: Slot| KernelParam { size: slot.size, align: slot.align, is_pointer: slot.is_pointer };
     argument_block(types).0.into_iter().map(param).collect()
@@ -163,12 +156,12 @@ impl Engine for DeviceEngine {
         let Some((loaded, types)) = self.functions.get(&method) else {
             return Err(EngineError::Failed("the wrapping kernel is missing".into()));
         };
-        let (slots, size) = argument_block(types);
+        let (_, size) = argument_block(types);
         let (outcome, bytes) = self.launch_loaded(loaded, ONE, args, Some(size))?;
         if let Outcome::Threw(_) = outcome {
             return Ok(outcome);
         }
-        read_results(&slots, types, &bytes).map(Outcome::Returned)
+        parts::join(types, types, &bytes).map(Outcome::Returned)
     }
 
     fn launch(
@@ -187,18 +180,4 @@ impl Engine for DeviceEngine {
         };
         Ok(self.launch_loaded(loaded, extent, args, None)?.0)
     }
-}
-
-/// Values out of a block laid out as arguments are.
-pub(super) fn read_results(
-    slots: &[Slot],
-    types: &[Type],
-    bytes: &[u8],
-) -> Result<Vec<HostValue>, EngineError> {
-    let read = |(slot, &ty): (&Slot, &Type)| {
-        let range = slot.offset as usize..(slot.offset + slot.size) as usize;
-        bytes.get(range).and_then(|bytes| HostValue::from_bytes(ty, bytes))
-    };
-    let values: Option<Vec<HostValue>> = slots.iter().zip(types).map(read).collect();
-    values.ok_or_else(|| EngineError::Failed("results do not fit their block".into()))
 }

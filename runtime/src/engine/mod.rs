@@ -7,6 +7,7 @@ mod device;
 mod interp;
 mod native;
 mod object;
+mod parts;
 mod wrap;
 
 use crate::device::DeviceKind;

@@ -1,9 +1,7 @@
 //! Native objects as an engine: each function is compiled to an object, linked into a shared library by the system's C
 //! compiler, and called from there. What runs has been through the linker, as code compiled ahead of time is.
 
-use super::device::read_results;
-use super::native::{pack, put_together};
-use super::{Engine, EngineError, Extent, Outcome};
+use super::{Engine, EngineError, Extent, Outcome, parts};
 use crate::compile::{Target, thrown_at};
 use crate::value::HostArg;
 use libloading::Library;
@@ -97,8 +95,8 @@ impl Engine for ObjectEngine {
             return Err(EngineError::Failed("the object has no entry".into()));
         };
         let types = entry.signature.results.get(usize::from(entry.abi.status)..).unwrap_or(&[]);
-        let (slots, size) = argument_block(types);
-        let block = pack(&entry.signature.params, args)?;
+        let (_, size) = argument_block(types);
+        let block = parts::pack(args, &entry.signature.params)?;
         let mut results = vec![0; size as usize];
         let symbol = format!("{}$packed", entry.symbol);
         // SAFETY: the wrapper has this signature, the block and the results have the layout of its entry, and
@@ -112,7 +110,8 @@ impl Engine for ObjectEngine {
         if let Some(site) = (status as usize).checked_sub(1).and_then(|n| linked.artifact.sites.get(n)) {
             return Ok(Outcome::Threw(thrown_at(site, files)));
         }
-        put_together(&read_results(&slots, types, &results)?, &self.program.method(method).signature.results)
+        let wanted = &self.program.method(method).signature.results;
+        parts::join(wanted, types, &results).map(Outcome::Returned)
     }
 
     fn launch(&mut self, _: Method, _: Extent, _: &mut [HostArg]) -> Result<Outcome, EngineError> {

@@ -53,8 +53,20 @@ impl Native {
     fn compile(&self, shapes: &[Shape], level: u8, opt_level: OptLevel, options: &Options) -> Outcome {
         let settings = if level == 0 { "opt_level none, single_pass" } else { "opt_level speed" };
         let mut table = Table::new(
-            format!("us per instruction, program to code in memory at -O{level}, against CLIF building and {settings}"),
-            &["function", "insts", "lowering", "emission", "total", "raw", "total/raw", "growth", "raw growth"],
+            format!(
+                "us per instruction, program to code in memory at -O{level}, against CLIF building and {settings}"
+            ),
+            &[
+                "function",
+                "insts",
+                "lowering",
+                "emission",
+                "total",
+                "raw",
+                "total/raw",
+                "growth",
+                "raw growth",
+            ],
         );
         let native = NativeOptions { opt_level: level, ..NativeOptions::default() };
         let target = NativeTarget::host(native).map_err(|error| error.to_string())?;

@@ -37,7 +37,7 @@ impl Process {
             }
             let times = alternate(
                 options.effort(),
-                [&mut || drop(compile("ptx")), &mut || drop(compile("spirv")), &mut || drop(compile("native"))],
+                [&mut || _ = compile("ptx"), &mut || _ = compile("spirv"), &mut || _ = compile("native")],
             );
             let mut row = vec![stages::stem(file).into()];
             row.extend(times.map(|time| (time / 1000.0).into()));

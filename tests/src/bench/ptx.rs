@@ -37,20 +37,31 @@ impl Ptx {
         let mut table = Table::new(
             "PTX for sm_90: us in process, registers, bytes of stack, SASS instructions",
             &[
-                "kernel", "emit us", "total us", "NVRTC us", "regs", "NVRTC regs", "stack", "NVRTC stack", "SASS",
-                "NVRTC SASS", "SASS ratio", "regs ratio",
+                "kernel",
+                "emit us",
+                "total us",
+                "NVRTC us",
+                "regs",
+                "NVRTC regs",
+                "stack",
+                "NVRTC stack",
+                "SASS",
+                "NVRTC SASS",
+                "SASS ratio",
+                "regs ratio",
             ],
         );
         let ptxas = or_variable(&self.ptxas, "MARQ_PTXAS");
         let tools = ptxas.zip(or_variable(&self.nvdisasm, "MARQ_NVDISASM"));
         let tools = tools.map(|(ptxas, nvdisasm)| Tools { ptxas, nvdisasm });
         if tools.is_none() {
-            table.skip("registers and SASS", "no ptxas and nvdisasm: --ptxas, --nvdisasm or MARQ_PTXAS, MARQ_NVDISASM");
+            table.skip(
+                "registers and SASS",
+                "no ptxas and nvdisasm: --ptxas, --nvdisasm or MARQ_PTXAS, MARQ_NVDISASM",
+            );
         }
         let nvrtc = match (&self.nvrtc, &self.peers) {
-            (Some(path), Some(_)) => {
-                Nvrtc::load(path).map_err(|error| table.skip("NVRTC", &error)).ok()
-            }
+            (Some(path), Some(_)) => Nvrtc::load(path).map_err(|error| table.skip("NVRTC", &error)).ok(),
             _ => {
                 table.skip("NVRTC", "no --nvrtc LIBRARY and --peers DIR");
                 None

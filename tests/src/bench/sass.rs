@@ -65,7 +65,8 @@ fn count_instructions(listing: &str) -> usize {
         let (address, rest) = rest.split_once("*/")?;
         let hex = address.len() >= 4 && address.bytes().all(|byte| byte.is_ascii_hexdigit());
         let rest = rest.trim_start();
-        (hex && rest.starts_with(|c: char| c.is_ascii_uppercase() || c == '@' || c == '{')).then(|| rest.to_owned())
+        (hex && rest.starts_with(|c: char| c.is_ascii_uppercase() || c == '@' || c == '{'))
+            .then(|| rest.to_owned())
     };
     listing.lines().filter_map(text).filter(|instruction| !instruction.starts_with("NOP")).count()
 }

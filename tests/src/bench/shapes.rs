@@ -42,8 +42,14 @@ pub(super) struct Assignment {
 enum Region {
     Straight(Vec<Assignment>),
     /// Two variables are compared; each arm changes some.
-    Diamond { compared: (usize, usize), arms: [Vec<Assignment>; 2] },
-    Loop { assignments: Vec<Assignment>, trips: i64 },
+    Diamond {
+        compared: (usize, usize),
+        arms: [Vec<Assignment>; 2],
+    },
+    Loop {
+        assignments: Vec<Assignment>,
+        trips: i64,
+    },
 }
 
 /// A description of a function.
@@ -117,8 +123,8 @@ impl Random {
     fn assignment(&mut self, variables: usize) -> Assignment {
         use Operation::*;
         const WEIGHTED: [Operation; 28] = [
-            Add, Add, Add, Add, Add, Add, Sub, Sub, Sub, Sub, Xor, Xor, Xor, Xor, Xor, Xor, Mul, Mul, Mul, Or, Or,
-            And, And, Shl, Shl, Shr, Shr, Shr,
+            Add, Add, Add, Add, Add, Add, Sub, Sub, Sub, Sub, Xor, Xor, Xor, Xor, Xor, Xor, Mul, Mul, Mul,
+            Or, Or, And, And, Shl, Shl, Shr, Shr, Shr,
         ];
         let operation = WEIGHTED[self.below(WEIGHTED.len())];
         let variable = self.below(variables);
@@ -196,7 +202,9 @@ pub(super) fn build<B: Build>(description: &Description, b: &mut B) {
                     let mut inside = now.clone();
                     assign(b, &mut inside, list);
                     args.clear();
-                    args.extend(inside.iter().zip(&changed).filter(|(_, changed)| **changed).map(|(v, _)| *v));
+                    args.extend(
+                        inside.iter().zip(&changed).filter(|(_, changed)| **changed).map(|(v, _)| *v),
+                    );
                     b.jump(join, &args);
                 }
                 b.switch_to(join);

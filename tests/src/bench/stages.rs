@@ -110,17 +110,21 @@ impl Stages {
             let mut columns = COLUMNS.to_vec();
             columns.push("program to code");
             let mut table = Table::new(title, &columns);
+            let mut without = 0;
             for file in &files {
                 let name = stem(file);
                 let source = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
                 match kernel(&name, &source, &compiler, opt_level, options.effort()) {
                     Ok(Some(row)) => table.row(row),
-                    Ok(None) => table.skip(&name, "no kernel"),
+                    Ok(None) => without += 1,
                     Err(error) => table.skip(&name, &error),
                 }
             }
             let (text, program) = (table.geomean(9), table.geomean(10));
             table.means();
+            if without > 0 {
+                table.note(format!("{without} files have no kernel"));
+            }
             if let Some((what, most)) = target {
                 table.target(what, text, most, " us");
             }
@@ -175,7 +179,12 @@ fn kernel(
 }
 
 /// Microseconds from a program to the code of a kernel.
-pub(super) fn emit_time(program: &Program, job: &Job, target: &Target, effort: Effort) -> Result<f64, String> {
+pub(super) fn emit_time(
+    program: &Program,
+    job: &Job,
+    target: &Target,
+    effort: Effort,
+) -> Result<f64, String> {
     let legal = pipeline::run(program, job, target.lowering()).map_err(|error| error.to_string())?;
     let mut memory = NativeContext::new();
     emit(&legal, target, &mut memory)?;

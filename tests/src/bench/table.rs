@@ -113,7 +113,10 @@ impl Table {
         let line = match &found {
             Some(Cell::Number(n)) => {
                 let verdict = if *n <= most { "reached" } else { "MISSED" };
-                format!("target {what}: at most {most}{unit}, found {}{unit}: {verdict}", Cell::Number(*n).show())
+                format!(
+                    "target {what}: at most {most}{unit}, found {}{unit}: {verdict}",
+                    Cell::Number(*n).show()
+                )
             }
             _ => format!("target {what}: at most {most}{unit}, SKIPPED"),
         };
