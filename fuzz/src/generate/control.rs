@@ -213,7 +213,7 @@ impl BodyWriter<'_, '_, '_, '_> {
             let edge = |writer: &mut Self| {
                 let handed: Vec<String> = types.iter().map(|ty| writer.operand(ty)).collect();
                 let target = writer.choices.below(count);
-                format!("{}{}", names[target], list(&[&[next.clone()], &handed[..]].concat()))
+                format!("{}{}", names[target], list(&[std::slice::from_ref(&next), &handed[..]].concat()))
             };
             match self.choices.below(4) {
                 0 => {
@@ -252,8 +252,7 @@ impl BodyWriter<'_, '_, '_, '_> {
         let args = args.join(", ");
         let text = |types: &[Ty]| types.iter().map(Ty::text).collect::<Vec<_>>().join(", ");
         if self.choices.chance(1, 5) {
-            let address =
-                self.hidden(&format!("function_address {}({})", callee.name, text(&callee.params)));
+            let address = self.hidden(&format!("function_address {}({})", callee.name, text(&callee.params)));
             let results = match callee.results.len() {
                 0 => String::new(),
                 1 => format!(" -> {}", text(&callee.results)),

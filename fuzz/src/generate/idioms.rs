@@ -5,17 +5,44 @@ use super::types::{FLOATS, INTS, Ty, constant, literal};
 use marquetry_ir::types::{Scalar, Type};
 
 const INT_OPS: [&str; 30] = [
-    "add", "sub", "shl", "shr.u", "shr.s", "and", "or", "xor", "mul", "rotl", "rotr", "min.s", "max.s", "min.u",
-    "max.u", "add_sat.s", "sub_sat.u", "mul_high.u", "mul_high.s", "div.s", "div.u", "rem.s", "rem.u", "add", "shl",
-    "shr.s", "shr.u", "and", "sub_sat.s", "add_sat.u",
+    "add",
+    "sub",
+    "shl",
+    "shr.u",
+    "shr.s",
+    "and",
+    "or",
+    "xor",
+    "mul",
+    "rotl",
+    "rotr",
+    "min.s",
+    "max.s",
+    "min.u",
+    "max.u",
+    "add_sat.s",
+    "sub_sat.u",
+    "mul_high.u",
+    "mul_high.s",
+    "div.s",
+    "div.u",
+    "rem.s",
+    "rem.u",
+    "add",
+    "shl",
+    "shr.s",
+    "shr.u",
+    "and",
+    "sub_sat.s",
+    "add_sat.u",
 ];
 /// Ops that move or mask bits: rules join them.
 const SHIFTS: [&str; 7] = ["shl", "shr.u", "shr.s", "and", "shl", "shr.u", "shr.s"];
 const INT_UNARY: [&str; 8] = ["neg", "not", "abs", "byteswap", "bitreverse", "clz", "ctz", "popcnt"];
-const FLOAT_OPS: [&str; 12] = [
-    "add", "sub", "mul", "div", "min", "max", "min_number", "max_number", "rem", "mul", "add", "sub",
-];
-const FLOAT_UNARY: [&str; 8] = ["neg", "abs", "sqrt", "ceil", "floor", "round_zero", "round_even", "round_away"];
+const FLOAT_OPS: [&str; 12] =
+    ["add", "sub", "mul", "div", "min", "max", "min_number", "max_number", "rem", "mul", "add", "sub"];
+const FLOAT_UNARY: [&str; 8] =
+    ["neg", "abs", "sqrt", "ceil", "floor", "round_zero", "round_even", "round_away"];
 const COMPARES: [&str; 10] = ["eq", "ne", "lt.s", "le.s", "gt.s", "ge.s", "lt.u", "le.u", "gt.u", "ge.u"];
 const FLOAT_COMPARES: [&str; 14] =
     ["eq", "ne", "lt", "le", "gt", "ge", "one", "ueq", "ult", "ule", "ugt", "uge", "ord", "uno"];
@@ -108,7 +135,8 @@ impl BodyWriter<'_, '_, '_, '_> {
         let pool = if lane.is_float() { &FLOATS[..] } else { &INTS[..] };
         let other = *self.choices.pick(pool).unwrap_or(&Scalar::I64);
         let there = ty.with_lane(other);
-        let extend = |choices: &mut super::choices::Choices| if choices.chance(1, 2) { "zext" } else { "sext" };
+        let extend =
+            |choices: &mut super::choices::Choices| if choices.chance(1, 2) { "zext" } else { "sext" };
         if lane.is_float() {
             if other == lane {
                 return x.to_string();

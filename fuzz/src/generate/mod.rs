@@ -29,4 +29,3 @@ pub fn random_bytes(seed: u64) -> Vec<u8> {
     let length = 64 + next() as usize % 9000;
     (0..length).map(|_| (next() >> 32) as u8).collect()
 }
-
