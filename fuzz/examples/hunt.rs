@@ -7,6 +7,7 @@ use arbitrary::Unstructured;
 use marquetry_fuzz::check::{ALL, Check, Checked};
 use marquetry_fuzz::generate::choices::Choices;
 use marquetry_fuzz::generate::methods::case;
+use marquetry_fuzz::generate::random_bytes;
 use marquetry_fuzz::print::Bug;
 use marquetry_fuzz::reduce::reduce;
 use marquetry_fuzz::stats::Stats;
@@ -14,18 +15,6 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-fn bytes(seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    };
-    let length = 64 + next() as usize % 3000;
-    (0..length).map(|_| (next() >> 32) as u8).collect()
-}
 
 fn guarded(f: impl FnOnce() -> Checked) -> Checked {
     catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|payload| {
@@ -41,13 +30,13 @@ fn kind(what: &str) -> String {
 }
 
 fn hunt(check: &Check, seconds: u64, folder: &Path, start: u64) {
-    let end = Instant::now() + Duration::from_secs(seconds);
+    let mut end = Instant::now() + Duration::from_secs(seconds);
     let mut stats = Stats::default();
     let mut found: BTreeMap<String, u64> = BTreeMap::new();
     let mut seed = start;
     while Instant::now() < end {
         seed += 1;
-        let data = bytes(seed);
+        let data = random_bytes(seed);
         let _ = std::fs::write(folder.join(format!("{}.current", check.name)), seed.to_string());
         let began = Instant::now();
         match guarded(|| (check.run)(&mut Unstructured::new(&data))) {
@@ -57,7 +46,9 @@ fn hunt(check: &Check, seconds: u64, folder: &Path, start: u64) {
                 *count += 1;
                 if *count == 1 {
                     println!("{} seed {seed}: {}", check.name, bug.what);
+                    let began = Instant::now();
                     let text = shrink(check, &data, &bug);
+                    end += began.elapsed();
                     let name = format!("{}-{}.mq", check.name, seed);
                     let _ = std::fs::write(folder.join(name), format!("; seed {seed}\n{text}"));
                 }
@@ -77,7 +68,7 @@ fn shrink(check: &Check, data: &[u8], bug: &Bug) -> String {
     let mut choices = Choices::new(input);
     (check.before)(&mut choices);
     let whole = case(&mut choices);
-    let limit = Instant::now() + Duration::from_secs(40);
+    let limit = Instant::now() + Duration::from_secs(15);
     let wanted = kind(&bug.what);
     let mut shows = |case: &_| {
         let again = |case: &marquetry_fuzz::generate::methods::Case| guarded(|| on_case(case.clone()));

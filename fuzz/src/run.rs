@@ -1,7 +1,7 @@
 //! Running units on the interpreter at any stage, and comparing how they ended.
 
 use crate::generate::methods::{Case, ENTRY, KERNEL, STRIDE};
-use marquetry::value::HostValue;
+use marquetry::value::{HostValue, regroup};
 use marquetry_ir::entity::{Func, Method};
 use marquetry_ir::interp::{Config, Ended, Fault, FaultKind, Interp, Val};
 use marquetry_ir::program::Program;
@@ -34,6 +34,17 @@ impl End {
                 a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b))
             }
             _ => self == other,
+        }
+    }
+
+    /// With results that lowering took apart put together as another's.
+    pub fn shaped_as(self, other: &End) -> End {
+        match (&self, other) {
+            (End::Returned(parts), End::Returned(whole)) => {
+                let types: Vec<Type> = whole.iter().map(HostValue::ty).collect();
+                regroup(parts, &types).map_or(self, End::Returned)
+            }
+            _ => self,
         }
     }
 
@@ -139,8 +150,12 @@ fn call(
     args: &[HostValue],
     lowering: Option<Lowering<'_>>,
 ) -> End {
+    let signature = &unit.funcs[entry].signature;
+    let Some(args) = regroup(args, &signature.params) else {
+        return End::Fault("the arguments do not fit the parameters".into());
+    };
     let args: Vec<Val> = args.iter().map(to_val).collect();
-    let types = &unit.funcs[entry].signature.results;
+    let types = &signature.results;
     match interp.call(entry, &args) {
         Err(found) => fault(&found),
         Ok(Ended::Threw(thrown)) => End::Threw(thrown.kind.to_string()),

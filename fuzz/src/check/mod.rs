@@ -59,6 +59,18 @@ pub const ALL: &[Check] = &[
 
 fn nothing(_: &mut Choices) {}
 
+/// One input of a check that a fuzzing engine drives.
+///
+/// # Panics
+/// The check found a mistake, which is printed as a filetest: engines notice failures that way.
+pub fn fuzz(name: &str, data: &[u8]) {
+    for check in ALL.iter().filter(|check| check.name == name) {
+        if let Err(bug) = (check.run)(&mut Unstructured::new(data)) {
+            panic!("{name}:\n{bug}");
+        }
+    }
+}
+
 /// A case that was read, and how the reference interpreter ends its calls.
 pub struct Reference {
     /// The case.
@@ -102,7 +114,10 @@ impl Reference {
     /// # Errors
     /// They differ.
     pub fn compare(&self, what: &str, found: &[End]) -> Result<(), Bug> {
-        let differs = |(n, (a, b)): (usize, (&End, &End))| (!a.same(b)).then_some((n, a.clone(), b.clone()));
+        let differs = |(n, (a, b)): (usize, (&End, &End))| {
+            let b = b.clone().shaped_as(a);
+            (!a.same(&b)).then_some((n, a.clone(), b))
+        };
         let first = self.ends.iter().zip(found).enumerate().find_map(differs);
         match first {
             None if self.ends.len() == found.len() => Ok(()),

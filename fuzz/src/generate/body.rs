@@ -3,7 +3,7 @@
 use super::choices::Choices;
 use super::memory::Place;
 use super::types::{self, Ty};
-use marquetry_ir::types::Type;
+use marquetry_ir::types::{Scalar, Type};
 use std::fmt::Write;
 
 /// What a method can be called with.
@@ -99,8 +99,12 @@ impl<'c, 'a, 'b, 'w> BodyWriter<'c, 'a, 'b, 'w> {
         self.scope.extend(params.iter().cloned());
     }
 
-    /// An operand of a type: a value in scope, recent ones more likely, or a constant.
+    /// An operand of a type: a value in scope, recent ones more likely, or a constant; for a pointer,
+    /// the address of raw memory.
     pub fn operand(&mut self, ty: &Ty) -> String {
+        if ty.plain().is_some_and(Type::is_pointer) {
+            return self.raw_address();
+        }
         let fitting: Vec<usize> = (0..self.scope.len()).rev().filter(|&n| self.scope[n].1 == *ty).collect();
         if fitting.is_empty() || self.choices.chance(1, 5) {
             return types::constant(self.choices, ty);
@@ -130,10 +134,68 @@ impl<'c, 'a, 'b, 'w> BodyWriter<'c, 'a, 'b, 'w> {
         Ty::Plain(types::plain(self.choices))
     }
 
-    /// Writes the return.
+    /// Writes the return. The last result is a number that depends on all values in scope, so that none goes unseen.
     pub fn finish(&mut self) {
         let results = self.results.clone();
-        let operands: Vec<String> = results.iter().map(|ty| self.operand(ty)).collect();
+        let summed = usize::from(results.last() == Some(&Ty::Plain(Type::I64)));
+        let others = &results[..results.len() - summed];
+        let mut operands: Vec<String> = others.iter().map(|ty| self.operand(ty)).collect();
+        if summed == 1 {
+            operands.push(self.checksum());
+        }
         self.line(format!("return {}", operands.join(", ")).trim_end());
+    }
+
+    /// An `i64` from the newest values in scope.
+    fn checksum(&mut self) -> String {
+        const MOST: usize = 24;
+        let seen: Vec<(String, Type)> = self
+            .scope
+            .iter()
+            .rev()
+            .filter_map(|(name, ty)| Some((name.clone(), ty.plain()?)))
+            .take(MOST)
+            .collect();
+        let mut sum = "i64 1".to_string();
+        for (name, ty) in seen {
+            let Some(lane) = ty.lane() else { continue };
+            let mut bits = name.clone();
+            let mut int = lane;
+            if lane.is_float() {
+                int = match lane.bits() {
+                    16 => Scalar::I16,
+                    32 => Scalar::I32,
+                    _ => Scalar::I64,
+                };
+                let shape = ty.with_lane(int);
+                let nan = self.hidden(&format!("uno {name}, {name}"));
+                let raw = self.hidden(&format!("bitcast.{shape} {name}"));
+                let zero = types::literal(shape, &vec![0; shape.lanes() as usize]);
+                bits = self.hidden(&format!("select {nan}, {zero}, {raw}"));
+            }
+            if ty.is_vector() {
+                let other = self.hidden(&format!("extract {bits}, i32 1"));
+                let all = self.hidden(&format!("reduce_xor {bits}"));
+                bits = match int {
+                    Scalar::I1 => all,
+                    _ => {
+                        let twice = self.hidden(&format!("add {other}, {other}"));
+                        self.hidden(&format!("sub {all}, {twice}"))
+                    }
+                };
+            }
+            let wide = match int {
+                Scalar::I64 => bits,
+                Scalar::I128 => {
+                    let high = self.hidden(&format!("shr.u {bits}, i128 64"));
+                    let both = self.hidden(&format!("xor {bits}, {high}"));
+                    self.hidden(&format!("trunc.i64 {both}"))
+                }
+                _ => self.hidden(&format!("zext.i64 {bits}")),
+            };
+            let scaled = self.hidden(&format!("mul {sum}, i64 31"));
+            sum = self.hidden(&format!("add {scaled}, {wide}"));
+        }
+        sum
     }
 }

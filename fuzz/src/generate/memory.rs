@@ -43,12 +43,56 @@ pub fn place_type(writer: &mut super::choices::Choices, aggregates: &[Ty]) -> Ty
 }
 
 impl BodyWriter<'_, '_, '_, '_> {
+    /// The generic address of a raw place that may be written.
+    pub fn raw_address(&mut self) -> String {
+        let raw: Vec<Place> =
+            self.places.iter().filter(|place| place.is_raw && place.is_mutable).cloned().collect();
+        let place = match self.choices.pick(&raw) {
+            Some(place) => place.clone(),
+            None => self.raw_slot(),
+        };
+        let name = match place.is_global {
+            true => self.hidden(&format!("address.{} {}", place.space, place.name)),
+            false => place.name,
+        };
+        if place.space == "generic" { name } else { self.hidden(&format!("spacecast.ptr<generic> {name}")) }
+    }
+
+    fn raw_slot(&mut self) -> Place {
+        let name = self.hidden(&format!("slot.{}", raw_type().text()));
+        let byte = self.plain(Type::I8);
+        self.line(&format!("memset {name}, {byte}, i64 {RAW_BYTES}"));
+        let place =
+            Place { name, space: "local", is_global: false, is_mutable: true, ty: raw_type(), is_raw: true };
+        self.places.push(place.clone());
+        place
+    }
+
+    /// A place that is one of two others.
+    fn either(&mut self) {
+        let (a, b) = (self.raw_address(), self.raw_address());
+        let condition = self.plain(Type::I1);
+        let name = self.hidden(&format!("select {condition}, {a}, {b}"));
+        self.places.push(Place {
+            name,
+            space: "generic",
+            is_global: false,
+            is_mutable: true,
+            ty: raw_type(),
+            is_raw: true,
+        });
+    }
+
     /// Makes a slot and fills it.
     pub fn make_slot(&mut self) {
+        if self.choices.chance(1, 6) {
+            return self.either();
+        }
         let is_raw = self.choices.chance(1, 4);
         let ty = if is_raw { raw_type() } else { place_type(self.choices, &self.world.aggregates) };
         let name = self.hidden(&format!("slot.{}", ty.text()));
-        let place = Place { name: name.clone(), space: "local", is_global: false, is_mutable: true, ty, is_raw };
+        let place =
+            Place { name: name.clone(), space: "local", is_global: false, is_mutable: true, ty, is_raw };
         if is_raw {
             let byte = self.plain(Type::I8);
             self.line(&format!("memset {name}, {byte}, i64 {RAW_BYTES}"));
@@ -72,7 +116,7 @@ impl BodyWriter<'_, '_, '_, '_> {
             true => self.hidden(&format!("address.{} {}", place.space, place.name)),
             false => place.name.clone(),
         };
-        if self.choices.chance(1, 10) {
+        if place.space != "generic" && self.choices.chance(1, 10) {
             base = self.hidden(&format!("spacecast.ptr<generic> {base}"));
         }
         if place.is_raw {
@@ -139,7 +183,7 @@ impl BodyWriter<'_, '_, '_, '_> {
                 let (to, from) = if self.choices.chance(1, 2) { (base, &*high) } else { (&*high, base) };
                 self.line(&format!("memcpy {to}, {from}, i64 {count}"));
             }
-            2 | 3 | 4 if is_mutable => {
+            2..=4 if is_mutable => {
                 let x = self.plain(ty);
                 self.line(&format!("store {address}, {x} align 1"));
             }
@@ -162,8 +206,16 @@ impl BodyWriter<'_, '_, '_, '_> {
 
     fn atomic(&mut self, address: &str, ty: Type) {
         const INT: [&str; 10] = [
-            "rmw_add", "rmw_exchange", "rmw_sub", "rmw_and", "rmw_or", "rmw_xor", "rmw_min.s", "rmw_min.u",
-            "rmw_max.s", "rmw_max.u",
+            "rmw_add",
+            "rmw_exchange",
+            "rmw_sub",
+            "rmw_and",
+            "rmw_or",
+            "rmw_xor",
+            "rmw_min.s",
+            "rmw_min.u",
+            "rmw_max.s",
+            "rmw_max.u",
         ];
         const FLOAT: [&str; 4] = ["rmw_add", "rmw_exchange", "rmw_min", "rmw_max"];
         let order = ["relaxed", "acq_rel", "seq_cst"][self.choices.below(3)];

@@ -5,7 +5,7 @@ use super::choices::Choices;
 use super::memory::{Place, place_type, raw_type};
 use super::types::{self, Ty};
 use marquetry::value::HostValue;
-use marquetry_ir::types::{Scalar, Type};
+use marquetry_ir::types::{Scalar, Space, Type};
 use std::fmt::Write;
 
 /// A program and calls of its entry.
@@ -63,7 +63,7 @@ pub fn case(choices: &mut Choices) -> Case {
         let _ = write!(text, "global g{n}: {} in {space}", ty.text());
         if is_raw {
             let _ = write!(text, " = bytes \"");
-            (0..64).for_each(|_| drop(write!(text, "\\x{:02x}", choices.below(256))));
+            (0..64).for_each(|_| text.push_str(&format!("\\x{:02x}", choices.below(256))));
             text.push('"');
         } else if let Some(ty) = ty.plain() {
             let _ = write!(text, " = {}", types::constant(choices, &Ty::Plain(ty)));
@@ -79,8 +79,15 @@ pub fn case(choices: &mut Choices) -> Case {
             Some(ty) if !is_entry && choices.chance(1, 8) => ty.clone(),
             _ => Ty::Plain(types::plain(choices)),
         };
-        let params: Vec<Ty> = (0..choices.range(usize::from(is_entry)..5)).map(|_| ty(choices)).collect();
-        let results: Vec<Ty> = (0..choices.range(usize::from(is_entry)..4)).map(|_| ty(choices)).collect();
+        let mut params: Vec<Ty> = (0..choices.range(usize::from(is_entry)..5)).map(|_| ty(choices)).collect();
+        if !is_entry {
+            let pointers = choices.below(4).saturating_sub(1);
+            params.extend((0..pointers).map(|_| Ty::Plain(Type::pointer(Space::Generic))));
+        }
+        let mut results: Vec<Ty> = (0..choices.below(3)).map(|_| ty(choices)).collect();
+        if is_entry || !choices.chance(1, 6) {
+            results.push(Ty::Plain(Type::I64));
+        }
         let name = if is_entry { ENTRY.to_string() } else { format!("m{n}") };
         methods.push(method(choices, &world, &name, &params, &results));
         world.callees.push(Callee { name, params, results });
@@ -113,7 +120,20 @@ fn method(choices: &mut Choices, world: &World, name: &str, params: &[Ty], resul
     let params: Vec<(String, Ty)> =
         params.iter().enumerate().map(|(n, ty)| (format!("a{n}"), ty.clone())).collect();
     writer.block("entry", &[]);
-    writer.scope.extend(params.iter().cloned());
+    for (name, ty) in &params {
+        if ty.plain().is_some_and(Type::is_pointer) {
+            writer.places.push(Place {
+                name: name.clone(),
+                space: "generic",
+                is_global: false,
+                is_mutable: true,
+                ty: raw_type(),
+                is_raw: true,
+            });
+        } else {
+            writer.scope.push((name.clone(), ty.clone()));
+        }
+    }
     writer.region(0);
     writer.finish();
     let params: Vec<String> = params.iter().map(|(name, ty)| format!("{name}: {}", ty.text())).collect();

@@ -130,9 +130,10 @@ pub fn bits(choices: &mut Choices, scalar: Scalar) -> u128 {
 pub fn constant(choices: &mut Choices, ty: &Ty) -> String {
     match ty {
         Ty::Plain(plain) => {
-            let lanes: Vec<u128> = (0..plain.lanes())
-                .map(|_| bits(choices, plain.lane().unwrap_or(Scalar::I64)))
-                .collect();
+            // Long vectors repeat: they should not use up the input.
+            let lane = plain.lane().unwrap_or(Scalar::I64);
+            let own: Vec<u128> = (0..plain.lanes().min(3)).map(|_| bits(choices, lane)).collect();
+            let lanes: Vec<u128> = own.iter().copied().cycle().take(plain.lanes() as usize).collect();
             literal(*plain, &lanes)
         }
         _ => format!("{} zero", ty.text()),

@@ -5,7 +5,7 @@
 //! and put together without knowing how it was lowered.
 
 use super::EngineError;
-use crate::value::{HostArg, HostValue};
+use crate::value::{HostArg, HostValue, regroup};
 use marquetry_codegen::artifact::{Slot, argument_block};
 use marquetry_ir::types::{Scalar, Type, TypeKind};
 
@@ -89,17 +89,15 @@ pub(super) fn pack(args: &mut [HostArg], params: &[Type]) -> Result<Vec<u8>, Eng
 
 /// Puts values of these types together from a block that holds lowered results.
 pub(super) fn join(types: &[Type], lowered: &[Type], block: &[u8]) -> Result<Vec<HostValue>, EngineError> {
-    let unfit = || EngineError::Failed("the results do not fit the lowered signature".into());
-    let mut slots = argument_block(lowered).0.into_iter();
-    let mut values = Vec::with_capacity(types.len());
-    for &ty in types {
-        let wanted = size(ty);
-        let mut bytes = Vec::with_capacity(wanted);
-        while bytes.len() < wanted {
-            let Slot { offset, size, .. } = slots.next().filter(|slot| slot.size > 0).ok_or_else(unfit)?;
-            bytes.extend_from_slice(block.get(offset as usize..(offset + size) as usize).ok_or_else(unfit)?);
-        }
-        values.push(HostValue::from_bytes(ty, &bytes).ok_or_else(unfit)?);
+    if types.iter().any(|ty| ty.is_aggregate()) {
+        return Err(EngineError::Unsupported("aggregates do not pass to the host".into()));
     }
-    Ok(values)
+    let read = |(slot, &ty): (Slot, &Type)| {
+        let bytes = block.get(slot.offset as usize..(slot.offset + slot.size) as usize)?;
+        HostValue::from_bytes(ty, bytes)
+    };
+    let parts: Option<Vec<HostValue>> =
+        argument_block(lowered).0.into_iter().zip(lowered).map(read).collect();
+    let values = parts.and_then(|parts| regroup(&parts, types));
+    values.ok_or_else(|| EngineError::Failed("the results do not fit the lowered signature".into()))
 }
