@@ -167,6 +167,16 @@ impl Body {
         self.order[inst].block.expand()
     }
 
+    /// The block in which a value is computed; none for constants, and for results of instructions in no block.
+    #[inline]
+    pub fn value_block(&self, value: Value) -> Option<Block> {
+        match self.value_def(value) {
+            ValueDef::Param(block, _) => Some(block),
+            ValueDef::Result(inst, _) => self.inst_block(inst),
+            ValueDef::Const(_) => None,
+        }
+    }
+
     /// Puts an instruction at the end of a block.
     #[inline]
     pub fn append_inst(&mut self, inst: Inst, block: Block) {

@@ -1,7 +1,7 @@
 //! Arrays and structs: interned, laid out, printed.
 
 use super::{TAG_AGGREGATE, TAG_SHIFT, Type, TypeKind};
-use crate::limits::{MAX_FIELDS, MAX_TYPE_BYTES};
+use crate::limits::{MAX_FIELDS, MAX_TYPE_BYTES, MAX_TYPE_DEPTH};
 use rustc_hash::FxHashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -38,6 +38,8 @@ pub struct Layout {
 struct Row {
     aggregate: Aggregate,
     layout: Layout,
+    /// How deep arrays and structs nest in it, itself included.
+    depth: usize,
     /// Field offsets of a struct; empty for arrays.
     offsets: Arc<[u64]>,
 }
@@ -47,6 +49,8 @@ struct Row {
 pub enum TypeError {
     /// Larger than [`MAX_TYPE_BYTES`].
     TooLarge,
+    /// Arrays and structs nest deeper than [`MAX_TYPE_DEPTH`].
+    TooDeep,
     /// More than [`MAX_FIELDS`] fields.
     TooManyFields(usize),
     /// A struct of this name exists and has other fields.
@@ -59,6 +63,7 @@ impl fmt::Display for TypeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             TypeError::TooLarge => write!(f, "type is larger than {MAX_TYPE_BYTES} bytes"),
+            TypeError::TooDeep => write!(f, "type is nested more than {MAX_TYPE_DEPTH} deep"),
             TypeError::TooManyFields(n) => write!(f, "struct has {n} fields, the most is {MAX_FIELDS}"),
             TypeError::Redefined(name) => write!(f, "struct '{name}' is defined already, with other fields"),
             TypeError::NotStorable(ty) => write!(f, "type {ty} cannot be stored"),
@@ -85,7 +90,7 @@ impl Types {
     /// `array<element, length>`.
     ///
     /// # Errors
-    /// The array would be too large, or the element is not a known type.
+    /// The array would be too large or nested too deep, or the element is not a known type.
     pub fn array(&mut self, element: Type, length: u64) -> Result<Type, TypeError> {
         if let Some(&ty) = self.arrays.get(&(element, length)) {
             return Ok(ty);
@@ -93,8 +98,9 @@ impl Types {
         let inner = self.layout(element).ok_or(TypeError::NotStorable(element))?;
         let size = inner.size.checked_mul(length).filter(|&s| s <= MAX_TYPE_BYTES);
         let layout = Layout { size: size.ok_or(TypeError::TooLarge)?, align: inner.align };
-        let ty =
-            self.push(Row { aggregate: Aggregate::Array { element, length }, layout, offsets: [].into() })?;
+        let depth = self.depth_around(element)?;
+        let aggregate = Aggregate::Array { element, length };
+        let ty = self.push(Row { aggregate, layout, depth, offsets: [].into() })?;
         self.arrays.insert((element, length), ty);
         Ok(ty)
     }
@@ -102,7 +108,7 @@ impl Types {
     /// The struct `name` with these fields; asking again with the same fields gives the same type.
     ///
     /// # Errors
-    /// Too many fields, too large, a field of no known type, or the name is taken by other fields.
+    /// Too many fields, too large, nested too deep, a field of no known type, or the name is taken by other fields.
     pub fn structure(&mut self, name: &str, fields: Vec<(Arc<str>, Type)>) -> Result<Type, TypeError> {
         if fields.len() > MAX_FIELDS {
             return Err(TypeError::TooManyFields(fields.len()));
@@ -114,6 +120,7 @@ impl Types {
         }
         let mut end = 0u64;
         let mut align = 1;
+        let mut depth = 1;
         let mut offsets = Vec::with_capacity(fields.len());
         for &(_, field) in &fields {
             let inner = self.layout(field).ok_or(TypeError::NotStorable(field))?;
@@ -121,15 +128,22 @@ impl Types {
             offsets.push(start);
             end = start + inner.size;
             align = align.max(inner.align);
+            depth = depth.max(self.depth_around(field)?);
             if end > MAX_TYPE_BYTES {
                 return Err(TypeError::TooLarge);
             }
         }
         let layout = Layout { size: end.next_multiple_of(u64::from(align)), align };
         let aggregate = Aggregate::Struct { name: name.into(), fields: fields.into() };
-        let ty = self.push(Row { aggregate, layout, offsets: offsets.into() })?;
+        let ty = self.push(Row { aggregate, layout, depth, offsets: offsets.into() })?;
         self.structs.insert(name.into(), ty);
         Ok(ty)
+    }
+
+    /// How deep a type nests that has this one as a part.
+    fn depth_around(&self, part: Type) -> Result<usize, TypeError> {
+        let depth = self.row(part).map_or(0, |row| row.depth) + 1;
+        if depth <= MAX_TYPE_DEPTH { Ok(depth) } else { Err(TypeError::TooDeep) }
     }
 
     fn push(&mut self, row: Row) -> Result<Type, TypeError> {
@@ -232,5 +246,23 @@ impl fmt::Display for TypeDisplay<'_> {
             _ => write!(f, "{ty}")?,
         }
         lengths.iter().rev().try_for_each(|length| write!(f, ", {length}>"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nesting_is_limited_through_names_too() {
+        let mut types = Types::new();
+        let mut inner = Type::I32;
+        for n in 0..MAX_TYPE_DEPTH {
+            inner = types.structure(&format!("s{n}"), vec![("x".into(), inner)]).unwrap();
+        }
+        let fields = vec![("x".into(), Type::I32), ("y".into(), inner)];
+        assert_eq!(types.structure("deeper", fields), Err(TypeError::TooDeep));
+        assert_eq!(types.array(inner, 2), Err(TypeError::TooDeep));
+        assert!(types.structure("flat", vec![("x".into(), Type::I32)]).is_ok());
     }
 }
