@@ -165,6 +165,9 @@ pub fn infer_with(
     match data.op.info().rule {
         Rule::Call => {
             rules.name()?;
+            if matches!(body.symbol(SymbolRef::from_u32(data.imm)), Symbol::Operand) && rules.args.is_empty() {
+                return Err(TypeMismatch::Count { found: 0, wanted: 1 });
+            }
             Ok(body.results(inst).map(|_| Type::UNKNOWN).collect())
         }
         rule => rules.apply(rule),
@@ -337,8 +340,13 @@ impl Rules<'_> {
         self.operand(index, "a pointer", Type::is_pointer)
     }
 
+    /// Whether the suffix mentions type variables, or was reported as wrong.
+    fn is_open(&self) -> bool {
+        self.suffix == Type::ERROR || self.suffix.is_generic()
+    }
+
     fn storable(&self) -> Result<(), TypeMismatch> {
-        let known = self.types.layout(self.suffix).is_some() || self.suffix == Type::ERROR;
+        let known = self.types.layout(self.suffix).is_some() || self.is_open();
         if known {
             Ok(())
         } else {
@@ -397,7 +405,7 @@ impl Rules<'_> {
         self.operand(0, wanted_from, fits)?;
         let (from, to) = (self.args[0], self.suffix);
         let ok = match (from.lane(), to.lane()) {
-            _ if to == Type::ERROR => true,
+            _ if self.is_open() => true,
             (_, None) => false,
             (None, Some(_)) => true,
             (Some(a), Some(b)) => allowed(a, b) && from.lanes() == to.lanes(),
@@ -410,7 +418,7 @@ impl Rules<'_> {
         self.operand(0, "an integer or float, or a vector of these", is_number)?;
         let (from, to) = (self.args[0], self.suffix);
         let same_size = !from.is_known() || from.bits() == to.bits();
-        if to == Type::ERROR || (is_number(to) && same_size) {
+        if self.is_open() || (is_number(to) && same_size) {
             return Ok(smallvec![to]);
         }
         Err(TypeMismatch::Suffix { found: to, wanted: "a number or vector of numbers of as many bits" })
@@ -445,7 +453,7 @@ impl Rules<'_> {
         wanted: &'static str,
         fits: impl Fn(Type) -> bool,
     ) -> Result<ResultTypes, TypeMismatch> {
-        if self.suffix == Type::ERROR || fits(self.suffix) {
+        if self.is_open() || fits(self.suffix) {
             return Ok(smallvec![self.suffix]);
         }
         Err(TypeMismatch::Suffix { found: self.suffix, wanted })
@@ -505,8 +513,8 @@ impl Rules<'_> {
     }
 
     fn make(&self) -> Result<ResultTypes, TypeMismatch> {
-        if self.suffix == Type::ERROR {
-            return Ok(smallvec![Type::ERROR]);
+        if self.is_open() {
+            return Ok(smallvec![self.suffix]);
         }
         let Some(count) = self.types.field_count(self.suffix) else {
             return Err(TypeMismatch::Suffix { found: self.suffix, wanted: "an array or struct" });
@@ -563,7 +571,10 @@ impl Rules<'_> {
     fn field_address(&self) -> Result<ResultTypes, TypeMismatch> {
         self.count(1)?;
         self.pointer(0)?;
-        if self.suffix != Type::ERROR && !self.suffix.is_aggregate() {
+        if self.is_open() {
+            return Ok(smallvec![self.args[0]]);
+        }
+        if !self.suffix.is_aggregate() {
             return Err(TypeMismatch::Suffix { found: self.suffix, wanted: "an array or struct" });
         }
         self.field(self.suffix)?;

@@ -321,7 +321,7 @@ fn rule_in_words(op: Op) -> String {
     words.into()
 }
 
-const LIMITS: [(&str, u64); 18] = [
+const LIMITS: [(&str, u64); 19] = [
     ("bytes of a source text", limits::MAX_SOURCE_BYTES as u64),
     ("diagnostics of one run", limits::MAX_DIAGNOSTICS as u64),
     ("instructions of a body", limits::MAX_INSTS as u64),
@@ -337,6 +337,7 @@ const LIMITS: [(&str, u64); 18] = [
     ("stack-slot bytes of a function", limits::MAX_FRAME_BYTES),
     ("bytes of a name", limits::MAX_NAME_BYTES as u64),
     ("instances of a unit", limits::MAX_INSTANCES as u64),
+    ("instances with type variables that lead to one another", limits::MAX_SPECIALISATION_DEPTH as u64),
     ("instructions of a function after inlining", limits::MAX_INLINED_INSTS as u64),
     ("call depth of the interpreter", limits::MAX_CALL_DEPTH as u64),
     ("levels of lists in initial contents", limits::MAX_TYPE_DEPTH as u64),

@@ -6,7 +6,12 @@
 //! Layout does not depend on the target: pointers are 8 bytes everywhere, every scalar is aligned to its size
 //! (`i1` is a byte that is 0 or 1), vectors to their size but at most 16, aggregates as in C.
 
+mod generic;
+mod nominal;
+
 use crate::limits::{MAX_FIELDS, MAX_LANES, MAX_TYPE_BYTES};
+pub use generic::{Bindings, Generic, Singleton};
+pub use nominal::{Abstract, Nominal, Template, TemplateData};
 use rustc_hash::FxHashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -144,12 +149,20 @@ impl Space {
 #[derive(Copy, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Type(u32);
 
+impl Type {
+    /// The word, to hash or compare; it means something within one table of types only.
+    pub const fn word(self) -> u32 {
+        self.0
+    }
+}
+
 const TAG_SHIFT: u32 = 28;
 const TAG_SCALAR: u32 = 0;
 const TAG_VECTOR: u32 = 1;
 const TAG_POINTER: u32 = 2;
 const TAG_AGGREGATE: u32 = 3;
 const TAG_SPECIAL: u32 = 4;
+const TAG_GENERIC: u32 = 5;
 
 /// What a type is, for exhaustive matches.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -160,9 +173,9 @@ pub enum TypeKind {
     Vector(Scalar, u32),
     /// `ptr<space>`.
     Pointer(Space),
-    /// An array or struct: a row of [`Types`].
+    /// An array, struct or singleton type: a row of [`Types`].
     Aggregate(usize),
-    /// Not known before dispatch.
+    /// Not known before dispatch, or mentions type variables.
     Unknown,
     /// Already reported as wrong; matches anything, so that one mistake is one error.
     Error,
@@ -213,6 +226,7 @@ impl Type {
             TAG_VECTOR => TypeKind::Vector(Scalar::from_code(low & 15), 1 << (low >> 4)),
             TAG_POINTER => TypeKind::Pointer(Space::from_code(low)),
             TAG_AGGREGATE => TypeKind::Aggregate(low as usize),
+            TAG_GENERIC => TypeKind::Unknown,
             _ if low == 0 => TypeKind::Unknown,
             _ => TypeKind::Error,
         }
@@ -286,14 +300,14 @@ impl Type {
         self.space().is_some()
     }
 
-    /// Whether this is an array or a struct.
+    /// Whether this is an array, a struct or a singleton type.
     pub const fn is_aggregate(self) -> bool {
         matches!(self.kind(), TypeKind::Aggregate(_))
     }
 
     /// Whether the type is settled: neither unknown nor erroneous.
     pub const fn is_known(self) -> bool {
-        self.0 >> TAG_SHIFT != TAG_SPECIAL
+        self.0 >> TAG_SHIFT < TAG_SPECIAL
     }
 
     /// Bits in a register: scalars, vectors (all lanes) and pointers.
@@ -315,6 +329,7 @@ impl fmt::Display for Type {
             TypeKind::Vector(lane, lanes) => write!(f, "vec<{}, {lanes}>", lane.name()),
             TypeKind::Pointer(space) => write!(f, "ptr<{}>", space.name()),
             TypeKind::Aggregate(row) => write!(f, "type{row}"),
+            TypeKind::Unknown if self.is_generic() => f.write_str("generic"),
             TypeKind::Unknown => f.write_str("unknown"),
             TypeKind::Error => f.write_str("error"),
         }
@@ -344,6 +359,8 @@ pub enum Aggregate {
         /// Its fields in order, with their names.
         fields: Arc<[(Arc<str>, Type)]>,
     },
+    /// A type with one value, of no size.
+    Singleton(Singleton),
 }
 
 /// Size and alignment in memory, in bytes.
@@ -361,6 +378,34 @@ struct Row {
     layout: Layout,
     /// Field offsets of a struct; empty for arrays.
     offsets: Arc<[u64]>,
+    /// The abstract type that it is.
+    supertype: Abstract,
+    /// How deeply it is nested.
+    depth: u32,
+    /// What an instance of a struct with parameters was made of.
+    applied: Option<(Template, Arc<[Type]>)>,
+}
+
+impl Row {
+    /// A struct laid out as in C.
+    fn structure(types: &Types, name: Arc<str>, fields: Vec<(Arc<str>, Type)>) -> Result<Row, TypeError> {
+        let mut end = 0u64;
+        let mut align = 1;
+        let mut offsets = Vec::with_capacity(fields.len());
+        for &(_, field) in &fields {
+            let inner = types.layout(field).ok_or(TypeError::NotStorable(field))?;
+            let start = end.next_multiple_of(u64::from(inner.align));
+            offsets.push(start);
+            end = start + inner.size;
+            align = align.max(inner.align);
+            if end > MAX_TYPE_BYTES {
+                return Err(TypeError::TooLarge);
+            }
+        }
+        let layout = Layout { size: end.next_multiple_of(u64::from(align)), align };
+        let aggregate = Aggregate::Struct { name, fields: fields.into() };
+        Ok(Row { aggregate, layout, offsets: offsets.into(), supertype: Abstract::ANY, depth: 0, applied: None })
+    }
 }
 
 /// Why a type cannot be made.
@@ -374,6 +419,21 @@ pub enum TypeError {
     Redefined(Arc<str>),
     /// Elements and fields must be known types.
     NotStorable(Type),
+    /// A type, or a chain of supertypes, nested more than [`MAX_TYPE_DEPTH`](crate::limits::MAX_TYPE_DEPTH) deep.
+    TooDeep,
+    /// The name means another type already.
+    Taken(Arc<str>),
+    /// The type is of another abstract type already.
+    Implemented(Type, Arc<str>),
+    /// Structs say what they are where they are defined.
+    NotImplementable(Type),
+    /// A struct has another number of parameters.
+    Arguments {
+        /// How many are given.
+        found: usize,
+        /// How many it has.
+        wanted: usize,
+    },
 }
 
 impl fmt::Display for TypeError {
@@ -383,6 +443,17 @@ impl fmt::Display for TypeError {
             TypeError::TooManyFields(n) => write!(f, "struct has {n} fields, the most is {MAX_FIELDS}"),
             TypeError::Redefined(name) => write!(f, "struct '{name}' is defined already, with other fields"),
             TypeError::NotStorable(ty) => write!(f, "type {ty} cannot be stored"),
+            TypeError::TooDeep => {
+                write!(f, "type is nested more than {} deep", crate::limits::MAX_TYPE_DEPTH)
+            }
+            TypeError::Taken(name) => write!(f, "type '{name}' is defined already"),
+            TypeError::Implemented(ty, old) => write!(f, "type {ty} is a {old} already"),
+            TypeError::NotImplementable(_) => {
+                f.write_str("only scalars, vectors and pointers are declared; structs say what they are")
+            }
+            TypeError::Arguments { found, wanted } => {
+                write!(f, "{found} type arguments, expected {wanted}")
+            }
         }
     }
 }
@@ -390,11 +461,40 @@ impl fmt::Display for TypeError {
 impl std::error::Error for TypeError {}
 
 /// The arrays and structs of a program, interned, with their layouts.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Types {
     rows: Vec<Row>,
     arrays: FxHashMap<(Type, u64), Type>,
-    structs: FxHashMap<Arc<str>, Type>,
+    names: FxHashMap<Arc<str>, Nominal>,
+    nominals: Vec<Nominal>,
+    abstracts: Vec<nominal::AbstractRow>,
+    implementations: FxHashMap<Type, Abstract>,
+    implementation_order: Vec<Type>,
+    templates: Vec<TemplateData>,
+    instances: FxHashMap<(Template, Arc<[Type]>), Type>,
+    singletons: FxHashMap<Singleton, Type>,
+    /// Types with variables, each with its depth.
+    generics: Vec<(Generic, u32)>,
+    generic_index: FxHashMap<Generic, Type>,
+}
+
+impl Default for Types {
+    fn default() -> Self {
+        Types {
+            rows: Vec::new(),
+            arrays: FxHashMap::default(),
+            names: FxHashMap::default(),
+            nominals: Vec::new(),
+            abstracts: nominal::builtin(),
+            implementations: FxHashMap::default(),
+            implementation_order: Vec::new(),
+            templates: Vec::new(),
+            instances: FxHashMap::default(),
+            singletons: FxHashMap::default(),
+            generics: Vec::new(),
+            generic_index: FxHashMap::default(),
+        }
+    }
 }
 
 impl Types {
@@ -414,8 +514,15 @@ impl Types {
         let inner = self.layout(element).ok_or(TypeError::NotStorable(element))?;
         let size = inner.size.checked_mul(length).filter(|&s| s <= MAX_TYPE_BYTES);
         let layout = Layout { size: size.ok_or(TypeError::TooLarge)?, align: inner.align };
-        let ty =
-            self.push(Row { aggregate: Aggregate::Array { element, length }, layout, offsets: [].into() })?;
+        let depth = self.depth(element).saturating_add(1);
+        let ty = self.push(Row {
+            aggregate: Aggregate::Array { element, length },
+            layout,
+            offsets: [].into(),
+            supertype: Abstract::ANY,
+            depth,
+            applied: None,
+        })?;
         self.arrays.insert((element, length), ty);
         Ok(ty)
     }
@@ -428,28 +535,17 @@ impl Types {
         if fields.len() > MAX_FIELDS {
             return Err(TypeError::TooManyFields(fields.len()));
         }
-        if let Some(&ty) = self.structs.get(name) {
-            let same =
-                matches!(self.aggregate(ty), Some(Aggregate::Struct { fields: old, .. }) if **old == *fields);
-            return if same { Ok(ty) } else { Err(TypeError::Redefined(name.into())) };
-        }
-        let mut end = 0u64;
-        let mut align = 1;
-        let mut offsets = Vec::with_capacity(fields.len());
-        for &(_, field) in &fields {
-            let inner = self.layout(field).ok_or(TypeError::NotStorable(field))?;
-            let start = end.next_multiple_of(u64::from(inner.align));
-            offsets.push(start);
-            end = start + inner.size;
-            align = align.max(inner.align);
-            if end > MAX_TYPE_BYTES {
-                return Err(TypeError::TooLarge);
+        match self.find(name) {
+            Some(Nominal::Struct(ty)) => {
+                let same = matches!(self.aggregate(ty), Some(Aggregate::Struct { fields: old, .. }) if **old == *fields);
+                return if same { Ok(ty) } else { Err(TypeError::Redefined(name.into())) };
             }
+            Some(_) => return Err(TypeError::Taken(name.into())),
+            None => {}
         }
-        let layout = Layout { size: end.next_multiple_of(u64::from(align)), align };
-        let aggregate = Aggregate::Struct { name: name.into(), fields: fields.into() };
-        let ty = self.push(Row { aggregate, layout, offsets: offsets.into() })?;
-        self.structs.insert(name.into(), ty);
+        let row = Row::structure(self, name.into(), fields)?;
+        let ty = self.push(row)?;
+        self.define(name, Nominal::Struct(ty));
         Ok(ty)
     }
 
@@ -460,16 +556,20 @@ impl Types {
         Ok(Type((TAG_AGGREGATE << TAG_SHIFT) | index))
     }
 
-    /// The struct of this name.
+    /// The struct of this name, if it has no parameters.
     pub fn find_struct(&self, name: &str) -> Option<Type> {
-        self.structs.get(name).copied()
+        match self.names.get(name) {
+            Some(Nominal::Struct(ty)) => Some(*ty),
+            _ => None,
+        }
     }
 
-    /// All structs in the order of their definition.
+    /// All structs without parameters in the order of their definition.
     pub fn structs(&self) -> impl Iterator<Item = Type> + '_ {
-        let is_struct = |row: &Row| matches!(row.aggregate, Aggregate::Struct { .. });
-        let rows = self.rows.iter().enumerate().filter(move |(_, row)| is_struct(row));
-        rows.map(|(index, _)| Type((TAG_AGGREGATE << TAG_SHIFT) | index as u32))
+        self.nominals.iter().filter_map(|nominal| match nominal {
+            Nominal::Struct(ty) => Some(*ty),
+            _ => None,
+        })
     }
 
     /// What an array or struct is made of; none for other types and for types of another table.
@@ -489,6 +589,7 @@ impl Types {
         Some(match self.aggregate(ty)? {
             Aggregate::Array { length, .. } => *length,
             Aggregate::Struct { fields, .. } => fields.len() as u64,
+            Aggregate::Singleton(_) => 0,
         })
     }
 
@@ -497,6 +598,7 @@ impl Types {
         match self.aggregate(ty)? {
             Aggregate::Array { element, length } => (index < *length).then_some(*element),
             Aggregate::Struct { fields, .. } => fields.get(usize::try_from(index).ok()?).map(|f| f.1),
+            Aggregate::Singleton(_) => None,
         }
     }
 
@@ -507,7 +609,7 @@ impl Types {
             Aggregate::Array { element, length } if index < *length => {
                 Some(self.layout(*element)?.size * index)
             }
-            Aggregate::Array { .. } => None,
+            Aggregate::Array { .. } | Aggregate::Singleton(_) => None,
             Aggregate::Struct { .. } => row.offsets.get(usize::try_from(index).ok()?).copied(),
         }
     }
@@ -540,19 +642,7 @@ pub struct TypeDisplay<'a> {
 
 impl fmt::Display for TypeDisplay<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Arrays nest; walk inwards once, then close what was opened.
-        let mut ty = self.ty;
-        let mut lengths = Vec::new();
-        while let Some(Aggregate::Array { element, length }) = self.types.aggregate(ty) {
-            f.write_str("array<")?;
-            lengths.push(*length);
-            ty = *element;
-        }
-        match self.types.aggregate(ty) {
-            Some(Aggregate::Struct { name, .. }) => f.write_str(name)?,
-            _ => write!(f, "{ty}")?,
-        }
-        lengths.iter().rev().try_for_each(|length| write!(f, ", {length}>"))
+        self.types.write(f, self.ty, |out, name| out.write_str(name))
     }
 }
 

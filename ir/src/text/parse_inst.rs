@@ -12,7 +12,8 @@ use crate::span::Span;
 use crate::text::lexer::{Kind, Token};
 use crate::text::literal::parse_int;
 use crate::text::parse_type::zero_of;
-use crate::text::parser::{Parse, Parser, is_type_word, shortened};
+use crate::text::parser::{Parse, Parser, is_singleton_word, is_type_word, shortened};
+use crate::text::print_inst::is_callable;
 use crate::text::scope::is_forward;
 use crate::types::{Scalar, Type};
 use smallvec::SmallVec;
@@ -140,8 +141,7 @@ impl<'t> Parser<'_, 't> {
             }
             Shape::Fence => self.atomic(parts),
             Shape::Call => {
-                let (name, _) = self.symbol("the name of a method")?;
-                parts.imm = self.body.make_symbol(Symbol::Name(name)).as_u32();
+                self.callee(parts)?;
                 self.arguments(parts)
             }
             Shape::CallIndirect => self.call_indirect(parts),
@@ -192,10 +192,17 @@ impl<'t> Parser<'_, 't> {
         match token.kind() {
             Kind::Name => {
                 let name = self.text(token);
-                if is_type_word(name) {
+                if is_type_word(name) || self.variable(name).is_some() {
                     return self.constant();
                 }
+                if is_singleton_word(name) {
+                    return self.singleton_value();
+                }
                 self.bump();
+                if self.at(Kind::Less) {
+                    let ty = self.named_type(name, token.span(), 0)?;
+                    return self.constant_of(ty);
+                }
                 if self.eat_word("zero") {
                     return self.struct_zero(name, token.span());
                 }
@@ -203,6 +210,10 @@ impl<'t> Parser<'_, 't> {
             }
             Kind::Quoted => {
                 let (name, span) = self.symbol("an operand")?;
+                if self.at(Kind::Less) {
+                    let ty = self.named_type(&name, span, 0)?;
+                    return self.constant_of(ty);
+                }
                 if !self.eat_word("zero") {
                     return Err(self.expected("'zero', the only constant of arrays and structs"));
                 }
@@ -250,13 +261,57 @@ impl<'t> Parser<'_, 't> {
         Ok(())
     }
 
+    /// What is called: a method by name, or a value of a function's singleton type. A bare name means a parameter of
+    /// the method where that is of open type; `value` before a name makes any value the callee, quotes a method.
+    fn callee(&mut self, parts: &mut Parts) -> Parse<()> {
+        let token = self.token;
+        let explicit = self.at_word("value") && self.lexer.clone().next().kind() == Kind::Name;
+        if explicit {
+            self.bump();
+            self.push_operand(parts)?;
+        } else if token.kind() == Kind::Name && self.names_callable(self.text(token)) {
+            self.push_operand(parts)?;
+        } else {
+            let (name, _) = self.symbol("the name of a method")?;
+            parts.imm = self.body.make_symbol(Symbol::Name(name)).as_u32();
+            return Ok(());
+        }
+        parts.imm = self.body.make_symbol(Symbol::Operand).as_u32();
+        Ok(())
+    }
+
+    fn names_callable(&self, name: &str) -> bool {
+        let Some(named) = self.scope.values.get(name).filter(|named| !is_forward(named.value)) else {
+            return false;
+        };
+        let params = self.body.entry().map_or(&[][..], |entry| self.body.block_params(entry));
+        let callable = is_callable(&self.program.types, self.body.value_type(named.value));
+        callable && params.contains(&named.value)
+    }
+
+    /// An operand, after which `...` stands if it is a pack.
+    fn argument(&mut self, parts: &mut Parts) -> Parse<()> {
+        let span = self.token.span();
+        self.push_operand(parts)?;
+        let value = parts.args.last().copied().filter(|&value| !is_forward(value));
+        let pack = value.and_then(|value| self.program.types.as_pack(self.body.value_type(value)));
+        if self.eat(Kind::Ellipsis) == pack.is_some() {
+            return Ok(());
+        }
+        let message = match pack {
+            Some(_) => "found a pack, expected '...' after it",
+            None => "found '...', expected it after a pack",
+        };
+        Err(self.error(Code::Placement, span, message))
+    }
+
     /// Operands in parentheses.
     fn arguments(&mut self, parts: &mut Parts) -> Parse<()> {
         self.expect(Kind::LeftParen)?;
         if !self.at(Kind::RightParen) {
-            self.push_operand(parts)?;
+            self.argument(parts)?;
             while self.eat(Kind::Comma) {
-                self.push_operand(parts)?;
+                self.argument(parts)?;
             }
         }
         self.expect_as(Kind::RightParen, "',' or ')'")?;

@@ -206,11 +206,17 @@ impl Checker<'_> {
         true
     }
 
+    /// Whether the value of a constant depends on type variables.
+    fn fits_later(&self, data: &ConstData) -> bool {
+        let open = matches!(data.value, ConstValue::Variable(_));
+        !self.complete && (data.ty.is_generic() || (open && data.ty.lane().is_some()))
+    }
+
     fn constant(&mut self, inst: Inst, value: Value, id: Const) {
         let data = self.body.constant(id);
         let declared = self.body.value_type(value);
         let problem = self.settled_type_problem(declared).or_else(|| {
-            (declared != data.ty || !fits(data)).then(|| {
+            (declared != data.ty || !(fits(data) || self.fits_later(data))).then(|| {
                 let ty = self.types.display(declared);
                 (Code::Constant, format!("is no value of its type {ty}"))
             })

@@ -7,7 +7,7 @@ use crate::value::{HostArg, HostValue, same_bits};
 use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::op::Op;
-use marquetry_ir::program::{MethodKind, Program};
+use marquetry_ir::program::{LibraryKey, MethodKind, Program};
 use marquetry_ir::text;
 use marquetry_ir::types::{Scalar, Type};
 use std::collections::BTreeSet;
@@ -139,7 +139,8 @@ fn match_errors(program: &Program, diagnostics: &[Diagnostic], directives: &[Dir
 fn round_trip(program: &Program) -> Row {
     let printed = text::print_program(program);
     let mut again = Program::new();
-    let diagnostics = text::parse(&mut again, "printed", &printed);
+    // The library's overlays are printed as well.
+    let diagnostics = text::parse_library(&mut again, "printed", &printed, LibraryKey::of_the_loader());
     let verdict = match diagnostics.first() {
         Some(diagnostic) => {
             Verdict::Failed(format!("the printed program is refused: {}", diagnostic.message))
