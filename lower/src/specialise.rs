@@ -177,7 +177,8 @@ impl Specialiser<'_> {
         let outer = parent.and_then(|func| self.records.get(func.index())).map_or(0, |record| record.nesting);
         let nesting = outer + usize::from(is_generic);
         if nesting > MAX_SPECIALISATION_DEPTH {
-            return Err(self.endless(data, arguments, parent));
+            let why = format!("more than {MAX_SPECIALISATION_DEPTH} instances lead to one another");
+            return Err(self.endless(data, arguments, parent, &why));
         }
         let mut bindings = Vec::new();
         let mut results = data.signature.results.clone();
@@ -193,8 +194,8 @@ impl Specialiser<'_> {
             });
             match made {
                 Ok(list) => results = list,
-                Err(TypeError::TooDeep | TypeError::TooLarge) => {
-                    return Err(self.endless(data, arguments, parent));
+                Err(error @ (TypeError::TooDeep | TypeError::TooLarge)) => {
+                    return Err(self.endless(data, arguments, parent, &error.to_string()));
                 }
                 Err(error) => {
                     let place = Place { function: &data.name, file: data.file, span: data.span };
@@ -224,7 +225,7 @@ impl Specialiser<'_> {
     }
 
     /// The error for instances that ask for ever more instances, naming the last of the chain.
-    fn endless(&self, data: &MethodData, arguments: &[Type], parent: Option<Func>) -> Failure {
+    fn endless(&self, data: &MethodData, arguments: &[Type], parent: Option<Func>, why: &str) -> Failure {
         const SHOWN: usize = 4;
         let types = &self.unit.types;
         let mut chain =
@@ -245,7 +246,7 @@ impl Specialiser<'_> {
         let chain: Vec<String> = chain.iter().map(short).collect();
         let place = Place { function: &data.name, file: data.file, span: data.span };
         let message = format!(
-            "specialisation of '{}' does not end within {MAX_SPECIALISATION_DEPTH} steps: {}",
+            "specialisation of '{}' does not end: {}; {why}",
             data.name,
             chain.join(" calls ")
         );
@@ -282,7 +283,11 @@ impl Specialiser<'_> {
         self.seen.clear();
         let mut settler = Settler::new(&mut self.unit.types, &bindings);
         settler.run(&mut body, &arguments, data.is_generic(), &mut packs);
-        let problems = settler.problems;
+        let (problems, grown) = (settler.problems, settler.grown);
+        if let Some(error) = grown {
+            let parent = self.records.get(func.index()).and_then(|record| record.parent);
+            return Err(self.endless(data, &arguments, parent, &error.to_string()));
+        }
         self.packs = packs;
         for (span, message) in problems {
             let span = if span.is_somewhere() { span } else { data.span };

@@ -25,6 +25,8 @@ use crate::diag::{Code, Diagnostic};
 use crate::limits::MAX_SOURCE_BYTES;
 use crate::program::{LibraryKey, Program};
 use crate::span::Span;
+use crate::types::Type;
+use std::sync::Arc;
 
 pub use format::format;
 pub use literal::settle;
@@ -65,6 +67,23 @@ fn read(
     // Undefined names are found at the end of a body.
     diagnostics.sort_by_key(|diagnostic| diagnostic.span);
     (diagnostics, parser.skipped)
+}
+
+/// Reads `name(TYPE, ...)` as a call with arguments of these types; new types are made in the program.
+///
+/// # Errors
+/// The first mistake.
+pub fn parse_call(program: &mut Program, text: &str) -> Result<(Arc<str>, Vec<Type>), String> {
+    if text.len() > MAX_SOURCE_BYTES {
+        return Err(format!("call has {} bytes, expected at most {MAX_SOURCE_BYTES}", text.len()));
+    }
+    let mut parser = parser::Parser::new(program, 0, text);
+    match parser.call() {
+        Ok(call) => Ok(call),
+        Err(parser::Failed) => {
+            Err(parser.diagnostics.into_iter().next().map_or_else(String::new, |first| first.message))
+        }
+    }
 }
 
 /// As [`parse`], for bytes that may not be text.

@@ -3,7 +3,7 @@
 use crate::constant::{ConstData, ConstValue};
 use crate::diag::Code;
 use crate::entity::Value;
-use crate::limits::MAX_TYPE_DEPTH;
+use crate::limits::{MAX_PARAMS, MAX_TYPE_DEPTH};
 use crate::program::Variable;
 use crate::span::Span;
 use crate::text::lexer::{Kind, Token};
@@ -24,6 +24,14 @@ impl<'t> Parser<'_, 't> {
             return Err(self.error(Code::Reserved, span, message));
         }
         Ok((name, span))
+    }
+
+    /// `NAME(TYPE, ...)` and nothing else.
+    pub(crate) fn call(&mut self) -> Parse<(Arc<str>, Vec<Type>)> {
+        let (name, _) = self.symbol("the name of a method")?;
+        let types = self.type_list(MAX_PARAMS, "arguments")?;
+        self.expect(Kind::End)?;
+        Ok((name, types))
     }
 
     /// `abstract NAME [: NAME]`

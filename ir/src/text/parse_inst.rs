@@ -233,9 +233,19 @@ impl<'t> Parser<'_, 't> {
             let message = format!("there are more than {MAX_OPERANDS} operands");
             return Err(self.error(Code::Limit, self.token.span(), message));
         }
+        let span = self.token.span();
         let value = self.operand()?;
+        if self.pack(value) {
+            let message = "found a pack, which can only be an argument of a call";
+            return Err(self.error(Code::Placement, span, message));
+        }
         parts.args.push(value);
         Ok(())
+    }
+
+    /// Whether a value is a pack. Only parameters of the method are, so it is defined already.
+    fn pack(&self, value: Value) -> bool {
+        !is_forward(value) && self.program.types.as_pack(self.body.value_type(value)).is_some()
     }
 
     /// As many operands as the shape has.
@@ -292,20 +302,37 @@ impl<'t> Parser<'_, 't> {
     /// An operand, after which `...` stands if it is a pack.
     fn argument(&mut self, parts: &mut Parts) -> Parse<()> {
         let span = self.token.span();
-        self.push_operand(parts)?;
-        let value = parts.args.last().copied().filter(|&value| !is_forward(value));
-        let pack = value.and_then(|value| self.program.types.as_pack(self.body.value_type(value)));
-        if self.eat(Kind::Ellipsis) == pack.is_some() {
+        if parts.args.len() >= MAX_OPERANDS {
+            let message = format!("there are more than {MAX_OPERANDS} operands");
+            return Err(self.error(Code::Limit, span, message));
+        }
+        let value = self.operand()?;
+        parts.args.push(value);
+        let pack = self.pack(value);
+        if self.eat(Kind::Ellipsis) == pack {
             return Ok(());
         }
         let message = match pack {
-            Some(_) => "found a pack, expected '...' after it",
-            None => "found '...', expected it after a pack",
+            true => "found a pack, expected '...' after it",
+            false => "found '...', expected it after a pack",
         };
         Err(self.error(Code::Placement, span, message))
     }
 
-    /// Operands in parentheses.
+    /// Operands in parentheses, which are no arguments of a call.
+    fn operands_in_parentheses(&mut self, parts: &mut Parts) -> Parse<()> {
+        self.expect(Kind::LeftParen)?;
+        if !self.at(Kind::RightParen) {
+            self.push_operand(parts)?;
+            while self.eat(Kind::Comma) {
+                self.push_operand(parts)?;
+            }
+        }
+        self.expect_as(Kind::RightParen, "',' or ')'")?;
+        Ok(())
+    }
+
+    /// Arguments of a call in parentheses.
     fn arguments(&mut self, parts: &mut Parts) -> Parse<()> {
         self.expect(Kind::LeftParen)?;
         if !self.at(Kind::RightParen) {
@@ -377,7 +404,7 @@ impl<'t> Parser<'_, 't> {
 
     fn call_indirect(&mut self, parts: &mut Parts) -> Parse<()> {
         self.push_operand(parts)?;
-        self.arguments(parts)?;
+        self.operands_in_parentheses(parts)?;
         let results = self.results()?;
         let type_of = |&arg: &Value| if is_forward(arg) { Type::UNKNOWN } else { self.body.value_type(arg) };
         let params = parts.args.iter().skip(1).map(type_of).collect();
@@ -391,7 +418,7 @@ impl<'t> Parser<'_, 't> {
         let block = self.use_block(token);
         let mut arguments = Parts::default();
         if self.at(Kind::LeftParen) {
-            self.arguments(&mut arguments)?;
+            self.operands_in_parentheses(&mut arguments)?;
         }
         let call = self.body.make_block_call(block, &arguments.args);
         parts.targets.push(call);

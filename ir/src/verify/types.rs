@@ -47,6 +47,15 @@ impl Checker<'_> {
     fn instruction(&mut self, inst: Inst) {
         let body = self.body;
         let mask = self.constants(inst);
+        if !self.complete && body.inst(inst).op != Op::Call {
+            let mut pack = false;
+            body.visit_operands(inst, |value| pack |= self.types.as_pack(body.value_type(value)).is_some());
+            if pack {
+                let op = body.inst(inst).op;
+                let message = format!("{op}: a pack can only be an argument of a call");
+                self.at_inst(Code::TypeMismatch, inst, message);
+            }
+        }
         // All of these speak for themselves; only if none did, the type rule is asked.
         let arity = self.arity(inst);
         let suffix = self.suffix(inst);

@@ -192,15 +192,15 @@ pub fn unresolved(program: &Program, types: &Types, view: &View, name: &str, arg
     message
 }
 
-/// Warnings for methods of upper tables that hide more specific ones below.
-pub fn shadowed(program: &Program, view: &View) -> Vec<Diagnostic> {
+/// Warnings for methods of one table of a view that hide more specific ones below.
+pub fn shadowed(program: &Program, view: &View, table: Table) -> Vec<Diagnostic> {
     let types = &program.types;
     let world = view.world(program);
     let place = |table| view.tables().iter().position(|&other| other == table);
     let mut warnings = Vec::new();
     for (upper, data) in program.methods() {
-        let Some(above) = place(data.table).filter(|&place| place + 1 < view.tables().len()) else { continue };
-        if !program.is_alive(upper, world) {
+        let Some(above) = place(data.table) else { continue };
+        if data.table != table || !program.is_alive(upper, world) {
             continue;
         }
         for &lower in program.all_methods_of(&data.name) {

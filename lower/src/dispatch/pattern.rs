@@ -66,6 +66,8 @@ pub enum Rejection {
         found: Type,
         /// The parameter's type.
         wanted: Type,
+        /// What that stands for, if it is a variable that an earlier argument determined.
+        bound: Option<Type>,
     },
     /// No argument tells what this variable stands for.
     Undetermined(Type),
@@ -80,9 +82,10 @@ impl Rejection {
                 let plural = if wanted == 1 { "" } else { "s" };
                 format!("takes {least}{wanted} argument{plural}, found {found}")
             }
-            Rejection::Argument { index, found, wanted } => {
+            Rejection::Argument { index, found, wanted, bound } => {
                 let (found, wanted) = (types.display(found), types.display(wanted));
-                format!("argument {} is {found}, expected {wanted}", index + 1)
+                let bound = bound.map_or(String::new(), |ty| format!(", which is {}", types.display(ty)));
+                format!("argument {} is {found}, expected {wanted}{bound}", index + 1)
             }
             Rejection::Undetermined(variable) => {
                 format!("no argument tells what {} is", types.display(variable))
@@ -115,13 +118,33 @@ pub fn accept_in(types: &Types, method: &MethodData, arguments: &[Type]) -> Resu
     for (index, &found) in arguments.iter().enumerate() {
         let Some(wanted) = fixed.get(index).copied().or(rest) else { break };
         if !matcher.fits(wanted, found) {
-            return Err(Rejection::Argument { index, found, wanted });
+            let old = accepted_before(types, method, arguments, index, wanted);
+            return Err(Rejection::Argument { index, found, wanted, bound: old });
         }
     }
     let unbound = |variable: &&marquetry_ir::program::Variable| matcher.bindings.get(variable.ty).is_none();
     match method.variables.iter().find(unbound) {
         Some(variable) => Err(Rejection::Undetermined(variable.ty)),
         None => Ok(matcher.bindings),
+    }
+}
+
+/// What the arguments before one bind a variable to.
+fn accepted_before(
+    types: &Types,
+    method: &MethodData,
+    arguments: &[Type],
+    index: usize,
+    variable: Type,
+) -> Option<Type> {
+    let (fixed, rest) = split(types, &method.signature.params);
+    let mut matcher = Matcher { types, method, subject: None, bindings: Bindings::default() };
+    for (n, &found) in arguments.iter().take(index).enumerate() {
+        matcher.fits(fixed.get(n).copied().or(rest)?, found);
+    }
+    match matcher.bindings.get(variable)? {
+        Bound::Type(ty) => Some(ty),
+        Bound::Count(_) | Bound::Space(_) => None,
     }
 }
 

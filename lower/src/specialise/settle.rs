@@ -7,7 +7,7 @@ use marquetry_ir::op::Shape;
 use marquetry_ir::signature::Signature;
 use marquetry_ir::span::Span;
 use marquetry_ir::text;
-use marquetry_ir::types::{Type, Types};
+use marquetry_ir::types::{Type, TypeError, Types};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -22,13 +22,15 @@ pub(super) struct Settler<'a> {
     pub(super) bindings: &'a [(Type, Type)],
     /// What is wrong, and where.
     pub(super) problems: Vec<(Span, String)>,
+    /// A type that grew too large to be made.
+    pub(super) grown: Option<TypeError>,
     /// Values that are replaced by others.
     replaced: FxHashMap<Value, Value>,
 }
 
 impl<'a> Settler<'a> {
     pub(super) fn new(types: &'a mut Arc<Types>, bindings: &'a [(Type, Type)]) -> Self {
-        Settler { types, bindings, problems: Vec::new(), replaced: FxHashMap::default() }
+        Settler { types, bindings, problems: Vec::new(), grown: None, replaced: FxHashMap::default() }
     }
 
     /// Settles a body for arguments of these types.
@@ -66,6 +68,10 @@ impl<'a> Settler<'a> {
         match Arc::make_mut(self.types).substitute(ty, &bind) {
             Ok(settled) if !settled.is_generic() => settled,
             Ok(_) => Type::UNKNOWN,
+            Err(error @ (TypeError::TooDeep | TypeError::TooLarge)) => {
+                self.grown = Some(error);
+                Type::ERROR
+            }
             Err(error) => {
                 let message = format!("type {} cannot be made here: {error}", self.types.display(ty));
                 self.problems.push((span, message));

@@ -71,6 +71,11 @@ pub fn run(name: &str, source: &str, engines: &mut [Box<dyn Engine>]) -> Vec<Row
         return rows;
     }
     rows.push(round_trip(&program));
+    for directive in &directives {
+        if let Some(verdict) = super::dispatch::verdict(&program, &directive.action) {
+            rows.push(Row::of_text(directive.line, &directive.text, verdict));
+        }
+    }
     let program = Arc::new(program);
     let references: Vec<_> =
         directives.iter().map(|directive| reference_contents(&program, directive)).collect();
@@ -81,7 +86,8 @@ pub fn run(name: &str, source: &str, engines: &mut [Box<dyn Engine>]) -> Vec<Row
         for ((directive, references), ops) in directives.iter().zip(&references).zip(&ops) {
             let wanted =
                 directive.engines.is_empty() || directive.engines.iter().any(|name| name == engine.name());
-            if !wanted || matches!(directive.action, Action::Error { .. }) {
+            let runs = matches!(directive.action, Action::Run(_) | Action::Launch { .. });
+            if !wanted || !runs {
                 continue;
             }
             let verdict = match references {
@@ -189,7 +195,7 @@ fn ops_of_directive(program: &Program, directive: &Directive) -> BTreeSet<Op> {
     let (call, kind) = match &directive.action {
         Action::Run(call) => (call, MethodKind::Function),
         Action::Launch { call, .. } => (call, MethodKind::Kernel),
-        Action::Error { .. } => return BTreeSet::new(),
+        Action::Error { .. } | Action::Which { .. } | Action::Refused { .. } => return BTreeSet::new(),
     };
     let method = find_method(program, &call.name, &call.args, kind);
     method.map_or_else(|_| BTreeSet::new(), |method| ops_of(program, method))
@@ -239,7 +245,7 @@ fn carry_out(
     let (call, extent) = match &directive.action {
         Action::Run(call) => (call, None),
         Action::Launch { call, grid, block } => (call, Some(Extent { grid: *grid, block: *block })),
-        Action::Error { .. } => return Verdict::Passed,
+        Action::Error { .. } | Action::Which { .. } | Action::Refused { .. } => return Verdict::Passed,
     };
     let kind = if extent.is_some() { MethodKind::Kernel } else { MethodKind::Function };
     let method = match find_method(program, &call.name, &call.args, kind) {
