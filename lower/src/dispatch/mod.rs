@@ -12,3 +12,6 @@ pub mod resolve_naive;
 pub mod memo;
 pub mod explain;
 pub mod edges;
+
+#[cfg(test)]
+mod tests;

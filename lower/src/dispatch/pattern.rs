@@ -164,11 +164,23 @@ pub fn subsumes(types: &Types, wide: &MethodData, narrow: &MethodData) -> bool {
             return false;
         }
     }
+    // Without arguments for the packs: does `wide` need one to know its variables where `narrow` needs none?
+    let needs_more = wide.variables.iter().any(|variable| matcher.bindings.get(variable.ty).is_none());
+    if needs_more && !narrow.variables.iter().any(|variable| !is_in(types, narrow_fixed, variable.ty)) {
+        return false;
+    }
     match (wide_rest, narrow_rest) {
         // Twice: what stands for any number of arguments stands for two.
         (Some(wide), Some(narrow)) => matcher.fits(wide, narrow) && matcher.fits(wide, narrow),
         _ => true,
     }
+}
+
+/// Whether parameters mention a variable.
+fn is_in(types: &Types, params: &[Type], variable: Type) -> bool {
+    let mut found = false;
+    params.iter().for_each(|&ty| types.each_variable(ty, &mut |other| found |= other == variable));
+    found
 }
 
 /// Parameters but the pack, and the type of its elements.
