@@ -85,6 +85,7 @@ impl Order {
         [Order::Relaxed, Order::Acquire, Order::Release, Order::AcqRel, Order::SeqCst];
 
     /// The spelling in text.
+    #[inline]
     pub const fn name(self) -> &'static str {
         match self {
             Order::Relaxed => "relaxed",
@@ -115,6 +116,7 @@ impl Scope {
     pub const ALL: [Scope; 4] = [Scope::Subgroup, Scope::Group, Scope::Device, Scope::System];
 
     /// The spelling in text.
+    #[inline]
     pub const fn name(self) -> &'static str {
         match self {
             Scope::Subgroup => "subgroup",
@@ -134,16 +136,19 @@ pub struct MemFlags(u32);
 
 impl MemFlags {
     /// The type's own alignment, not volatile.
+    #[inline]
     pub const fn plain() -> Self {
         MemFlags(0)
     }
 
     /// An atomic access.
+    #[inline]
     pub const fn atomic(order: Order, scope: Scope) -> Self {
         MemFlags(((order as u32) << 8) | ((scope as u32) << 12))
     }
 
     /// With an alignment in bytes; none unless it is a power of two up to 2^30.
+    #[inline]
     pub const fn with_align(self, align: u32) -> Option<Self> {
         if !align.is_power_of_two() || align > 1 << 30 {
             return None;
@@ -152,11 +157,13 @@ impl MemFlags {
     }
 
     /// With volatility: happens exactly as often as written, in order with the other volatile accesses.
+    #[inline]
     pub const fn with_volatile(self) -> Self {
         MemFlags(self.0 | 64)
     }
 
     /// The stated alignment in bytes; none for the type's own.
+    #[inline]
     pub const fn align(self) -> Option<u32> {
         match self.0 & 63 {
             0 => None,
@@ -165,26 +172,31 @@ impl MemFlags {
     }
 
     /// Whether the access is volatile.
+    #[inline]
     pub const fn is_volatile(self) -> bool {
         self.0 & 64 != 0
     }
 
     /// The order of an atomic access.
+    #[inline]
     pub const fn order(self) -> Order {
         Order::ALL[((self.0 >> 8 & 7) % 5) as usize]
     }
 
     /// The scope of an atomic access.
+    #[inline]
     pub const fn scope(self) -> Scope {
         Scope::ALL[(self.0 >> 12 & 3) as usize]
     }
 
     /// As the word that [`InstData::imm`] holds.
+    #[inline]
     pub const fn bits(self) -> u32 {
         self.0
     }
 
     /// From such a word.
+    #[inline]
     pub const fn from_bits(bits: u32) -> Self {
         MemFlags(bits)
     }

@@ -33,6 +33,7 @@ impl Names {
     }
 
     /// Names a value. Names that are no identifiers are ignored.
+    #[inline]
     pub fn set_value(&mut self, value: Value, name: &str) {
         if let Some(range) = self.intern(name) {
             self.values.insert(value, range);
@@ -40,6 +41,7 @@ impl Names {
     }
 
     /// Names a block. Names that are no identifiers are ignored.
+    #[inline]
     pub fn set_block(&mut self, block: Block, name: &str) {
         if let Some(range) = self.intern(name) {
             self.blocks.insert(block, range);
@@ -52,16 +54,19 @@ impl Names {
     }
 
     /// The name of a value.
+    #[inline]
     pub fn value(&self, value: Value) -> Option<&str> {
         self.text(self.values.get(&value))
     }
 
     /// The name of a block.
+    #[inline]
     pub fn block(&self, block: Block) -> Option<&str> {
         self.text(self.blocks.get(&block))
     }
 
     /// Whether nothing has a name.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.values.is_empty() && self.blocks.is_empty()
     }

@@ -209,11 +209,13 @@ impl Effects {
     }
 
     /// The effects of both.
+    #[inline]
     pub const fn and(self, other: Effects) -> Effects {
         Effects(self.0 | other.0)
     }
 
     /// Whether any effect of `other` is among these.
+    #[inline]
     pub const fn has(self, other: Effects) -> bool {
         self.0 & other.0 != 0
     }
@@ -442,6 +444,7 @@ macro_rules! define_ops {
             pub const ALL: &'static [Op] = &[$(Op::$variant),*];
 
             /// The op's row.
+            #[inline]
             pub const fn info(self) -> &'static OpInfo {
                 &INFOS[self as usize]
             }
@@ -461,16 +464,19 @@ op_table!(define_ops);
 
 impl Op {
     /// The spelling in text, without type suffix.
+    #[inline]
     pub const fn mnemonic(self) -> &'static str {
         self.info().mnemonic
     }
 
     /// The op's effects.
+    #[inline]
     pub const fn effects(self) -> Effects {
         self.info().effects
     }
 
     /// Whether the op ends its block.
+    #[inline]
     pub const fn is_terminator(self) -> bool {
         self.effects().has(Effects::TERMINATOR)
     }

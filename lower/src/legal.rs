@@ -1,5 +1,6 @@
 //! The proof that a unit is legal for its target, and what an emitter needs to know besides the code.
 
+use marquetry_ir::entity::Func;
 use marquetry_ir::span::Span;
 use marquetry_ir::unit::Unit;
 use std::sync::Arc;
@@ -37,11 +38,18 @@ pub struct Legal {
     unit: Unit,
     sites: Vec<Site>,
     entries: Vec<EntryAbi>,
+    /// The functions that legalisation wrote anew.
+    rewritten: Vec<Func>,
 }
 
 impl Legal {
-    pub(crate) fn new(unit: Unit, sites: Vec<Site>, entries: Vec<EntryAbi>) -> Self {
-        Legal { unit, sites, entries }
+    pub(crate) fn new(unit: Unit, sites: Vec<Site>, entries: Vec<EntryAbi>, rewritten: Vec<Func>) -> Self {
+        Legal { unit, sites, entries, rewritten }
+    }
+
+    /// The functions that legalisation wrote anew; nobody learns it twice.
+    pub(crate) fn take_rewritten(&mut self) -> Vec<Func> {
+        std::mem::take(&mut self.rewritten)
     }
 
     /// The code.

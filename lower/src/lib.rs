@@ -16,5 +16,6 @@ pub mod optimise;
 pub mod legal;
 mod fresh;
 pub mod exceptions;
+pub mod convergence;
 pub mod legalise;
 pub mod pipeline;

@@ -1,5 +1,6 @@
 //! Watching the pipeline: timings and dumps, for whoever asks.
 
+use crate::stage::Stage;
 use marquetry_ir::entity::Func;
 use marquetry_ir::unit::Unit;
 use std::time::Duration;
@@ -31,6 +32,12 @@ pub trait Observer {
     /// A pass is done.
     fn pass(&mut self, report: PassReport<'_>) {
         let _ = report;
+    }
+
+    /// A stage of the pipeline is done, with the cleaning up that belongs to it. Verification, which has no stage of
+    /// its own, comes as a second report of [`Stage::Specialised`].
+    fn stage(&mut self, stage: Stage, elapsed: Duration) {
+        let _ = (stage, elapsed);
     }
 }
 

@@ -15,6 +15,8 @@ use marquetry_ir::body::Body;
 use marquetry_ir::entity::Func;
 use marquetry_ir::program::Inlining;
 use marquetry_ir::unit::Unit;
+use marquetry_ir::verify::verify_unit;
+use smallvec::SmallVec;
 use std::time::Instant;
 
 /// A pass, as the lists name it.
@@ -84,6 +86,9 @@ pub const fn passes(level: OptLevel) -> &'static [Pass] {
     }
 }
 
+/// Most instructions of a function that is inlined before it is optimised.
+const SMALL: u32 = 48;
+
 /// Optimises all functions of a unit.
 pub fn run(unit: &mut Unit, level: OptLevel, observer: &mut dyn Observer) {
     let graph = call_graph::bottom_up(unit);
@@ -92,21 +97,53 @@ pub fn run(unit: &mut Unit, level: OptLevel, observer: &mut dyn Observer) {
     for (func, function) in &unit.funcs {
         sizes[func] = size(&function.body);
     }
+    // What is small and inlined everywhere is not worth optimising before it is part of its callers.
+    let waits = |unit: &Unit, func: Func, size: u32| {
+        let always = unit.funcs[func].inlining == Inlining::Always;
+        always && size <= SMALL && !unit.entries.contains(&func)
+    };
+    let mut waiting = Vec::new();
     for &func in &graph.order {
         inline_calls(unit, func, &graph, &sizes, level, observer);
+        sizes[func] = size(&unit.funcs[func].body);
+        if waits(unit, func, sizes[func]) {
+            waiting.push(unit.funcs[func].name.clone());
+            continue;
+        }
         run_list(unit, func, passes(level), &mut ctx, observer);
         sizes[func] = size(&unit.funcs[func].body);
     }
     call_graph::prune(unit);
+    // Some could not be inlined everywhere.
+    for func in unit.funcs.keys().collect::<Vec<_>>() {
+        if waiting.contains(&unit.funcs[func].name) {
+            run_list(unit, func, passes(level), &mut ctx, observer);
+        }
+    }
+    debug_check(unit);
 }
 
 /// Cleans up what lowering left behind. No op appears on a type on which it did not appear before, so that a
 /// legal unit stays legal.
 pub fn cleanup(unit: &mut Unit, observer: &mut dyn Observer) {
-    let mut ctx = PassContext { light: true, ..PassContext::new(unit.types.clone()) };
     let funcs: Vec<Func> = unit.funcs.keys().collect();
-    for func in funcs {
+    cleanup_some(unit, &funcs, observer);
+}
+
+/// As [`cleanup`], of these functions.
+pub(crate) fn cleanup_some(unit: &mut Unit, funcs: &[Func], observer: &mut dyn Observer) {
+    let mut ctx = PassContext { light: true, ..PassContext::new(unit.types.clone()) };
+    for &func in funcs {
         run_list(unit, func, CLEANUP, &mut ctx, observer);
+    }
+    debug_check(unit);
+}
+
+/// In debug builds: passes leave a unit well-formed.
+fn debug_check(unit: &Unit) {
+    if cfg!(debug_assertions) {
+        let problems = verify_unit(unit);
+        debug_assert!(problems.is_empty(), "a pass broke the unit: {problems:?}");
     }
 }
 
@@ -139,11 +176,21 @@ fn inline_calls(
     observer.pass(PassReport { pass: "inline", unit, func, elapsed: start.elapsed(), changed });
 }
 
+/// Runs passes. One that found nothing to do is not asked again before another one changed something.
 fn run_list(unit: &mut Unit, func: Func, list: &[Pass], ctx: &mut PassContext, observer: &mut dyn Observer) {
+    let mut idle: SmallVec<[&str; 16]> = SmallVec::new();
     for pass in list {
+        if idle.contains(&pass.name) {
+            continue;
+        }
         let start = Instant::now();
         let changed = (pass.run)(&mut unit.funcs[func].body, ctx);
         let elapsed = start.elapsed();
+        if changed {
+            idle.clear();
+        } else {
+            idle.push(pass.name);
+        }
         observer.pass(PassReport { pass: pass.name, unit, func, elapsed, changed });
     }
 }

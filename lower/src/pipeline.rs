@@ -10,10 +10,11 @@ use crate::legal::Legal;
 use crate::observe::{Observer, Silent};
 use crate::stage::Stage;
 use crate::target::Target;
-use crate::{exceptions, legalise, optimise, specialise};
+use crate::{convergence, exceptions, legalise, optimise, specialise};
 use marquetry_ir::program::Program;
 use marquetry_ir::unit::Unit;
 use marquetry_ir::verify::verify_unit;
+use std::time::Instant;
 
 /// Compiles a job up to the point where an emitter takes over.
 ///
@@ -73,24 +74,51 @@ fn stages(
     until: Stage,
     observer: &mut dyn Observer,
 ) -> Result<Reached, Failure> {
-    let mut unit = specialised(program, job)?;
+    let mut clock = Clock(Instant::now());
+    let mut unit = specialise::run(program, job)?;
+    clock.report(Stage::Specialised, observer);
+    let diagnostics = verify_unit(&unit);
+    if !diagnostics.is_empty() {
+        return Err(Failure::Program(diagnostics));
+    }
+    clock.report(Stage::Specialised, observer);
     if until <= Stage::Specialised {
         return Ok(Reached::Unit(unit));
     }
     optimise::run(&mut unit, job.opt_level, observer);
+    clock.report(Stage::Optimised, observer);
     if until <= Stage::Optimised {
         return Ok(Reached::Unit(unit));
     }
     let mut lowered = exceptions::run(unit)?;
     if job.opt_level > OptLevel::None {
-        optimise::cleanup(&mut lowered.unit, observer);
+        optimise::cleanup_some(&mut lowered.unit, &lowered.rewritten, observer);
     }
+    clock.report(Stage::Exceptions, observer);
     if until <= Stage::Exceptions {
         return Ok(Reached::Unit(lowered.unit));
     }
+    if !target.caps().early_returns {
+        let missed = convergence::check(&lowered.unit);
+        if !missed.is_empty() {
+            return Err(Failure::Program(missed));
+        }
+    }
     let mut legal = legalise::run(lowered, target)?;
     if job.opt_level > OptLevel::None {
-        optimise::cleanup(legal.unit_mut(), observer);
+        let rewritten = legal.take_rewritten();
+        optimise::cleanup_some(legal.unit_mut(), &rewritten, observer);
     }
+    clock.report(Stage::Legal, observer);
     Ok(Reached::Legal(legal))
+}
+
+/// When the stage that runs began.
+struct Clock(Instant);
+
+impl Clock {
+    fn report(&mut self, stage: Stage, observer: &mut dyn Observer) {
+        let start = std::mem::replace(&mut self.0, Instant::now());
+        observer.stage(stage, self.0.duration_since(start));
+    }
 }

@@ -50,6 +50,8 @@ pub struct Caps {
     pub externs: bool,
     /// Whether memory can be copied and filled by one op; else they become loops.
     pub memory_ops: bool,
+    /// Whether a work-item may return while others of its group still meet at barriers.
+    pub early_returns: bool,
     /// Most bytes of shared memory per group; 0 for none.
     pub max_shared_bytes: u64,
     /// Most bytes of kernel arguments.

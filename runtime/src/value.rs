@@ -74,6 +74,21 @@ pub fn same_bits(lane: Option<Scalar>, a: u128, b: u128) -> bool {
     a == b || lane.is_some_and(|lane| lane.is_float() && is_nan(lane, a) && is_nan(lane, b))
 }
 
+/// The same bytes as values of other types: lowering takes vectors and wide integers apart, in the order of their
+/// bytes. None unless there are as many bytes as the types have.
+pub fn regroup(values: &[HostValue], types: &[Type]) -> Option<Vec<HostValue>> {
+    let bytes: Vec<u8> = values.iter().flat_map(HostValue::to_bytes).collect();
+    let mut rest = bytes.as_slice();
+    let mut next = |ty: Type| {
+        let size = ty.lane().map_or(8, |lane| lane.bytes() as usize) * ty.lanes() as usize;
+        let (own, others) = rest.split_at_checked(size)?;
+        rest = others;
+        HostValue::from_bytes(ty, own)
+    };
+    let grouped: Vec<HostValue> = types.iter().map(|&ty| next(ty)).collect::<Option<_>>()?;
+    rest.is_empty().then_some(grouped)
+}
+
 /// The value as the text format spells it.
 impl fmt::Display for HostValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -125,4 +140,22 @@ pub enum HostArg {
         /// Its contents.
         bytes: Vec<u8>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_vectors_are_put_together() {
+        let pair = Type::vector(Scalar::I32, 2).unwrap();
+        let whole = HostValue::vector(pair, &[7, 0xffff_fffe]).unwrap();
+        let wide = HostValue::scalar(Type::I128, 3 << 64 | 5).unwrap();
+        let parts =
+            regroup(&[whole.clone(), wide.clone()], &[Type::I32, Type::I32, Type::I64, Type::I64]).unwrap();
+        assert_eq!(parts.iter().map(|part| part.lanes()[0]).collect::<Vec<_>>(), [7, 0xffff_fffe, 5, 3]);
+        assert_eq!(regroup(&parts, &[pair, Type::I128]), Some(vec![whole, wide]));
+        assert_eq!(regroup(&parts, &[pair]), None);
+        assert_eq!(regroup(&parts[..1], &[pair]), None);
+    }
 }

@@ -4,6 +4,8 @@
 //! With `MARQ_REQUIRE_ENGINES` set, an engine that this machine could have and has not is a failure; without it, it is
 //! a skip, printed with its reason.
 
+pub mod bench;
+
 use marquetry::engine::{Engine, EngineKind};
 use marquetry::filetest::report::Report;
 use marquetry::filetest::runner::{self, Row, Verdict};

@@ -81,6 +81,7 @@ impl PtxTarget {
             kernels: true,
             externs: false,
             memory_ops: false,
+            early_returns: true,
             max_shared_bytes: MAX_SHARED_BYTES,
             max_argument_bytes: MAX_ARGUMENT_BYTES,
         };

@@ -9,7 +9,6 @@ use super::select::Selector;
 use crate::error::EmitError;
 use marquetry_ir::entity::Inst;
 use marquetry_ir::op::Op as IrOp;
-use marquetry_ir::types::Type;
 use rspirv::spirv::{BuiltIn, Capability, Decoration, GroupOperation, Op, Scope};
 
 impl Selector<'_, '_> {
@@ -119,13 +118,13 @@ impl Selector<'_, '_> {
                 Ok(self.emit(Op::BitwiseOr, long, &[low, high]))
             }
             SubgroupShuffle | SubgroupShuffleXor | SubgroupShuffleUp | SubgroupShuffleDown => {
-                self.shuffle(op, ty, held, args[0], args[1])
+                self.shuffle(op, held, args[0], args[1])
             }
             _ => Err(internal(&format!("'{op}' is no sub-group operation"))),
         }
     }
 
-    fn shuffle(&mut self, op: IrOp, _ty: Type, held: Id, value: Id, lane: Id) -> Result<Id, EmitError> {
+    fn shuffle(&mut self, op: IrOp, held: Id, value: Id, lane: Id) -> Result<Id, EmitError> {
         self.module().caps.add(Capability::GroupNonUniformShuffle);
         let (short, truth) = (self.module().int(32), self.module().bool());
         let own = self.lane_number(BuiltIn::SubgroupLocalInvocationId);

@@ -18,7 +18,9 @@ mod pointers;
 mod select;
 mod select_atomic;
 mod select_control;
+mod select_float;
 mod select_memory;
+mod select_object;
 mod select_scalar;
 mod structure;
 #[cfg(test)]
@@ -127,6 +129,9 @@ impl fmt::Display for SpirvTarget {
     }
 }
 
+/// The largest bound of ids (SPIR-V 2.17, "Universal Limits").
+const MAX_BOUND: u32 = 0x3f_ffff;
+
 fn internal(message: &str) -> EmitError {
     EmitError::Internal(format!("SPIR-V: {message}"))
 }
@@ -166,7 +171,13 @@ pub fn emit_words(legal: &Legal, target: &SpirvTarget) -> Result<Vec<u32>, EmitE
         abi::function(&mut state, func, cfg)?;
     }
     abi::entry_points(&mut state)?;
-    Ok(state.module.finish())
+    let words = state.module.finish();
+    match words.get(3) {
+        Some(&bound) if bound > MAX_BOUND => {
+            Err(EmitError::Limit { what: "SPIR-V ids", limit: u64::from(MAX_BOUND), found: u64::from(bound) })
+        }
+        _ => Ok(words),
+    }
 }
 
 /// Emits a unit that is legal for the target.

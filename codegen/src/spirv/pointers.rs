@@ -54,8 +54,10 @@ impl ObjectData {
 /// What a pointer may point to.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Set {
+    /// Some place in a buffer.
+    address: bool,
     /// Anything of its space.
-    any: bool,
+    unknown: bool,
     /// Objects, ascending.
     list: SmallVec<[Object; 2]>,
 }
@@ -63,38 +65,42 @@ struct Set {
 /// What the pointers of a function may point to.
 type Sets = FxHashMap<Value, Set>;
 
-/// More candidates than this are "any".
+/// More candidates than this are unknown.
 const MAX_CANDIDATES: usize = 16;
 
 impl Set {
-    fn any() -> Set {
-        Set { any: true, list: SmallVec::new() }
+    /// What a pointer of a space may point to if nothing is known about it.
+    fn unknown(space: Option<Space>) -> Set {
+        // The other spaces' objects are constants, and addresses of those are known or generic.
+        let address = matches!(space, Some(Space::Global | Space::Constant | Space::Param));
+        Set { address, unknown: !address, list: SmallVec::new() }
     }
 
     fn unite(&mut self, other: &Set) -> bool {
-        let mut changed = other.any && !self.any;
-        self.any |= other.any;
+        let mut changed = other.unknown && !self.unknown || other.address && !self.address;
+        self.unknown |= other.unknown;
+        self.address |= other.address;
         for &object in &other.list {
             if let Err(at) = self.list.binary_search(&object) {
                 self.list.insert(at, object);
                 changed = true;
             }
         }
-        if self.list.len() > MAX_CANDIDATES && !self.any {
-            self.any = true;
+        if self.list.len() > MAX_CANDIDATES && !self.unknown {
+            self.unknown = true;
             changed = true;
         }
         changed
     }
 }
 
-/// Where an access goes.
+/// Where an access may go.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Target {
+pub(super) struct Target {
     /// To an address in a buffer.
-    Address,
+    pub address: bool,
     /// To one of these objects.
-    Objects(SmallVec<[Object; 2]>),
+    pub objects: SmallVec<[Object; 2]>,
 }
 
 /// The objects of a unit.
@@ -135,7 +141,7 @@ impl Objects {
     /// The objects of a unit and what its functions do with them.
     ///
     /// # Errors
-    /// A pointer that may point to an object as well as into a buffer.
+    /// An access to shared or local memory where the program has none.
     pub fn new(unit: &Unit, cfgs: &[ControlFlow]) -> Result<Objects, EmitError> {
         let mut objects = Objects::default();
         for (global, data) in &unit.globals {
@@ -197,7 +203,8 @@ impl Objects {
 
     /// Where an access goes.
     pub fn target(&self, func: Func, inst: Inst) -> Target {
-        self.targets.get(&(func, inst)).cloned().unwrap_or(Target::Address)
+        let address = || Target { address: true, objects: SmallVec::new() };
+        self.targets.get(&(func, inst)).cloned().unwrap_or_else(address)
     }
 
     fn add_slots(&mut self, unit: &Unit, func: Func, body: &Body, cfg: &ControlFlow) {
@@ -224,7 +231,9 @@ impl Objects {
                 }
                 let mut set = sets.get(&param).cloned().unwrap_or_default();
                 // What calls pass to functions is followed; hosts pass buffers to kernels.
-                set.any |= is_entry && unit.funcs[func].kind == MethodKind::Kernel;
+                if is_entry && unit.funcs[func].kind == MethodKind::Kernel {
+                    set.unite(&Set::unknown(body.value_type(param).space()));
+                }
                 for &(_, call) in cfg.predecessors(block) {
                     if let Some(&arg) = body.target_args(call).get(n) {
                         set.unite(&source(&sets, body, arg));
@@ -259,17 +268,20 @@ impl Objects {
     fn made_by(&self, func: Func, body: &Body, inst: Inst, sets: &Sets) -> Set {
         let args = body.args(inst);
         let data = body.inst(inst);
-        let one = |object: Option<Object>| {
-            object.map_or(Set::any(), |o| Set { any: false, list: SmallVec::from_slice(&[o]) })
+        let space = body.first_result(inst).and_then(|result| body.value_type(result).space());
+        let one = |object: Option<Object>| match object {
+            Some(object) => Set { list: SmallVec::from_slice(&[object]), ..Set::default() },
+            None => Set::unknown(space),
         };
         match data.op {
             Op::Slot => one(self.slot(func, inst)),
             Op::GlobalAddress => match body.symbol(SymbolRef::from_u32(data.imm)) {
                 Symbol::Global(global) => one(self.global(*global)),
-                _ => Set::any(),
+                _ => Set::unknown(space),
             },
+            Op::SpaceCast if space == Some(Space::Global) => Set::unknown(space),
             Op::PtrAdd | Op::Index | Op::FieldAddress | Op::SpaceCast => {
-                args.first().map_or(Set::any(), |&arg| source(sets, body, arg))
+                args.first().map_or_else(|| Set::unknown(space), |&arg| source(sets, body, arg))
             }
             Op::Select => {
                 let mut set = Set::default();
@@ -278,7 +290,7 @@ impl Objects {
                 }
                 set
             }
-            _ => Set::any(),
+            _ => Set::unknown(space),
         }
     }
 
@@ -300,15 +312,13 @@ impl Objects {
             let Some((pointer, bytes, atomic)) = access(unit, body, inst) else { continue };
             let space = body.value_type(pointer).space().unwrap_or(Space::Generic);
             let target = self.resolve(space, &source(sets, body, pointer))?;
-            if let Target::Objects(list) = &target {
-                for &object in list {
-                    let data = &mut self.list[object as usize];
-                    data.element = data.element.min(bytes.max(1));
-                    data.elsewhere |= data.owner.is_some_and(|owner| owner != func);
-                    data.float_add |= atomic
-                        && body.inst(inst).op == Op::RmwAdd
-                        && body.args(inst).get(1).is_some_and(|&v| body.value_type(v).is_float());
-                }
+            for &object in &target.objects {
+                let data = &mut self.list[object as usize];
+                data.element = data.element.min(bytes.max(1));
+                data.elsewhere |= data.owner.is_some_and(|owner| owner != func);
+                data.float_add |= atomic
+                    && body.inst(inst).op == Op::RmwAdd
+                    && body.args(inst).get(1).is_some_and(|&v| body.value_type(v).is_float());
             }
             self.targets.insert((func, inst), target);
         }
@@ -316,21 +326,27 @@ impl Objects {
     }
 
     fn resolve(&self, space: Space, set: &Set) -> Result<Target, EmitError> {
-        if !set.any {
-            return Ok(if set.list.is_empty() { Target::Address } else { Target::Objects(set.list.clone()) });
+        let mut target = Target { address: set.address, objects: set.list.clone() };
+        if set.unknown {
+            match space {
+                Space::Shared => target.objects = self.shared.clone(),
+                Space::Local => target.objects = self.local.clone(),
+                _ => {
+                    target.address = true;
+                    if self.generic {
+                        target.objects = (0..self.list.len() as Object).collect();
+                    }
+                }
+            }
         }
         match space {
-            Space::Shared if !self.shared.is_empty() => Ok(Target::Objects(self.shared.clone())),
-            Space::Shared => Err(unsupported("shared memory that is no global of the kernel")),
-            Space::Local if !self.local.is_empty() => Ok(Target::Objects(self.local.clone())),
-            Space::Local => Err(unsupported("local memory that is no slot of the program")),
-            _ if !set.list.is_empty() => Err(unsupported(
-                "a pointer that may point into a buffer as well as to shared, local or constant memory of the kernel",
-            )),
-            Space::Generic if self.generic => Err(unsupported(
-                "a generic pointer of unknown origin in a program that makes shared or local memory generic",
-            )),
-            _ => Ok(Target::Address),
+            Space::Shared | Space::Local if target.objects.is_empty() && set.unknown => {
+                Err(unsupported("shared or local memory that is no global and no slot of the program"))
+            }
+            _ => {
+                target.address |= target.objects.is_empty();
+                Ok(target)
+            }
         }
     }
 }
@@ -338,7 +354,7 @@ impl Objects {
 fn source(sets: &Sets, body: &Body, value: Value) -> Set {
     match body.value_def(value) {
         ValueDef::Const(id) if body.constant(id).is_zero() => Set::default(),
-        ValueDef::Const(_) => Set::any(),
+        ValueDef::Const(_) => Set::unknown(body.value_type(value).space()),
         _ => sets.get(&value).cloned().unwrap_or_default(),
     }
 }

@@ -6,7 +6,6 @@
 
 use super::internal;
 use super::module::Id;
-use super::pointers::Target;
 use super::select::Selector;
 use super::types;
 use crate::error::EmitError;
@@ -67,13 +66,10 @@ impl Selector<'_, '_> {
         if !self.is_vulkan() {
             return Ok((self.cast_pointer(address, types::storage_class(space), wanted), wanted));
         }
-        match self.state.objects.target(self.func, inst) {
-            Target::Address => Ok((self.buffer_pointer(address, wanted, bits / 8), wanted)),
-            Target::Objects(list) => {
-                let &[object] = list.as_slice() else {
-                    let message = "Vulkan: an atomic through a pointer that may point to several globals";
-                    return Err(EmitError::Target(message.into()));
-                };
+        let target = self.state.objects.target(self.func, inst);
+        match target.objects.as_slice() {
+            [] => Ok((self.buffer_pointer(address, wanted, bits / 8), wanted)),
+            &[object] if !target.address => {
                 let (at, element) = self.element_pointer(address, object, 0)?;
                 if element != wanted {
                     let message =
@@ -81,6 +77,11 @@ impl Selector<'_, '_> {
                     return Err(EmitError::Target(message.into()));
                 }
                 Ok((at, element))
+            }
+            _ => {
+                let message =
+                    "Vulkan: an atomic through a pointer that may point to several variables or buffers";
+                Err(EmitError::Target(message.into()))
             }
         }
     }
@@ -106,7 +107,7 @@ impl Selector<'_, '_> {
         let value = match value {
             Some(value) => {
                 let id = self.value(value)?;
-                if float_add { id } else { self.to_bits(id, ty)? }
+                if float_add { id } else { self.bits_of(id, ty)? }
             }
             None => 0,
         };
@@ -148,7 +149,7 @@ impl Selector<'_, '_> {
                 self.emit(opcode, element, &[pointer, scope, semantics, value])
             }
         };
-        let read = if float_add { read } else { self.from_bits(read, ty)? };
+        let read = if float_add { read } else { self.value_of_bits(read, ty)? };
         self.define_all(inst, &[read])
     }
 

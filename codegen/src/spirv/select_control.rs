@@ -158,6 +158,14 @@ impl Selector<'_, '_> {
                 let ty = self.type_id(body.value_type(param))?;
                 let result = self.module().id();
                 let count = entered.len() + usize::from(is_entry);
+                if count * 2 > super::module::MAX_OPERANDS {
+                    let limit = super::module::MAX_OPERANDS as u64 / 2;
+                    return Err(EmitError::Limit {
+                        what: "edges into a block with parameters",
+                        limit,
+                        found: count as u64,
+                    });
+                }
                 self.code.0.push(((count as u32 * 2 + 3) << 16) | Op::Phi as u32);
                 self.code.0.extend([ty, result]);
                 if is_entry {
@@ -208,6 +216,10 @@ impl Selector<'_, '_> {
         let graph = Graph::new(self.body, self.cfg);
         let plan =
             structure::plan(&graph).ok_or_else(|| internal("control flow that cannot be structured"))?;
+        if plan.depth > structure::MAX_DEPTH {
+            let (limit, found) = (structure::MAX_DEPTH as u64, plan.depth as u64);
+            return Err(EmitError::Limit { what: "nested loops and selections", limit, found });
+        }
         self.fixed_addresses()?;
         self.make_variables(&graph)?;
         let exit = if plan.told_apart.iter().any(|&t| t) || graph.dispatches {

@@ -6,7 +6,6 @@
 //! nothing, barriers included.
 
 use super::module::{Id, MAX_OPERANDS};
-use super::pointers::{Object, Target};
 use super::select::Selector;
 use super::{internal, types};
 use crate::error::EmitError;
@@ -17,9 +16,6 @@ use marquetry_ir::op::Op as IrOp;
 use marquetry_ir::types::{Scalar, Space, Type};
 use rspirv::spirv::{Capability, Decoration, MemoryAccess, Op, StorageClass};
 use smallvec::SmallVec;
-
-/// Bits that mark a pointer as one to an object.
-const OBJECT_TAG: u64 = 1 << 63;
 
 impl Selector<'_, '_> {
     /// Selects an op that makes a pointer, or a number of one.
@@ -97,10 +93,6 @@ impl Selector<'_, '_> {
         Ok(self.emit(if generic { Op::PtrCastToGeneric } else { Op::GenericCastToPtr }, ty, &[pointer]))
     }
 
-    fn object_pointer(&mut self, object: Object) -> Id {
-        self.module().const_int(64, OBJECT_TAG | u64::from(object) << 32)
-    }
-
     fn slot(&mut self, inst: Inst, ty: Type) -> Result<Id, EmitError> {
         if self.is_vulkan() {
             let object =
@@ -176,7 +168,7 @@ impl Selector<'_, '_> {
     }
 
     /// An array constant from the bytes of a global.
-    fn initial_value(
+    pub fn initial_value(
         &mut self,
         array: Id,
         element: u32,
@@ -196,58 +188,6 @@ impl Selector<'_, '_> {
         let zero = self.module().const_int(element * 8, 0);
         elements.resize(length as usize, zero);
         Ok(self.module().intern_const(Op::ConstantComposite, array, &elements))
-    }
-
-    /// The variable of an object and the type of its elements.
-    fn object(&mut self, object: Object) -> Result<(Id, Id, StorageClass), EmitError> {
-        let data = self.state.objects.list.get(object as usize);
-        let data = data.ok_or_else(|| internal("an unknown object"))?.clone();
-        let class = match data.space {
-            Space::Shared => StorageClass::Workgroup,
-            Space::Local if !data.elsewhere => StorageClass::Function,
-            _ => StorageClass::Private,
-        };
-        let element = self.object_element(object)?;
-        let mut variable = data.variable;
-        if variable == 0 {
-            let array = self.module().array(element, data.length());
-            if class == StorageClass::Function {
-                variable = self.local_variable(array);
-            } else {
-                let pointer = self.module().pointer(class, array);
-                let mut operands: SmallVec<[u32; 2]> = SmallVec::from_slice(&[class as u32]);
-                if let Some(global) = data.global.filter(|_| data.space == Space::Constant) {
-                    let init = self.unit.globals[global].init.as_deref();
-                    operands.push(self.initial_value(array, data.element, data.length(), init)?);
-                }
-                variable = self.module().global(Op::Variable, pointer, &operands);
-            }
-            if let Some(data) = self.state.objects.list.get_mut(object as usize) {
-                data.variable = variable;
-            }
-        }
-        if class != StorageClass::Function {
-            self.use_global(variable);
-        }
-        Ok((variable, element, class))
-    }
-
-    fn object_data(&self, object: Object) -> Result<&super::pointers::ObjectData, EmitError> {
-        self.state.objects.list.get(object as usize).ok_or_else(|| internal("an unknown object"))
-    }
-
-    fn object_element(&mut self, object: Object) -> Result<Id, EmitError> {
-        let data = self.object_data(object)?;
-        let (bytes, float) = (data.element, data.float_add);
-        if !float {
-            return Ok(self.module().int(bytes * 8));
-        }
-        match bytes {
-            4 | 8 => Ok(self.module().float(bytes * 8)),
-            _ => Err(EmitError::Target(
-                "Vulkan: atomic floats in memory that is also accessed in parts".into(),
-            )),
-        }
     }
 
     /// The alignment of an access and its memory operands.
@@ -278,11 +218,29 @@ impl Selector<'_, '_> {
             let loaded = self.emit(Op::Load, held, &[typed, (access | MemoryAccess::ALIGNED).bits(), align]);
             return Ok(if ty == Type::I1 { self.byte_to_truth(loaded) } else { loaded });
         }
-        let bits = match self.state.objects.target(self.func, inst) {
-            Target::Address => return self.load_address(address, ty, align, access),
-            Target::Objects(list) => self.load_objects(address, &list, ty, access)?,
-        };
-        self.from_bits(bits, ty)
+        let target = self.state.objects.target(self.func, inst);
+        if target.objects.is_empty() {
+            return self.load_address(address, ty, align, access);
+        }
+        if !target.address {
+            let bits = self.load_objects(address, &target.objects, ty, access)?;
+            return self.value_of_bits(bits, ty);
+        }
+        // The bit that tells addresses from objects decides while running.
+        let int = self.module().int(bytes_of(ty) * 8);
+        let result = self.local_variable(int);
+        let [_, no, merge] = self.fork(address);
+        let bits = self.load_objects(address, &target.objects, ty, access)?;
+        self.emit_void(Op::Store, &[result, bits]);
+        self.emit_void(Op::Branch, &[merge]);
+        self.emit_void(Op::Label, &[no]);
+        let loaded = self.load_address(address, ty, align, access)?;
+        let bits = self.bits_of(loaded, ty)?;
+        self.emit_void(Op::Store, &[result, bits]);
+        self.emit_void(Op::Branch, &[merge]);
+        self.emit_void(Op::Label, &[merge]);
+        let bits = self.emit(Op::Load, int, &[result]);
+        self.value_of_bits(bits, ty)
     }
 
     /// Selects a store.
@@ -299,13 +257,22 @@ impl Selector<'_, '_> {
             self.emit_void(Op::Store, &[typed, value, (access | MemoryAccess::ALIGNED).bits(), align]);
             return Ok(());
         }
-        match self.state.objects.target(self.func, inst) {
-            Target::Address => self.store_address(address, value, ty, align, access),
-            Target::Objects(list) => {
-                let bits = self.to_bits(value, ty)?;
-                self.store_objects(address, &list, bits, ty, access)
-            }
+        let target = self.state.objects.target(self.func, inst);
+        if target.objects.is_empty() {
+            return self.store_address(address, value, ty, align, access);
         }
+        let bits = self.bits_of(value, ty)?;
+        if !target.address {
+            return self.store_objects(address, &target.objects, bits, ty, access);
+        }
+        let [_, no, merge] = self.fork(address);
+        self.store_objects(address, &target.objects, bits, ty, access)?;
+        self.emit_void(Op::Branch, &[merge]);
+        self.emit_void(Op::Label, &[no]);
+        self.store_address(address, value, ty, align, access)?;
+        self.emit_void(Op::Branch, &[merge]);
+        self.emit_void(Op::Label, &[merge]);
+        Ok(())
     }
 
     /// The first two operands.
@@ -366,7 +333,7 @@ impl Selector<'_, '_> {
             parts.push(self.emit(Op::Load, held, &[pointer, access, part]));
         }
         let bits = self.join(&parts, part * 8, bytes * 8);
-        self.from_bits(bits, ty)
+        self.value_of_bits(bits, ty)
     }
 
     fn store_address(
@@ -387,7 +354,7 @@ impl Selector<'_, '_> {
         }
         let part = align.min(bytes);
         let held = self.module().int(part * 8);
-        let bits = self.to_bits(value, ty)?;
+        let bits = self.bits_of(value, ty)?;
         for n in 0..bytes / part {
             let at = self.offset_address(address, n * part);
             let pointer = self.buffer_pointer(at, held, part);
@@ -405,132 +372,8 @@ impl Selector<'_, '_> {
         self.emit(Op::IAdd, ty, &[address, bytes])
     }
 
-    /// A pointer to the `n`-th element from where a pointer to an object points.
-    pub fn element_pointer(&mut self, pointer: Id, object: Object, n: u32) -> Result<(Id, Id), EmitError> {
-        let shift = self.object_data(object)?.element.trailing_zeros();
-        let (variable, element, class) = self.object(object)?;
-        let short = self.module().int(32);
-        let mut index = self.emit(Op::UConvert, short, &[pointer]);
-        if shift != 0 {
-            let shift = self.module().u32(shift);
-            index = self.emit(Op::ShiftRightLogical, short, &[index, shift]);
-        }
-        if n != 0 {
-            let n = self.module().u32(n);
-            index = self.emit(Op::IAdd, short, &[index, n]);
-        }
-        let ty = self.module().pointer(class, element);
-        Ok((self.emit(Op::AccessChain, ty, &[variable, index]), element))
-    }
-
-    fn load_object(
-        &mut self,
-        pointer: Id,
-        object: Object,
-        ty: Type,
-        access: MemoryAccess,
-    ) -> Result<Id, EmitError> {
-        let (bytes, part) = (bytes_of(ty), self.object_data(object)?.element);
-        let int = self.module().int(part * 8);
-        let mut parts = SmallVec::<[Id; 8]>::new();
-        for n in 0..(bytes / part).max(1) {
-            let (at, element) = self.element_pointer(pointer, object, n)?;
-            let loaded = self.emit(Op::Load, element, &access_operands(at, access));
-            parts.push(if element == int { loaded } else { self.emit(Op::Bitcast, int, &[loaded]) });
-        }
-        Ok(self.join(&parts, part * 8, bytes * 8))
-    }
-
-    fn store_object(
-        &mut self,
-        pointer: Id,
-        object: Object,
-        bits: Id,
-        bytes: u32,
-        access: MemoryAccess,
-    ) -> Result<(), EmitError> {
-        let part = self.object_data(object)?.element;
-        let int = self.module().int(part * 8);
-        for n in 0..(bytes / part).max(1) {
-            let piece = self.piece(bits, bytes * 8, n, part * 8);
-            let (at, element) = self.element_pointer(pointer, object, n)?;
-            let piece = if element == int { piece } else { self.emit(Op::Bitcast, element, &[piece]) };
-            let mut operands: SmallVec<[u32; 4]> = SmallVec::from_slice(&[at, piece]);
-            if access != MemoryAccess::NONE {
-                operands.push(access.bits());
-            }
-            self.emit_void(Op::Store, &operands);
-        }
-        Ok(())
-    }
-
-    /// Whether a pointer points to an object.
-    fn points_to(&mut self, pointer: Id, object: Object) -> Id {
-        let (long, short, truth) = (self.module().int(64), self.module().int(32), self.module().bool());
-        let half = self.module().const_int(64, 32);
-        let high = self.emit(Op::ShiftRightLogical, long, &[pointer, half]);
-        let tag = self.emit(Op::UConvert, short, &[high]);
-        let wanted = self.module().u32((OBJECT_TAG >> 32) as u32 | object);
-        self.emit(Op::IEqual, truth, &[tag, wanted])
-    }
-
-    /// Loads from one of several objects: from each at an offset that is right if it is the one, else 0.
-    fn load_objects(
-        &mut self,
-        pointer: Id,
-        list: &[Object],
-        ty: Type,
-        access: MemoryAccess,
-    ) -> Result<Id, EmitError> {
-        if let &[object] = list {
-            return self.load_object(pointer, object, ty, access);
-        }
-        let (long, int) = (self.module().int(64), self.module().int(bytes_of(ty) * 8));
-        let zero = self.module().const_int(64, 0);
-        let mut result = self.module().const_int(bytes_of(ty) * 8, 0);
-        for &object in list {
-            if self.object_data(object)?.bytes < u64::from(bytes_of(ty)) {
-                continue;
-            }
-            let here = self.points_to(pointer, object);
-            let offset = self.emit(Op::Select, long, &[here, pointer, zero]);
-            let loaded = self.load_object(offset, object, ty, access)?;
-            result = self.emit(Op::Select, int, &[here, loaded, result]);
-        }
-        Ok(result)
-    }
-
-    /// Stores to one of several objects: a selection for each.
-    fn store_objects(
-        &mut self,
-        pointer: Id,
-        list: &[Object],
-        bits: Id,
-        ty: Type,
-        access: MemoryAccess,
-    ) -> Result<(), EmitError> {
-        let bytes = bytes_of(ty);
-        if let &[object] = list {
-            return self.store_object(pointer, object, bits, bytes, access);
-        }
-        for &object in list {
-            if self.object_data(object)?.bytes < u64::from(bytes) {
-                continue;
-            }
-            let here = self.points_to(pointer, object);
-            let (then, merge) = (self.module().id(), self.module().id());
-            self.emit_void(Op::SelectionMerge, &[merge, 0]);
-            self.emit_void(Op::BranchConditional, &[here, then, merge]);
-            self.emit_void(Op::Label, &[then]);
-            self.store_object(pointer, object, bits, bytes, access)?;
-            self.emit_void(Op::Branch, &[merge]);
-            self.emit_void(Op::Label, &[merge]);
-        }
-        Ok(())
-    }
-
     /// Part `n` of a value of `bits` bits.
-    fn piece(&mut self, value: Id, bits: u32, n: u32, part: u32) -> Id {
+    pub fn piece(&mut self, value: Id, bits: u32, n: u32, part: u32) -> Id {
         if bits == part {
             return value;
         }
@@ -545,7 +388,7 @@ impl Selector<'_, '_> {
     }
 
     /// A value of `bits` bits from its parts, the lowest first.
-    fn join(&mut self, parts: &[Id], part: u32, bits: u32) -> Id {
+    pub fn join(&mut self, parts: &[Id], part: u32, bits: u32) -> Id {
         let whole = self.module().int(bits);
         let mut result = 0;
         for (n, &value) in parts.iter().enumerate() {
@@ -575,7 +418,7 @@ impl Selector<'_, '_> {
     }
 
     /// A value as the integer that memory holds for it.
-    pub fn to_bits(&mut self, value: Id, ty: Type) -> Result<Id, EmitError> {
+    pub fn bits_of(&mut self, value: Id, ty: Type) -> Result<Id, EmitError> {
         match ty.as_scalar() {
             Some(Scalar::I1) => Ok(self.truth_to_byte(value)),
             Some(scalar) if scalar.is_float() && scalar != Scalar::BF16 => {
@@ -587,7 +430,7 @@ impl Selector<'_, '_> {
     }
 
     /// A value from the integer that memory holds for it.
-    pub fn from_bits(&mut self, bits: Id, ty: Type) -> Result<Id, EmitError> {
+    pub fn value_of_bits(&mut self, bits: Id, ty: Type) -> Result<Id, EmitError> {
         match ty.as_scalar() {
             Some(Scalar::I1) => Ok(self.byte_to_truth(bits)),
             Some(scalar) if scalar.is_float() && scalar != Scalar::BF16 => {
@@ -599,15 +442,7 @@ impl Selector<'_, '_> {
     }
 }
 
-fn access_operands(pointer: Id, access: MemoryAccess) -> SmallVec<[u32; 2]> {
-    let mut operands = SmallVec::from_slice(&[pointer]);
-    if access != MemoryAccess::NONE {
-        operands.push(access.bits());
-    }
-    operands
-}
-
 /// Bytes of a scalar or pointer in memory.
-fn bytes_of(ty: Type) -> u32 {
+pub(super) fn bytes_of(ty: Type) -> u32 {
     ty.bits().unwrap_or(8).div_ceil(8)
 }

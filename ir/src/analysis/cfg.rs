@@ -13,7 +13,37 @@ pub struct ControlFlow {
     /// Start of a block's edges in `edges`; one more entry closes the last.
     starts: Vec<u32>,
     edges: Vec<(Block, BlockCall)>,
-    scratch_stack: Vec<(Block, u32)>,
+    scratch: Scratch,
+}
+
+/// What is needed while the facts are computed.
+#[derive(Clone, Debug, Default)]
+struct Scratch {
+    /// All edges with their targets, those of a block one after the other.
+    leaving: Vec<(BlockCall, Block)>,
+    /// Per block of `order`: where its edges are in `leaving`.
+    ranges: Vec<(u32, u32)>,
+    stack: Vec<Visit>,
+    counts: Vec<u32>,
+}
+
+/// A block whose successors are being visited.
+#[derive(Copy, Clone, Debug)]
+struct Visit {
+    block: Block,
+    /// Its edges, and the next one to follow.
+    start: u32,
+    next: u32,
+    end: u32,
+}
+
+impl Scratch {
+    fn enter(&mut self, body: &Body, block: Block) {
+        let start = self.leaving.len() as u32;
+        let calls = body.successors(block).iter();
+        self.leaving.extend(calls.map(|&call| (call, body.target_block(call))));
+        self.stack.push(Visit { block, start, next: start, end: self.leaving.len() as u32 });
+    }
 }
 
 impl ControlFlow {
@@ -24,80 +54,96 @@ impl ControlFlow {
 
     /// Computes the facts for a body, in place of earlier ones. Costs the number of blocks and edges.
     pub fn compute(&mut self, body: &Body) {
-        let Self { order, position, starts, edges, scratch_stack } = self;
+        let Self { order, position, starts, edges, scratch } = self;
+        let Scratch { leaving, ranges, stack, counts } = scratch;
         order.clear();
         position.clear();
+        position.resize(body.block_count());
         starts.clear();
         edges.clear();
-        scratch_stack.clear();
+        leaving.clear();
+        ranges.clear();
+        stack.clear();
+        counts.clear();
         self.number_blocks(body);
-        self.collect_edges(body);
+        self.collect_edges();
     }
 
-    /// Depth-first with an explicit stack; blocks are emitted when all their successors are done.
+    /// Depth-first with an explicit stack; blocks are emitted when all their successors are done. A block's
+    /// terminator is looked at once.
     fn number_blocks(&mut self, body: &Body) {
+        let Self { order, position, scratch, .. } = self;
         let Some(entry) = body.entry() else { return };
-        self.position[entry] = 1;
-        self.scratch_stack.push((entry, 0));
-        while let Some((block, next)) = self.scratch_stack.last_mut() {
-            let Some(&call) = body.successors(*block).get(*next as usize) else {
-                self.order.push(*block);
-                self.scratch_stack.pop();
+        position[entry] = 1;
+        scratch.enter(body, entry);
+        while let Some(visit) = scratch.stack.last_mut() {
+            if visit.next == visit.end {
+                order.push(visit.block);
+                scratch.ranges.push((visit.start, visit.end));
+                scratch.stack.pop();
                 continue;
-            };
-            *next += 1;
-            let target = body.target_block(call);
-            if self.position[target] == 0 {
-                self.position[target] = 1;
-                self.scratch_stack.push((target, 0));
+            }
+            let (_, target) = scratch.leaving[visit.next as usize];
+            visit.next += 1;
+            if position[target] == 0 {
+                position[target] = 1;
+                scratch.enter(body, target);
             }
         }
-        self.order.reverse();
-        for (n, &block) in self.order.iter().enumerate() {
-            self.position[block] = n as u32 + 1;
+        order.reverse();
+        scratch.ranges.reverse();
+        for (n, &block) in order.iter().enumerate() {
+            position[block] = n as u32 + 1;
         }
     }
 
-    fn collect_edges(&mut self, body: &Body) {
-        let mut counts = vec![0u32; self.order.len() + 1];
-        let each = |order: &[Block], f: &mut dyn FnMut(Block, BlockCall)| {
-            for &block in order {
-                body.successors(block).iter().for_each(|&call| f(block, call));
-            }
-        };
-        let position = &self.position;
-        let at = |call: BlockCall| position[body.target_block(call)] as usize - 1;
-        each(&self.order, &mut |_, call| counts[at(call) + 1] += 1);
-        for n in 1..counts.len() {
-            counts[n] += counts[n - 1];
+    /// Sorts the edges by their target; those into one block are in the order of the blocks that they leave.
+    fn collect_edges(&mut self) {
+        let Self { order, position, starts, edges, scratch } = self;
+        let Scratch { leaving, ranges, counts, .. } = scratch;
+        starts.resize(order.len() + 1, 0);
+        for &(_, target) in leaving.iter() {
+            starts[position[target] as usize] += 1;
         }
-        self.starts.clone_from(&counts);
-        let total = counts.last().copied().unwrap_or(0) as usize;
-        self.edges.resize(total, (Block::new(0), BlockCall::new(0)));
-        let edges = &mut self.edges;
-        each(&self.order, &mut |block, call| {
-            let slot = &mut counts[at(call)];
-            edges[*slot as usize] = (block, call);
-            *slot += 1;
-        });
+        for n in 1..starts.len() {
+            starts[n] += starts[n - 1];
+        }
+        counts.extend_from_slice(starts);
+        edges.resize(leaving.len(), (Block::new(0), BlockCall::new(0)));
+        for (&block, &(start, end)) in order.iter().zip(ranges.iter()) {
+            for &(call, target) in &leaving[start as usize..end as usize] {
+                let slot = &mut counts[position[target] as usize - 1];
+                edges[*slot as usize] = (block, call);
+                *slot += 1;
+            }
+        }
+    }
+
+    /// How many edges leave reachable blocks.
+    pub(crate) fn edge_count(&self) -> usize {
+        self.edges.len()
     }
 
     /// Reachable blocks, each before its successors except along back edges; the entry first.
+    #[inline]
     pub fn reverse_post_order(&self) -> &[Block] {
         &self.order
     }
 
     /// Position of a block in the reverse post-order; none if unreachable.
+    #[inline]
     pub fn position(&self, block: Block) -> Option<usize> {
         (self.position[block] as usize).checked_sub(1)
     }
 
     /// Whether control can reach a block.
+    #[inline]
     pub fn is_reachable(&self, block: Block) -> bool {
         self.position[block] != 0
     }
 
     /// The edges that enter a block from reachable blocks.
+    #[inline]
     pub fn predecessors(&self, block: Block) -> &[(Block, BlockCall)] {
         let Some(n) = self.position(block) else { return &[] };
         match (self.starts.get(n), self.starts.get(n + 1)) {

@@ -1,8 +1,10 @@
-//! Dominators, by the algorithm of Lengauer and Tarjan ("A Fast Algorithm for Finding Dominators in a Flowgraph",
-//! TOPLAS 1979) in its simple form, with preorder intervals on the tree so that a query takes constant time.
+//! Dominators, with preorder intervals on the tree so that a query takes constant time.
 //!
-//! Not the iterative algorithm over post-order numbers, which is shorter: it walks up the tree for every edge, and
-//! a long function whose blocks all have an edge to one exit (checks that throw, say) makes that quadratic.
+//! Two algorithms. The iterative one (Cooper, Harvey and Kennedy, "A Simple, Fast Dominance Algorithm", 2001) is the
+//! faster one on nearly all code, but it walks up the tree for every edge, and a long function whose blocks all have an
+//! edge to one exit (checks that throw, say) makes that quadratic. So its steps are counted, and where they are more than
+//! a multiple of the edges, the algorithm of Lengauer and Tarjan ("A Fast Algorithm for Finding Dominators in a
+//! Flowgraph", TOPLAS 1979) in its simple form starts over.
 
 use crate::analysis::cfg::ControlFlow;
 use crate::entity::Block;
@@ -17,6 +19,8 @@ pub struct Dominators {
     /// Children lists: first child, next sibling (positions plus one).
     first_child: Vec<u32>,
     next_sibling: Vec<u32>,
+    /// Subtree sizes, while the tree is numbered.
+    sizes: Vec<u32>,
 }
 
 /// A depth-first spanning tree and, as the algorithm links it together, the forest on it. Blocks are numbered in
@@ -36,6 +40,9 @@ struct Forest {
 }
 
 const NONE: u32 = u32::MAX;
+
+/// Steps of the iterative algorithm per block and edge: two rounds and short walks.
+const STEPS_PER_EDGE: usize = 8;
 
 impl Forest {
     fn new(cfg: &ControlFlow) -> Self {
@@ -151,13 +158,51 @@ impl Dominators {
         if count == 0 {
             return;
         }
+        if !self.iterate(cfg, STEPS_PER_EDGE * (count + cfg.edge_count())) {
+            self.lengauer_tarjan(cfg);
+        }
+        self.number_tree(count);
+    }
+
+    /// The iterative algorithm, as far as `steps` go. Says whether it came to its end.
+    fn iterate(&mut self, cfg: &ControlFlow, mut steps: usize) -> bool {
+        let blocks = cfg.reverse_post_order();
+        let idom = &mut self.idom;
+        idom.clear();
+        idom.resize(blocks.len(), NONE);
+        idom[0] = 0;
+        loop {
+            let mut changed = false;
+            for (n, &block) in blocks.iter().enumerate().skip(1) {
+                let mut best = NONE;
+                for &(from, _) in cfg.predecessors(block) {
+                    let Some(from) = cfg.position(from).filter(|&from| idom[from] != NONE) else { continue };
+                    let (mut a, mut b) = (from as u32, if best == NONE { from as u32 } else { best });
+                    while a != b {
+                        let lower = if a > b { &mut a } else { &mut b };
+                        *lower = idom[*lower as usize];
+                        let Some(left) = steps.checked_sub(1) else { return false };
+                        steps = left;
+                    }
+                    best = a;
+                    let Some(left) = steps.checked_sub(1) else { return false };
+                    steps = left;
+                }
+                changed |= idom[n] != best;
+                idom[n] = best;
+            }
+            if !changed {
+                return true;
+            }
+        }
+    }
+
+    fn lengauer_tarjan(&mut self, cfg: &ControlFlow) {
         let mut forest = Forest::new(cfg);
         let idom = forest.immediate_dominators(cfg);
-        self.idom.resize(count, 0);
         for (n, &parent) in idom.iter().enumerate() {
             self.idom[forest.order[n] as usize] = forest.order[parent as usize];
         }
-        self.number_tree(count);
     }
 
     fn number_tree(&mut self, count: usize) {
@@ -173,7 +218,9 @@ impl Dominators {
         self.interval.clear();
         self.interval.resize(count, (0, 0));
         // A block's descendants come after it in reverse post-order, so sizes add up from the back.
-        let mut sizes = vec![1u32; count];
+        let sizes = &mut self.sizes;
+        sizes.clear();
+        sizes.resize(count, 1);
         for n in (1..count).rev() {
             sizes[self.idom[n] as usize] += sizes[n];
         }
@@ -202,6 +249,7 @@ impl Dominators {
 
     /// Whether every path to `b` goes through `a`. A block dominates itself; unreachable blocks dominate nothing
     /// and are dominated by nothing.
+    #[inline]
     pub fn dominates(&self, cfg: &ControlFlow, a: Block, b: Block) -> bool {
         match (cfg.position(a), cfg.position(b)) {
             (Some(a), Some(b)) => {
@@ -213,6 +261,7 @@ impl Dominators {
     }
 
     /// The blocks that a block dominates immediately, in reverse post-order.
+    #[inline]
     pub fn children<'a>(&'a self, cfg: &'a ControlFlow, block: Block) -> impl Iterator<Item = Block> + 'a {
         let first = cfg.position(block).map_or(0, |n| self.first_child[n]);
         let step = |&n: &u32| (n != 0).then(|| self.next_sibling[n as usize - 1]);
@@ -276,6 +325,10 @@ mod tests {
                 (0..count).map(|_| (0..random(4)).map(|_| random(count)).collect()).collect();
             let body = body(count, |n| edges[n].clone());
             let (cfg, dominators) = analyse(&body);
+            let mut other = dominators.clone();
+            other.idom.fill(NONE);
+            other.lengauer_tarjan(&cfg);
+            assert_eq!(dominators.idom, other.idom, "{edges:?}");
             for a in 0..count {
                 for b in 0..count {
                     let (from, to) = (Block::from_u32(a as u32), Block::from_u32(b as u32));
@@ -296,10 +349,14 @@ mod tests {
     fn many_ways_to_one_exit() {
         let count = 200_000;
         let body = body(count, |n| if n + 1 < count { vec![count - 1, n + 1] } else { vec![] });
-        let (cfg, dominators) = analyse(&body);
+        let (cfg, mut dominators) = analyse(&body);
         let (middle, exit) = (Block::from_u32(count as u32 / 2), Block::from_u32(count as u32 - 1));
         assert_eq!(dominators.immediate(&cfg, exit), body.entry());
         assert!(dominators.dominates(&cfg, middle, Block::from_u32(count as u32 - 2)));
         assert!(!dominators.dominates(&cfg, middle, exit));
+        assert!(
+            !dominators.iterate(&cfg, STEPS_PER_EDGE * 3 * count),
+            "the walks are too long for this algorithm"
+        );
     }
 }

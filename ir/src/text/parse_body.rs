@@ -25,6 +25,7 @@ impl<'t> Parser<'_, 't> {
     pub(crate) fn method_body(&mut self, params: &[(Token, &'t str, Type)]) -> Parse<Body> {
         self.scope.clear();
         self.body = Body::new();
+        self.body.reserve(16);
         self.lines = true;
         self.expect(Kind::LeftBrace)?;
         loop {

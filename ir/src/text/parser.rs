@@ -100,6 +100,7 @@ impl<'p, 't> Parser<'p, 't> {
             abstracts: false,
             library: None,
         };
+        parser.scope.values.reserve(64);
         parser.bump();
         parser
     }

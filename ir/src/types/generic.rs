@@ -5,7 +5,8 @@
 //! types, so one variable is one type wherever it stands. A [`Singleton`] type has one value, of no size: the type says
 //! all about it.
 
-use super::{Abstract, Aggregate, Layout, Nominal, Row, Scalar, Space, TAG_GENERIC, TAG_SHIFT, Template};
+use super::table::Row;
+use super::{Abstract, Aggregate, Layout, Nominal, Scalar, Space, TAG_GENERIC, TAG_SHIFT, Template};
 use super::{Type, TypeError, TypeKind, Types};
 use crate::constant::{ConstData, ConstValue};
 use crate::limits::MAX_TYPE_DEPTH;

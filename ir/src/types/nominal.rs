@@ -4,7 +4,8 @@
 //! values: they bound type variables. A struct with parameters is a [`Template`]; applied to concrete types it is an
 //! ordinary struct whose name is its spelling, applied to types with variables it is a [`Generic`] pattern.
 
-use super::{Aggregate, Generic, Row, Type, TypeError, Types};
+use super::table::Row;
+use super::{Aggregate, Generic, Type, TypeError, Types};
 use crate::limits::{MAX_FIELDS, MAX_NAME_BYTES, MAX_TYPE_DEPTH};
 use std::sync::Arc;
 

@@ -144,8 +144,9 @@ impl Checker<'_> {
                     // The type rule says so; a long list must not be read for short instructions.
                     return true;
                 }
-                let mut types = signature.params.iter().chain(&signature.results);
-                types.find_map(|&ty| self.settled_type_problem(ty))
+                // In a program, parameters are the arguments' types: dispatch may have to find them out.
+                let params = signature.params.iter().find_map(|&ty| self.type_problem(ty));
+                params.or_else(|| signature.results.iter().find_map(|&ty| self.settled_type_problem(ty)))
             }
             _ => None,
         };

@@ -35,6 +35,8 @@ pub struct Lowered {
     pub sites: Vec<Site>,
     /// One per entry of the unit, in order.
     pub entries: Vec<EntryAbi>,
+    /// The functions whose code is not what it was.
+    pub rewritten: Vec<Func>,
 }
 
 /// Type of a kernel's mailbox parameter.
@@ -65,8 +67,13 @@ pub fn run(mut unit: Unit) -> Result<Lowered, Failure> {
     }
     let mut sites = Vec::new();
     let funcs: Vec<Func> = unit.funcs.keys().collect();
+    let mut rewritten = Vec::new();
     for func in funcs {
+        let before = unit.funcs[func].body.inst_count();
         rewrite::function(&mut unit, func, &throwing, &mut sites);
+        if unit.funcs[func].body.inst_count() != before {
+            rewritten.push(func);
+        }
     }
     check_room(sites.len(), "places that throw", i32::MAX as usize - 1)?;
     let abi = |&func: &Func| {
@@ -75,7 +82,7 @@ pub fn run(mut unit: Unit) -> Result<Lowered, Failure> {
         EntryAbi { status: throws && !kernel, mailbox: throws && kernel }
     };
     let entries = unit.entries.iter().map(abi).collect();
-    Ok(Lowered { unit, sites, entries })
+    Ok(Lowered { unit, sites, entries, rewritten })
 }
 
 fn check_room(found: usize, what: &'static str, limit: usize) -> Result<(), Failure> {

@@ -30,8 +30,8 @@ impl Map {
 }
 
 impl Legaliser<'_> {
-    /// Legalises all functions of a unit, and the signatures of everything.
-    pub(super) fn legalise_unit(&mut self, unit: &mut Unit) {
+    /// Legalises all functions of a unit, and the signatures of everything. Says which functions are written anew.
+    pub(super) fn legalise_unit(&mut self, unit: &mut Unit) -> Vec<Func> {
         for host in unit.externs.values() {
             (self.f.file, self.f.span) = (host.file, host.span);
             let types: Vec<Type> =
@@ -43,9 +43,10 @@ impl Legaliser<'_> {
             }
         }
         let funcs: Vec<Func> = unit.funcs.keys().collect();
+        let mut rewritten = Vec::new();
         for func in funcs {
             if self.failure.is_some() {
-                return;
+                break;
             }
             let function = &mut unit.funcs[func];
             let signature = &function.signature;
@@ -61,7 +62,9 @@ impl Legaliser<'_> {
             self.legalise_body(&old);
             super::tidy::remove_unused(&mut self.f.body);
             function.body = std::mem::take(&mut self.f.body);
+            rewritten.push(func);
         }
+        rewritten
     }
 
     /// A signature of legal types only.
@@ -89,6 +92,7 @@ impl Legaliser<'_> {
     fn legalise_body(&mut self, old: &Body) {
         let mut cfg = ControlFlow::new();
         cfg.compute(old);
+        self.f.body.reserve(old.inst_count());
         let mut map = Map { values: vec![None; old.value_count()], blocks: vec![None; old.block_count()] };
         for block in old.blocks().filter(|&block| cfg.is_reachable(block)) {
             let new = match old.entry() {

@@ -97,7 +97,7 @@ struct Legaliser<'a> {
 /// # Errors
 /// Ops and types that the target does not have, all of them; static assertions that do not hold; a limit.
 pub fn run(lowered: Lowered, target: &dyn Target) -> Result<Legal, Failure> {
-    let Lowered { mut unit, sites, entries } = lowered;
+    let Lowered { mut unit, sites, entries, .. } = lowered;
     let first_made = unit.funcs.len() as u32;
     let types = unit.types.clone();
     let mut legaliser = Legaliser {
@@ -115,7 +115,7 @@ pub fn run(lowered: Lowered, target: &dyn Target) -> Result<Legal, Failure> {
         reported: FxHashSet::default(),
     };
     legaliser.check_caps(&unit);
-    legaliser.legalise_unit(&mut unit);
+    let mut rewritten = legaliser.legalise_unit(&mut unit);
     let Legaliser { made, failure, problems, .. } = legaliser;
     if !problems.is_empty() {
         return Err(Failure::Program(problems));
@@ -125,12 +125,12 @@ pub fn run(lowered: Lowered, target: &dyn Target) -> Result<Legal, Failure> {
     }
     for mut function in made {
         function.name = crate::fresh::fresh_name(&unit, &function.name);
-        unit.funcs.push(function);
+        rewritten.push(unit.funcs.push(function));
     }
     if cfg!(debug_assertions) {
         tidy::check(&unit, target).map_err(Failure::Internal)?;
     }
-    Ok(Legal::new(unit, sites, entries))
+    Ok(Legal::new(unit, sites, entries, rewritten))
 }
 
 /// Failures.

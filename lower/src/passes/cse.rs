@@ -37,7 +37,9 @@ pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
     ctx.addresses.compute(body, &ctx.types, &ctx.cfg);
     let PassContext { types, cfg, dominators, addresses, replacements, .. } = ctx;
     replacements.clear();
+    // As large as it can get: growing costs more than all look-ups.
     let mut table = FxHashMap::<u64, Inst>::default();
+    table.reserve(body.inst_count());
     let mut changed = false;
     let mut stack: Vec<(Block, Vec<Known>)> = Vec::new();
     stack.extend(body.entry().map(|entry| (entry, Vec::new())));

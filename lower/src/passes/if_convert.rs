@@ -13,7 +13,7 @@ use marquetry_ir::op::Op;
 use smallvec::SmallVec;
 
 /// Most work, in the unit of an addition, that may be done in vain.
-const MAX_COST: usize = 4;
+const MAX_COST: usize = 3;
 
 /// Converts branches. Says whether there were any.
 pub(super) fn run(body: &mut Body, ctx: &mut PassContext) -> bool {

@@ -20,12 +20,24 @@ use marquetry_ir::types::{Space, Type};
 /// Most writes of one loop that are told apart.
 const MAX_WRITES: usize = 16;
 
+/// Most loops that one instruction leaves at a time.
+const MAX_LEVELS: usize = 16;
+
 /// What a loop, with those inside it, writes.
 #[derive(Clone, Default)]
 struct Writes {
     regions: Vec<Region>,
-    /// Calls, barriers, atomics, or too much to list.
+    /// Calls, barriers, atomics, or more than is listed.
     anything: bool,
+}
+
+impl Writes {
+    fn add(&mut self, region: Option<Region>) {
+        match region {
+            Some(region) if self.regions.len() < MAX_WRITES => self.regions.push(region),
+            _ => self.anything = true,
+        }
+    }
 }
 
 /// Moves invariant code. Says whether there was any, or preheaders were made.
@@ -68,15 +80,15 @@ fn collect_writes(body: &Body, ctx: &PassContext) -> SecondaryMap<Loop, Writes> 
                 (Op::StaticAssert, _) => continue,
                 _ => None,
             };
-            let mut around = Some(this);
-            while let Some(at) = around {
-                let all = &mut writes[at];
-                match region {
-                    Some(region) if all.regions.len() < MAX_WRITES => all.regions.push(region),
-                    _ => all.anything = true,
-                }
-                around = ctx.loops.parent(at);
-            }
+            writes[this].add(region);
+        }
+    }
+    // Inner loops come before those around them.
+    for this in ctx.loops.iter() {
+        if let Some(parent) = ctx.loops.parent(this) {
+            let inner = writes[this].clone();
+            inner.regions.iter().for_each(|&region| writes[parent].add(Some(region)));
+            writes[parent].anything |= inner.anything;
         }
     }
     writes
@@ -89,7 +101,17 @@ fn is_outside(body: &Body, ctx: &PassContext, this: Loop, value: Value) -> bool 
         ValueDef::Param(block, _) => Some(block),
         ValueDef::Result(inst, _) => body.inst_block(inst),
     };
-    block.is_some_and(|block| !ctx.loops.contains(this, block))
+    block.is_some_and(|block| !contains(ctx, this, block))
+}
+
+/// Whether a block is in a loop; costs how much deeper the block is.
+fn contains(ctx: &PassContext, this: Loop, block: Block) -> bool {
+    let depth = ctx.loops.depth(ctx.loops.header(this));
+    let mut at = ctx.loops.innermost(block);
+    for _ in depth..ctx.loops.depth(block) {
+        at = at.and_then(|inner| ctx.loops.parent(inner));
+    }
+    at == Some(this)
 }
 
 fn is_invariant(body: &Body, ctx: &PassContext, this: Loop, inst: Inst) -> bool {
@@ -170,7 +192,8 @@ fn split_index(body: &mut Body, ctx: &PassContext, this: Loop, inst: Inst) -> Op
 fn outermost(body: &Body, ctx: &PassContext, this: Loop, inst: Inst) -> Option<Loop> {
     let mut found = None;
     let mut around = Some(this);
-    while let Some(at) = around.filter(|&at| is_invariant(body, ctx, at, inst)) {
+    for _ in 0..MAX_LEVELS {
+        let Some(at) = around.filter(|&at| is_invariant(body, ctx, at, inst)) else { break };
         found = Some(at);
         around = ctx.loops.parent(at);
     }
@@ -198,7 +221,5 @@ fn runs_once(
         return true;
     }
     let all = &writes[this];
-    // More writes than are listed may be to anything.
-    let unlisted = all.anything || all.regions.len() >= MAX_WRITES;
-    !unlisted && !all.regions.iter().any(|&written| ctx.addresses.may_alias(body, written, read))
+    !all.anything && !all.regions.iter().any(|&written| ctx.addresses.may_alias(body, written, read))
 }

@@ -32,10 +32,12 @@ pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
         again |= join_blocks(body, ctx);
         changed |= again;
         if !again {
-            break;
+            return changed;
         }
     }
-    changed
+    // What the last round cut off may still point at blocks that it joined to others.
+    dce::remove_unreachable(body, ctx);
+    true
 }
 
 /// Runs a part that needs control flow, and computes it anew if edges changed.

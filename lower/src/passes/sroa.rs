@@ -167,6 +167,10 @@ impl Candidate {
         if parts.len() > MAX_PARTS * 8 {
             parts.sort_unstable();
             parts.dedup();
+            // Otherwise there is room again, so that sorting stays rare.
+            if parts.len() > MAX_PARTS {
+                return false;
+            }
         }
         parts.len() <= MAX_PARTS * 8
             && leaves(

@@ -1,9 +1,10 @@
 //! Kernels on a device: compile for its target, load, copy buffers, launch, copy back, read the mailbox.
 
+use super::parts::{self, Part};
 use super::{Engine, EngineError, Extent, Outcome, wrap};
 use crate::compile::{Compiled, Target, compile};
 use crate::device::{Arg, Buffer, Device, DeviceError, DeviceKind, KernelParam, LoadedModule, open};
-use crate::value::{HostArg, HostValue};
+use crate::value::HostArg;
 use marquetry_codegen::artifact::{Slot, argument_block};
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::Program;
@@ -16,11 +17,15 @@ use std::sync::Arc;
 /// Bytes of a mailbox: four `i32`.
 const MAILBOX_BYTES: usize = 16;
 
+/// How kernels become what a device loads: [`compile`], or a way round by other tools.
+pub(super) type Compiler = fn(&Program, &Job, &Target) -> Result<Compiled, EngineError>;
+
 /// Launches kernels on one device.
 pub(super) struct DeviceEngine {
     kind: DeviceKind,
     device: Box<dyn Device>,
     target: Target,
+    compiler: Compiler,
     opt_level: OptLevel,
     program: Arc<Program>,
     /// Kernels loaded from the program, by method and block.
@@ -40,10 +45,19 @@ const ONE: Extent = Extent { grid: [1; 3], block: [1; 3] };
 impl DeviceEngine {
     /// Opens the first device of a kind.
     pub(super) fn open(kind: DeviceKind, opt_level: OptLevel) -> Result<Self, String> {
+        Self::open_with(kind, opt_level, compile)
+    }
+
+    /// Opens the first device of a kind, for kernels that are compiled this way.
+    pub(super) fn open_with(
+        kind: DeviceKind,
+        opt_level: OptLevel,
+        compiler: Compiler,
+    ) -> Result<Self, String> {
         let device = open(kind).map_err(|error| error.to_string())?;
         let target = Target::for_device(device.info(), opt_level)?;
         let (program, kernels, functions) = Default::default();
-        Ok(DeviceEngine { kind, device, target, opt_level, program, kernels, functions })
+        Ok(DeviceEngine { kind, device, target, compiler, opt_level, program, kernels, functions })
     }
 
     fn compile(
@@ -53,7 +67,7 @@ impl DeviceEngine {
         block: [u32; 3],
     ) -> Result<Arc<Loaded>, EngineError> {
         let job = Job { entries: vec![kernel], view: View::device(&[]), opt_level: self.opt_level };
-        let compiled = compile(program, &job, &self.target)?;
+        let compiled = (self.compiler)(program, &job, &self.target)?;
         let params = kernel_params(&compiled.entry()?.signature.params);
         let image = compiled.image(&params, block)?;
         let module = self.device.load(&image).map_err(failed)?;
@@ -80,15 +94,15 @@ impl DeviceEngine {
         let mut mailbox = [0; MAILBOX_BYTES];
         let has_mailbox = loaded.compiled.entry()?.abi.mailbox;
         let mailbox_buffer = has_mailbox.then(|| self.upload(&mailbox)).transpose()?;
-        let values: Vec<Vec<u8>> = args.iter().map(value_bytes).collect();
-        let mut passed: Vec<Arg<'_>> = args
+        let parts = parts::split(args, &loaded.compiled.entry()?.signature.params)?;
+        let mut passed: Vec<Arg<'_>> = parts
             .iter()
-            .zip(&buffers)
-            .zip(&values)
-            .map(|((arg, buffer), value)| match (arg, buffer) {
-                (_, Some(buffer)) => Arg::Buffer(buffer, 0),
-                (HostArg::Value(value), None) if value.ty().is_pointer() => Arg::Null,
-                _ => Arg::Bytes(value),
+            .map(|part| match part {
+                Part::Bytes(bytes) => Arg::Bytes(bytes),
+                Part::Buffer(n) => {
+                    buffers.get(*n).and_then(|b| b.as_ref()).map_or(Arg::Null, |b| Arg::Buffer(b, 0))
+                }
+                Part::Null => Arg::Null,
             })
             .collect();
         passed.extend(
@@ -130,14 +144,6 @@ fn failed(error: DeviceError) -> EngineError {
     }
 }
 
-/// The bytes of a value; none for a buffer.
-fn value_bytes(arg: &HostArg) -> Vec<u8> {
-    match arg {
-        HostArg::Value(value) => value.to_bytes(),
-        HostArg::Buffer { .. } => Vec::new(),
-    }
-}
-
 fn kernel_params(types: &[Type]) -> Vec<KernelParam> {
     let param = |slot: Slot| KernelParam { size: slot.size, align: slot.align, is_pointer: slot.is_pointer };
     argument_block(types).0.into_iter().map(param).collect()
@@ -163,12 +169,12 @@ impl Engine for DeviceEngine {
         let Some((loaded, types)) = self.functions.get(&method) else {
             return Err(EngineError::Failed("the wrapping kernel is missing".into()));
         };
-        let (slots, size) = argument_block(types);
+        let (_, size) = argument_block(types);
         let (outcome, bytes) = self.launch_loaded(loaded, ONE, args, Some(size))?;
         if let Outcome::Threw(_) = outcome {
             return Ok(outcome);
         }
-        read_results(&slots, types, &bytes).map(Outcome::Returned)
+        parts::join(types, types, &bytes).map(Outcome::Returned)
     }
 
     fn launch(
@@ -187,18 +193,4 @@ impl Engine for DeviceEngine {
         };
         Ok(self.launch_loaded(loaded, extent, args, None)?.0)
     }
-}
-
-/// Values out of a block laid out as arguments are.
-pub(super) fn read_results(
-    slots: &[Slot],
-    types: &[Type],
-    bytes: &[u8],
-) -> Result<Vec<HostValue>, EngineError> {
-    let read = |(slot, &ty): (&Slot, &Type)| {
-        let range = slot.offset as usize..(slot.offset + slot.size) as usize;
-        bytes.get(range).and_then(|bytes| HostValue::from_bytes(ty, bytes))
-    };
-    let values: Option<Vec<HostValue>> = slots.iter().zip(types).map(read).collect();
-    values.ok_or_else(|| EngineError::Failed("results do not fit their block".into()))
 }

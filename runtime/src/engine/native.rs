@@ -1,8 +1,9 @@
-//! Native code in memory: functions called through their packed wrappers.
+//! Native code in memory: functions called through their packed wrappers, kernels launched on the CPU device.
 
-use super::device::read_results;
-use super::{Engine, EngineError, Extent, Outcome};
+use super::device::DeviceEngine;
+use super::{Engine, EngineError, Extent, Outcome, parts};
 use crate::compile::{Code, Compiled, Target, compile};
+use crate::device::DeviceKind;
 use crate::value::HostArg;
 use marquetry_codegen::artifact::argument_block;
 use marquetry_ir::entity::Method;
@@ -18,31 +19,17 @@ pub(super) struct NativeEngine {
     opt_level: OptLevel,
     program: Arc<Program>,
     functions: HashMap<Method, Compiled>,
+    kernels: DeviceEngine,
 }
 
 impl NativeEngine {
     /// An engine for this machine.
     pub(super) fn new(opt_level: OptLevel) -> Result<Self, String> {
         let target = Target::parse("native", opt_level).map_err(|error| error.to_string())?;
-        Ok(NativeEngine { target, opt_level, program: Arc::new(Program::new()), functions: HashMap::new() })
+        let kernels = DeviceEngine::open(DeviceKind::Cpu, opt_level)?;
+        let (program, functions) = Default::default();
+        Ok(NativeEngine { target, opt_level, program, functions, kernels })
     }
-}
-
-/// The bytes of an argument block, buffers by their addresses.
-pub(super) fn pack(types: &[marquetry_ir::types::Type], args: &mut [HostArg]) -> Vec<u8> {
-    let (slots, size) = argument_block(types);
-    let mut block = vec![0; size as usize];
-    for (slot, arg) in slots.iter().zip(args) {
-        let bytes = match arg {
-            HostArg::Value(value) => value.to_bytes(),
-            HostArg::Buffer { bytes, .. } => (bytes.as_mut_ptr() as u64).to_le_bytes().to_vec(),
-        };
-        let start = slot.offset as usize;
-        if let Some(place) = block.get_mut(start..start + bytes.len()) {
-            place.copy_from_slice(&bytes);
-        }
-    }
-    block
 }
 
 impl Engine for NativeEngine {
@@ -51,6 +38,7 @@ impl Engine for NativeEngine {
     }
 
     fn load(&mut self, program: Arc<Program>) {
+        self.kernels.load(program.clone());
         self.program = program;
         self.functions.clear();
     }
@@ -66,8 +54,8 @@ impl Engine for NativeEngine {
         let entry = compiled.entry()?;
         let status = usize::from(entry.abi.status);
         let types = entry.signature.results.get(status..).unwrap_or(&[]);
-        let (slots, size) = argument_block(types);
-        let block = pack(&entry.signature.params, args);
+        let (_, size) = argument_block(types);
+        let block = parts::pack(args, &entry.signature.params)?;
         let mut results = vec![0; size as usize];
         let Code::Jit(jit) = &compiled.code else {
             return Err(EngineError::Failed("the code is not in this process".into()));
@@ -78,10 +66,16 @@ impl Engine for NativeEngine {
         if let Some(thrown) = compiled.thrown(status) {
             return Ok(Outcome::Threw(thrown));
         }
-        read_results(&slots, types, &results).map(Outcome::Returned)
+        let wanted = &self.program.method(method).signature.results;
+        parts::join(wanted, types, &results).map(Outcome::Returned)
     }
 
-    fn launch(&mut self, _: Method, _: Extent, _: &mut [HostArg]) -> Result<Outcome, EngineError> {
-        Err(EngineError::Unsupported("kernels run on the CPU device".into()))
+    fn launch(
+        &mut self,
+        method: Method,
+        extent: Extent,
+        args: &mut [HostArg],
+    ) -> Result<Outcome, EngineError> {
+        self.kernels.launch(method, extent, args)
     }
 }

@@ -13,7 +13,7 @@
 //! | `; error: text` | a diagnostic on this line (or, alone on a line, on the one above) contains the text |
 //!
 //! `run`, `throws` and `launch` are carried out on every engine that the machine has; `launch[cpu,vulkan]:` names
-//! the engines to use. Buffers are described by an [expression](expression) over `iota`, a list `[1, 2]` or a string; what
+//! the engines to use. Buffers are described by an [expression] over `iota`, a list `[1, 2]` or a string; what
 //! they hold afterwards is compared bit for bit (`==`), within a relative error (`~1e-6`), or with what another
 //! method leaves when it is called with the same arguments, the launch's sizes not among them (`== @reference`).
 

@@ -174,7 +174,7 @@ entry:
         let mut buffer: Vec<u32> = (100..124).collect();
         let address = buffer.as_mut_ptr().expose_provenance() as u128;
         assert_eq!(call(&code, "copies", &[address, 24]), [0x01010101 + 104]);
-        assert_eq!(buffer[8..15], [100 & 0xff000000 | 0x020202, 101, 102, 103, 104, 0x01010101, 114]);
+        assert_eq!(buffer[8..15], [0x020202, 101, 102, 103, 104, 0x01010101, 114]);
     }
 }
 
@@ -198,7 +198,7 @@ entry:
     let code =
         emit_jit(&legal, &target, &|name| (name == "host_sum").then_some(host_sum as *const u8)).unwrap();
     let args = [0xff, 0xfffe, 3, 1000, 1.5f32.to_bits() as u128, (-7.9f64).to_bits() as u128, 1];
-    assert_eq!(call(&code, "f", &args), [(-1 - 2 + 3 + 1000 + 1 - 7 + 1) as u128]);
+    assert_eq!(call(&code, "f", &args), [995]);
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn objects_are_the_same_each_time() {
 #[test]
 fn code_is_freed_and_shared_between_threads() {
     let text = "method twice(a: i64) -> i64 {\nentry:\n    b = add a, a\n    return b\n}";
-    let code = std::sync::Arc::new(jit(text, 0));
+    let code = jit(text, 0);
     std::thread::scope(|scope| {
         for n in 0..4u64 {
             let code = code.clone();

@@ -61,9 +61,14 @@ pub(super) struct Plan {
     pub steps: Vec<Step>,
     /// How many labels there are.
     pub labels: u32,
+    /// How many constructs are open at the deepest place.
+    pub depth: usize,
     /// Which destinations are told apart by the variable.
     pub told_apart: Vec<bool>,
 }
+
+/// The deepest nesting that modules may have (SPIR-V 2.17, "Universal Limits").
+pub(super) const MAX_DEPTH: usize = 1023;
 
 type Pending = BTreeSet<u32>;
 
@@ -151,6 +156,11 @@ impl Planner<'_> {
         self.plan.steps.push(step);
     }
 
+    fn open(&mut self, scope: Scope) {
+        self.scopes.push(scope);
+        self.plan.depth = self.plan.depth.max(self.scopes.len());
+    }
+
     fn run(&mut self) -> Option<()> {
         let mut work = vec![Work::Tree(0)];
         while let Some(item) = work.pop() {
@@ -203,7 +213,7 @@ impl Planner<'_> {
         self.step(Step::Loop { head, body, next, merge });
         self.loops.push(self.scopes.len());
         let looping = Some((node, next, head));
-        self.scopes.push(Scope { looping, merge, pending: Pending::new() });
+        self.open(Scope { looping, merge, pending: Pending::new() });
         work.push(Work::LoopEnd);
         work.push(Work::Body(node));
     }
@@ -224,7 +234,7 @@ impl Planner<'_> {
                 let arms = self.plan.labels;
                 self.plan.labels += edges;
                 self.step(Step::Select { node, arms, merge });
-                self.scopes.push(Scope { looping: None, merge, pending: Pending::new() });
+                self.open(Scope { looping: None, merge, pending: Pending::new() });
                 self.here = None;
                 work.push(Work::Close);
                 work.extend((0..edges).rev().map(|edge| Work::Arm(node, edge, arms + edge)));
@@ -324,7 +334,7 @@ impl Planner<'_> {
             let (then, merge) = (self.label(), self.label());
             self.step(Step::Guard { exit: node, then, merge });
             self.step(Step::Label(then));
-            self.scopes.push(Scope { looping: None, merge, pending });
+            self.open(Scope { looping: None, merge, pending });
         }
         self.here = Some(Pending::new());
         Some(())

@@ -27,6 +27,7 @@ impl Harsh {
             kernels: true,
             externs: true,
             memory_ops: false,
+            early_returns: true,
             max_shared_bytes: 1 << 20,
             max_argument_bytes: 1 << 20,
         };

@@ -129,7 +129,7 @@ impl Generator<'_> {
             self.line(format!("{sum} = load.i32 s6"));
             self.line(format!(
                 "{next} = {} {sum}, {name}",
-                if self.chance.0 % 2 == 0 { "add" } else { "xor" }
+                if self.chance.0.is_multiple_of(2) { "add" } else { "xor" }
             ));
             self.line(format!("store s6, {next}"));
         }

@@ -2,7 +2,6 @@
 
 mod generate;
 mod meaning;
-mod check;
 mod examples;
 
 use super::PassContext;
@@ -12,6 +11,7 @@ use crate::optimise::Pass;
 use marquetry_ir::program::Program;
 use marquetry_ir::text;
 use marquetry_ir::unit::Unit;
+use marquetry_ir::verify::verify_unit;
 
 /// The unit of a text, all methods being entries.
 fn unit(source: &str) -> Unit {
@@ -31,14 +31,9 @@ fn run_passes(unit: &mut Unit, passes: &[Pass]) {
         for pass in passes {
             let before = text::print_unit(unit);
             (pass.run)(&mut unit.funcs[func].body, &mut ctx);
-            if let Err(problem) = check::valid(unit, func) {
-                panic!(
-                    "{} breaks {}: {problem}\n{before}\n{}",
-                    pass.name,
-                    unit.funcs[func].name,
-                    text::print_unit(unit)
-                );
-            }
+            let problems = verify_unit(unit);
+            let (pass, after) = (pass.name, text::print_unit(unit));
+            assert!(problems.is_empty(), "{pass} breaks the unit: {problems:?}\n{before}\n{after}");
         }
     }
 }

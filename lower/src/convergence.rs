@@ -1,0 +1,253 @@
+//! Convergence: whether every barrier of a kernel is reached by all work-items of a group or by none.
+//!
+//! The language lets a work-item return while others still meet at barriers, and so do most targets. OpenCL does not: a
+//! barrier that some work-items never reach is undefined there, and drivers compute wrong results. For such a target
+//! this check refuses what it cannot prove: a barrier between a branch whose condition may differ between work-items of
+//! a group and the place where its two ways are sure to meet again.
+//!
+//! A value is *uniform* if it is computed from constants, kernel parameters and the ops that are the same for a whole
+//! group; a block parameter is if all its arguments are and no divergent branch decides between them.
+
+use crate::call_graph::{callee, mentioned};
+use crate::report::{self, Place};
+use cranelift_entity::SecondaryMap;
+use marquetry_ir::analysis::cfg::ControlFlow;
+use marquetry_ir::body::Body;
+use marquetry_ir::diag::Diagnostic;
+use marquetry_ir::entity::{Block, Func, Inst, Value};
+use marquetry_ir::op::{Effects, Op};
+use marquetry_ir::program::MethodKind;
+use marquetry_ir::unit::Unit;
+use petgraph::algo::dominators::{Dominators, simple_fast};
+use petgraph::graph::{DiGraph, NodeIndex};
+
+/// The barriers that some work-items of a group may miss, in all functions of a unit.
+pub fn check(unit: &Unit) -> Vec<Diagnostic> {
+    let meets = functions_that_meet(unit);
+    let mut diagnostics = Vec::new();
+    for (func, function) in &unit.funcs {
+        if !meets[func] {
+            continue;
+        }
+        let is_kernel = function.kind == MethodKind::Kernel;
+        for inst in Analysis::new(&function.body, &meets, is_kernel).missed_barriers() {
+            let span = function.body.span(inst);
+            let place = Place { function: &function.name, file: function.file, span };
+            let message =
+                "a barrier that some work-items of a group may miss, which the target does not allow";
+            diagnostics.push(report::unsupported(&place, message.into()));
+        }
+    }
+    diagnostics
+}
+
+/// Functions in which work-items may meet at a barrier, their callees included.
+fn functions_that_meet(unit: &Unit) -> SecondaryMap<Func, bool> {
+    let mut callers = SecondaryMap::<Func, Vec<Func>>::new();
+    let mut meets = SecondaryMap::new();
+    let mut stack = Vec::new();
+    for (func, function) in &unit.funcs {
+        mentioned(&function.body, |callee| callers[callee].push(func));
+        let body = &function.body;
+        let mut insts = body.blocks().flat_map(|block| body.block_insts(block));
+        if insts.any(|inst| body.inst(inst).op == Op::Barrier) {
+            stack.push(func);
+        }
+    }
+    while let Some(func) = stack.pop() {
+        if !std::mem::replace(&mut meets[func], true) {
+            stack.extend(&callers[func]);
+        }
+    }
+    meets
+}
+
+struct Analysis<'a> {
+    body: &'a Body,
+    meets: &'a SecondaryMap<Func, bool>,
+    cfg: ControlFlow,
+    divergent: SecondaryMap<Value, bool>,
+    /// Post-dominators over positions in reverse post-order; the last node is the way out.
+    post: Dominators<NodeIndex>,
+}
+
+impl<'a> Analysis<'a> {
+    fn new(body: &'a Body, meets: &'a SecondaryMap<Func, bool>, is_kernel: bool) -> Self {
+        let mut cfg = ControlFlow::new();
+        cfg.compute(body);
+        let count = cfg.reverse_post_order().len();
+        let mut graph = DiGraph::<(), ()>::with_capacity(count + 1, count * 2);
+        let nodes: Vec<NodeIndex> = (0..=count).map(|_| graph.add_node(())).collect();
+        for (n, &block) in cfg.reverse_post_order().iter().enumerate() {
+            let successors = body.successors(block);
+            for target in successors.iter().filter_map(|&call| cfg.position(body.target_block(call))) {
+                graph.add_edge(nodes[target], nodes[n], ());
+            }
+            if successors.is_empty() {
+                graph.add_edge(nodes[count], nodes[n], ());
+            }
+        }
+        let post = simple_fast(&graph, nodes[count]);
+        let mut analysis = Analysis { body, meets, cfg, divergent: SecondaryMap::new(), post };
+        analysis.find_divergent_values(is_kernel);
+        analysis
+    }
+
+    /// Everything starts out uniform; what is not spreads until nothing changes.
+    fn find_divergent_values(&mut self, is_kernel: bool) {
+        if let Some(entry) = self.body.entry().filter(|_| !is_kernel) {
+            // Other functions may be called with anything.
+            self.body.block_params(entry).iter().for_each(|&param| self.divergent[param] = true);
+        }
+        let mut changed = true;
+        while changed {
+            changed = false;
+            for n in 0..self.cfg.reverse_post_order().len() {
+                let block = self.cfg.reverse_post_order()[n];
+                for inst in self.body.block_insts(block) {
+                    changed |= self.visit(inst);
+                }
+                changed |= self.spread_along_edges(block);
+            }
+        }
+    }
+
+    fn visit(&mut self, inst: Inst) -> bool {
+        let op = self.body.inst(inst).op;
+        let effects = op.effects();
+        let source = matches!(op, Op::LocalId | Op::SubgroupLane | Op::Clock | Op::Slot)
+            || effects.has(Effects::READ)
+            || effects.has(Effects::CALL)
+            || effects.has(Effects::CONVERGENT);
+        let divergent = source || self.body.args(inst).iter().any(|&arg| self.divergent[arg]);
+        let mut changed = false;
+        if divergent {
+            for value in self.body.results(inst) {
+                changed |= !std::mem::replace(&mut self.divergent[value], true);
+            }
+        }
+        changed
+    }
+
+    /// Marks block parameters: those with divergent arguments, and, below a divergent branch, those of every block
+    /// that its ways reach before they are sure to meet, and of the block where they meet.
+    fn spread_along_edges(&mut self, block: Block) -> bool {
+        let mut changed = false;
+        for &call in self.body.successors(block) {
+            let params = self.body.block_params(self.body.target_block(call));
+            for (&param, &arg) in params.iter().zip(self.body.target_args(call)) {
+                if self.divergent[arg] {
+                    changed |= !std::mem::replace(&mut self.divergent[param], true);
+                }
+            }
+        }
+        if self.is_divergent_branch(block) {
+            let (region, meeting) = self.region(block);
+            for reached in region.into_iter().chain(meeting) {
+                for &param in self.body.block_params(reached) {
+                    changed |= !std::mem::replace(&mut self.divergent[param], true);
+                }
+            }
+        }
+        changed
+    }
+
+    fn is_divergent_branch(&self, block: Block) -> bool {
+        let Some(inst) = self.body.terminator(block) else { return false };
+        self.body.targets(inst).len() > 1 && self.body.args(inst).iter().any(|&arg| self.divergent[arg])
+    }
+
+    /// The blocks that the ways from a branch reach before they are sure to meet, and where they meet; none if some
+    /// way leaves the function first.
+    fn region(&self, branch: Block) -> (Vec<Block>, Option<Block>) {
+        let order = self.cfg.reverse_post_order();
+        let node = self.cfg.position(branch).map(NodeIndex::new);
+        let meeting = node.and_then(|node| self.post.immediate_dominator(node));
+        let meeting = meeting.and_then(|node| order.get(node.index()).copied());
+        let mut seen = SecondaryMap::<Block, bool>::new();
+        let mut region = Vec::new();
+        let mut stack: Vec<Block> = self.successors(branch).collect();
+        while let Some(block) = stack.pop() {
+            if Some(block) != meeting && !std::mem::replace(&mut seen[block], true) {
+                region.push(block);
+                stack.extend(self.successors(block));
+            }
+        }
+        (region, meeting)
+    }
+
+    fn successors(&self, block: Block) -> impl Iterator<Item = Block> + '_ {
+        self.body.successors(block).iter().map(|&call| self.body.target_block(call))
+    }
+
+    fn missed_barriers(&self) -> Vec<Inst> {
+        let mut missed = SecondaryMap::<Block, bool>::new();
+        for &block in self.cfg.reverse_post_order() {
+            if self.is_divergent_branch(block) {
+                self.region(block).0.into_iter().for_each(|block| missed[block] = true);
+            }
+        }
+        let blocks = self.cfg.reverse_post_order().iter().filter(|&&block| missed[block]);
+        let meets = |&inst: &Inst| {
+            let calls = callee(self.body, inst).is_some_and(|func| self.meets[func]);
+            calls || self.body.inst(inst).op == Op::Barrier
+        };
+        blocks.flat_map(|&block| self.body.block_insts(block)).filter(meets).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatch::view::View;
+    use crate::job::{Job, OptLevel};
+    use marquetry_ir::program::Program;
+    use marquetry_ir::text;
+
+    fn missed(body: &str) -> usize {
+        let mut program = Program::new();
+        let source = format!("kernel k(n: i32, p: ptr<global>) {{\nentry:\n    id = local_id 0\n{body}}}\n");
+        let diagnostics = text::parse(&mut program, "test.mq", &source);
+        assert_eq!(diagnostics, []);
+        let entries = vec![program.methods_of("k")[0]];
+        let job = Job { entries, view: View::device(&[]), opt_level: OptLevel::None };
+        check(&crate::specialise::run(&program, &job).expect("a unit")).len()
+    }
+
+    #[test]
+    fn a_barrier_behind_an_early_return_is_missed() {
+        assert_eq!(
+            missed(
+                "    c = eq id, n\n    branch c, out, on\nout:\n    return\non:\n    barrier\n    return\n"
+            ),
+            1
+        );
+    }
+
+    #[test]
+    fn a_barrier_where_ways_have_met_is_not() {
+        let text = "    c = eq id, n\n    branch c, a, b\na:\n    jump b\nb:\n    barrier\n    return\n";
+        assert_eq!(missed(text), 0);
+    }
+
+    #[test]
+    fn uniform_branches_and_loops_do_not_matter() {
+        let text = "    z = eq n, i32 0\n    branch z, out, loop(n)\nout:\n    return\nloop(k: i32):\n    barrier\n    \
+                    j = sub k, i32 1\n    m = gt.s j, i32 0\n    branch m, loop(j), out\n";
+        assert_eq!(missed(text), 0);
+    }
+
+    #[test]
+    fn a_loop_that_work_items_leave_apart_is_missed() {
+        let text = "    jump loop(id)\nloop(k: i32):\n    barrier\n    j = sub k, i32 1\n    m = gt.s j, i32 0\n    \
+                    branch m, loop(j), out\nout:\n    return\n";
+        assert_eq!(missed(text), 1);
+    }
+
+    #[test]
+    fn a_parameter_that_a_divergent_branch_decides_is_divergent() {
+        let text = "    c = eq id, n\n    branch c, a(i32 1), a(i32 2)\na(k: i32):\n    d = eq k, i32 1\n    \
+                    branch d, out, on\nout:\n    return\non:\n    barrier\n    return\n";
+        assert_eq!(missed(text), 1);
+    }
+}
