@@ -15,10 +15,10 @@ use crate::dispatch::{explain, pattern};
 use crate::failure::Failure;
 use crate::job::Job;
 use crate::report::{self, Place};
+use cranelift_entity::EntityRef;
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::diag::Diagnostic;
-use cranelift_entity::EntityRef;
 use marquetry_ir::entity::{Block, Extern, Func, Global, Inst, Method, SigRef, Switch, SymbolRef, Value};
 use marquetry_ir::infer::infer;
 use marquetry_ir::limits::{MAX_DIAGNOSTICS, MAX_INSTANCES, MAX_SPECIALISATION_DEPTH};
@@ -228,8 +228,7 @@ impl Specialiser<'_> {
     fn endless(&self, data: &MethodData, arguments: &[Type], parent: Option<Func>, why: &str) -> Failure {
         const SHOWN: usize = 4;
         let types = &self.unit.types;
-        let mut chain =
-            vec![format!("{}{}", data.name, Signature::new(arguments, []).display(types))];
+        let mut chain = vec![format!("{}{}", data.name, Signature::new(arguments, []).display(types))];
         let mut next = parent;
         while let Some(func) = next.filter(|_| chain.len() < SHOWN) {
             let Some(record) = self.records.get(func.index()) else { break };
@@ -245,11 +244,8 @@ impl Specialiser<'_> {
         };
         let chain: Vec<String> = chain.iter().map(short).collect();
         let place = Place { function: &data.name, file: data.file, span: data.span };
-        let message = format!(
-            "specialisation of '{}' does not end: {}; {why}",
-            data.name,
-            chain.join(" calls ")
-        );
+        let message =
+            format!("specialisation of '{}' does not end: {}; {why}", data.name, chain.join(" calls "));
         Failure::Program(vec![report::limit(&place, message)])
     }
 
@@ -301,12 +297,7 @@ impl Specialiser<'_> {
         result
     }
 
-    fn type_and_link(
-        &mut self,
-        body: &mut Body,
-        home: Home<'_>,
-        cfg: &ControlFlow,
-    ) -> Result<(), Failure> {
+    fn type_and_link(&mut self, body: &mut Body, home: Home<'_>, cfg: &ControlFlow) -> Result<(), Failure> {
         for &block in cfg.reverse_post_order() {
             let mut next = body.first_inst(block);
             while let Some(inst) = next {
@@ -428,12 +419,7 @@ impl Specialiser<'_> {
     }
 
     /// The generic function that a call names, and whether its first operand does.
-    fn callee_name(
-        &self,
-        body: &Body,
-        inst: Inst,
-        arguments: &[Type],
-    ) -> Result<(Arc<str>, bool), String> {
+    fn callee_name(&self, body: &Body, inst: Inst, arguments: &[Type]) -> Result<(Arc<str>, bool), String> {
         let imm = body.inst(inst).imm;
         match body.symbol_exists(imm).then(|| body.symbol(SymbolRef::from_u32(imm))) {
             Some(Symbol::Name(name)) => Ok((name.clone(), false)),

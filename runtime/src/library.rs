@@ -32,8 +32,7 @@ mod tests {
     fn the_library_has_no_mistakes() {
         let mut program = Program::new();
         for (name, source) in FILES {
-            let diagnostics =
-                text::parse_library(&mut program, name, source, LibraryKey::of_the_loader());
+            let diagnostics = text::parse_library(&mut program, name, source, LibraryKey::of_the_loader());
             assert_eq!(diagnostics, [], "{name}");
         }
     }

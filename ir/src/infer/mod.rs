@@ -167,7 +167,11 @@ pub fn infer_with(
     match data.op.info().rule {
         Rule::Call => {
             rules.name()?;
-            if matches!(body.symbol(crate::entity::SymbolRef::from_u32(data.imm)), crate::body::Symbol::Operand) && rules.args.is_empty() {
+            if matches!(
+                body.symbol(crate::entity::SymbolRef::from_u32(data.imm)),
+                crate::body::Symbol::Operand
+            ) && rules.args.is_empty()
+            {
                 return Err(TypeMismatch::Count { found: 0, wanted: 1 });
             }
             Ok(body.results(inst).map(|_| Type::UNKNOWN).collect())

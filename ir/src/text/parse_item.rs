@@ -44,7 +44,9 @@ impl<'t> Parser<'_, 't> {
             "global" => self.global(),
             "extern" => self.external(),
             "overlay" | "method" | "kernel" => self.method(),
-            _ => Err(self.expected("'abstract', 'impl', 'struct', 'global', 'extern', 'overlay', 'method' or 'kernel'")),
+            _ => Err(self.expected(
+                "'abstract', 'impl', 'struct', 'global', 'extern', 'overlay', 'method' or 'kernel'",
+            )),
         }
     }
 

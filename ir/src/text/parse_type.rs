@@ -67,7 +67,9 @@ impl<'t> Parser<'_, 't> {
                 "vec" => return self.vector(),
                 _ => {}
             }
-            if is_singleton_word(name) && matches!(self.lexer.clone().next().kind(), Kind::Name | Kind::Quoted) {
+            if is_singleton_word(name)
+                && matches!(self.lexer.clone().next().kind(), Kind::Name | Kind::Quoted)
+            {
                 return self.singleton_type(depth);
             }
             if let Some(variable) = self.variable(name) {

@@ -179,7 +179,8 @@ impl Line<'_, '_, '_> {
     }
 
     fn value(&mut self, value: Value) -> fmt::Result {
-        if self.body.value_exists(value) && self.printer.types.as_pack(self.body.value_type(value)).is_some() {
+        if self.body.value_exists(value) && self.printer.types.as_pack(self.body.value_type(value)).is_some()
+        {
             self.names.write_value(self.printer.out, self.body, value)?;
             return self.printer.out.write_str("...");
         }
@@ -198,7 +199,8 @@ impl Line<'_, '_, '_> {
         if bare || self.printer.types.as_singleton(data.ty).is_some() {
             return self.printer.ty(data.ty);
         }
-        if matches!((generic, &data.value), (Some(Generic::Variable(_)), ConstValue::Variable(ty)) if *ty == data.ty) {
+        if matches!((generic, &data.value), (Some(Generic::Variable(_)), ConstValue::Variable(ty)) if *ty == data.ty)
+        {
             self.printer.out.write_str("const ")?;
             return self.printer.ty(data.ty);
         }

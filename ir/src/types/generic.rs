@@ -273,7 +273,9 @@ impl Types {
                 self.each_variable(*element, f);
                 self.each_variable(*length, f);
             }
-            Some(Generic::Pointer(ty) | Generic::TypeOf(ty) | Generic::Pack(ty)) => self.each_variable(*ty, f),
+            Some(Generic::Pointer(ty) | Generic::TypeOf(ty) | Generic::Pack(ty)) => {
+                self.each_variable(*ty, f)
+            }
             Some(Generic::Struct { args, .. }) => args.iter().for_each(|&arg| self.each_variable(arg, f)),
         }
     }
@@ -386,7 +388,8 @@ impl Types {
         match generic {
             Generic::Variable(variable) => out.write_str(variable),
             Generic::Abstract(id) => name(out, self.abstract_name(*id)),
-            Generic::Vector { lane: inner, lanes: count } | Generic::Array { element: inner, length: count } => {
+            Generic::Vector { lane: inner, lanes: count }
+            | Generic::Array { element: inner, length: count } => {
                 let is_vector = matches!(generic, Generic::Vector { .. });
                 out.write_str(if is_vector { "vec<" } else { "array<" })?;
                 self.write(out, *inner, name)?;
@@ -458,8 +461,7 @@ impl Types {
                     let Some(Nominal::Template(template)) = self.find(name) else {
                         return Err(TypeError::Taken(name.into()));
                     };
-                    let args: Result<Vec<Type>, _> =
-                        args.iter().map(|&arg| self.import(from, arg)).collect();
+                    let args: Result<Vec<Type>, _> = args.iter().map(|&arg| self.import(from, arg)).collect();
                     self.apply(template, &args?)
                 }
                 None => self.find_struct(name).ok_or_else(|| TypeError::Taken(name.clone())),
@@ -473,10 +475,13 @@ impl Types {
             TypeKind::Aggregate(index) => {
                 let (here, there) = (self.rows.get(index), from.rows.get(index));
                 let same = |a: &Row, b: &Row| match (&a.aggregate, &b.aggregate) {
-                    (Aggregate::Struct { fields: a, .. }, Aggregate::Struct { fields: b, .. }) => Arc::ptr_eq(a, b),
-                    (Aggregate::Singleton(Singleton::Function(a)), Aggregate::Singleton(Singleton::Function(b))) => {
-                        a == b
+                    (Aggregate::Struct { fields: a, .. }, Aggregate::Struct { fields: b, .. }) => {
+                        Arc::ptr_eq(a, b)
                     }
+                    (
+                        Aggregate::Singleton(Singleton::Function(a)),
+                        Aggregate::Singleton(Singleton::Function(b)),
+                    ) => a == b,
                     _ => false,
                 };
                 here.zip(there).is_some_and(|(a, b)| same(a, b))

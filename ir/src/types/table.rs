@@ -1,7 +1,9 @@
 //! Arrays, structs and what goes with them: interned, laid out, printed.
 
 use super::nominal::{AbstractRow, builtin};
-use super::{Abstract, Generic, Nominal, Singleton, TAG_AGGREGATE, TAG_SHIFT, Template, TemplateData, Type, TypeKind};
+use super::{
+    Abstract, Generic, Nominal, Singleton, TAG_AGGREGATE, TAG_SHIFT, Template, TemplateData, Type, TypeKind,
+};
 use crate::limits::{MAX_FIELDS, MAX_TYPE_BYTES};
 use rustc_hash::FxHashMap;
 use std::fmt;
@@ -53,7 +55,11 @@ pub(super) struct Row {
 
 impl Row {
     /// A struct laid out as in C.
-    pub(super) fn structure(types: &Types, name: Arc<str>, fields: Vec<(Arc<str>, Type)>) -> Result<Row, TypeError> {
+    pub(super) fn structure(
+        types: &Types,
+        name: Arc<str>,
+        fields: Vec<(Arc<str>, Type)>,
+    ) -> Result<Row, TypeError> {
         let mut end = 0u64;
         let mut align = 1;
         let mut offsets = Vec::with_capacity(fields.len());
@@ -69,7 +75,14 @@ impl Row {
         }
         let layout = Layout { size: end.next_multiple_of(u64::from(align)), align };
         let aggregate = Aggregate::Struct { name, fields: fields.into() };
-        Ok(Row { aggregate, layout, offsets: offsets.into(), supertype: Abstract::ANY, depth: 0, applied: None })
+        Ok(Row {
+            aggregate,
+            layout,
+            offsets: offsets.into(),
+            supertype: Abstract::ANY,
+            depth: 0,
+            applied: None,
+        })
     }
 }
 

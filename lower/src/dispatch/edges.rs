@@ -128,6 +128,7 @@ impl Dependents {
             let data = program.method(method);
             view.tables().contains(&data.table) && accept(program, data, &edge.arguments).is_ok()
         };
-        changed.iter().any(concerns) && look_up(program, view, &edge.name, &edge.arguments).answer != edge.answer
+        changed.iter().any(concerns)
+            && look_up(program, view, &edge.name, &edge.arguments).answer != edge.answer
     }
 }

@@ -49,13 +49,7 @@ pub struct Explanation {
 }
 
 /// Explains a call.
-pub fn explain(
-    program: &Program,
-    types: &Types,
-    view: &View,
-    name: &str,
-    arguments: &[Type],
-) -> Explanation {
+pub fn explain(program: &Program, types: &Types, view: &View, name: &str, arguments: &[Type]) -> Explanation {
     let answer = look_up_in(program, types, view, name, arguments).answer;
     let deciding = match answer {
         Answer::Method(method) | Answer::Ambiguous(method, _) => Some(program.method(method).table),
@@ -91,7 +85,8 @@ pub fn explain(
 impl Explanation {
     /// In words, one line per table and candidate.
     pub fn render(&self, program: &Program, types: &Types) -> String {
-        let mut out = format!("{}{}", self.name, Signature::new(self.arguments.as_slice(), []).display(types));
+        let mut out =
+            format!("{}{}", self.name, Signature::new(self.arguments.as_slice(), []).display(types));
         // Writing to a string cannot fail.
         let _ = match self.answer {
             Answer::Method(method) => {
@@ -124,7 +119,10 @@ impl Verdict {
                 format!("applies, but {} is more specific", header(types, program.method(best)))
             }
             Verdict::Ambiguous(other) => {
-                format!("applies, and so does {}; neither is more specific", header(types, program.method(other)))
+                format!(
+                    "applies, and so does {}; neither is more specific",
+                    header(types, program.method(other))
+                )
             }
             Verdict::Shadowed(table) => {
                 format!("applies, but table {} is asked first", program.table_name(table))

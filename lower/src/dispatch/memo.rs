@@ -57,9 +57,8 @@ impl Memo {
         let mut hasher = FxHasher::default();
         (name, arguments).hash(&mut hasher);
         let hash = hasher.finish();
-        let is_it = |&&id: &&u32| {
-            self.row(id).is_some_and(|row| *row.name == *name && *row.arguments == *arguments)
-        };
+        let is_it =
+            |&&id: &&u32| self.row(id).is_some_and(|row| *row.name == *name && *row.arguments == *arguments);
         let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(&id) = index.ids.get(&hash).and_then(|ids| ids.iter().find(is_it)) {
             return Some(SignatureId(id));

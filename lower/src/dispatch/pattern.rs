@@ -209,7 +209,8 @@ impl Matcher<'_> {
             Generic::Abstract(bound) => self.is_within(subject, *bound),
             Generic::Vector { lane, lanes } => match (subject.kind(), subject_generic) {
                 (TypeKind::Vector(found, count), _) => {
-                    self.fits(*lane, Type::scalar(found)) && self.counts(*lanes, Bound::Count(u64::from(count)))
+                    self.fits(*lane, Type::scalar(found))
+                        && self.counts(*lanes, Bound::Count(u64::from(count)))
                 }
                 (_, Some(&Generic::Vector { lane: found, lanes: count })) => {
                     self.fits(*lane, found) && self.counts(*lanes, self.bound_of(count))

@@ -214,9 +214,12 @@ fn a_redefined_callee_invalidates_its_callers() {
 #[test]
 fn an_overlay_invalidates_where_a_look_up_missed_its_table() {
     let overlay = "overlay top method leaf(x: Any) -> i32 {\nentry:\n    return i32 7\n}\n";
-    assert_eq!(stale(|program| {
-        redefine(program, overlay);
-    }), ["middle(i32)"]);
+    assert_eq!(
+        stale(|program| {
+            redefine(program, overlay);
+        }),
+        ["middle(i32)"]
+    );
     let deleted = |program: &mut Program| {
         let other = program.methods_of("other")[0];
         assert_eq!(program.delete_method(other), Ok(true));
@@ -231,9 +234,13 @@ fn what_changes_no_answer_invalidates_nothing() {
     let general = "method other(x: Any) -> i32 {\nentry:\n    return i32 1\n}\n";
     let loser = "method leaf<T>(x: T) -> T {\nentry:\n    y = call other(x)\n    return y\n}\n";
     for change in [elsewhere, less_specific, general, loser, &returning("new", 1)] {
-        assert_eq!(stale(|program| {
-            redefine(program, change);
-        }), [""; 0], "{change}");
+        assert_eq!(
+            stale(|program| {
+                redefine(program, change);
+            }),
+            [""; 0],
+            "{change}"
+        );
     }
 }
 
@@ -368,9 +375,8 @@ fn random_method(random: &mut Random, name: &str) -> String {
         params.push(format!("p{n}: {ty}{pack}"));
     }
     let text = params.join(", ");
-    let is_used = |variable: &str| {
-        text.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == variable)
-    };
+    let is_used =
+        |variable: &str| text.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == variable);
     let mut variables = Vec::new();
     for variable in ["T", "U", "N", "S"].into_iter().filter(|v| is_used(v)) {
         let bound = match variable {
@@ -440,7 +446,8 @@ fn the_indexed_resolver_agrees_with_the_oracle() {
 }
 
 fn specificity_is_a_partial_order(program: &Program) {
-    let methods: Vec<_> = program.methods().filter(|(_, data)| *data.name == *"f").map(|(_, data)| data).collect();
+    let methods: Vec<_> =
+        program.methods().filter(|(_, data)| *data.name == *"f").map(|(_, data)| data).collect();
     let types = &program.types;
     for a in &methods {
         assert!(subsumes(types, a, a) || a.signature.params.iter().any(|_| true));
@@ -472,7 +479,9 @@ fn what_subsumes_takes_all_that_the_other_takes() {
         for _ in 0..200 {
             let count = random.below(4);
             let types: Vec<&str> = (0..count).map(|_| random.pick(&CONCRETE)).collect();
-            calls.push(text::parse_call(&mut program, &format!("f({})", types.join(", "))).expect("it reads").1);
+            calls.push(
+                text::parse_call(&mut program, &format!("f({})", types.join(", "))).expect("it reads").1,
+            );
         }
         let methods: Vec<_> = program.methods().map(|(_, data)| data).collect();
         for wide in &methods {

@@ -190,9 +190,8 @@ impl<'a> Settler<'a> {
         match shape {
             Shape::CallIndirect if body.signature_exists(imm) => {
                 let signature = body.signature(SigRef::from_u32(imm)).clone();
-                let mut settle = |list: &[Type]| -> Vec<Type> {
-                    list.iter().map(|&ty| self.settled(ty, span)).collect()
-                };
+                let mut settle =
+                    |list: &[Type]| -> Vec<Type> { list.iter().map(|&ty| self.settled(ty, span)).collect() };
                 let fresh = Signature::new(settle(&signature.params), settle(&signature.results));
                 if fresh != signature {
                     body.inst_mut(inst).imm = body.make_signature(fresh).as_u32();

@@ -72,7 +72,8 @@ impl Compile {
         let methods: Vec<_> = program.methods().filter(|(_, m)| m.table == Table::BASE).collect();
         if self.entry.is_empty() {
             let of_kind = |kind| -> Vec<Method> {
-                let mine = methods.iter().filter(|(_, m)| m.kind == kind && m.file == Some(own) && !m.is_generic());
+                let mine =
+                    methods.iter().filter(|(_, m)| m.kind == kind && m.file == Some(own) && !m.is_generic());
                 mine.map(|(method, _)| *method).collect()
             };
             let mut entries = of_kind(MethodKind::Kernel);

@@ -23,13 +23,7 @@ pub(super) fn verdict(program: &Program, action: &Action) -> Option<Verdict> {
     Some(result.map_or_else(Verdict::Failed, |()| Verdict::Passed))
 }
 
-fn which(
-    program: &Program,
-    call: &str,
-    target: &str,
-    tables: &[String],
-    wanted: &str,
-) -> Result<(), String> {
+fn which(program: &Program, call: &str, target: &str, tables: &[String], wanted: &str) -> Result<(), String> {
     let target = Target::parse(target, OptLevel::None).map_err(|error| error.to_string())?;
     let find = |name: &String| program.find_table(name).ok_or_else(|| format!("there is no table '{name}'"));
     let tables = tables.iter().map(find).collect::<Result<Vec<Table>, String>>()?;
