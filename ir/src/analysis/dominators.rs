@@ -354,6 +354,9 @@ mod tests {
         assert_eq!(dominators.immediate(&cfg, exit), body.entry());
         assert!(dominators.dominates(&cfg, middle, Block::from_u32(count as u32 - 2)));
         assert!(!dominators.dominates(&cfg, middle, exit));
-        assert!(!dominators.iterate(&cfg, STEPS_PER_EDGE * 3 * count), "the walks are too long for this algorithm");
+        assert!(
+            !dominators.iterate(&cfg, STEPS_PER_EDGE * 3 * count),
+            "the walks are too long for this algorithm"
+        );
     }
 }

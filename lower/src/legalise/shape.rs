@@ -69,6 +69,7 @@ impl Legaliser<'_> {
             return match aggregate {
                 Aggregate::Array { element, length } => Parts::Alike(Split::Fields, *element, *length),
                 Aggregate::Struct { fields, .. } => Parts::Fields(fields.iter().map(|f| f.1).collect()),
+                Aggregate::Singleton(_) => Parts::Fields(Vec::new()),
             };
         }
         if !ty.is_known() || ty.is_aggregate() {
@@ -88,7 +89,7 @@ impl Legaliser<'_> {
         }
     }
 
-    /// How a type is held. Types nest without bound, so the parts are done with a stack.
+    /// How a type is held. The parts of a type come before it: they are done with a stack.
     pub(super) fn shape(&mut self, ty: Type) -> Rc<Shape> {
         if let Some(shape) = self.shapes.get(&ty) {
             return shape.clone();

@@ -4,9 +4,11 @@
 //! verifier. Types flow forward. An operand of unknown type (the result of a call that is not dispatched yet) or
 //! of erroneous type fits everywhere; a result that depends on it is unknown.
 
-use crate::body::{Body, Symbol};
-use crate::constant::ConstValue;
-use crate::entity::{Const, Inst, SigRef, SymbolRef, Value};
+mod memory;
+mod values;
+
+use crate::body::Body;
+use crate::entity::{Inst, Value};
 use crate::op::{Op, Rule};
 use crate::types::{Scalar, Space, Type, TypeKind, Types};
 use smallvec::{SmallVec, smallvec};
@@ -165,6 +167,13 @@ pub fn infer_with(
     match data.op.info().rule {
         Rule::Call => {
             rules.name()?;
+            if matches!(
+                body.symbol(crate::entity::SymbolRef::from_u32(data.imm)),
+                crate::body::Symbol::Operand
+            ) && rules.args.is_empty()
+            {
+                return Err(TypeMismatch::Count { found: 0, wanted: 1 });
+            }
             Ok(body.results(inst).map(|_| Type::UNKNOWN).collect())
         }
         rule => rules.apply(rule),
@@ -337,8 +346,13 @@ impl Rules<'_> {
         self.operand(index, "a pointer", Type::is_pointer)
     }
 
+    /// Whether the suffix mentions type variables, or was reported as wrong.
+    fn is_open(&self) -> bool {
+        self.suffix == Type::ERROR || self.suffix.is_generic()
+    }
+
     fn storable(&self) -> Result<(), TypeMismatch> {
-        let known = self.types.layout(self.suffix).is_some() || self.suffix == Type::ERROR;
+        let known = self.types.layout(self.suffix).is_some() || self.is_open();
         if known {
             Ok(())
         } else {
@@ -371,155 +385,15 @@ impl Rules<'_> {
         Ok(smallvec![self.same(self.args.len(), class)?])
     }
 
-    fn compare(&self, class: (&'static str, Fits)) -> Result<ResultTypes, TypeMismatch> {
-        Ok(smallvec![mask_of(self.same(2, class)?)])
-    }
-
-    fn select(&self) -> Result<ResultTypes, TypeMismatch> {
-        self.count(3)?;
-        self.exactly(2, self.args[1])?;
-        let ty = if self.args[1].is_known() { self.args[1] } else { self.args[2] };
-        let lanes = ty.lanes();
-        let fits = |c: Type| {
-            c == Type::I1 || (c.lane() == Some(Scalar::I1) && (!ty.is_known() || c.lanes() == lanes))
-        };
-        self.operand(0, "an i1, or one per lane", fits)?;
-        Ok(smallvec![ty])
-    }
-
-    fn convert(
-        &self,
-        (wanted_from, fits): (&'static str, Fits),
-        wanted_to: &'static str,
-        allowed: fn(Scalar, Scalar) -> bool,
-    ) -> Result<ResultTypes, TypeMismatch> {
-        self.count(1)?;
-        self.operand(0, wanted_from, fits)?;
-        let (from, to) = (self.args[0], self.suffix);
-        let ok = match (from.lane(), to.lane()) {
-            _ if to == Type::ERROR => true,
-            (_, None) => false,
-            (None, Some(_)) => true,
-            (Some(a), Some(b)) => allowed(a, b) && from.lanes() == to.lanes(),
-        };
-        if ok { Ok(smallvec![to]) } else { Err(TypeMismatch::Suffix { found: to, wanted: wanted_to }) }
-    }
-
-    fn bitcast(&self) -> Result<ResultTypes, TypeMismatch> {
-        self.count(1)?;
-        self.operand(0, "an integer or float, or a vector of these", is_number)?;
-        let (from, to) = (self.args[0], self.suffix);
-        let same_size = !from.is_known() || from.bits() == to.bits();
-        if to == Type::ERROR || (is_number(to) && same_size) {
-            return Ok(smallvec![to]);
-        }
-        Err(TypeMismatch::Suffix { found: to, wanted: "a number or vector of numbers of as many bits" })
-    }
-
-    fn pointer_to_int(&self) -> Result<ResultTypes, TypeMismatch> {
-        self.count(1)?;
-        self.pointer(0)?;
-        self.suffix_is("i64", |ty| ty == Type::I64)
-    }
-
-    fn int_to_pointer(&self) -> Result<ResultTypes, TypeMismatch> {
-        self.count(1)?;
-        self.exactly(0, Type::I64)?;
-        self.suffix_is("a pointer", Type::is_pointer)
-    }
-
-    fn space_cast(&self) -> Result<ResultTypes, TypeMismatch> {
-        self.count(1)?;
-        self.pointer(0)?;
-        let from = self.args[0].space();
-        let wanted = "a pointer to another space, one of the two generic";
-        self.suffix_is(wanted, |ty| match (from, ty.space()) {
-            (_, None) => false,
-            (None, Some(_)) => true,
-            (Some(a), Some(b)) => a != b && (a == Space::Generic || b == Space::Generic),
-        })
-    }
-
     fn suffix_is(
         &self,
         wanted: &'static str,
         fits: impl Fn(Type) -> bool,
     ) -> Result<ResultTypes, TypeMismatch> {
-        if self.suffix == Type::ERROR || fits(self.suffix) {
+        if self.is_open() || fits(self.suffix) {
             return Ok(smallvec![self.suffix]);
         }
         Err(TypeMismatch::Suffix { found: self.suffix, wanted })
-    }
-
-    fn splat(&self) -> Result<ResultTypes, TypeMismatch> {
-        self.count(1)?;
-        let from = self.args[0];
-        self.operand(0, "a scalar", |ty| ty.as_scalar().is_some())?;
-        self.suffix_is("a vector of the operand's type", |ty| {
-            ty.is_vector() && (!from.is_known() || ty.lane() == from.as_scalar())
-        })
-    }
-
-    fn vector(&self, index: usize) -> Result<(), TypeMismatch> {
-        self.operand(index, "a vector", Type::is_vector)
-    }
-
-    fn extract(&self) -> Result<ResultTypes, TypeMismatch> {
-        self.count(2)?;
-        self.vector(0)?;
-        self.operand(1, "an integer index", is_scalar_int)?;
-        Ok(smallvec![lane_of(self.args[0])])
-    }
-
-    fn insert(&self) -> Result<ResultTypes, TypeMismatch> {
-        self.count(3)?;
-        self.vector(0)?;
-        self.exactly(1, lane_of(self.args[0]))?;
-        self.operand(2, "an integer index", is_scalar_int)?;
-        Ok(smallvec![self.args[0]])
-    }
-
-    fn shuffle(&self) -> Result<ResultTypes, TypeMismatch> {
-        self.count(2)?;
-        self.vector(0)?;
-        self.vector(1)?;
-        self.exactly(1, self.args[0])?;
-        if !self.body.const_exists(self.imm) {
-            return Err(TypeMismatch::Dangling);
-        }
-        let mask = self.body.constant(Const::from_u32(self.imm));
-        let ConstValue::Lanes(lanes) = &mask.value else { return Err(TypeMismatch::Dangling) };
-        let Some(lane) = self.args[0].lane() else { return Ok(smallvec![Type::UNKNOWN]) };
-        let limit = u64::from(self.args[0].lanes()) * 2;
-        if let Some(&found) = lanes.iter().find(|&&lane| lane >= u128::from(limit)) {
-            return Err(TypeMismatch::Immediate { found: found as u64, limit });
-        }
-        let ty = Type::vector(lane, lanes.len() as u32).ok_or(TypeMismatch::Dangling)?;
-        Ok(smallvec![ty])
-    }
-
-    fn reduce(&self, wanted: &'static str, fits: Fits) -> Result<ResultTypes, TypeMismatch> {
-        self.count(1)?;
-        self.operand(0, wanted, |ty| is_lane_vector(ty, fits))?;
-        Ok(smallvec![lane_of(self.args[0])])
-    }
-
-    fn make(&self) -> Result<ResultTypes, TypeMismatch> {
-        if self.suffix == Type::ERROR {
-            return Ok(smallvec![Type::ERROR]);
-        }
-        let Some(count) = self.types.field_count(self.suffix) else {
-            return Err(TypeMismatch::Suffix { found: self.suffix, wanted: "an array or struct" });
-        };
-        if count != self.args.len() as u64 {
-            let wanted = usize::try_from(count).unwrap_or(usize::MAX);
-            return Err(TypeMismatch::Count { found: self.args.len(), wanted });
-        }
-        for index in 0..self.args.len() {
-            let field = self.types.field_type(self.suffix, index as u64).unwrap_or(Type::ERROR);
-            self.exactly(index, field)?;
-        }
-        Ok(smallvec![self.suffix])
     }
 
     /// Type of the field that the immediate names, of an aggregate type.
@@ -530,93 +404,6 @@ impl Rules<'_> {
         let limit = self.types.field_count(aggregate).unwrap_or(0);
         let field = self.types.field_type(aggregate, u64::from(self.imm));
         field.ok_or(TypeMismatch::Immediate { found: u64::from(self.imm), limit })
-    }
-
-    fn get_field(&self) -> Result<ResultTypes, TypeMismatch> {
-        self.count(1)?;
-        self.operand(0, "an array or struct", Type::is_aggregate)?;
-        Ok(smallvec![self.field(self.args[0])?])
-    }
-
-    fn set_field(&self) -> Result<ResultTypes, TypeMismatch> {
-        self.count(2)?;
-        self.operand(0, "an array or struct", Type::is_aggregate)?;
-        self.exactly(1, self.field(self.args[0])?)?;
-        Ok(smallvec![self.args[0]])
-    }
-
-    fn pointer_add(&self) -> Result<ResultTypes, TypeMismatch> {
-        self.count(2)?;
-        self.pointer(0)?;
-        self.exactly(1, Type::I64)?;
-        Ok(smallvec![self.args[0]])
-    }
-
-    fn index(&self) -> Result<ResultTypes, TypeMismatch> {
-        self.count(2)?;
-        self.pointer(0)?;
-        self.operand(1, "an integer index", is_scalar_int)?;
-        self.storable()?;
-        Ok(smallvec![self.args[0]])
-    }
-
-    fn field_address(&self) -> Result<ResultTypes, TypeMismatch> {
-        self.count(1)?;
-        self.pointer(0)?;
-        if self.suffix != Type::ERROR && !self.suffix.is_aggregate() {
-            return Err(TypeMismatch::Suffix { found: self.suffix, wanted: "an array or struct" });
-        }
-        self.field(self.suffix)?;
-        Ok(smallvec![self.args[0]])
-    }
-
-    fn global_address(&self) -> Result<ResultTypes, TypeMismatch> {
-        self.count(0)?;
-        self.name()?;
-        let named =
-            matches!(self.body.symbol(SymbolRef::from_u32(self.imm)), Symbol::Name(_) | Symbol::Global(_));
-        if !named {
-            return Err(TypeMismatch::Dangling);
-        }
-        self.suffix_is("a pointer", Type::is_pointer)
-    }
-
-    fn atomic_any(&self) -> Result<ResultTypes, TypeMismatch> {
-        if self.op == Op::AtomicLoad {
-            self.count(1)?;
-            self.pointer(0)?;
-            return self.suffix_is("i32, i64, f32 or f64", is_shuffled);
-        }
-        let results = self.atomic("an i32, i64, f32 or f64", is_shuffled)?;
-        if self.op == Op::AtomicStore { self.nothing() } else { Ok(results) }
-    }
-
-    fn atomic(&self, wanted: &'static str, fits: Fits) -> Result<ResultTypes, TypeMismatch> {
-        self.count(2)?;
-        self.pointer(0)?;
-        self.operand(1, wanted, fits)?;
-        Ok(smallvec![self.args[1]])
-    }
-
-    fn compare_exchange(&self) -> Result<ResultTypes, TypeMismatch> {
-        self.count(3)?;
-        self.pointer(0)?;
-        self.operand(1, "an i32 or i64", is_atomic_int)?;
-        self.exactly(2, self.args[1])?;
-        Ok(smallvec![self.args[1], Type::I1])
-    }
-
-    fn call_indirect(&self) -> Result<ResultTypes, TypeMismatch> {
-        if !self.body.signature_exists(self.imm) {
-            return Err(TypeMismatch::Dangling);
-        }
-        let signature = self.body.signature(SigRef::from_u32(self.imm));
-        self.count(signature.params.len() + 1)?;
-        self.pointer(0)?;
-        for (index, &param) in signature.params.iter().enumerate() {
-            self.exactly(index + 1, param)?;
-        }
-        Ok(signature.results.iter().copied().collect())
     }
 }
 

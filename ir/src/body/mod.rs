@@ -1,0 +1,163 @@
+//! A body: the SSA code of one function.
+//!
+//! What is computed (instructions, values, constants) and where it stands (blocks, program order) are separate:
+//! an instruction is *made* in the graph and *appended* or *inserted* in a block. Everything is a dense id into a
+//! flat table owned by the body, so a body is cloned, wiped and reused without chasing pointers.
+//!
+//! # Invariants
+//! - The parameters of the entry block (the first in order) are the function's parameters.
+//! - Results of one instruction have consecutive ids.
+//! - Equal constants have equal ids, and one value each.
+//! - Values are never aliases: a pass that replaces a value rewrites the operands ([`Body::rewrite_operands`]).
+
+mod graph;
+mod order;
+
+use crate::constant::ConstData;
+use crate::entity::{Block, BlockCall, Const, Inst, SigRef, Switch, SymbolRef, Value};
+use crate::inst::{BlockCallData, InstData, ValueList};
+use crate::names::Names;
+use crate::signature::Signature;
+use crate::span::Span;
+use crate::types::Type;
+use cranelift_entity::packed_option::PackedOption;
+use cranelift_entity::{ListPool, PrimaryMap, SecondaryMap};
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+
+/// Where a value comes from.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum ValueDef {
+    /// The n-th result of an instruction.
+    Result(Inst, u16),
+    /// The n-th parameter of a block.
+    Param(Block, u16),
+    /// A constant.
+    Const(Const),
+}
+
+#[derive(Copy, Clone, Debug)]
+struct ValueData {
+    ty: Type,
+    def: ValueDef,
+}
+
+const _: () = assert!(size_of::<ValueData>() == 12);
+
+#[derive(Clone, Debug, Default)]
+struct BlockData {
+    params: ValueList,
+    first: PackedOption<Inst>,
+    last: PackedOption<Inst>,
+    prev: PackedOption<Block>,
+    next: PackedOption<Block>,
+    inserted: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct InstNode {
+    block: PackedOption<Block>,
+    prev: PackedOption<Inst>,
+    next: PackedOption<Inst>,
+}
+
+/// What an instruction mentions by name, before and after linking.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Symbol {
+    /// A generic function, a global or an extern, to be looked up.
+    Name(Arc<str>),
+    /// The function whose singleton type the first operand has.
+    Operand,
+    /// A method of a generic function, to be looked up by its parameter types.
+    Overload(Arc<str>, Box<[Type]>),
+    /// A function of this unit.
+    Func(crate::entity::Func),
+    /// A function of this unit that the host supplies.
+    Extern(crate::entity::Extern),
+    /// A global of this unit.
+    Global(crate::entity::Global),
+    /// An exception: its kind and, perhaps, a reason.
+    Exception(Arc<str>, Option<Arc<str>>),
+    /// The message of an assertion.
+    Message(Arc<str>),
+}
+
+/// The SSA code of one function.
+#[derive(Clone, Debug, Default)]
+pub struct Body {
+    insts: PrimaryMap<Inst, InstData>,
+    values: PrimaryMap<Value, ValueData>,
+    blocks: PrimaryMap<Block, BlockData>,
+    block_calls: PrimaryMap<BlockCall, BlockCallData>,
+    consts: PrimaryMap<Const, ConstData>,
+    const_values: SecondaryMap<Const, PackedOption<Value>>,
+    const_index: FxHashMap<ConstData, Value>,
+    symbols: PrimaryMap<SymbolRef, Symbol>,
+    symbol_index: FxHashMap<Symbol, SymbolRef>,
+    signatures: PrimaryMap<SigRef, Signature>,
+    switches: PrimaryMap<Switch, Box<[u128]>>,
+    order: SecondaryMap<Inst, InstNode>,
+    spans: SecondaryMap<Inst, Span>,
+    first_block: PackedOption<Block>,
+    last_block: PackedOption<Block>,
+    value_pool: ListPool<Value>,
+    call_pool: ListPool<BlockCall>,
+    /// Names of values and blocks, where the author gave any.
+    pub names: Names,
+}
+
+impl Body {
+    /// An empty body.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets everything, keeps the memory.
+    pub fn clear(&mut self) {
+        // Exhaustive, so that a new field cannot be forgotten.
+        let Self {
+            insts,
+            values,
+            blocks,
+            block_calls,
+            consts,
+            const_values,
+            const_index,
+            symbols,
+            symbol_index,
+            signatures,
+            switches,
+            order,
+            spans,
+            first_block,
+            last_block,
+            value_pool,
+            call_pool,
+            names,
+        } = self;
+        insts.clear();
+        values.clear();
+        blocks.clear();
+        block_calls.clear();
+        consts.clear();
+        const_values.clear();
+        const_index.clear();
+        symbols.clear();
+        symbol_index.clear();
+        signatures.clear();
+        switches.clear();
+        order.clear();
+        spans.clear();
+        *first_block = None.into();
+        *last_block = None.into();
+        value_pool.clear();
+        call_pool.clear();
+        names.clear();
+    }
+
+    /// Makes room for as many further instructions with one result each.
+    pub fn reserve(&mut self, insts: usize) {
+        self.insts.reserve(insts);
+        self.values.reserve(insts);
+    }
+}

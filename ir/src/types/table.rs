@@ -1,0 +1,351 @@
+//! Arrays, structs and what goes with them: interned, laid out, printed.
+
+use super::nominal::{AbstractRow, builtin};
+use super::{
+    Abstract, Generic, Nominal, Singleton, TAG_AGGREGATE, TAG_SHIFT, Template, TemplateData, Type, TypeKind,
+};
+use crate::limits::{MAX_FIELDS, MAX_TYPE_BYTES, MAX_TYPE_DEPTH};
+use rustc_hash::FxHashMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// What an aggregate is made of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Aggregate {
+    /// `array<element, length>`.
+    Array {
+        /// Type of every element.
+        element: Type,
+        /// How many.
+        length: u64,
+    },
+    /// A nominal struct.
+    Struct {
+        /// Its name, unique in the program.
+        name: Arc<str>,
+        /// Its fields in order, with their names.
+        fields: Arc<[(Arc<str>, Type)]>,
+    },
+    /// A type with one value, of no size.
+    Singleton(Singleton),
+}
+
+/// Size and alignment in memory, in bytes.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Layout {
+    /// Size, a multiple of the alignment.
+    pub size: u64,
+    /// Alignment, a power of two.
+    pub align: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) aggregate: Aggregate,
+    pub(super) layout: Layout,
+    /// Field offsets of a struct; empty for arrays.
+    pub(super) offsets: Arc<[u64]>,
+    /// The abstract type that it is.
+    pub(super) supertype: Abstract,
+    /// How deeply it is nested.
+    pub(super) depth: u32,
+    /// What an instance of a struct with parameters was made of.
+    pub(super) applied: Option<(Template, Arc<[Type]>)>,
+}
+
+impl Row {
+    /// A struct laid out as in C.
+    pub(super) fn structure(
+        types: &Types,
+        name: Arc<str>,
+        fields: Vec<(Arc<str>, Type)>,
+    ) -> Result<Row, TypeError> {
+        let mut end = 0u64;
+        let mut align = 1;
+        let mut depth = 1;
+        let mut offsets = Vec::with_capacity(fields.len());
+        for &(_, field) in &fields {
+            let inner = types.layout(field).ok_or(TypeError::NotStorable(field))?;
+            depth = depth.max(types.depth_around(field)?);
+            let start = end.next_multiple_of(u64::from(inner.align));
+            offsets.push(start);
+            end = start + inner.size;
+            align = align.max(inner.align);
+            if end > MAX_TYPE_BYTES {
+                return Err(TypeError::TooLarge);
+            }
+        }
+        let layout = Layout { size: end.next_multiple_of(u64::from(align)), align };
+        let aggregate = Aggregate::Struct { name, fields: fields.into() };
+        Ok(Row {
+            aggregate,
+            layout,
+            offsets: offsets.into(),
+            supertype: Abstract::ANY,
+            depth,
+            applied: None,
+        })
+    }
+}
+
+/// Why a type cannot be made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TypeError {
+    /// Larger than [`MAX_TYPE_BYTES`].
+    TooLarge,
+    /// More than [`MAX_FIELDS`] fields.
+    TooManyFields(usize),
+    /// A struct of this name exists and has other fields.
+    Redefined(Arc<str>),
+    /// Elements and fields must be known types.
+    NotStorable(Type),
+    /// A type, or a chain of supertypes, nested more than [`MAX_TYPE_DEPTH`](crate::limits::MAX_TYPE_DEPTH) deep.
+    TooDeep,
+    /// The name means another type already.
+    Taken(Arc<str>),
+    /// The type is of another abstract type already.
+    Implemented(Type, Arc<str>),
+    /// Structs say what they are where they are defined.
+    NotImplementable(Type),
+    /// A struct has another number of parameters.
+    Arguments {
+        /// How many are given.
+        found: usize,
+        /// How many it has.
+        wanted: usize,
+    },
+}
+
+impl fmt::Display for TypeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TypeError::TooLarge => write!(f, "type is larger than {MAX_TYPE_BYTES} bytes"),
+            TypeError::TooManyFields(n) => write!(f, "struct has {n} fields, the most is {MAX_FIELDS}"),
+            TypeError::Redefined(name) => write!(f, "struct '{name}' is defined already, with other fields"),
+            TypeError::NotStorable(ty) => write!(f, "type {ty} cannot be stored"),
+            TypeError::TooDeep => {
+                write!(f, "type is nested more than {} deep", crate::limits::MAX_TYPE_DEPTH)
+            }
+            TypeError::Taken(name) => write!(f, "type '{name}' is defined already"),
+            TypeError::Implemented(ty, old) => write!(f, "type {ty} is a {old} already"),
+            TypeError::NotImplementable(_) => {
+                f.write_str("only scalars, vectors and pointers are declared; structs say what they are")
+            }
+            TypeError::Arguments { found, wanted } => {
+                write!(f, "{found} type arguments, expected {wanted}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for TypeError {}
+
+/// The arrays and structs of a program, interned, with their layouts.
+#[derive(Clone, Debug)]
+pub struct Types {
+    pub(super) rows: Vec<Row>,
+    pub(super) arrays: FxHashMap<(Type, u64), Type>,
+    pub(super) names: FxHashMap<Arc<str>, Nominal>,
+    pub(super) nominals: Vec<Nominal>,
+    pub(super) abstracts: Vec<AbstractRow>,
+    pub(super) implementations: FxHashMap<Type, Abstract>,
+    pub(super) implementation_order: Vec<Type>,
+    pub(super) templates: Vec<TemplateData>,
+    pub(super) instances: FxHashMap<(Template, Arc<[Type]>), Type>,
+    pub(super) singletons: FxHashMap<Singleton, Type>,
+    /// Types with variables, each with its depth.
+    pub(super) generics: Vec<(Generic, u32)>,
+    pub(super) generic_index: FxHashMap<Generic, Type>,
+}
+
+impl Default for Types {
+    fn default() -> Self {
+        Types {
+            rows: Vec::new(),
+            arrays: FxHashMap::default(),
+            names: FxHashMap::default(),
+            nominals: Vec::new(),
+            abstracts: builtin(),
+            implementations: FxHashMap::default(),
+            implementation_order: Vec::new(),
+            templates: Vec::new(),
+            instances: FxHashMap::default(),
+            singletons: FxHashMap::default(),
+            generics: Vec::new(),
+            generic_index: FxHashMap::default(),
+        }
+    }
+}
+
+impl Types {
+    /// An empty table.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// `array<element, length>`.
+    ///
+    /// # Errors
+    /// The array would be too large, or the element is not a known type.
+    pub fn array(&mut self, element: Type, length: u64) -> Result<Type, TypeError> {
+        if let Some(&ty) = self.arrays.get(&(element, length)) {
+            return Ok(ty);
+        }
+        let inner = self.layout(element).ok_or(TypeError::NotStorable(element))?;
+        let size = inner.size.checked_mul(length).filter(|&s| s <= MAX_TYPE_BYTES);
+        let layout = Layout { size: size.ok_or(TypeError::TooLarge)?, align: inner.align };
+        let depth = self.depth_around(element)?;
+        let ty = self.push(Row {
+            aggregate: Aggregate::Array { element, length },
+            layout,
+            offsets: [].into(),
+            supertype: Abstract::ANY,
+            depth,
+            applied: None,
+        })?;
+        self.arrays.insert((element, length), ty);
+        Ok(ty)
+    }
+
+    /// The struct `name` with these fields; asking again with the same fields gives the same type.
+    ///
+    /// # Errors
+    /// Too many fields, too large, a field of no known type, or the name is taken by other fields.
+    pub fn structure(&mut self, name: &str, fields: Vec<(Arc<str>, Type)>) -> Result<Type, TypeError> {
+        if fields.len() > MAX_FIELDS {
+            return Err(TypeError::TooManyFields(fields.len()));
+        }
+        match self.find(name) {
+            Some(Nominal::Struct(ty)) => {
+                let same = matches!(self.aggregate(ty), Some(Aggregate::Struct { fields: old, .. }) if **old == *fields);
+                return if same { Ok(ty) } else { Err(TypeError::Redefined(name.into())) };
+            }
+            Some(_) => return Err(TypeError::Taken(name.into())),
+            None => {}
+        }
+        let row = Row::structure(self, name.into(), fields)?;
+        let ty = self.push(row)?;
+        self.define(name, Nominal::Struct(ty));
+        Ok(ty)
+    }
+
+    /// How deep a type nests that has this one as a part.
+    fn depth_around(&self, part: Type) -> Result<u32, TypeError> {
+        let depth = self.depth(part).saturating_add(1);
+        if depth as usize <= MAX_TYPE_DEPTH { Ok(depth) } else { Err(TypeError::TooDeep) }
+    }
+
+    pub(super) fn push(&mut self, row: Row) -> Result<Type, TypeError> {
+        let index = u32::try_from(self.rows.len()).ok().filter(|&i| i < 1 << TAG_SHIFT);
+        let index = index.ok_or(TypeError::TooLarge)?;
+        self.rows.push(row);
+        Ok(Type((TAG_AGGREGATE << TAG_SHIFT) | index))
+    }
+
+    /// The struct of this name, if it has no parameters.
+    pub fn find_struct(&self, name: &str) -> Option<Type> {
+        match self.names.get(name) {
+            Some(Nominal::Struct(ty)) => Some(*ty),
+            _ => None,
+        }
+    }
+
+    /// All structs without parameters in the order of their definition.
+    pub fn structs(&self) -> impl Iterator<Item = Type> + '_ {
+        self.nominals.iter().filter_map(|nominal| match nominal {
+            Nominal::Struct(ty) => Some(*ty),
+            _ => None,
+        })
+    }
+
+    /// What an array or struct is made of; none for other types and for types of another table.
+    pub fn aggregate(&self, ty: Type) -> Option<&Aggregate> {
+        self.row(ty).map(|row| &row.aggregate)
+    }
+
+    pub(super) fn row(&self, ty: Type) -> Option<&Row> {
+        match ty.kind() {
+            TypeKind::Aggregate(index) => self.rows.get(index),
+            _ => None,
+        }
+    }
+
+    /// How many fields or elements an aggregate has.
+    pub fn field_count(&self, ty: Type) -> Option<u64> {
+        Some(match self.aggregate(ty)? {
+            Aggregate::Array { length, .. } => *length,
+            Aggregate::Struct { fields, .. } => fields.len() as u64,
+            Aggregate::Singleton(_) => 0,
+        })
+    }
+
+    /// Type of field or element `index` of an aggregate.
+    pub fn field_type(&self, ty: Type, index: u64) -> Option<Type> {
+        match self.aggregate(ty)? {
+            Aggregate::Array { element, length } => (index < *length).then_some(*element),
+            Aggregate::Struct { fields, .. } => fields.get(usize::try_from(index).ok()?).map(|f| f.1),
+            Aggregate::Singleton(_) => None,
+        }
+    }
+
+    /// Byte offset of field or element `index` of an aggregate.
+    pub fn field_offset(&self, ty: Type, index: u64) -> Option<u64> {
+        let row = self.row(ty)?;
+        match &row.aggregate {
+            Aggregate::Array { element, length } if index < *length => {
+                Some(self.layout(*element)?.size * index)
+            }
+            Aggregate::Array { .. } | Aggregate::Singleton(_) => None,
+            Aggregate::Struct { .. } => row.offsets.get(usize::try_from(index).ok()?).copied(),
+        }
+    }
+
+    /// Size and alignment; none for unknown types and types of another table.
+    pub fn layout(&self, ty: Type) -> Option<Layout> {
+        Some(match ty.kind() {
+            TypeKind::Scalar(s) => Layout { size: s.bytes(), align: s.bytes() as u32 },
+            TypeKind::Vector(lane, lanes) => {
+                let size = lane.bytes() * u64::from(lanes);
+                Layout { size, align: size.min(16) as u32 }
+            }
+            TypeKind::Pointer(_) => Layout { size: 8, align: 8 },
+            TypeKind::Aggregate(index) => self.rows.get(index)?.layout,
+            TypeKind::Unknown | TypeKind::Error => return None,
+        })
+    }
+
+    /// The type as the text format spells it.
+    pub fn display(&self, ty: Type) -> TypeDisplay<'_> {
+        TypeDisplay { types: self, ty }
+    }
+}
+
+/// Prints a type with the names of its table.
+pub struct TypeDisplay<'a> {
+    types: &'a Types,
+    ty: Type,
+}
+
+impl fmt::Display for TypeDisplay<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.types.write(f, self.ty, |out, name| out.write_str(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nesting_is_limited_through_names_too() {
+        let mut types = Types::new();
+        let mut inner = Type::I32;
+        for n in 0..MAX_TYPE_DEPTH {
+            inner = types.structure(&format!("s{n}"), vec![("x".into(), inner)]).unwrap();
+        }
+        let fields = vec![("x".into(), Type::I32), ("y".into(), inner)];
+        assert_eq!(types.structure("deeper", fields), Err(TypeError::TooDeep));
+        assert_eq!(types.array(inner, 2), Err(TypeError::TooDeep));
+        assert!(types.structure("flat", vec![("x".into(), Type::I32)]).is_ok());
+    }
+}
