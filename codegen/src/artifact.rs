@@ -45,6 +45,17 @@ pub struct Artifact {
     pub sites: Vec<Site>,
     /// Bytes of shared memory that a group needs.
     pub shared_bytes: u64,
+    /// What running its kernels takes. Only objects state it: of the other formats, drivers find it out.
+    pub scheduling: Option<Scheduling>,
+}
+
+/// What whoever runs work-items of native kernels must know.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Scheduling {
+    /// By entry, whether work-items meet: each must be run on a stack of its own then.
+    pub waits: Vec<bool>,
+    /// Bytes of stack that a work-item should have: what all functions need at once, and room for their host's.
+    pub stack_bytes: usize,
 }
 
 impl Artifact {
@@ -63,6 +74,7 @@ impl Artifact {
             entries: entries(legal),
             sites: legal.sites().to_vec(),
             shared_bytes,
+            scheduling: None,
         }
     }
 }

@@ -57,7 +57,8 @@ fn drop_items(mut best: Case, shows: &mut dyn FnMut(&Case) -> bool) -> Case {
         if n >= items.len() {
             return best;
         }
-        let text: String = items.iter().enumerate().filter(|(m, _)| *m != n).map(|(_, item)| &**item).collect();
+        let text: String =
+            items.iter().enumerate().filter(|(m, _)| *m != n).map(|(_, item)| &**item).collect();
         let smaller = Case { text, ..best.clone() };
         if shows(&smaller) {
             best = smaller;
@@ -175,7 +176,8 @@ fn apply(program: &mut Program, step: Step) -> bool {
         Step::Forward(method, inst, n) => {
             let body = &mut program.method_mut(method).body;
             let mut results = body.results(inst);
-            let (Some(result), None, Some(&arg)) = (results.next(), results.next(), body.args(inst).get(n)) else {
+            let (Some(result), None, Some(&arg)) = (results.next(), results.next(), body.args(inst).get(n))
+            else {
                 return false;
             };
             if body.value_type(result) != body.value_type(arg) || !body.value_type(arg).is_known() {
@@ -235,7 +237,8 @@ fn call_results(program: &Program, method: Method, inst: Inst) -> Vec<Type> {
         return Vec::new();
     }
     let Symbol::Name(name) = body.symbol(SymbolRef::from_u32(data.imm)) else { return Vec::new() };
-    run::method(program, name).map_or_else(Vec::new, |callee| program.method(callee).signature.results.clone())
+    run::method(program, name)
+        .map_or_else(Vec::new, |callee| program.method(callee).signature.results.clone())
 }
 
 fn drop_unreachable(body: &mut Body) {

@@ -7,7 +7,8 @@ use std::cell::RefCell;
 
 /// Runs a check; the case that fails prints as a filetest.
 fn smoke(name: &str, milliseconds: u64) {
-    let milliseconds = std::env::var("MARQ_FUZZ_MS").ok().and_then(|text| text.parse().ok()).unwrap_or(milliseconds);
+    let milliseconds =
+        std::env::var("MARQ_FUZZ_MS").ok().and_then(|text| text.parse().ok()).unwrap_or(milliseconds);
     let check = ALL.iter().find(|check| check.name == name).expect("the check exists");
     let stats = RefCell::new(Stats::default());
     arbtest(|input| {

@@ -21,8 +21,12 @@ pub enum ConstValue {
     Scalar(u128),
     /// The bits of each lane of a vector.
     Lanes(Box<[u128]>),
-    /// All bytes zero; the only constants of arrays and structs.
+    /// All bytes zero; the only constants of arrays, structs and singleton types.
     Zero,
+    /// A number of a type that mentions variables; read once the type is known.
+    Literal(std::sync::Arc<str>),
+    /// The value that a type variable is bound to.
+    Variable(Type),
 }
 
 impl ConstData {
@@ -30,7 +34,7 @@ impl ConstData {
     pub fn scalar(&self) -> Option<u128> {
         match self.value {
             ConstValue::Scalar(bits) => Some(bits),
-            ConstValue::Lanes(_) | ConstValue::Zero => None,
+            _ => None,
         }
     }
 
@@ -40,6 +44,7 @@ impl ConstData {
             ConstValue::Scalar(bits) => *bits == 0,
             ConstValue::Lanes(lanes) => lanes.iter().all(|&bits| bits == 0),
             ConstValue::Zero => true,
+            ConstValue::Literal(_) | ConstValue::Variable(_) => false,
         }
     }
 }

@@ -69,6 +69,8 @@ codes! {
     OperandType = "P0013" "Operands, suffix or immediate do not fit the instruction.";
     ResultCount = "P0014" "As many names must stand before `=` as the instruction has results.";
     Placement = "P0015" "Something stands where it cannot stand.";
+    Variable = "P0016" "A type variable that no parameter determines, or that has a name of another type.";
+    PrivateTable = "P0017" "The device table holds the library's overlays only.";
 
     DanglingId = "V0001" "An id does not exist in its body, program or unit.";
     Order = "V0002" "A block or an instruction stands in two places.";
@@ -104,6 +106,7 @@ codes! {
     GlobalSpace = "V0304" "A global lives in an address space where none can live.";
 
     Dispatch = "D0001" "No method of the view fits a call, or operands do not fit once their types are known.";
+    Shadow = "D0002" "A method of an upper table hides a more specific one below.";
     Unsupported = "L0001" "The target cannot do what the program asks for.";
     Assertion = "L0002" "A static assertion does not hold.";
 }

@@ -32,6 +32,8 @@ pub const MAX_FRAME_BYTES: u64 = 1 << 20;
 pub const MAX_NAME_BYTES: usize = 1 << 12;
 /// Most instances in one unit.
 pub const MAX_INSTANCES: usize = 1 << 16;
+/// Most instances of methods with type variables that lead to one another.
+pub const MAX_SPECIALISATION_DEPTH: usize = 256;
 /// Most instructions that inlining may leave in one function.
 pub const MAX_INLINED_INSTS: usize = 1 << 16;
 /// Most work-items of one group that the interpreter launches.

@@ -3,14 +3,18 @@
 //! Every method lives in exactly one table. The first two tables always exist: [`Table::BASE`] is what native code sees,
 //! [`Table::DEVICE`] holds the runtime's overlays and is this project's own. Others are made by name for back-ends.
 //! A program holds data only; which method a call means is decided in the `lower` crate, per job.
+//!
+//! Every definition, redefinition and deletion of a method advances the [`World`]. Methods are never thrown away: each
+//! has the worlds in which it is alive, so that a job pinned to a world finds what was there.
 
 use crate::body::Body;
 use crate::entity::{Extern, Global, Method, Table};
 use crate::signature::Signature;
 use crate::span::{SourceFile, Span};
-use crate::types::{Type, Types};
-use cranelift_entity::{EntityRef, PrimaryMap};
+use crate::types::{Abstract, Generic, Type, Types};
+use cranelift_entity::{EntityRef, PrimaryMap, SecondaryMap};
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// Whether, and how eagerly, calls of a method are replaced by its body.
@@ -34,6 +38,71 @@ pub enum MethodKind {
     Kernel,
 }
 
+/// A type variable of a method.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Variable {
+    /// The variable, as [`Types::variable`] gives it.
+    pub ty: Type,
+    /// What it ranges over.
+    pub bound: Abstract,
+}
+
+/// A moment in the history of a program: how many changes to its methods came before.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct World(pub u64);
+
+impl World {
+    /// After everything.
+    pub const MAX: World = World(u64::MAX);
+}
+
+/// The worlds in which something holds: from the first, up to but without the second.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Worlds {
+    /// The first.
+    pub from: World,
+    /// The first after them; [`World::MAX`] if there is none yet.
+    pub until: World,
+}
+
+impl Worlds {
+    /// All of them.
+    pub const ALL: Worlds = Worlds { from: World(0), until: World::MAX };
+
+    /// Whether a world is among them.
+    pub fn contains(self, world: World) -> bool {
+        self.from <= world && world < self.until
+    }
+
+    /// Those in both.
+    pub fn intersect(self, other: Worlds) -> Worlds {
+        Worlds { from: self.from.max(other.from), until: self.until.min(other.until) }
+    }
+}
+
+/// Why a method cannot be added.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum MethodError {
+    /// Its table has one of this name that takes the same.
+    Exists(Method),
+    /// The device table is this project's own.
+    DeviceTable,
+    /// There is no such table.
+    NoTable(Table),
+}
+
+/// The right to add to the device table: held by the loader of this project's library alone.
+#[derive(Debug)]
+pub struct LibraryKey(());
+
+impl LibraryKey {
+    /// For the loader of the library; nobody else has methods to put there.
+    #[doc(hidden)]
+    pub fn of_the_loader() -> Self {
+        LibraryKey(())
+    }
+}
+
 /// A method: signature, body and attributes.
 #[derive(Clone, Debug)]
 pub struct MethodData {
@@ -43,8 +112,10 @@ pub struct MethodData {
     pub table: Table,
     /// Function or kernel.
     pub kind: MethodKind,
-    /// Exact parameter and result types.
+    /// Parameter and result types; they may mention the variables. The last parameter may be a pack `T...`.
     pub signature: Signature,
+    /// Type variables.
+    pub variables: Vec<Variable>,
     /// The code.
     pub body: Body,
     /// Inlining attribute.
@@ -55,6 +126,21 @@ pub struct MethodData {
     pub file: Option<u32>,
     /// Where the text spelled its name.
     pub span: Span,
+}
+
+impl MethodData {
+    /// What a variable, named or not, ranges over.
+    pub fn bound(&self, types: &Types, variable: Type) -> Abstract {
+        if let Some(Generic::Abstract(bound)) = types.generic(variable) {
+            return *bound;
+        }
+        self.variables.iter().find(|v| v.ty == variable).map_or(Abstract::ANY, |v| v.bound)
+    }
+
+    /// Whether a parameter mentions variables.
+    pub fn is_generic(&self) -> bool {
+        self.signature.params.iter().any(|ty| ty.is_generic())
+    }
 }
 
 /// Memory that lives as long as the program, or as a work-group.
@@ -90,6 +176,42 @@ pub struct ExternData {
     pub span: Span,
 }
 
+/// The methods of one generic function.
+#[derive(Clone, Debug, Default)]
+struct Function {
+    /// All that ever were.
+    all: Vec<Method>,
+    /// Those that are.
+    live: Vec<Method>,
+    tables: Vec<(Table, Overloads)>,
+}
+
+/// The methods of one generic function in one table, ended ones included.
+#[derive(Clone, Debug, Default)]
+struct Overloads {
+    /// By what they take, in the canonical form; without variables, that is the words of the types.
+    by_signature: FxHashMap<Box<[u32]>, SmallVec<[Method; 1]>>,
+    /// Those with variables, by the number of parameters.
+    generic: FxHashMap<usize, Vec<Method>>,
+    /// Those with variables that take any number.
+    variadic: Vec<Method>,
+}
+
+impl Function {
+    fn overloads(&self, table: Table) -> Option<&Overloads> {
+        self.tables.iter().find(|(other, _)| *other == table).map(|(_, overloads)| overloads)
+    }
+
+    fn overloads_mut(&mut self, table: Table) -> &mut Overloads {
+        let found = self.tables.iter().position(|(other, _)| *other == table);
+        let at = found.unwrap_or_else(|| {
+            self.tables.push((table, Overloads::default()));
+            self.tables.len() - 1
+        });
+        &mut self.tables[at].1
+    }
+}
+
 /// Types, globals, externs and methods.
 #[derive(Clone, Debug)]
 pub struct Program {
@@ -102,8 +224,12 @@ pub struct Program {
     /// Functions of the host.
     pub externs: PrimaryMap<Extern, ExternData>,
     methods: PrimaryMap<Method, MethodData>,
+    lifetimes: SecondaryMap<Method, Option<Worlds>>,
+    world: World,
     tables: PrimaryMap<Table, Arc<str>>,
-    by_name: FxHashMap<Arc<str>, Vec<Method>>,
+    by_name: FxHashMap<Arc<str>, Function>,
+    /// Per step of the world, the method that it was about.
+    changes: Vec<Method>,
     global_names: FxHashMap<Arc<str>, Global>,
     extern_names: FxHashMap<Arc<str>, Extern>,
 }
@@ -126,6 +252,9 @@ impl Program {
             globals: PrimaryMap::new(),
             externs: PrimaryMap::new(),
             methods: PrimaryMap::new(),
+            lifetimes: SecondaryMap::new(),
+            world: World(0),
+            changes: Vec::new(),
             tables,
             by_name: FxHashMap::default(),
             global_names: FxHashMap::default(),
@@ -162,20 +291,152 @@ impl Program {
         (0..self.tables.len()).map(Table::new)
     }
 
+    /// The present world.
+    pub fn world(&self) -> World {
+        self.world
+    }
+
     /// Adds a method.
     ///
     /// # Errors
-    /// Its table has one of this name and these parameter types already: that one.
-    pub fn add_method(&mut self, data: MethodData) -> Result<Method, Method> {
-        let same = |m: &MethodData| m.table == data.table && m.signature.params == data.signature.params;
-        let siblings = self.by_name.get(&data.name).map_or(&[][..], |list| list);
-        if let Some(&existing) = siblings.iter().find(|&&m| same(&self.methods[m])) {
-            return Err(existing);
+    /// Its table has one of this name that takes the same, does not exist, or is the device table.
+    pub fn add_method(&mut self, data: MethodData) -> Result<Method, MethodError> {
+        self.check_table(data.table, None)?;
+        self.insert_method(data)
+    }
+
+    /// Adds a method of this project's library, which may live in the device table.
+    ///
+    /// # Errors
+    /// As [`Self::add_method`], but for the device table.
+    pub fn add_library_method(&mut self, data: MethodData, key: &LibraryKey) -> Result<Method, MethodError> {
+        self.check_table(data.table, Some(key))?;
+        self.insert_method(data)
+    }
+
+    /// Adds a method in place of the one in its table that has its name and takes the same, if there is one. Jobs
+    /// pinned to an earlier world still see the old one.
+    ///
+    /// # Errors
+    /// The table does not exist, or is the device table.
+    pub fn redefine_method(&mut self, data: MethodData) -> Result<Method, MethodError> {
+        self.check_table(data.table, None)?;
+        // One step: there is no world in which neither is alive.
+        let next = World(self.world.0 + 1);
+        if let Some(old) = self.living(&data, &self.canonical(&data)) {
+            self.end(old, next);
         }
-        let name = data.name.clone();
+        self.insert_method(data)
+    }
+
+    /// Ends a method; whether it was alive. Jobs pinned to an earlier world still see it.
+    ///
+    /// # Errors
+    /// The method is the library's.
+    pub fn delete_method(&mut self, method: Method) -> Result<bool, MethodError> {
+        let Some(data) = self.methods.get(method) else { return Ok(false) };
+        self.check_table(data.table, None)?;
+        let alive = self.is_alive(method, self.world);
+        if alive {
+            self.advance(method);
+            self.end(method, self.world);
+        }
+        Ok(alive)
+    }
+
+    fn check_table(&self, table: Table, key: Option<&LibraryKey>) -> Result<(), MethodError> {
+        match table {
+            Table::DEVICE if key.is_none() => Err(MethodError::DeviceTable),
+            table if !self.tables.is_valid(table) => Err(MethodError::NoTable(table)),
+            _ => Ok(()),
+        }
+    }
+
+    fn advance(&mut self, about: Method) {
+        self.world.0 += 1;
+        self.changes.push(about);
+    }
+
+    /// The living method in the same table that takes the same.
+    fn living(&self, data: &MethodData, key: &[u32]) -> Option<Method> {
+        let overloads = self.by_name.get(&data.name)?.overloads(data.table)?;
+        let last = *overloads.by_signature.get(key)?.last()?;
+        (self.lifetime(last).until == World::MAX).then_some(last)
+    }
+
+    fn insert_method(&mut self, data: MethodData) -> Result<Method, MethodError> {
+        let key = self.canonical(&data);
+        if let Some(old) = self.living(&data, &key) {
+            return Err(MethodError::Exists(old));
+        }
+        let (name, table, is_generic) = (data.name.clone(), data.table, data.is_generic());
+        let count = data.signature.params.len();
+        let last = data.signature.params.last();
+        let variadic = last.is_some_and(|&ty| self.types.as_pack(ty).is_some());
         let method = self.methods.push(data);
-        self.by_name.entry(name).or_default().push(method);
+        self.advance(method);
+        self.lifetimes[method] = Some(Worlds { from: self.world, until: World::MAX });
+        let function = self.by_name.entry(name).or_default();
+        function.all.push(method);
+        function.live.push(method);
+        let overloads = function.overloads_mut(table);
+        overloads.by_signature.entry(key).or_default().push(method);
+        if variadic {
+            overloads.variadic.push(method);
+        } else if is_generic {
+            overloads.generic.entry(count).or_default().push(method);
+        }
         Ok(method)
+    }
+
+    fn end(&mut self, method: Method, until: World) {
+        if let Some(lifetime) = &mut self.lifetimes[method] {
+            lifetime.until = until;
+        }
+        if let Some(function) = self.by_name.get_mut(&self.methods[method].name) {
+            function.live.retain(|&other| other != method);
+        }
+    }
+
+    /// What changed after a world: the methods that were added or ended, a redefinition once, with the new one.
+    pub fn changes_since(&self, world: World) -> &[Method] {
+        let start = usize::try_from(world.0).unwrap_or(usize::MAX);
+        self.changes.get(start..).unwrap_or(&[])
+    }
+
+    /// The methods of a table that take exactly these types and have no variables, ended ones included.
+    pub fn methods_taking(&self, name: &str, table: Table, arguments: &[Type]) -> &[Method] {
+        let overloads = self.by_name.get(name).and_then(|function| function.overloads(table));
+        let Some(overloads) = overloads else { return &[] };
+        let key: SmallVec<[u32; 16]> = arguments.iter().map(|ty| ty.word()).collect();
+        overloads.by_signature.get(&key[..]).map_or(&[], |list| list)
+    }
+
+    /// The methods of a table with type variables that may take so many arguments, ended ones included.
+    pub fn generic_methods(
+        &self,
+        name: &str,
+        table: Table,
+        arguments: usize,
+    ) -> impl Iterator<Item = Method> + '_ {
+        let overloads = self.by_name.get(name).and_then(|function| function.overloads(table));
+        let (fixed, variadic) = match overloads {
+            Some(overloads) => (overloads.generic.get(&arguments), &overloads.variadic[..]),
+            None => (None, &[][..]),
+        };
+        fixed.map_or(&[][..], |list| list).iter().chain(variadic).copied()
+    }
+
+    /// The parameters with variables numbered in the order of their occurrence, and their bounds: equal for methods
+    /// that take the same.
+    fn canonical(&self, data: &MethodData) -> Box<[u32]> {
+        let mut order: Vec<Type> = Vec::new();
+        let mut key = Vec::with_capacity(data.signature.params.len());
+        for &param in &data.signature.params {
+            self.types.canonical(param, &mut order, &mut key);
+        }
+        key.extend(order.iter().map(|&ty| data.bound(&self.types, ty).number()));
+        key.into()
     }
 
     /// Adds a global.
@@ -216,14 +477,40 @@ impl Program {
         &mut self.methods[method]
     }
 
-    /// All methods in the order of their definition.
+    /// All methods of the present world in the order of their definition.
     pub fn methods(&self) -> impl Iterator<Item = (Method, &MethodData)> {
-        self.methods.iter()
+        self.methods.iter().filter(|(method, _)| self.is_alive(*method, self.world))
     }
 
-    /// The methods of a generic function, in all tables.
+    /// How many methods there are, ended ones included; to size tables.
+    pub fn method_count(&self) -> usize {
+        self.methods.len()
+    }
+
+    /// Whether a method of this id exists, alive or not.
+    pub fn method_exists(&self, method: Method) -> bool {
+        self.methods.is_valid(method)
+    }
+
+    /// The methods of a generic function in the present world, in all tables.
     pub fn methods_of(&self, name: &str) -> &[Method] {
-        self.by_name.get(name).map_or(&[], |list| list)
+        self.by_name.get(name).map_or(&[], |function| &function.live)
+    }
+
+    /// The methods that a generic function ever had, in all tables, in the order of their definition.
+    pub fn all_methods_of(&self, name: &str) -> &[Method] {
+        self.by_name.get(name).map_or(&[], |function| &function.all)
+    }
+
+    /// The worlds in which a method is alive.
+    pub fn lifetime(&self, method: Method) -> Worlds {
+        let never = Worlds { from: World::MAX, until: World::MAX };
+        self.lifetimes.get(method).copied().flatten().unwrap_or(never)
+    }
+
+    /// Whether a method is alive in a world.
+    pub fn is_alive(&self, method: Method, world: World) -> bool {
+        self.lifetime(method).contains(world)
     }
 
     /// The global of this name.

@@ -20,6 +20,7 @@ pub fn language_reference() -> String {
 fn write_reference(out: &mut String) -> fmt::Result {
     out.push_str(INTRODUCTION);
     write_types(out)?;
+    out.push_str(GENERICS);
     out.push_str(LITERALS);
     out.push_str("## Instructions\n\n");
     out.push_str(INSTRUCTIONS);
@@ -86,14 +87,14 @@ done:
 }
 ```
 
-- Structs are defined before their use; everything else may stand in any order, in any number of files.
+- Structs and abstract types are defined before their use; everything else may stand in any order, in any number of files.
 - A method without `overlay` lives in the table `base`, one with it in the table of that name. Attributes: `inline`,
   `noinline`, `consistent` (an overlay with the same observable result as what it replaces).
 - A body is a list of blocks. The first is the entry; the method's parameters are its own. Other blocks may have
   parameters, for which every edge to them brings values. Blocks may stand in any order; every use of a value
   must be reached only through its definition.
 - Names of values and of blocks are local to a body, and apart from each other. A value's name must not be a type
-  or one of `zero null true false nan inf`.
+  or one of `fn type const zero null true false nan inf`.
 - Initial contents are a constant, `zero`, `bytes \"...\"` for an array of `i8`, or a list in brackets with one entry
   per element, field or lane.
 - Quoted texts know the escapes `\\n \\t \\r \\\" \\\\ \\xHH`.
@@ -117,11 +118,72 @@ fn write_types(out: &mut String) -> fmt::Result {
     writeln!(out, "| `vec<S, N>` | `N` lanes of a scalar; a power of two from 2 to {lanes} | `N` lanes |")?;
     out.push_str("| `ptr<SPACE>` | address in an address space | 8 |\n");
     out.push_str("| `array<T, N>` | `N` elements of any type | `N` elements |\n");
-    out.push_str("| a struct's name | fields in order, laid out as in C | padded to its alignment |\n\n");
-    out.push_str("Scalars are aligned to their size, vectors to theirs but at most to 16.\n\n");
+    out.push_str("| a struct's name, `name<T, ...>` | fields in order, laid out as in C | padded to its alignment |\n\n");
+    out.push_str("Singleton types (below) take no room. Scalars are aligned to their size, vectors to theirs but at most to 16.\n\n");
     let names: Vec<String> = Space::ALL.iter().map(|space| format!("`{}`", space.name())).collect();
     writeln!(out, "Address spaces: {}.\n", names.join(", "))
 }
+
+const GENERICS: &str = "\
+## Methods with type variables
+
+```
+abstract Real
+abstract Float : Real
+impl f32, f64 : Float
+
+struct pair<A, B> { first: A, second: B }
+
+method axpy<T: Real>(a: T, x: T, y: T) -> T inline {
+entry:
+    p = mul a, x
+    r = add p, y
+    return r
+}
+
+method fold<T, N>(op: Function, start: T, list: array<T, N>, more: Any...) -> T {
+entry:
+    x = get list, 0
+    y = call op(start, x)
+    z = call op(y, T 1)
+    return z
+}
+
+method use(x: f32) -> f32 {
+entry:
+    list = make.array<f32, 1> x
+    r = call fold(fn plus, x, list)
+    return r
+}
+
+method plus<T: Real>(a: T, b: T) -> T {
+entry:
+    r = add a, b
+    return r
+}
+```
+
+- Abstract types form a tree below `Any`. A struct says behind its name what it is; scalars, vectors and pointers are
+  declared with `impl`, once each. `Function` is what the singleton types of functions are.
+- A parameter's type is a pattern. A type variable stands for one type below its bound, the same wherever it stands; an
+  abstract type stands for a variable of its own at each place. Variables may stand in `vec<T, N>`, `array<T, N>`,
+  `ptr<S>`, `type T` and structs with parameters; `N` is then a number, `S` an address space. Every variable must be in
+  a parameter. Results, suffixes and block parameters may mention variables.
+- The last parameter may be a pack `xs: T...`, any number of arguments. `xs...` as an argument of a call passes them on;
+  nothing else can be done with a pack.
+- `T 1` is the number in the type that `T` stands for, `i64 N` the number that `N` stands for. A number that the type
+  cannot hold is an error of the instance. `T zero` always works.
+- Singleton types have one value, of no size, that is spelled like the type: `fn name` is a generic function, `type f32` a
+  type, `const i64 4` a constant (`const N` where `N` is a variable). Nothing is passed for values of no size.
+- `call f(x)` calls the generic function of `f`'s singleton type if `f` is a parameter of the method whose type is a
+  variable, `Any`, `Function` or `fn name`. `call value v(x)` does so for any value, `call \"f\"(x)` always means the
+  method `f`.
+- Which method a call means: the tables of the job are asked in order, and the first with an applicable method decides.
+  Inside a table a method that takes less than all other applicable ones wins; if there is none, the call is ambiguous
+  and refused. The types of what a method with variables computes are known, and checked, once it is specialised for the
+  arguments of a call.
+
+";
 
 const LITERALS: &str = "\
 ## Constants
@@ -321,7 +383,7 @@ fn rule_in_words(op: Op) -> String {
     words.into()
 }
 
-const LIMITS: [(&str, u64); 18] = [
+const LIMITS: [(&str, u64); 19] = [
     ("bytes of a source text", limits::MAX_SOURCE_BYTES as u64),
     ("diagnostics of one run", limits::MAX_DIAGNOSTICS as u64),
     ("instructions of a body", limits::MAX_INSTS as u64),
@@ -337,6 +399,7 @@ const LIMITS: [(&str, u64); 18] = [
     ("stack-slot bytes of a function", limits::MAX_FRAME_BYTES),
     ("bytes of a name", limits::MAX_NAME_BYTES as u64),
     ("instances of a unit", limits::MAX_INSTANCES as u64),
+    ("instances with type variables that lead to one another", limits::MAX_SPECIALISATION_DEPTH as u64),
     ("instructions of a function after inlining", limits::MAX_INLINED_INSTS as u64),
     ("call depth of the interpreter", limits::MAX_CALL_DEPTH as u64),
     ("levels of lists in initial contents", limits::MAX_TYPE_DEPTH as u64),
@@ -368,11 +431,12 @@ mod tests {
     }
 
     #[test]
-    fn the_example_reads() {
+    fn the_examples_read() {
         let text = language_reference();
-        let example = text.split("```").nth(1).expect("there is an example");
-        let mut program = crate::program::Program::new();
-        let diagnostics = crate::text::parse(&mut program, "reference", example);
-        assert!(diagnostics.is_empty(), "{}", crate::diag::render(&diagnostics, &program.files));
+        for example in text.split("```").skip(1).step_by(2) {
+            let mut program = crate::program::Program::new();
+            let diagnostics = crate::text::parse(&mut program, "reference", example);
+            assert!(diagnostics.is_empty(), "{}", crate::diag::render(&diagnostics, &program.files));
+        }
     }
 }

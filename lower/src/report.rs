@@ -19,6 +19,11 @@ pub fn dispatch(place: &Place<'_>, message: String) -> Diagnostic {
     error(Code::Dispatch, place, message)
 }
 
+/// A limit that was passed.
+pub fn limit(place: &Place<'_>, message: String) -> Diagnostic {
+    error(Code::Limit, place, message)
+}
+
 /// Something that the target cannot do.
 pub fn unsupported(place: &Place<'_>, message: String) -> Diagnostic {
     error(Code::Unsupported, place, message)

@@ -3,24 +3,46 @@
 //! Starting at the entries, every call is dispatched by the types of its arguments and the callee's instance is put
 //! on the worklist, until nothing new is mentioned. Types flow forward: when a call is reached in reverse post-order
 //! the types of its arguments are known, and dispatching it makes the types of its results known.
+//!
+//! An instance is a method with concrete argument types. Arguments of no size (functions, types and constants as values,
+//! empty structs) are part of what tells instances apart, but not of their signatures: nothing is passed for them.
 
+mod settle;
+
+use crate::dispatch::edges::{Edge, Instance};
+use crate::dispatch::resolve::{Answer, look_up_in};
+use crate::dispatch::{explain, pattern};
 use crate::failure::Failure;
 use crate::job::Job;
 use crate::report::{self, Place};
+use cranelift_entity::EntityRef;
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::diag::Diagnostic;
-use marquetry_ir::entity::{Block, Extern, Func, Global, Inst, Method, SigRef, Switch, SymbolRef};
+use marquetry_ir::entity::{Block, Extern, Func, Global, Inst, Method, SigRef, Switch, SymbolRef, Value};
 use marquetry_ir::infer::infer;
-use marquetry_ir::limits::{MAX_DIAGNOSTICS, MAX_INSTANCES};
+use marquetry_ir::limits::{MAX_DIAGNOSTICS, MAX_INSTANCES, MAX_SPECIALISATION_DEPTH};
 use marquetry_ir::op::{Op, Shape};
-use marquetry_ir::program::{MethodData, Program};
+use marquetry_ir::program::{MethodData, Program, World, Worlds};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::text::mismatch_message;
-use marquetry_ir::types::{Scalar, Type};
+use marquetry_ir::types::{Scalar, Singleton, Type, TypeError};
 use marquetry_ir::unit::{Function, Unit};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
+use settle::{Packs, Settler};
+use smallvec::SmallVec;
 use std::sync::Arc;
+
+/// A unit with the record of how its functions came about.
+#[derive(Clone, Debug)]
+pub struct Specialised {
+    /// The unit.
+    pub unit: Unit,
+    /// Per function of the unit, in order: the method, the arguments and what was looked up.
+    pub instances: Vec<Instance>,
+    /// The worlds in which the job gives this unit.
+    pub worlds: Worlds,
+}
 
 /// Makes the unit of a job.
 ///
@@ -28,6 +50,14 @@ use std::sync::Arc;
 /// Every call that no method of the view fits, every operand that does not fit its op once its type is known, and
 /// limits.
 pub fn run(program: &Program, job: &Job) -> Result<Unit, Failure> {
+    Ok(run_recorded(program, job)?.unit)
+}
+
+/// As [`run`], with the record of what was looked up.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_recorded(program: &Program, job: &Job) -> Result<Specialised, Failure> {
     let unit = Unit {
         types: Arc::new(program.types.clone()),
         files: program.files.as_slice().into(),
@@ -36,40 +66,71 @@ pub fn run(program: &Program, job: &Job) -> Result<Unit, Failure> {
     let mut specialiser = Specialiser {
         program,
         job,
+        world: job.view.world(program),
         unit,
         instances: FxHashMap::default(),
+        records: Vec::new(),
         globals: FxHashMap::default(),
         externs: FxHashMap::default(),
         worklist: Vec::new(),
+        packs: Packs::default(),
+        seen: FxHashSet::default(),
         diagnostics: Vec::new(),
         scratch_cfg: ControlFlow::new(),
     };
     for &entry in &job.entries {
-        let func = specialiser.instance(entry)?;
+        let func = specialiser.entry(entry)?;
         if !specialiser.unit.entries.contains(&func) {
             specialiser.unit.entries.push(func);
         }
     }
-    while let Some((func, method)) = specialiser.worklist.pop() {
-        specialiser.fill(func, method)?;
+    while let Some(func) = specialiser.worklist.pop() {
+        specialiser.fill(func)?;
     }
-    if specialiser.diagnostics.is_empty() {
-        Ok(specialiser.unit)
-    } else {
-        Err(Failure::Program(specialiser.diagnostics))
+    if !specialiser.diagnostics.is_empty() {
+        return Err(Failure::Program(specialiser.diagnostics));
     }
+    let instances: Vec<Instance> = specialiser.records.into_iter().map(|record| record.instance).collect();
+    let worlds = instances.iter().fold(Worlds::ALL, |all, instance| all.intersect(instance.worlds));
+    Ok(Specialised { unit: specialiser.unit, instances, worlds })
 }
 
 struct Specialiser<'p> {
     program: &'p Program,
     job: &'p Job,
+    world: World,
     unit: Unit,
-    instances: FxHashMap<Method, Func>,
+    instances: FxHashMap<(Method, Box<[Type]>), Func>,
+    /// Per function of the unit.
+    records: Vec<Record>,
     globals: FxHashMap<Global, Global>,
     externs: FxHashMap<Extern, Extern>,
-    worklist: Vec<(Func, Method)>,
+    worklist: Vec<Func>,
+    /// Packs of the body that is being filled.
+    packs: Packs,
+    /// Look-ups of the body that is being filled.
+    seen: FxHashSet<Edge>,
     diagnostics: Vec<Diagnostic>,
     scratch_cfg: ControlFlow,
+}
+
+/// Where a function of the unit comes from.
+struct Record {
+    instance: Instance,
+    /// What the method's variables stand for.
+    bindings: Vec<(Type, Type)>,
+    results: Vec<Type>,
+    /// Whose body mentioned it first.
+    parent: Option<Func>,
+    /// How many instances of methods with variables lead here.
+    nesting: usize,
+}
+
+/// The function that is being filled.
+#[derive(Copy, Clone)]
+struct Home<'a> {
+    func: Func,
+    data: &'a MethodData,
 }
 
 /// What a call turned out to mean.
@@ -79,9 +140,27 @@ enum Callee {
 }
 
 impl Specialiser<'_> {
-    /// The function for a method, made and put on the worklist when first asked for.
-    fn instance(&mut self, method: Method) -> Result<Func, Failure> {
-        if let Some(&func) = self.instances.get(&method) {
+    fn entry(&mut self, method: Method) -> Result<Func, Failure> {
+        if !self.program.method_exists(method) || !self.program.is_alive(method, self.world) {
+            return Err(Failure::Job(format!("{method} does not exist in world {}", self.world.0)));
+        }
+        let data = self.program.method(method);
+        if data.is_generic() {
+            let header = explain::header(&self.program.types, data);
+            return Err(Failure::Job(format!("{header} has type variables, so it cannot be an entry")));
+        }
+        self.instance(method, &data.signature.params, None)
+    }
+
+    /// The function for a method with these arguments, made and put on the worklist when first asked for.
+    fn instance(
+        &mut self,
+        method: Method,
+        arguments: &[Type],
+        parent: Option<Func>,
+    ) -> Result<Func, Failure> {
+        let key = (method, Box::from(arguments));
+        if let Some(&func) = self.instances.get(&key) {
             return Ok(func);
         }
         let found = self.instances.len() + 1;
@@ -92,58 +171,138 @@ impl Specialiser<'_> {
                 found: found as u64,
             });
         }
-        let data = self.program.method(method);
+        let program = self.program;
+        let data = program.method(method);
+        let is_generic = data.is_generic();
+        let outer = parent.and_then(|func| self.records.get(func.index())).map_or(0, |record| record.nesting);
+        let nesting = outer + usize::from(is_generic);
+        if nesting > MAX_SPECIALISATION_DEPTH {
+            let why = format!("more than {MAX_SPECIALISATION_DEPTH} instances lead to one another");
+            return Err(self.endless(data, arguments, parent, &why));
+        }
+        let mut bindings = Vec::new();
+        let mut results = data.signature.results.clone();
+        if is_generic {
+            let types = Arc::make_mut(&mut self.unit.types);
+            // The look-up accepted these arguments.
+            let bound = pattern::accept_in(types, data, arguments)
+                .map_err(|_| Failure::Internal(format!("'{}' was chosen and does not apply", data.name)))?;
+            let made = bound.as_types(types).and_then(|list| {
+                bindings = list;
+                let bind = |variable: Type| bindings.iter().find(|(v, _)| *v == variable).map(|(_, ty)| *ty);
+                data.signature.results.iter().map(|&ty| types.substitute(ty, &bind)).collect()
+            });
+            match made {
+                Ok(list) => results = list,
+                Err(error @ (TypeError::TooDeep | TypeError::TooLarge)) => {
+                    return Err(self.endless(data, arguments, parent, &error.to_string()));
+                }
+                Err(error) => {
+                    let place = Place { function: &data.name, file: data.file, span: data.span };
+                    let header = explain::header(&self.unit.types, data);
+                    let message = format!("the results of {header} cannot be made: {error}");
+                    return Err(Failure::Program(vec![report::dispatch(&place, message)]));
+                }
+            }
+        }
+        let params: Vec<Type> =
+            arguments.iter().copied().filter(|&ty| settle::has_size(&self.unit.types, ty)).collect();
         let func = self.unit.funcs.push(Function {
-            name: self.symbol_name(data),
+            name: self.symbol_name(data, arguments),
             kind: data.kind,
-            signature: data.signature.clone(),
+            signature: Signature::new(params, results.clone()),
             body: Body::new(),
             inlining: data.inlining,
             file: data.file,
             span: data.span,
         });
-        self.instances.insert(method, func);
-        self.worklist.push((func, method));
+        let worlds = program.lifetime(method);
+        let instance = Instance { func, method, arguments: arguments.into(), edges: Vec::new(), worlds };
+        self.records.push(Record { instance, bindings, results, parent, nesting });
+        self.instances.insert(key, func);
+        self.worklist.push(func);
         Ok(func)
     }
 
-    /// The plain name where the generic function has one signature, else with the parameter types. Depends on the
-    /// program only, so that units compiled apart agree.
-    fn symbol_name(&self, data: &MethodData) -> Arc<str> {
-        let params = &data.signature.params;
-        let siblings = self.program.methods_of(&data.name);
-        if siblings.iter().all(|&m| self.program.method(m).signature.params == *params) {
-            return data.name.clone();
+    /// The error for instances that ask for ever more instances, naming the last of the chain.
+    fn endless(&self, data: &MethodData, arguments: &[Type], parent: Option<Func>, why: &str) -> Failure {
+        const SHOWN: usize = 4;
+        let types = &self.unit.types;
+        let mut chain = vec![format!("{}{}", data.name, Signature::new(arguments, []).display(types))];
+        let mut next = parent;
+        while let Some(func) = next.filter(|_| chain.len() < SHOWN) {
+            let Some(record) = self.records.get(func.index()) else { break };
+            let name = &self.program.method(record.instance.method).name;
+            let signature = Signature::new(&*record.instance.arguments, []);
+            chain.push(format!("{name}{}", signature.display(types)));
+            next = record.parent;
         }
-        let signature = Signature::new(params.clone(), []);
-        format!("{}{}", data.name, signature.display(&self.program.types)).into()
+        chain.reverse();
+        let short = |text: &String| match text.char_indices().nth(80) {
+            Some((end, _)) => format!("{}...", text.get(..end).unwrap_or("")),
+            None => text.clone(),
+        };
+        let chain: Vec<String> = chain.iter().map(short).collect();
+        let place = Place { function: &data.name, file: data.file, span: data.span };
+        let message =
+            format!("specialisation of '{}' does not end: {}; {why}", data.name, chain.join(" calls "));
+        Failure::Program(vec![report::limit(&place, message)])
     }
 
-    /// Copies a method's body, then types and links it.
-    fn fill(&mut self, func: Func, method: Method) -> Result<(), Failure> {
-        let data = self.program.method(method);
+    /// The plain name where the generic function has one signature without variables, else with the argument types.
+    /// Depends on the program in this world only, so that units compiled apart agree.
+    fn symbol_name(&self, data: &MethodData, arguments: &[Type]) -> Arc<str> {
+        let params = &data.signature.params;
+        let siblings = self.program.all_methods_of(&data.name).iter();
+        let mut siblings = siblings.filter(|&&method| self.program.is_alive(method, self.world));
+        let is_alone = siblings.all(|&method| self.program.method(method).signature.params == *params);
+        if is_alone && !data.is_generic() {
+            return data.name.clone();
+        }
+        let signature = Signature::new(arguments, []);
+        format!("{}{}", data.name, signature.display(&self.unit.types)).into()
+    }
+
+    /// Copies a method's body, then settles, types and links it.
+    fn fill(&mut self, func: Func) -> Result<(), Failure> {
+        let Some(record) = self.records.get(func.index()) else { return Ok(()) };
+        let data = self.program.method(record.instance.method);
+        let arguments = record.instance.arguments.clone();
+        let bindings = record.bindings.clone();
         let mut body = data.body.clone();
         let mut cfg = std::mem::take(&mut self.scratch_cfg);
         cfg.compute(&body);
         let unreachable: Vec<Block> = body.blocks().filter(|&block| !cfg.is_reachable(block)).collect();
         unreachable.into_iter().for_each(|block| body.remove_block(block));
-        let result = self.type_and_link(&mut body, data, &cfg);
+        let mut packs = std::mem::take(&mut self.packs);
+        packs.clear();
+        self.seen.clear();
+        let mut settler = Settler::new(&mut self.unit.types, &bindings);
+        settler.run(&mut body, &arguments, data.is_generic(), &mut packs);
+        let (problems, grown) = (settler.problems, settler.grown);
+        if let Some(error) = grown {
+            let parent = self.records.get(func.index()).and_then(|record| record.parent);
+            return Err(self.endless(data, &arguments, parent, &error.to_string()));
+        }
+        self.packs = packs;
+        for (span, message) in problems {
+            let span = if span.is_somewhere() { span } else { data.span };
+            let name = self.unit.funcs[func].name.clone();
+            let place = Place { function: &name, file: data.file, span };
+            self.diagnostics.push(report::dispatch(&place, message));
+        }
+        let result = self.type_and_link(&mut body, Home { func, data }, &cfg);
         self.scratch_cfg = cfg;
         self.unit.funcs[func].body = body;
         result
     }
 
-    fn type_and_link(
-        &mut self,
-        body: &mut Body,
-        data: &MethodData,
-        cfg: &ControlFlow,
-    ) -> Result<(), Failure> {
+    fn type_and_link(&mut self, body: &mut Body, home: Home<'_>, cfg: &ControlFlow) -> Result<(), Failure> {
         for &block in cfg.reverse_post_order() {
             let mut next = body.first_inst(block);
             while let Some(inst) = next {
                 next = body.next_inst(inst);
-                self.link(body, data, inst)?;
+                self.link(body, home, inst)?;
                 if self.diagnostics.len() >= MAX_DIAGNOSTICS {
                     return Ok(());
                 }
@@ -152,11 +311,21 @@ impl Specialiser<'_> {
         Ok(())
     }
 
-    fn link(&mut self, body: &mut Body, data: &MethodData, inst: Inst) -> Result<(), Failure> {
-        match body.inst(inst).op.info().shape {
-            Shape::Call => return self.link_call(body, data, inst),
-            Shape::FunctionAddress => self.link_function(body, data, inst)?,
-            Shape::GlobalAddress => self.link_global(body, data, inst),
+    fn link(&mut self, body: &mut Body, home: Home<'_>, inst: Inst) -> Result<(), Failure> {
+        let shape = body.inst(inst).op.info().shape;
+        if shape != Shape::Call && !self.packs.is_empty() {
+            let mut found = false;
+            body.visit_operands(inst, |value| found |= self.packs.contains_key(&value));
+            if found {
+                let op = body.inst(inst).op;
+                self.complain(body, home, inst, format!("{op}: a pack can only be an argument of a call"));
+                return Ok(());
+            }
+        }
+        match shape {
+            Shape::Call => return self.link_call(body, home, inst),
+            Shape::FunctionAddress => self.link_function(body, home, inst)?,
+            Shape::GlobalAddress => self.link_global(body, home, inst),
             Shape::CallIndirect => complete_signature(body, inst),
             Shape::Switch => complete_cases(body, inst),
             _ => {}
@@ -165,7 +334,7 @@ impl Specialiser<'_> {
             Ok(types) => self.set_result_types(body, inst, &types),
             Err(mismatch) => self.complain(
                 body,
-                data,
+                home,
                 inst,
                 mismatch_message(&self.unit.types, body.inst(inst).op, &mismatch),
             ),
@@ -179,96 +348,140 @@ impl Specialiser<'_> {
         }
     }
 
-    fn complain(&mut self, body: &mut Body, data: &MethodData, inst: Inst, message: String) {
-        let place = Place { function: &data.name, file: data.file, span: body.span(inst) };
+    fn complain(&mut self, body: &mut Body, home: Home<'_>, inst: Inst, message: String) {
+        let name = self.unit.funcs[home.func].name.clone();
+        let place = Place { function: &name, file: home.data.file, span: body.span(inst) };
         self.diagnostics.push(report::dispatch(&place, message));
         for value in body.results(inst) {
             body.set_value_type(value, Type::ERROR);
         }
     }
 
-    fn link_call(&mut self, body: &mut Body, data: &MethodData, inst: Inst) -> Result<(), Failure> {
-        let arguments: Vec<Type> = body.args(inst).iter().map(|&arg| body.value_type(arg)).collect();
+    fn link_call(&mut self, body: &mut Body, home: Home<'_>, inst: Inst) -> Result<(), Failure> {
+        let mut args: SmallVec<[Value; 8]> = SmallVec::new();
+        for &arg in body.args(inst) {
+            match self.packs.get(&arg) {
+                Some(values) => args.extend(values.iter().copied()),
+                None => args.push(arg),
+            }
+        }
+        let mut arguments: SmallVec<[Type; 8]> = args.iter().map(|&arg| body.value_type(arg)).collect();
         if arguments.contains(&Type::ERROR) {
             self.set_result_types(body, inst, &vec![Type::ERROR; body.results(inst).len()]);
             return Ok(());
         }
-        let Some(name) = name_of(body, inst) else {
-            self.complain(body, data, inst, "call: the callee is not a name".into());
-            return Ok(());
+        let name = match self.callee_name(body, inst, &arguments) {
+            Ok((name, from_operand)) => {
+                if from_operand {
+                    args.remove(0);
+                    arguments.remove(0);
+                }
+                name
+            }
+            Err(message) => {
+                self.complain(body, home, inst, message);
+                return Ok(());
+            }
         };
-        let (symbol, results) = match self.find(&name, &arguments) {
+        let (symbol, results) = match self.find(&name, &arguments, home.func) {
             Some(Callee::Method(method)) => {
-                let signature = &self.program.method(method).signature;
-                (Symbol::Func(self.instance(method)?), signature.results.clone())
+                let func = self.instance(method, &arguments, Some(home.func))?;
+                let results = self.records.get(func.index()).map(|record| record.results.clone());
+                (Symbol::Func(func), results.unwrap_or_default())
             }
             Some(Callee::Extern(id)) => {
                 (Symbol::Extern(self.external(id)), self.program.externs[id].signature.results.clone())
             }
             None => {
-                let message = self.unresolved(&name, &arguments);
-                self.complain(body, data, inst, message);
+                let view = &self.job.view;
+                let message = explain::unresolved(self.program, &self.unit.types, view, &name, &arguments);
+                self.complain(body, home, inst, message);
                 return Ok(());
             }
         };
         let found = body.results(inst).len();
         if found != results.len() {
             let wanted = results.len();
-            self.complain(body, data, inst, format!("{name} returns {wanted} values, {found} are named"));
+            self.complain(body, home, inst, format!("{name} returns {wanted} values, {found} are named"));
             return Ok(());
         }
         self.set_result_types(body, inst, &results);
-        let id = body.make_symbol(symbol);
+        let id = body.make_symbol(symbol.clone());
         body.inst_mut(inst).imm = id.as_u32();
+        if matches!(symbol, Symbol::Func(_)) {
+            args.retain(|arg| settle::has_size(&self.unit.types, body.value_type(*arg)));
+        }
+        if body.args(inst) != &args[..] {
+            let (op, ty) = (body.inst(inst).op, body.inst(inst).ty);
+            body.replace_inst(inst, op, ty, &args, id.as_u32());
+        }
         Ok(())
     }
 
-    fn find(&self, name: &str, arguments: &[Type]) -> Option<Callee> {
-        if let Some(method) = self.job.view.resolve(self.program, name, arguments) {
-            return Some(Callee::Method(method));
+    /// The generic function that a call names, and whether its first operand does.
+    fn callee_name(&self, body: &Body, inst: Inst, arguments: &[Type]) -> Result<(Arc<str>, bool), String> {
+        let imm = body.inst(inst).imm;
+        match body.symbol_exists(imm).then(|| body.symbol(SymbolRef::from_u32(imm))) {
+            Some(Symbol::Name(name)) => Ok((name.clone(), false)),
+            Some(Symbol::Operand) => {
+                let callee = arguments.first().copied().unwrap_or(Type::ERROR);
+                match self.unit.types.as_singleton(callee) {
+                    Some(Singleton::Function(name)) => Ok((name.clone(), true)),
+                    _ => {
+                        let found = self.unit.types.display(callee);
+                        Err(format!("call of a value of type {found}, expected a function: fn NAME"))
+                    }
+                }
+            }
+            _ => Err("call: the callee is not a name".into()),
         }
-        let id = self.program.find_extern(name)?;
-        (self.program.externs[id].signature.params == arguments).then_some(Callee::Extern(id))
     }
 
-    /// What is called, with what, and what there is instead.
-    fn unresolved(&self, name: &str, arguments: &[Type]) -> String {
-        let types = &self.program.types;
-        let called = Signature::new(arguments, []);
-        let mut message = format!("no method {name}{} in sight", called.display(types));
-        let mut near: Vec<&Signature> =
-            self.job.view.candidates(self.program, name).map(|m| &self.program.method(m).signature).collect();
-        near.extend(self.program.find_extern(name).map(|id| &self.program.externs[id].signature));
-        for (n, signature) in near.iter().take(4).enumerate() {
-            let lead = if n == 0 { "; there is " } else { ", " };
-            message.push_str(&format!("{lead}{name}{}", signature.display(types)));
+    /// What a call means; the look-up is recorded with the caller.
+    fn find(&mut self, name: &Arc<str>, arguments: &[Type], caller: Func) -> Option<Callee> {
+        let found = look_up_in(self.program, &self.unit.types, &self.job.view, name, arguments);
+        if let Some(record) = self.records.get_mut(caller.index()) {
+            let edge = Edge { name: name.clone(), arguments: arguments.into(), answer: found.answer };
+            let instance = &mut record.instance;
+            instance.worlds = instance.worlds.intersect(found.worlds);
+            if self.seen.insert(edge.clone()) {
+                instance.edges.push(edge);
+            }
         }
-        message
+        match found.answer {
+            Answer::Method(method) => Some(Callee::Method(method)),
+            Answer::Ambiguous(..) => None,
+            Answer::Nothing => {
+                let id = self.program.find_extern(name)?;
+                (self.program.externs[id].signature.params == arguments).then_some(Callee::Extern(id))
+            }
+        }
     }
 
-    fn link_function(&mut self, body: &mut Body, data: &MethodData, inst: Inst) -> Result<(), Failure> {
+    fn link_function(&mut self, body: &mut Body, home: Home<'_>, inst: Inst) -> Result<(), Failure> {
         let Symbol::Overload(name, params) = body.symbol(SymbolRef::from_u32(body.inst(inst).imm)).clone()
         else {
             return Ok(());
         };
-        match self.job.view.resolve(self.program, &name, &params) {
-            Some(method) => {
-                let func = self.instance(method)?;
+        match self.find(&name, &params, home.func) {
+            Some(Callee::Method(method)) => {
+                let func = self.instance(method, &params, Some(home.func))?;
                 let id = body.make_symbol(Symbol::Func(func));
                 body.inst_mut(inst).imm = id.as_u32();
             }
-            None => {
-                let message = self.unresolved(&name, &params);
-                self.complain(body, data, inst, message);
+            _ => {
+                let view = &self.job.view;
+                let message = explain::unresolved(self.program, &self.unit.types, view, &name, &params);
+                self.complain(body, home, inst, message);
             }
         }
         Ok(())
     }
 
-    fn link_global(&mut self, body: &mut Body, data: &MethodData, inst: Inst) {
+    fn link_global(&mut self, body: &mut Body, home: Home<'_>, inst: Inst) {
         let Some(name) = name_of(body, inst) else { return };
         let Some(id) = self.program.find_global(&name) else {
-            self.complain(body, data, inst, format!("no global '{name}'"));
+            self.complain(body, home, inst, format!("no global '{name}'"));
             return;
         };
         let global = &self.program.globals[id];
@@ -277,7 +490,7 @@ impl Specialiser<'_> {
             let wanted = global.space.name();
             self.complain(
                 body,
-                data,
+                home,
                 inst,
                 format!("global '{name}' is in space {wanted}, its address is taken as {found}"),
             );

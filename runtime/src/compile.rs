@@ -4,7 +4,9 @@ use crate::device::{DeviceInfo, DeviceKind, KernelCode, KernelImage, KernelParam
 use crate::engine::{EngineError, Thrown};
 use marquetry_codegen::artifact::{Artifact, Entry};
 use marquetry_codegen::error::EmitError;
-use marquetry_codegen::native::{self, JitCode, NativeOptions, NativeTarget, emit_jit, emit_object};
+use marquetry_codegen::native::{
+    self, JitCode, NativeKernel, NativeOptions, NativeTarget, emit_jit, emit_object,
+};
 use marquetry_codegen::ptx::{self, PtxTarget};
 use marquetry_codegen::spirv::{self, SpirvTarget};
 use marquetry_ir::program::Program;
@@ -106,7 +108,7 @@ fn native_options(opt_level: OptLevel) -> NativeOptions {
 /// Code that can be run.
 #[derive(Clone)]
 pub enum Code {
-    /// For a driver.
+    /// For a driver or a linker.
     Artifact(Artifact),
     /// In this process.
     Jit(Arc<JitCode>),
@@ -118,6 +120,8 @@ pub struct Compiled {
     pub code: Code,
     /// What can be called.
     pub entries: Vec<Entry>,
+    /// The first entry, if it is a kernel in this process.
+    kernel: Option<NativeKernel>,
     sites: Vec<Site>,
     files: Vec<SourceFile>,
 }
@@ -129,11 +133,15 @@ pub struct Compiled {
 pub fn compile(program: &Program, job: &Job, target: &Target) -> Result<Compiled, EngineError> {
     let legal = pipeline::run(program, job, target.lowering())?;
     let entries = marquetry_codegen::artifact::entries(&legal);
-    let code = match target {
-        Target::Native(target) => Code::Jit(Arc::new(emit_jit(&legal, target, &|_| None)?)),
-        other => Code::Artifact(other.emit(&legal)?),
+    let (code, kernel) = match target {
+        Target::Native(target) => {
+            let jit = Arc::new(emit_jit(&legal, target, &|_| None)?);
+            let kernel = jit.kernel(0);
+            (Code::Jit(jit), kernel)
+        }
+        other => (Code::Artifact(other.emit(&legal)?), None),
     };
-    Ok(Compiled { code, entries, sites: legal.sites().to_vec(), files: program.files.clone() })
+    Ok(Compiled { code, entries, kernel, sites: legal.sites().to_vec(), files: program.files.clone() })
 }
 
 /// Compiles a job to an artifact; native code as a relocatable object.
@@ -145,6 +153,13 @@ pub fn compile_artifact(program: &Program, job: &Job, target: &Target) -> Result
 }
 
 impl Compiled {
+    /// An object that was linked and loaded, its first entry being this kernel.
+    pub fn linked(artifact: Artifact, kernel: NativeKernel, program: &Program) -> Self {
+        let (entries, sites) = (artifact.entries.clone(), artifact.sites.clone());
+        let (code, kernel, files) = (Code::Artifact(artifact), Some(kernel), program.files.clone());
+        Compiled { code, entries, kernel, sites, files }
+    }
+
     /// The only or first entry.
     ///
     /// # Errors
@@ -156,16 +171,17 @@ impl Compiled {
     /// What a device loads.
     ///
     /// # Errors
-    /// There is no entry.
+    /// There is no entry, or it is native code but no kernel.
     pub fn image<'a>(
         &'a self,
         params: &'a [KernelParam],
         block: [u32; 3],
     ) -> Result<KernelImage<'a>, EngineError> {
         let entry = &self.entry()?.symbol;
-        let (code, shared_bytes) = match &self.code {
-            Code::Artifact(artifact) => (KernelCode::Bytes(&artifact.code), artifact.shared_bytes),
-            Code::Jit(code) => (KernelCode::Native(code), code.shared_bytes()),
+        let (code, shared_bytes) = match (&self.kernel, &self.code) {
+            (Some(kernel), _) => (KernelCode::Native(kernel), kernel.shared_bytes()),
+            (None, Code::Artifact(artifact)) => (KernelCode::Bytes(&artifact.code), artifact.shared_bytes),
+            (None, Code::Jit(_)) => return Err(EngineError::Failed(format!("'{entry}' is no kernel"))),
         };
         let shared_bytes = u32::try_from(shared_bytes).unwrap_or(u32::MAX);
         Ok(KernelImage { code, entry, params, block, shared_bytes })

@@ -10,11 +10,21 @@ pub mod filetest;
 pub mod cli;
 
 use marquetry_ir::diag::Diagnostic;
+use marquetry_ir::entity::Table;
 use marquetry_ir::program::Program;
+use marquetry_lower::dispatch::explain::shadowed;
+use marquetry_lower::dispatch::view::View;
 
-/// Everything that is wrong with a program, as far as it can be known before dispatch.
+/// Everything that is wrong with a program, as far as it can be known before dispatch; and, if nothing is, warnings for
+/// overlays that hide more specific methods when their table is put on top.
 pub fn check(program: &Program) -> Vec<Diagnostic> {
-    marquetry_ir::verify::verify_program(program)
+    let mut diagnostics = marquetry_ir::verify::verify_program(program);
+    if diagnostics.is_empty() {
+        for table in program.tables().filter(|&table| table != Table::BASE) {
+            diagnostics.extend(shadowed(program, &View::device(&[table]), table));
+        }
+    }
+    diagnostics
 }
 
 /// The README's code, as documentation tests.

@@ -1,6 +1,6 @@
 //! The library: methods that every program starts with, written in the language itself.
 
-use marquetry_ir::program::Program;
+use marquetry_ir::program::{LibraryKey, Program};
 use marquetry_ir::text;
 use std::sync::OnceLock;
 
@@ -17,7 +17,7 @@ pub fn program() -> Program {
         let mut program = Program::new();
         for (name, source) in FILES {
             // Checked by a test: the library has no mistakes.
-            let _ = text::parse(&mut program, name, source);
+            let _ = text::parse_library(&mut program, name, source, LibraryKey::of_the_loader());
         }
         program
     });
@@ -32,7 +32,7 @@ mod tests {
     fn the_library_has_no_mistakes() {
         let mut program = Program::new();
         for (name, source) in FILES {
-            let diagnostics = text::parse(&mut program, name, source);
+            let diagnostics = text::parse_library(&mut program, name, source, LibraryKey::of_the_loader());
             assert_eq!(diagnostics, [], "{name}");
         }
     }

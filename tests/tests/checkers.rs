@@ -18,7 +18,10 @@ use std::process::{Command, Stdio};
 fn is_present(checker: &str) -> bool {
     let found = Command::new(checker).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     let present = found.is_ok_and(|status| status.success());
-    assert!(present || std::env::var_os("MARQ_REQUIRE_ENGINES").is_none(), "'{checker}' is required and does not run");
+    assert!(
+        present || std::env::var_os("MARQ_REQUIRE_ENGINES").is_none(),
+        "'{checker}' is required and does not run"
+    );
     if !present {
         println!("skipped: '{checker}' does not run");
     }
@@ -35,9 +38,15 @@ fn check(target: &str, extension: &str, command: &dyn Fn(&Path) -> Command) {
         let source = std::fs::read_to_string(&path).expect("a kernel");
         let mut program = library::program();
         let library = program.files.len() as u32;
-        assert!(text::parse(&mut program, &path.display().to_string(), &source).is_empty(), "{}", path.display());
-        let is_kernel = |m: &marquetry_ir::program::MethodData| m.kind == MethodKind::Kernel && m.file >= Some(library);
-        let entries: Vec<Method> = program.methods().filter(|(_, m)| is_kernel(m)).map(|(method, _)| method).collect();
+        assert!(
+            text::parse(&mut program, &path.display().to_string(), &source).is_empty(),
+            "{}",
+            path.display()
+        );
+        let is_kernel =
+            |m: &marquetry_ir::program::MethodData| m.kind == MethodKind::Kernel && m.file >= Some(library);
+        let entries: Vec<Method> =
+            program.methods().filter(|(_, m)| is_kernel(m)).map(|(method, _)| method).collect();
         if entries.is_empty() {
             continue;
         }
@@ -55,7 +64,8 @@ fn check(target: &str, extension: &str, command: &dyn Fn(&Path) -> Command) {
         let output = command(&file).output().expect("the checker starts");
         checked += 1;
         if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+            let said = String::from_utf8_lossy(&output.stderr).into_owned()
+                + &String::from_utf8_lossy(&output.stdout);
             failures.push(format!("{}: {said}", path.display()));
         }
     }
@@ -68,7 +78,11 @@ fn ptx(architecture: &str) {
     if is_present(&ptxas) {
         check(&format!("ptx:{architecture}"), "ptx", &|file| {
             let mut command = Command::new(&ptxas);
-            command.arg(format!("-arch={architecture}")).arg("-o").arg(file.with_extension("cubin")).arg(file);
+            command
+                .arg(format!("-arch={architecture}"))
+                .arg("-o")
+                .arg(file.with_extension("cubin"))
+                .arg(file);
             command
         });
     }

@@ -63,9 +63,13 @@ fn kernel(seed: u64, count: usize) -> String {
          v = load.i64 px\n    po = index out, l, i64\n    jump b0(v, i32 50)\n",
     );
     for (block, to) in edges.iter().enumerate() {
-        let others: Vec<usize> = (0..count).filter(|&b| b != block && dominators[block] >> b & 1 == 1).collect();
+        let others: Vec<usize> =
+            (0..count).filter(|&b| b != block && dominators[block] >> b & 1 == 1).collect();
         let with_fuel = random.below(8) != 0;
-        let _ = write!(s, "b{block}(a{block}: i64, f{block}: i32):\n    m{block} = mul a{block}, i64 6364136223846793005\n");
+        let _ = write!(
+            s,
+            "b{block}(a{block}: i64, f{block}: i32):\n    m{block} = mul a{block}, i64 6364136223846793005\n"
+        );
         let mut last = format!("m{block}");
         // An unreachable block is dominated by all, and may use nothing.
         let reachable = dominators[block] != all || block + 1 == count && others.len() + 1 < count;
@@ -75,10 +79,14 @@ fn kernel(seed: u64, count: usize) -> String {
                 last = format!("u{block}_{n}");
             }
         }
-        let _ = writeln!(s, "    c{block} = add {last}, i64 {}", 1442695040888963407u64 as i64 ^ block as i64);
+        let _ =
+            writeln!(s, "    c{block} = add {last}, i64 {}", 1442695040888963407u64 as i64 ^ block as i64);
         let _ = writeln!(s, "    g{block} = sub f{block}, i32 1");
         if with_fuel || to.iter().any(|&t| t <= block) {
-            let _ = write!(s, "    e{block} = le.s g{block}, i32 0\n    branch e{block}, done(c{block}), t{block}\nt{block}:\n");
+            let _ = write!(
+                s,
+                "    e{block} = le.s g{block}, i32 0\n    branch e{block}, done(c{block}), t{block}\nt{block}:\n"
+            );
         }
         let arg = |t: usize| format!("b{t}(c{block}, g{block})");
         let _ = writeln!(s, "    w{block} = shr.u c{block}, i64 40\n    k{block} = trunc.i32 w{block}");
@@ -98,7 +106,8 @@ fn kernel(seed: u64, count: usize) -> String {
                 );
             }
             [first, rest @ ..] => {
-                let cases: Vec<String> = rest.iter().enumerate().map(|(n, &t)| format!("{n}: {}", arg(t))).collect();
+                let cases: Vec<String> =
+                    rest.iter().enumerate().map(|(n, &t)| format!("{n}: {}", arg(t))).collect();
                 let _ = write!(
                     s,
                     "    y{block} = and k{block}, i32 3\n    switch y{block}, {}, [{}]\n",
@@ -147,8 +156,10 @@ fn check(kind: DeviceKind, seeds: std::ops::Range<u64>) {
         let diagnostics = text::parse(&mut program, "graph", &source);
         assert!(diagnostics.is_empty(), "{source}\n{diagnostics:?}");
         let program = Arc::new(program);
-        let wanted = run(EngineKind::Interp, &program).unwrap_or_else(|e| panic!("seed {seed}: {e}\n{source}"));
-        let found = run_on(engine.as_mut(), &program).unwrap_or_else(|e| panic!("seed {seed}: {e}\n{source}"));
+        let wanted =
+            run(EngineKind::Interp, &program).unwrap_or_else(|e| panic!("seed {seed}: {e}\n{source}"));
+        let found =
+            run_on(engine.as_mut(), &program).unwrap_or_else(|e| panic!("seed {seed}: {e}\n{source}"));
         assert!(found == wanted, "seed {seed} on {kind}: {found:?}, expected {wanted:?}\n{source}");
     }
 }

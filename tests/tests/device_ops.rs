@@ -95,23 +95,45 @@ fn kernel(name: &str, cases: &[&Case], tuples: usize) -> String {
 
 fn edge_values(scalar: Scalar) -> Vec<u128> {
     let bits = scalar.bits();
-    let mut values: Vec<u128> = vec![0, 1, 2, 3, 5, 7, 8, 31, 32, 63, 64, 65, 100, 127, 128, 200, 255, 256, 65535];
+    let mut values: Vec<u128> =
+        vec![0, 1, 2, 3, 5, 7, 8, 31, 32, 63, 64, 65, 100, 127, 128, 200, 255, 256, 65535];
     values.extend((0..bits).flat_map(|n| [1u128 << n, (1 << n) - 1]));
     values.extend([0u128.wrapping_sub(1), 0u128.wrapping_sub(2), 0u128.wrapping_sub(7)]);
     values.extend([0x0123_4567_89ab_cdef_0f1e_2d3c_4b5a_6978, 0xdead_beef_cafe_babe_8000_0000_7fff_ffff]);
     if scalar.is_float() {
         let numbers = [
-            0.0, 1.0, 0.5, 1.5, 2.5, 3.5, 0.1, 0.49999997, 127.5, 128.0, 255.5, 32767.5, 65535.0, 8388607.5, 3.0,
-            2147483600.0, 4294967000.0, 9.2e18, 1.8446743e19, 65504.0, 65519.9, 65520.0, 1e20, 1e-45, 1e300, 1e-310,
+            0.0,
+            1.0,
+            0.5,
+            1.5,
+            2.5,
+            3.5,
+            0.1,
+            0.49999997,
+            127.5,
+            128.0,
+            255.5,
+            32767.5,
+            65535.0,
+            8388607.5,
+            3.0,
+            2147483600.0,
+            4294967000.0,
+            9.2e18,
+            1.8446743e19,
+            65504.0,
+            65519.9,
+            65520.0,
+            1e20,
+            1e-45,
+            1e300,
+            1e-310,
         ];
         for number in numbers {
             for number in [number, -number] {
-                if let Some(Outcome::Value(value)) = semantics::scalar(
-                    Op::FConvert,
-                    Scalar::F64,
-                    scalar,
-                    &[u128::from(f64::to_bits(number))],
-                ) {
+                if let Some(Outcome::Value(value)) =
+                    semantics::scalar(Op::FConvert, Scalar::F64, scalar, &[u128::from(f64::to_bits(number))])
+                {
                     values.push(value);
                 } else {
                     values.push(u128::from(f64::to_bits(number)));
@@ -205,7 +227,8 @@ fn check(kind: DeviceKind) {
                             && float::is_nan(case.result, value);
                         if (value != wanted && !nan) || flag != wanted_flag {
                             let key = format!("{} {:?} -> {:?}", case.op, case.params, case.result);
-                            let text = format!("{args:x?}: {value:#x} {flag}, expected {wanted:#x} {wanted_flag}");
+                            let text =
+                                format!("{args:x?}: {value:#x} {flag}, expected {wanted:#x} {wanted_flag}");
                             wrong.entry(key).or_insert((0, text)).0 += 1;
                         }
                     }

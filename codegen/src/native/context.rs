@@ -1,7 +1,7 @@
 //! What code knows of the work-item that it runs for: the one definition that emitted code and schedulers share.
 //!
 //! A kernel becomes a [`KernelFn`](super::KernelFn), which runs a range of a group's work-items, one after the other.
-//! A kernel that [waits](super::JitEntry::waits) is called with one work-item at a time, each on a stack of its own, and
+//! A kernel that [waits](super::NativeKernel::waits) is called with one work-item at a time, each on a stack of its own, and
 //! calls back where the work-items of a group or sub-group meet; the callback returns when all have come.
 
 use std::ffi::c_void;

@@ -6,6 +6,7 @@ use super::select::{self, Callee, Tables, internal};
 use super::types::swap_scalars;
 use super::wrap;
 use super::{Arch, NativeTarget};
+use crate::artifact::Scheduling;
 use crate::error::EmitError;
 use cranelift_codegen::ir::{self, ExtFuncData, ExternalName, Signature, UserExternalName};
 use cranelift_codegen::isa::TargetIsa;
@@ -217,6 +218,14 @@ impl Declared {
         Ok((FuncId::from_u32(known.0), &known.1))
     }
 
+    /// What running the kernels takes, if the frames of all functions have so many bytes.
+    pub(super) fn scheduling(&self, unit: &Unit, frames: usize) -> Scheduling {
+        // Recursion may need any amount; a megabyte is what threads of small systems have.
+        let recursion = if self.reach.may_recurse { 1 << 20 } else { 0 };
+        let waits = unit.entries.iter().map(|&func| self.reach.facts(func).waits).collect();
+        Scheduling { waits, stack_bytes: frames.max(recursion) + (48 << 10) }
+    }
+
     /// Makes a function callable from another.
     pub(super) fn import(&self, out: &mut ir::Function, callee: Callee) -> Result<ir::FuncRef, EmitError> {
         let (known, colocated) = match callee {
@@ -310,13 +319,16 @@ pub(super) fn wrapper_name(unit: &Unit, func: Func) -> String {
     format!("{}${suffix}", function.name)
 }
 
-/// Compiles what is in `context` and keeps nothing of it.
-pub(super) fn define<M: Module>(module: &mut M, compiled: Compiled<'_>) -> Result<(), EmitError> {
+/// Compiles what is in `context` and keeps nothing of it. Gives the bytes of the function's frame, rather too many.
+pub(super) fn define<M: Module>(module: &mut M, compiled: Compiled<'_>) -> Result<usize, EmitError> {
     let Compiled { id, name, context } = compiled;
     module.define_function(id, context).map_err(|error| match error {
         ModuleError::Compilation(error) => codegen_error(name, context, &error),
         other => module_error(other),
-    })
+    })?;
+    let slots: usize = context.func.sized_stack_slots.values().map(|slot| slot.size as usize + 16).sum();
+    let spilled = context.compiled_code().and_then(|code| code.buffer.frame_layout());
+    Ok(slots + spilled.map_or(256, |layout| layout.frame_to_fp_offset as usize + 64))
 }
 
 pub(super) fn compile_error(name: &str, error: &CompileError<'_>) -> EmitError {

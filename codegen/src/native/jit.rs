@@ -5,10 +5,10 @@
 //! that are known before: nothing is looked up in the process.
 #![allow(unsafe_code)] // runs the code that it made, and frees it
 
-use super::context::{self, WorkGroup};
+use super::context;
 use super::emit::{self, Declared, NativeContext, Spelling, module_error};
-use super::{NativeTarget, fence};
-use crate::artifact::{Entry, argument_block, entries};
+use super::{KernelFn, NativeKernel, NativeTarget, fence};
+use crate::artifact::{Entry, Scheduling, argument_block, entries};
 use crate::error::EmitError;
 use cranelift_codegen::ir::LibCall;
 use cranelift_jit::{ArenaMemoryProvider, JITBuilder, JITModule};
@@ -17,11 +17,8 @@ use marquetry_ir::program::MethodKind;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
 use marquetry_lower::legal::{Legal, Site};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
-
-/// Runs the work-items `first` to before `end` of a group.
-pub type KernelFn = unsafe extern "C" fn(args: *const u8, group: *const WorkGroup, first: u32, end: u32);
 
 /// Calls a function: arguments, results; gives the status.
 type PackedFn = unsafe extern "C" fn(args: *const u8, results: *mut u8) -> u32;
@@ -113,12 +110,21 @@ impl JitCode {
         })
     }
 
-    /// The function that runs the work-items of a kernel; valid while this code lives.
-    pub fn kernel(&self, entry: usize) -> Option<KernelFn> {
+    /// A kernel, which keeps this code alive.
+    pub fn kernel(self: &Arc<Self>, entry: usize) -> Option<NativeKernel> {
         let known = self.entries.get(entry).filter(|e| e.entry.kind == MethodKind::Kernel)?;
         // SAFETY: the address is that of a wrapper with this signature.
-        Some(unsafe {
+        let function = unsafe {
             std::mem::transmute::<*const u8, KernelFn>(std::ptr::with_exposed_provenance(known.address))
+        };
+        Some(NativeKernel {
+            name: known.entry.symbol.clone(),
+            function,
+            argument_bytes: known.argument_bytes,
+            waits: known.waits,
+            shared_bytes: self.shared_bytes,
+            stack_bytes: self.stack_bytes,
+            _code: self.clone(),
         })
     }
 
@@ -133,7 +139,8 @@ impl Drop for JitCode {
     fn drop(&mut self) {
         let module = self.module.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(module) = module {
-            // SAFETY: calls borrow `self`, so none is running, and addresses were handed out for its lifetime only.
+            // SAFETY: calls borrow `self` and kernels own a share of it, so none is running; other addresses were
+            // handed out for its lifetime only.
             unsafe { module.free_memory() };
         }
     }
@@ -207,40 +214,34 @@ pub fn emit_jit_with(
         let module = guard.0.as_mut().ok_or_else(|| EmitError::Internal("no module".to_owned()))?;
         let solo = (context::solo_barrier as *const () as u64, context::solo_subgroup as *const () as u64);
         let declared = Declared::declare(module, legal, target.arch, Some(solo), &mut Anonymous)?;
-        let mut frames = 0usize;
+        let mut frames = 0;
         emit::each_function(legal, &declared, memory, &mut |compiled| {
-            let slots = compiled.context.func.sized_stack_slots.values();
-            frames += slots.map(|slot| slot.size as usize + 16).sum::<usize>();
-            let id = compiled.id;
-            emit::define(module, emit::Compiled { id, name: compiled.name, context: compiled.context })?;
-            let code = compiled.context.compiled_code();
-            let spilled = code.and_then(|code| code.buffer.frame_layout());
-            frames += spilled.map_or(256, |layout| layout.frame_to_fp_offset as usize + 64);
+            frames += emit::define(module, compiled)?;
             Ok(())
         })?;
         module.finalize_definitions().map_err(module_error)?;
+        let Scheduling { waits, stack_bytes } = declared.scheduling(unit, frames);
         let mut known = Vec::new();
-        for ((entry, &id), &func) in entries(legal).into_iter().zip(&declared.wrappers).zip(&unit.entries) {
+        let wrapped = entries(legal).into_iter().zip(&declared.wrappers);
+        for (((entry, &id), &func), waits) in wrapped.zip(&unit.entries).zip(waits) {
             let skipped = usize::from(entry.abi.status);
             let results = entry.signature.results.get(skipped..).unwrap_or(&[]).to_vec();
             known.push(JitEntry {
                 argument_bytes: argument_block(&entry.signature.params).1,
                 result_bytes: argument_block(&results).1,
                 results,
-                waits: declared.reach.facts(func).waits,
+                waits,
                 address: module.get_finalized_function(id).expose_provenance(),
                 direct: module.get_finalized_function(declared.function(func)?.0).expose_provenance(),
                 entry,
             });
         }
-        // Recursion may need any amount; a megabyte is what threads of small systems have.
-        let recursion = if declared.reach.may_recurse { 1 << 20 } else { 0 };
         Ok(JitCode {
             module: Mutex::new(guard.0.take()),
             entries: known,
             sites: legal.sites().to_vec(),
             shared_bytes: declared.shared_bytes,
-            stack_bytes: frames.max(recursion) + (48 << 10),
+            stack_bytes,
         })
     })
 }

@@ -14,6 +14,7 @@ mod abi;
 mod emit;
 mod intrinsics;
 mod jit;
+mod kernel;
 mod legal;
 mod object;
 mod reach;
@@ -29,7 +30,8 @@ mod wrap;
 mod tests;
 
 pub use emit::NativeContext;
-pub use jit::{JitCode, JitEntry, KernelFn, emit_jit, emit_jit_with};
+pub use jit::{JitCode, JitEntry, emit_jit, emit_jit_with};
+pub use kernel::{KernelFn, NativeKernel};
 pub use object::{emit_object, emit_object_with, emit_text};
 
 use crate::error::EmitError;
@@ -271,4 +273,5 @@ const _: () = {
     const fn shared<T: Send + Sync>() {}
     shared::<NativeTarget>();
     shared::<JitCode>();
+    shared::<NativeKernel>();
 };

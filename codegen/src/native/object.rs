@@ -35,9 +35,14 @@ pub fn emit_object_with(
 ) -> Result<Artifact, EmitError> {
     fence(|| {
         let (mut module, declared) = declare(legal, target)?;
-        emit::each_function(legal, &declared, memory, &mut |compiled| emit::define(&mut module, compiled))?;
+        let mut frames = 0;
+        emit::each_function(legal, &declared, memory, &mut |compiled| {
+            frames += emit::define(&mut module, compiled)?;
+            Ok(())
+        })?;
         let code = module.finish().emit().map_err(|e| EmitError::Internal(e.to_string()))?;
-        Ok(Artifact::new(target.name.clone(), Format::Object, code, legal))
+        let scheduling = Some(declared.scheduling(legal.unit(), frames));
+        Ok(Artifact { scheduling, ..Artifact::new(target.name.clone(), Format::Object, code, legal) })
     })
 }
 

@@ -100,7 +100,7 @@ pub(super) fn swap_scalars(types: &Types, ty: Type, image: &mut [u8]) {
                         Some((field, at + types.field_offset(ty, n as u64)?))
                     }));
                 }
-                None => {}
+                Some(Aggregate::Singleton(_)) | None => {}
             },
             TypeKind::Unknown | TypeKind::Error => {}
         }

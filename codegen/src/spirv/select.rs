@@ -166,6 +166,9 @@ impl<'s, 'u> Selector<'s, 'u> {
                 let bits = match constant.value {
                     ConstValue::Scalar(bits) => bits as u64,
                     ConstValue::Zero => 0,
+                    ConstValue::Literal(_) | ConstValue::Variable(_) => {
+                        return Err(internal("an unsettled constant in a legal unit"));
+                    }
                     ConstValue::Lanes(_) => return Err(internal("a vector constant in a legal unit")),
                 };
                 self.ids[index] = self.constant(constant.ty, bits)?;

@@ -41,7 +41,9 @@ pub fn check_case(case: Case) -> Checked {
             };
             let artifact = match target.emit(&legal) {
                 Ok(artifact) => artifact,
-                Err(EmitError::Internal(why)) => return Err(reference.bug(&format!("emit {name}: {why}"), "")),
+                Err(EmitError::Internal(why)) => {
+                    return Err(reference.bug(&format!("emit {name}: {why}"), ""));
+                }
                 Err(_) => continue,
             };
             verdict = reference.verdict();

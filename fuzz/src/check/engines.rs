@@ -14,9 +14,12 @@ use marquetry_lower::job::OptLevel;
 use std::cell::RefCell;
 use std::sync::Arc;
 
+/// An engine with its level and kind.
+type Opened = (OptLevel, EngineKind, Box<dyn Engine>);
+
 thread_local! {
     // Reused over cases on purpose: what one leaves behind, the next must not see.
-    static ENGINES: RefCell<Vec<(OptLevel, EngineKind, Box<dyn Engine>)>> = const { RefCell::new(Vec::new()) };
+    static ENGINES: RefCell<Vec<Opened>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Native code at two levels.
@@ -79,8 +82,8 @@ fn called(reference: &Reference, engine: &mut dyn Engine) -> Result<Vec<End>, En
 }
 
 fn launched(reference: &Reference, engine: &mut dyn Engine) -> Result<Vec<End>, EngineError> {
-    let kernel = run::method(&reference.program, KERNEL)
-        .ok_or_else(|| EngineError::Failed("no kernel".into()))?;
+    let kernel =
+        run::method(&reference.program, KERNEL).ok_or_else(|| EngineError::Failed("no kernel".into()))?;
     let types = super::passes::result_types(reference);
     let calls = reference.case.calls.iter();
     calls

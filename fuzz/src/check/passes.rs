@@ -57,9 +57,8 @@ fn valid(reference: &Reference, unit: &Unit, what: &str) -> Result<(), Bug> {
 }
 
 fn judge(reference: &Reference, unit: &Unit, what: &str, level: Option<OptLevel>) -> Result<(), Bug> {
-    let verdict = valid(reference, unit, what).and_then(|()| {
-        reference.compare(what, &calls_with(unit, &reference.case, None, LOWERED_FUEL))
-    });
+    let verdict = valid(reference, unit, what)
+        .and_then(|()| reference.compare(what, &calls_with(unit, &reference.case, None, LOWERED_FUEL)));
     let (Err(bug), Some(level)) = (&verdict, level) else { return verdict };
     // Again, looking after every pass.
     let mut culprit = Culprit { reference, found: None, passes: 0 };

@@ -20,20 +20,23 @@ thread_local! {
 
 /// Legal code and objects, twice, with a fresh context and a used one.
 pub fn check(input: &mut Unstructured<'_>) -> Checked {
-    let Some(reference) = Reference::of(case(&mut Choices::new(input)))? else { return Ok(Verdict::TimedOut) };
+    let Some(reference) = Reference::of(case(&mut Choices::new(input)))? else {
+        return Ok(Verdict::TimedOut);
+    };
     let program = &reference.program;
     for opt_level in [OptLevel::None, OptLevel::Default] {
         let options = NativeOptions { opt_level: opt_level as u8, verify: true, ..NativeOptions::default() };
         let Ok(target) = NativeTarget::host(options) else { return Ok(Verdict::Refused) };
         let Some(job) = run::job(program, false, opt_level) else { return Ok(Verdict::Refused) };
         let again = run::parse(&reference.case.text).map_err(|why| reference.bug(&why, ""))?;
-        let (first, second) = match (pipeline::run(program, &job, &target), pipeline::run(&again, &job, &target)) {
-            (Ok(first), Ok(second)) => (first, second),
-            (Err(failure), _) | (_, Err(failure)) => {
-                super::passes::refusal(&reference, "native", &failure)?;
-                continue;
-            }
-        };
+        let (first, second) =
+            match (pipeline::run(program, &job, &target), pipeline::run(&again, &job, &target)) {
+                (Ok(first), Ok(second)) => (first, second),
+                (Err(failure), _) | (_, Err(failure)) => {
+                    super::passes::refusal(&reference, "native", &failure)?;
+                    continue;
+                }
+            };
         if print_unit(first.unit()) != print_unit(second.unit()) {
             return Err(reference.bug("lowering twice gives other code", ""));
         }
@@ -50,7 +53,9 @@ pub fn check(input: &mut Unstructured<'_>) -> Checked {
     for name in ["ptx:sm_80", "spirv:vulkan1.3"] {
         let Ok(target) = Target::parse(name, OptLevel::Default) else { continue };
         let Some(job) = run::job(program, true, OptLevel::Default) else { continue };
-        let emit = || pipeline::run(program, &job, target.lowering()).ok().and_then(|legal| target.emit(&legal).ok());
+        let emit = || {
+            pipeline::run(program, &job, target.lowering()).ok().and_then(|legal| target.emit(&legal).ok())
+        };
         if emit() != emit() {
             return Err(reference.bug(&format!("{name} twice gives other code"), ""));
         }

@@ -149,8 +149,13 @@ impl<'c, 'a, 'b, 'w> BodyWriter<'c, 'a, 'b, 'w> {
     /// An `i64` from the newest values in scope.
     fn checksum(&mut self) -> String {
         const MOST: usize = 24;
-        let seen: Vec<(String, Type)> =
-            self.scope.iter().rev().filter_map(|(name, ty)| Some((name.clone(), ty.plain()?))).take(MOST).collect();
+        let seen: Vec<(String, Type)> = self
+            .scope
+            .iter()
+            .rev()
+            .filter_map(|(name, ty)| Some((name.clone(), ty.plain()?)))
+            .take(MOST)
+            .collect();
         let mut sum = "i64 1".to_string();
         for (name, ty) in seen {
             let Some(lane) = ty.lane() else { continue };

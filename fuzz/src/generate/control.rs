@@ -12,7 +12,8 @@ impl BodyWriter<'_, '_, '_, '_> {
     pub fn region(&mut self, depth: usize) {
         loop {
             match self.choices.below(24) {
-                0..13 => self.compute(),
+                0..8 => self.compute(),
+                8..13 => self.idiom(),
                 13..17 => self.access(),
                 17 => self.make_slot(),
                 18 | 19 => self.call(),
@@ -212,7 +213,7 @@ impl BodyWriter<'_, '_, '_, '_> {
             let edge = |writer: &mut Self| {
                 let handed: Vec<String> = types.iter().map(|ty| writer.operand(ty)).collect();
                 let target = writer.choices.below(count);
-                format!("{}{}", names[target], list(&[&[next.clone()], &handed[..]].concat()))
+                format!("{}{}", names[target], list(&[std::slice::from_ref(&next), &handed[..]].concat()))
             };
             match self.choices.below(4) {
                 0 => {
@@ -251,8 +252,7 @@ impl BodyWriter<'_, '_, '_, '_> {
         let args = args.join(", ");
         let text = |types: &[Ty]| types.iter().map(Ty::text).collect::<Vec<_>>().join(", ");
         if self.choices.chance(1, 5) {
-            let address =
-                self.hidden(&format!("function_address {}({})", callee.name, text(&callee.params)));
+            let address = self.hidden(&format!("function_address {}({})", callee.name, text(&callee.params)));
             let results = match callee.results.len() {
                 0 => String::new(),
                 1 => format!(" -> {}", text(&callee.results)),

@@ -91,7 +91,8 @@ impl BodyWriter<'_, '_, '_, '_> {
         let is_raw = self.choices.chance(1, 4);
         let ty = if is_raw { raw_type() } else { place_type(self.choices, &self.world.aggregates) };
         let name = self.hidden(&format!("slot.{}", ty.text()));
-        let place = Place { name: name.clone(), space: "local", is_global: false, is_mutable: true, ty, is_raw };
+        let place =
+            Place { name: name.clone(), space: "local", is_global: false, is_mutable: true, ty, is_raw };
         if is_raw {
             let byte = self.plain(Type::I8);
             self.line(&format!("memset {name}, {byte}, i64 {RAW_BYTES}"));
@@ -182,7 +183,7 @@ impl BodyWriter<'_, '_, '_, '_> {
                 let (to, from) = if self.choices.chance(1, 2) { (base, &*high) } else { (&*high, base) };
                 self.line(&format!("memcpy {to}, {from}, i64 {count}"));
             }
-            2 | 3 | 4 if is_mutable => {
+            2..=4 if is_mutable => {
                 let x = self.plain(ty);
                 self.line(&format!("store {address}, {x} align 1"));
             }
@@ -205,8 +206,16 @@ impl BodyWriter<'_, '_, '_, '_> {
 
     fn atomic(&mut self, address: &str, ty: Type) {
         const INT: [&str; 10] = [
-            "rmw_add", "rmw_exchange", "rmw_sub", "rmw_and", "rmw_or", "rmw_xor", "rmw_min.s", "rmw_min.u",
-            "rmw_max.s", "rmw_max.u",
+            "rmw_add",
+            "rmw_exchange",
+            "rmw_sub",
+            "rmw_and",
+            "rmw_or",
+            "rmw_xor",
+            "rmw_min.s",
+            "rmw_min.u",
+            "rmw_max.s",
+            "rmw_max.u",
         ];
         const FLOAT: [&str; 4] = ["rmw_add", "rmw_exchange", "rmw_min", "rmw_max"];
         let order = ["relaxed", "acq_rel", "seq_cst"][self.choices.below(3)];

@@ -79,8 +79,7 @@ pub fn case(choices: &mut Choices) -> Case {
             Some(ty) if !is_entry && choices.chance(1, 8) => ty.clone(),
             _ => Ty::Plain(types::plain(choices)),
         };
-        let mut params: Vec<Ty> =
-            (0..choices.range(usize::from(is_entry)..5)).map(|_| ty(choices)).collect();
+        let mut params: Vec<Ty> = (0..choices.range(usize::from(is_entry)..5)).map(|_| ty(choices)).collect();
         if !is_entry {
             let pointers = choices.below(4).saturating_sub(1);
             params.extend((0..pointers).map(|_| Ty::Plain(Type::pointer(Space::Generic))));

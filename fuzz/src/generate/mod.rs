@@ -9,6 +9,7 @@ pub mod choices;
 pub mod types;
 pub mod body;
 pub mod ops;
+pub mod idioms;
 pub mod memory;
 pub mod control;
 pub mod methods;
@@ -28,4 +29,3 @@ pub fn random_bytes(seed: u64) -> Vec<u8> {
     let length = 64 + next() as usize % 9000;
     (0..length).map(|_| (next() >> 32) as u8).collect()
 }
-

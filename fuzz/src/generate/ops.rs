@@ -77,8 +77,9 @@ impl BodyWriter<'_, '_, '_, '_> {
 
     fn vector(&mut self, class: &[Scalar]) -> Type {
         let scope = self.scope.iter().filter_map(|(_, ty)| ty.plain());
-        let fitting: Vec<Type> =
-            scope.filter(|ty| ty.is_vector() && ty.lane().is_some_and(|lane| class.contains(&lane))).collect();
+        let fitting: Vec<Type> = scope
+            .filter(|ty| ty.is_vector() && ty.lane().is_some_and(|lane| class.contains(&lane)))
+            .collect();
         if self.choices.chance(2, 3)
             && let Some(&ty) = self.choices.pick(&fitting)
         {

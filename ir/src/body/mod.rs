@@ -99,6 +99,8 @@ struct InstNode {
 pub enum Symbol {
     /// A generic function, a global or an extern, to be looked up.
     Name(Arc<str>),
+    /// The function whose singleton type the first operand has.
+    Operand,
     /// A method of a generic function, to be looked up by its parameter types.
     Overload(Arc<str>, Box<[Type]>),
     /// A function of this unit.

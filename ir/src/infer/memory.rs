@@ -26,7 +26,10 @@ impl Rules<'_> {
     pub(super) fn field_address(&self) -> Result<ResultTypes, TypeMismatch> {
         self.count(1)?;
         self.pointer(0)?;
-        if self.suffix != Type::ERROR && !self.suffix.is_aggregate() {
+        if self.is_open() {
+            return Ok(smallvec![self.args[0]]);
+        }
+        if !self.suffix.is_aggregate() {
             return Err(TypeMismatch::Suffix { found: self.suffix, wanted: "an array or struct" });
         }
         self.field(self.suffix)?;

@@ -167,6 +167,13 @@ pub fn infer_with(
     match data.op.info().rule {
         Rule::Call => {
             rules.name()?;
+            if matches!(
+                body.symbol(crate::entity::SymbolRef::from_u32(data.imm)),
+                crate::body::Symbol::Operand
+            ) && rules.args.is_empty()
+            {
+                return Err(TypeMismatch::Count { found: 0, wanted: 1 });
+            }
             Ok(body.results(inst).map(|_| Type::UNKNOWN).collect())
         }
         rule => rules.apply(rule),
@@ -339,8 +346,13 @@ impl Rules<'_> {
         self.operand(index, "a pointer", Type::is_pointer)
     }
 
+    /// Whether the suffix mentions type variables, or was reported as wrong.
+    fn is_open(&self) -> bool {
+        self.suffix == Type::ERROR || self.suffix.is_generic()
+    }
+
     fn storable(&self) -> Result<(), TypeMismatch> {
-        let known = self.types.layout(self.suffix).is_some() || self.suffix == Type::ERROR;
+        let known = self.types.layout(self.suffix).is_some() || self.is_open();
         if known {
             Ok(())
         } else {
@@ -378,7 +390,7 @@ impl Rules<'_> {
         wanted: &'static str,
         fits: impl Fn(Type) -> bool,
     ) -> Result<ResultTypes, TypeMismatch> {
-        if self.suffix == Type::ERROR || fits(self.suffix) {
+        if self.is_open() || fits(self.suffix) {
             return Ok(smallvec![self.suffix]);
         }
         Err(TypeMismatch::Suffix { found: self.suffix, wanted })

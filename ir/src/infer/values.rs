@@ -35,7 +35,7 @@ impl Rules<'_> {
         self.operand(0, wanted_from, fits)?;
         let (from, to) = (self.args[0], self.suffix);
         let ok = match (from.lane(), to.lane()) {
-            _ if to == Type::ERROR => true,
+            _ if self.is_open() => true,
             (_, None) => false,
             (None, Some(_)) => true,
             (Some(a), Some(b)) => allowed(a, b) && from.lanes() == to.lanes(),
@@ -48,7 +48,7 @@ impl Rules<'_> {
         self.operand(0, "an integer or float, or a vector of these", is_number)?;
         let (from, to) = (self.args[0], self.suffix);
         let same_size = !from.is_known() || from.bits() == to.bits();
-        if to == Type::ERROR || (is_number(to) && same_size) {
+        if self.is_open() || (is_number(to) && same_size) {
             return Ok(smallvec![to]);
         }
         Err(TypeMismatch::Suffix { found: to, wanted: "a number or vector of numbers of as many bits" })
@@ -132,8 +132,8 @@ impl Rules<'_> {
     }
 
     pub(super) fn make(&self) -> Result<ResultTypes, TypeMismatch> {
-        if self.suffix == Type::ERROR {
-            return Ok(smallvec![Type::ERROR]);
+        if self.is_open() {
+            return Ok(smallvec![self.suffix]);
         }
         let Some(count) = self.types.field_count(self.suffix) else {
             return Err(TypeMismatch::Suffix { found: self.suffix, wanted: "an array or struct" });

@@ -134,6 +134,7 @@ impl Prepare<'_> {
             ConstValue::Scalar(bits) => Val::Bits(*bits),
             ConstValue::Lanes(lanes) => Val::Lanes(lanes.clone()),
             ConstValue::Zero => Val::zero(types, data.ty).ok_or("constant is too large")?,
+            ConstValue::Literal(_) | ConstValue::Variable(_) => return Err("constant is not settled".into()),
         };
         if value.fits(types, data.ty) { Ok(value) } else { Err("constant does not fit its type".into()) }
     }
@@ -429,7 +430,7 @@ impl Prepare<'_> {
                 Ok((Callee::Extern(id.as_u32()), &data.signature))
             }
             Symbol::Name(name) | Symbol::Overload(name, _) => Err(format!("'{name}' is not resolved")),
-            Symbol::Global(_) | Symbol::Exception(..) | Symbol::Message(_) => {
+            Symbol::Global(_) | Symbol::Exception(..) | Symbol::Message(_) | Symbol::Operand => {
                 Err("callee is no function".into())
             }
         }

@@ -170,7 +170,7 @@ pub(super) fn filled_ranges(types: &Types, ty: Type) -> Option<Box<[(usize, usiz
         let size = types.layout(ty)?.size;
         match types.aggregate(ty) {
             _ if size == 0 => {}
-            None => fill(offset, size),
+            None | Some(Aggregate::Singleton(_)) => fill(offset, size),
             Some(Aggregate::Array { element, length }) if !element.is_aggregate() => {
                 fill(offset, types.layout(*element)?.size * length);
             }

@@ -151,6 +151,7 @@ pub fn const_lanes(constant: &ConstData) -> Option<Box<[u128]>> {
         ConstValue::Scalar(bits) => [*bits].into(),
         ConstValue::Lanes(lanes) => lanes.clone(),
         ConstValue::Zero => vec![0; constant.ty.lanes() as usize].into(),
+        ConstValue::Literal(_) | ConstValue::Variable(_) => return None,
     })
 }
 

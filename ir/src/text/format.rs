@@ -17,7 +17,7 @@ use crate::text::lexer::{Kind, Lexer, Token};
 /// types) are no obstacle.
 pub fn format(text: &str) -> Result<String, Vec<Diagnostic>> {
     let mut program = Program::new();
-    let (diagnostics, skipped) = super::read(&mut program, "", text);
+    let (diagnostics, skipped) = super::read(&mut program, "", text, None);
     if skipped || diagnostics.iter().any(|diagnostic| diagnostic.code.is_syntax()) {
         return Err(diagnostics);
     }
@@ -28,6 +28,7 @@ pub fn format(text: &str) -> Result<String, Vec<Diagnostic>> {
         comments: Vec::new(),
         nesting: 0,
         in_body: false,
+        supertype: false,
         label: None,
         line_empty: true,
         comment_line: false,
@@ -56,6 +57,8 @@ struct Formatter<'t> {
     /// Open brackets of an item, braces of structs included.
     nesting: usize,
     in_body: bool,
+    /// Whether the item is one whose colon stands before a supertype, up to its brace.
+    supertype: bool,
     /// In a label: how many parentheses are open.
     label: Option<usize>,
     /// Whether nothing of the current line is written yet.
@@ -162,7 +165,7 @@ impl Formatter<'_> {
         }
         if self.line_empty {
             self.start_line(token);
-        } else if self.space_before(token) {
+        } else if self.space_before(token) || (self.supertype && token.kind() == Kind::Colon) {
             self.out.push(' ');
         }
         self.out.push_str(self.lexer.text(token.span()));
@@ -172,8 +175,19 @@ impl Formatter<'_> {
 
     /// What the token changes for those after it.
     fn advance(&mut self, token: Token) {
+        let after_item_word = ["struct", "abstract"].iter().any(|word| self.is_word(self.last[0], word));
+        if token.kind() == Kind::Name && !self.in_body && self.nesting == 0 && !after_item_word {
+            match self.lexer.text(token.span()) {
+                "struct" | "abstract" | "impl" => self.supertype = true,
+                "method" | "kernel" | "overlay" | "global" | "extern" => self.supertype = false,
+                _ => {}
+            }
+        }
         match token.kind() {
-            Kind::LeftBrace if self.is_struct_brace() => self.nesting += 1,
+            Kind::LeftBrace if self.supertype && !self.in_body => {
+                self.nesting += 1;
+                self.supertype = false;
+            }
             // An unknown instruction may have anything on its line.
             Kind::LeftBrace if self.in_body => {}
             Kind::LeftBrace => {
@@ -209,18 +223,14 @@ impl Formatter<'_> {
         token.is_some_and(|token| token.kind() == Kind::Name && self.lexer.text(token.span()) == word)
     }
 
-    /// Whether the brace after the last tokens opens a struct: `struct NAME {`.
-    fn is_struct_brace(&self) -> bool {
-        self.is_word(self.last[1], "struct") && !self.in_body
-    }
-
     fn space_before(&self, token: Token) -> bool {
         let Some(last) = self.last[0] else { return false };
         match (last.kind(), token.kind()) {
             (Kind::LeftBrace, Kind::RightBrace) => false,
             (Kind::LeftParen | Kind::LeftBracket | Kind::Less | Kind::Dot | Kind::Minus, _) => false,
             (_, Kind::Comma | Kind::Colon | Kind::Dot | Kind::Less | Kind::Greater) => false,
-            (_, Kind::RightParen | Kind::RightBracket) => false,
+            (_, Kind::RightParen | Kind::RightBracket | Kind::Ellipsis) => false,
+            (Kind::Greater, Kind::LeftParen) => false,
             (Kind::Name | Kind::Quoted, Kind::LeftParen) => false,
             // `nan:0x7fc00001` is one literal.
             (Kind::Colon, Kind::Number) => !self.is_word(self.last[1], "nan"),

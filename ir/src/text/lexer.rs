@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     Equals,
     Arrow,
     Minus,
+    /// `...`
+    Ellipsis,
     /// A character that no token starts with.
     Stray,
     /// A text whose closing quote is missing.
@@ -38,7 +40,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Kind; 23] = {
+    const ALL: [Kind; 24] = {
         use Kind::*;
         [
             End,
@@ -61,6 +63,7 @@ impl Kind {
             Equals,
             Arrow,
             Minus,
+            Ellipsis,
             Stray,
             Unclosed,
             LongName,
@@ -90,6 +93,7 @@ impl Kind {
             Kind::Equals => "'='",
             Kind::Arrow => "'->'",
             Kind::Minus => "'-'",
+            Kind::Ellipsis => "'...'",
             Kind::Stray => "a stray character",
             Kind::Unclosed => "a text without closing quote",
             Kind::LongName => "a name that is too long",
@@ -248,6 +252,10 @@ impl<'t> Lexer<'t> {
             b'>' => Kind::Greater,
             b',' => Kind::Comma,
             b':' => Kind::Colon,
+            b'.' if self.byte(self.at) == Some(b'.') && self.byte(self.at + 1) == Some(b'.') => {
+                self.at += 2;
+                Kind::Ellipsis
+            }
             b'.' => Kind::Dot,
             b'=' => Kind::Equals,
             b'"' => self.quoted(),

@@ -3,7 +3,8 @@
 //! Floats print as the shortest decimal that reads back as the same bits. `f16` and `bf16` go through decimals
 //! rounded once by `rustc_apfloat`, never through a wider binary float, which could round twice.
 
-use crate::types::Scalar;
+use crate::constant::ConstValue;
+use crate::types::{Scalar, Type, TypeKind};
 use rustc_apfloat::Float;
 use rustc_apfloat::ieee::{BFloat, Half};
 use std::fmt::{self, Write};
@@ -66,6 +67,24 @@ pub(crate) fn parse_int(scalar: Scalar, text: &str) -> Option<u128> {
         return (magnitude <= mask).then_some(magnitude);
     }
     (magnitude <= sign_bit(scalar)).then(|| magnitude.wrapping_neg() & mask)
+}
+
+/// The value that a number stands for in a type that is known now; none if the type cannot hold it.
+pub fn settle(ty: Type, text: &str) -> Option<ConstValue> {
+    let scalar = |scalar: Scalar| match text {
+        "true" | "false" if scalar == Scalar::I1 => Some(u128::from(text == "true")),
+        "inf" if scalar.is_float() => Some(infinity(scalar)),
+        "-inf" if scalar.is_float() => Some(infinity(scalar) | sign_bit(scalar)),
+        "nan" if scalar.is_float() => Some(canonical_nan(scalar)),
+        _ if scalar == Scalar::I1 => None,
+        _ if scalar.is_int() => parse_int(scalar, text),
+        _ => parse_float(scalar, text),
+    };
+    match ty.kind() {
+        TypeKind::Scalar(lane) => scalar(lane).map(ConstValue::Scalar),
+        TypeKind::Vector(lane, lanes) => Some(ConstValue::Lanes(vec![scalar(lane)?; lanes as usize].into())),
+        _ => None,
+    }
 }
 
 /// The bits of a finite float literal, rounded to nearest, ties to even.

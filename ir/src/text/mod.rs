@@ -13,6 +13,7 @@ mod parser;
 mod parse_item;
 mod parse_init;
 mod parse_type;
+mod parse_generic;
 mod parse_body;
 mod parse_inst;
 mod names;
@@ -22,10 +23,14 @@ mod format;
 
 use crate::diag::{Code, Diagnostic};
 use crate::limits::MAX_SOURCE_BYTES;
-use crate::program::Program;
+use crate::program::{LibraryKey, Program};
 use crate::span::Span;
+use crate::types::Type;
+use std::sync::Arc;
 
 pub use format::format;
+pub use literal::settle;
+pub(crate) use literal::write_scalar;
 pub use parse_body::mismatch_message;
 pub use print::{
     Annotate, Place, print_body, print_program, print_program_with, print_unit, print_unit_with,
@@ -35,22 +40,50 @@ pub use print::{
 ///
 /// What comes back is empty if all is well, and never more than [`MAX_DIAGNOSTICS`](crate::limits::MAX_DIAGNOSTICS).
 pub fn parse(program: &mut Program, name: &str, text: &str) -> Vec<Diagnostic> {
-    read(program, name, text).0
+    read(program, name, text, None).0
+}
+
+/// As [`parse`], for a text of this project's library: it may add to the device table.
+pub fn parse_library(program: &mut Program, name: &str, text: &str, key: LibraryKey) -> Vec<Diagnostic> {
+    read(program, name, text, Some(key)).0
 }
 
 /// As [`parse`]; also whether parts of the text were skipped.
-fn read(program: &mut Program, name: &str, text: &str) -> (Vec<Diagnostic>, bool) {
+fn read(
+    program: &mut Program,
+    name: &str,
+    text: &str,
+    library: Option<LibraryKey>,
+) -> (Vec<Diagnostic>, bool) {
     if text.len() > MAX_SOURCE_BYTES {
         let message = format!("'{name}' has {} bytes, expected at most {MAX_SOURCE_BYTES}", text.len());
         return (vec![Diagnostic::error(Code::Limit, None, Span::NOWHERE, message)], true);
     }
     let file = program.add_file(name, text);
     let mut parser = parser::Parser::new(program, file, text);
+    parser.library = library;
     parser.items();
     let mut diagnostics = parser.diagnostics;
     // Undefined names are found at the end of a body.
     diagnostics.sort_by_key(|diagnostic| diagnostic.span);
     (diagnostics, parser.skipped)
+}
+
+/// Reads `name(TYPE, ...)` as a call with arguments of these types; new types are made in the program.
+///
+/// # Errors
+/// The first mistake.
+pub fn parse_call(program: &mut Program, text: &str) -> Result<(Arc<str>, Vec<Type>), String> {
+    if text.len() > MAX_SOURCE_BYTES {
+        return Err(format!("call has {} bytes, expected at most {MAX_SOURCE_BYTES}", text.len()));
+    }
+    let mut parser = parser::Parser::new(program, 0, text);
+    match parser.call() {
+        Ok(call) => Ok(call),
+        Err(parser::Failed) => {
+            Err(parser.diagnostics.into_iter().next().map_or_else(String::new, |first| first.message))
+        }
+    }
 }
 
 /// As [`parse`], for bytes that may not be text.

@@ -18,6 +18,11 @@ pub(crate) struct PrintNames {
 
 impl PrintNames {
     pub(crate) fn new(body: &Body) -> Self {
+        Self::with_variables(body, &[])
+    }
+
+    /// As [`Self::new`], where these names mean types.
+    pub(crate) fn with_variables(body: &Body, variables: &[String]) -> Self {
         // Default names cannot collide with each other.
         if body.names.is_empty() {
             return Self::default();
@@ -31,7 +36,10 @@ impl PrintNames {
         }
         let blocks: Vec<_> = body.blocks().map(|block| (block.as_u32(), body.names.block(block))).collect();
         // Blocks are told apart by where they stand: no word is reserved.
-        PrintNames { values: unique(&values, "v", is_reserved), blocks: unique(&blocks, "block", |_| false) }
+        PrintNames {
+            values: unique(&values, "v", |name| is_reserved(name) || variables.iter().any(|v| v == name)),
+            blocks: unique(&blocks, "block", |_| false),
+        }
     }
 
     pub(crate) fn write_value(&self, out: &mut dyn Write, body: &Body, value: Value) -> fmt::Result {
@@ -52,7 +60,11 @@ impl PrintNames {
 }
 
 /// New names for those whose own cannot be used.
-fn unique(list: &[(u32, Option<&str>)], prefix: &str, reserved: fn(&str) -> bool) -> FxHashMap<u32, String> {
+fn unique(
+    list: &[(u32, Option<&str>)],
+    prefix: &str,
+    reserved: impl Fn(&str) -> bool,
+) -> FxHashMap<u32, String> {
     let mut taken: FxHashSet<&str> = FxHashSet::default();
     let mut homeless: Vec<(u32, Option<&str>)> = Vec::new();
     let mut lookalike = false;

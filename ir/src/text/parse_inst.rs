@@ -12,7 +12,8 @@ use crate::span::Span;
 use crate::text::lexer::{Kind, Token};
 use crate::text::literal::parse_int;
 use crate::text::parse_type::zero_of;
-use crate::text::parser::{Parse, Parser, is_type_word, shortened};
+use crate::text::parser::{Parse, Parser, is_singleton_word, is_type_word, shortened};
+use crate::text::print_inst::is_callable;
 use crate::text::scope::is_forward;
 use crate::types::{Scalar, Type};
 use smallvec::SmallVec;
@@ -140,8 +141,7 @@ impl<'t> Parser<'_, 't> {
             }
             Shape::Fence => self.atomic(parts),
             Shape::Call => {
-                let (name, _) = self.symbol("the name of a method")?;
-                parts.imm = self.body.make_symbol(Symbol::Name(name)).as_u32();
+                self.callee(parts)?;
                 self.arguments(parts)
             }
             Shape::CallIndirect => self.call_indirect(parts),
@@ -192,10 +192,17 @@ impl<'t> Parser<'_, 't> {
         match token.kind() {
             Kind::Name => {
                 let name = self.text(token);
-                if is_type_word(name) {
+                if is_type_word(name) || self.variable(name).is_some() {
                     return self.constant();
                 }
+                if is_singleton_word(name) {
+                    return self.singleton_value();
+                }
                 self.bump();
+                if self.at(Kind::Less) {
+                    let ty = self.named_type(name, token.span(), 0)?;
+                    return self.constant_of(ty);
+                }
                 if self.eat_word("zero") {
                     return self.struct_zero(name, token.span());
                 }
@@ -203,6 +210,10 @@ impl<'t> Parser<'_, 't> {
             }
             Kind::Quoted => {
                 let (name, span) = self.symbol("an operand")?;
+                if self.at(Kind::Less) {
+                    let ty = self.named_type(&name, span, 0)?;
+                    return self.constant_of(ty);
+                }
                 if !self.eat_word("zero") {
                     return Err(self.expected("'zero', the only constant of arrays and structs"));
                 }
@@ -222,9 +233,19 @@ impl<'t> Parser<'_, 't> {
             let message = format!("there are more than {MAX_OPERANDS} operands");
             return Err(self.error(Code::Limit, self.token.span(), message));
         }
+        let span = self.token.span();
         let value = self.operand()?;
+        if self.pack(value) {
+            let message = "found a pack, which can only be an argument of a call";
+            return Err(self.error(Code::Placement, span, message));
+        }
         parts.args.push(value);
         Ok(())
+    }
+
+    /// Whether a value is a pack. Only parameters of the method are, so it is defined already.
+    fn pack(&self, value: Value) -> bool {
+        !is_forward(value) && self.program.types.as_pack(self.body.value_type(value)).is_some()
     }
 
     /// As many operands as the shape has.
@@ -250,13 +271,74 @@ impl<'t> Parser<'_, 't> {
         Ok(())
     }
 
-    /// Operands in parentheses.
-    fn arguments(&mut self, parts: &mut Parts) -> Parse<()> {
+    /// What is called: a method by name, or a value of a function's singleton type. A bare name means a parameter of
+    /// the method where that is of open type; `value` before a name makes any value the callee, quotes a method.
+    fn callee(&mut self, parts: &mut Parts) -> Parse<()> {
+        let token = self.token;
+        let explicit = self.at_word("value") && self.lexer.clone().next().kind() == Kind::Name;
+        if explicit {
+            self.bump();
+            self.push_operand(parts)?;
+        } else if token.kind() == Kind::Name && self.names_callable(self.text(token)) {
+            self.push_operand(parts)?;
+        } else {
+            let (name, _) = self.symbol("the name of a method")?;
+            parts.imm = self.body.make_symbol(Symbol::Name(name)).as_u32();
+            return Ok(());
+        }
+        parts.imm = self.body.make_symbol(Symbol::Operand).as_u32();
+        Ok(())
+    }
+
+    fn names_callable(&self, name: &str) -> bool {
+        let Some(named) = self.scope.values.get(name).filter(|named| !is_forward(named.value)) else {
+            return false;
+        };
+        let params = self.body.entry().map_or(&[][..], |entry| self.body.block_params(entry));
+        let callable = is_callable(&self.program.types, self.body.value_type(named.value));
+        callable && params.contains(&named.value)
+    }
+
+    /// An operand, after which `...` stands if it is a pack.
+    fn argument(&mut self, parts: &mut Parts) -> Parse<()> {
+        let span = self.token.span();
+        if parts.args.len() >= MAX_OPERANDS {
+            let message = format!("there are more than {MAX_OPERANDS} operands");
+            return Err(self.error(Code::Limit, span, message));
+        }
+        let value = self.operand()?;
+        parts.args.push(value);
+        let pack = self.pack(value);
+        if self.eat(Kind::Ellipsis) == pack {
+            return Ok(());
+        }
+        let message = match pack {
+            true => "found a pack, expected '...' after it",
+            false => "found '...', expected it after a pack",
+        };
+        Err(self.error(Code::Placement, span, message))
+    }
+
+    /// Operands in parentheses, which are no arguments of a call.
+    fn operands_in_parentheses(&mut self, parts: &mut Parts) -> Parse<()> {
         self.expect(Kind::LeftParen)?;
         if !self.at(Kind::RightParen) {
             self.push_operand(parts)?;
             while self.eat(Kind::Comma) {
                 self.push_operand(parts)?;
+            }
+        }
+        self.expect_as(Kind::RightParen, "',' or ')'")?;
+        Ok(())
+    }
+
+    /// Arguments of a call in parentheses.
+    fn arguments(&mut self, parts: &mut Parts) -> Parse<()> {
+        self.expect(Kind::LeftParen)?;
+        if !self.at(Kind::RightParen) {
+            self.argument(parts)?;
+            while self.eat(Kind::Comma) {
+                self.argument(parts)?;
             }
         }
         self.expect_as(Kind::RightParen, "',' or ')'")?;
@@ -322,7 +404,7 @@ impl<'t> Parser<'_, 't> {
 
     fn call_indirect(&mut self, parts: &mut Parts) -> Parse<()> {
         self.push_operand(parts)?;
-        self.arguments(parts)?;
+        self.operands_in_parentheses(parts)?;
         let results = self.results()?;
         let type_of = |&arg: &Value| if is_forward(arg) { Type::UNKNOWN } else { self.body.value_type(arg) };
         let params = parts.args.iter().skip(1).map(type_of).collect();
@@ -336,7 +418,7 @@ impl<'t> Parser<'_, 't> {
         let block = self.use_block(token);
         let mut arguments = Parts::default();
         if self.at(Kind::LeftParen) {
-            self.arguments(&mut arguments)?;
+            self.operands_in_parentheses(&mut arguments)?;
         }
         let call = self.body.make_block_call(block, &arguments.args);
         parts.targets.push(call);

@@ -3,7 +3,7 @@
 use crate::diag::Code;
 use crate::entity::Table;
 use crate::limits::{MAX_FIELDS, MAX_PARAMS, MAX_RESULTS};
-use crate::program::{ExternData, GlobalData, Inlining, MethodData, MethodKind};
+use crate::program::{ExternData, GlobalData, Inlining, MethodData, MethodError, MethodKind, Variable};
 use crate::signature::Signature;
 use crate::span::Span;
 use crate::text::lexer::{Kind, Token};
@@ -17,6 +17,7 @@ struct Header<'t> {
     span: Span,
     params: Vec<(Token, &'t str, Type)>,
     results: Vec<Type>,
+    variables: Vec<Variable>,
     inlining: Inlining,
     consistent: bool,
 }
@@ -33,24 +34,27 @@ impl<'t> Parser<'_, 't> {
 
     fn item(&mut self) -> Parse<()> {
         self.lines = false;
+        self.variables.clear();
+        self.abstracts = false;
         let word = if self.at(Kind::Name) { self.text(self.token) } else { "" };
         match word {
+            "abstract" => self.abstract_type(),
+            "impl" => self.implementation(),
             "struct" => self.structure(),
             "global" => self.global(),
             "extern" => self.external(),
             "overlay" | "method" | "kernel" => self.method(),
-            _ => Err(self.expected("'struct', 'global', 'extern', 'overlay', 'method' or 'kernel'")),
+            _ => Err(self.expected(
+                "'abstract', 'impl', 'struct', 'global', 'extern', 'overlay', 'method' or 'kernel'",
+            )),
         }
     }
 
     fn structure(&mut self) -> Parse<()> {
         self.bump();
-        let quoted = self.at(Kind::Quoted);
-        let (name, span) = self.symbol("the name of a struct")?;
-        if !quoted && is_reserved(&name) {
-            let message = format!("found '{name}', expected a name that is no type and no literal");
-            return Err(self.error(Code::Reserved, span, message));
-        }
+        let (name, span) = self.type_name("the name of a struct")?;
+        self.type_variables(false)?;
+        let supertype = self.supertype()?;
         self.expect(Kind::LeftBrace)?;
         let mut fields = Vec::new();
         while !self.at(Kind::RightBrace) {
@@ -66,10 +70,10 @@ impl<'t> Parser<'_, 't> {
             }
         }
         self.expect_as(Kind::RightBrace, "',' or '}'")?;
-        match self.program.types.structure(&name, fields) {
-            Ok(_) => Ok(()),
+        match self.define_struct(name, fields, supertype) {
+            Ok(()) => Ok(()),
             Err(error) => {
-                let redefined = matches!(error, TypeError::Redefined(_));
+                let redefined = matches!(error, TypeError::Redefined(_) | TypeError::Taken(_));
                 let code = if redefined { Code::Redefined } else { Code::InvalidType };
                 self.error(code, span, error.to_string());
                 Ok(())
@@ -161,6 +165,7 @@ impl<'t> Parser<'_, 't> {
 
     fn header(&mut self) -> Parse<Header<'t>> {
         let (name, span) = self.symbol("the name of a method")?;
+        self.type_variables(true)?;
         self.expect(Kind::LeftParen)?;
         let mut params = Vec::new();
         while !self.at(Kind::RightParen) {
@@ -170,14 +175,17 @@ impl<'t> Parser<'_, 't> {
             }
             let token = self.expect_as(Kind::Name, "a parameter or ')'")?;
             self.expect(Kind::Colon)?;
-            params.push((token, self.text(token), self.ty()?));
+            params.push((token, self.text(token), self.parameter_type()?));
             if !self.eat(Kind::Comma) {
                 break;
             }
         }
         self.expect_as(Kind::RightParen, "',' or ')'")?;
+        self.determined(&params);
         let results = self.results()?;
-        let mut header = Header { name, span, params, results, inlining: Inlining::Auto, consistent: false };
+        let variables = self.variables.iter().map(|(_, variable)| variable.clone()).collect();
+        let (inlining, consistent) = (Inlining::Auto, false);
+        let mut header = Header { name, span, params, results, variables, inlining, consistent };
         loop {
             match () {
                 () if self.eat_word("inline") => header.inlining = Inlining::Always,
@@ -196,11 +204,11 @@ impl<'t> Parser<'_, 't> {
             () if self.eat_word("kernel") => MethodKind::Kernel,
             () => return Err(self.expected("'method' or 'kernel'")),
         };
+        let errors = self.diagnostics.len();
         let header = self.header()?;
         if !self.at(Kind::LeftBrace) {
             return Err(self.expected("'->', an attribute or '{'"));
         }
-        let errors = self.diagnostics.len();
         let body = self.method_body(&header.params)?;
         if self.diagnostics.len() > errors {
             return Ok(());
@@ -210,11 +218,19 @@ impl<'t> Parser<'_, 't> {
             None => Table::BASE,
         };
         let params: Vec<Type> = header.params.iter().map(|param| param.2).collect();
-        let Header { name, span, results, inlining, consistent, .. } = header;
+        let Header { name, span, results, variables, inlining, consistent, .. } = header;
         let file = Some(self.file);
         let signature = Signature { params, results };
-        let data = MethodData { name, table, kind, signature, body, inlining, consistent, file, span };
-        if let Err(old) = self.program.add_method(data) {
+        let data =
+            MethodData { name, table, kind, signature, variables, body, inlining, consistent, file, span };
+        let added = match &self.library {
+            Some(key) => self.program.add_library_method(data, key),
+            None => self.program.add_method(data),
+        };
+        if let Err(MethodError::DeviceTable) = added {
+            let message = "the device table is private: it holds the library's overlays only";
+            self.error(Code::PrivateTable, span, message);
+        } else if let Err(MethodError::Exists(old)) = added {
             let old = self.program.method(old);
             let signature = old.signature.display(&self.program.types).to_string();
             let what = format!("method '{}' of {}", old.name, shortened(&signature));
@@ -226,7 +242,7 @@ impl<'t> Parser<'_, 't> {
 
     /// Reports that a name means something else already.
     pub(crate) fn check_name(&mut self, token: Token, name: &str) -> Parse<()> {
-        if !is_reserved(name) {
+        if !is_reserved(name) && self.variable(name).is_none() {
             return Ok(());
         }
         let message = format!("found '{name}', expected a name that is no type and no literal");

@@ -7,8 +7,16 @@ use crate::limits::MAX_TYPE_DEPTH;
 use crate::span::Span;
 use crate::text::lexer::Kind;
 use crate::text::literal::{canonical_nan, infinity, is_nan, parse_float, parse_hex, parse_int, sign_bit};
-use crate::text::parser::{Parse, Parser, shortened};
-use crate::types::{Scalar, Space, Type, TypeKind};
+use crate::text::parser::{Parse, Parser, is_singleton_word, shortened};
+use crate::types::{Scalar, Space, Type, TypeError, TypeKind};
+use std::sync::Arc;
+
+/// A length or a number of lanes.
+#[derive(Copy, Clone)]
+enum Count {
+    Number(u64),
+    Variable(Type),
+}
 
 /// The scalar type of this name.
 pub(crate) fn scalar_named(name: &str) -> Option<Scalar> {
@@ -34,37 +42,18 @@ pub(crate) fn scalar_named(name: &str) -> Option<Scalar> {
     })
 }
 
-impl Parser<'_, '_> {
+impl<'t> Parser<'_, 't> {
     /// Any type.
     pub(crate) fn ty(&mut self) -> Parse<Type> {
-        // `array<array<T, 2>, 3>`: walk inwards, then close what was opened.
-        let start = self.token.span();
-        let mut depth = 0usize;
-        while self.at_word("array") {
-            depth += 1;
-            if depth > MAX_TYPE_DEPTH {
-                let message = format!("type is nested more than {MAX_TYPE_DEPTH} deep");
-                return Err(self.error(Code::Limit, self.token.span(), message));
-            }
-            self.bump();
-            self.expect(Kind::Less)?;
-        }
-        let mut ty = self.plain_type()?;
-        for _ in 0..depth {
-            self.expect(Kind::Comma)?;
-            let length = self.number("an array length", u64::MAX)?;
-            self.expect(Kind::Greater)?;
-            let span = self.span_from(start);
-            ty = match self.program.types.array(ty, length) {
-                Ok(ty) => ty,
-                Err(error) => return Err(self.error(Code::InvalidType, span, error.to_string())),
-            };
-        }
-        Ok(ty)
+        self.nested_type(0)
     }
 
-    /// A type that is no array.
-    fn plain_type(&mut self) -> Parse<Type> {
+    /// A type inside of `depth` others; the recursion ends with the limit.
+    pub(crate) fn nested_type(&mut self, depth: usize) -> Parse<Type> {
+        if depth > MAX_TYPE_DEPTH {
+            let message = format!("type is nested more than {MAX_TYPE_DEPTH} deep");
+            return Err(self.error(Code::Limit, self.token.span(), message));
+        }
         let token = self.token;
         if token.kind() == Kind::Name {
             let name = self.text(token);
@@ -73,19 +62,78 @@ impl Parser<'_, '_> {
                 return Ok(Type::scalar(scalar));
             }
             match name {
-                "ptr" => {
-                    self.bump();
-                    self.expect(Kind::Less)?;
-                    let space = self.space()?;
-                    self.expect(Kind::Greater)?;
-                    return Ok(Type::pointer(space));
-                }
+                "array" => return self.array(depth),
+                "ptr" => return self.pointer(),
                 "vec" => return self.vector(),
                 _ => {}
             }
+            if is_singleton_word(name)
+                && matches!(self.lexer.clone().next().kind(), Kind::Name | Kind::Quoted)
+            {
+                return self.singleton_type(depth);
+            }
+            if let Some(variable) = self.variable(name) {
+                self.bump();
+                return Ok(variable);
+            }
         }
         let (name, span) = self.symbol("a type")?;
-        self.struct_named(&name, span)
+        self.named_type(&name, span, depth)
+    }
+
+    fn array(&mut self, depth: usize) -> Parse<Type> {
+        let start = self.token.span();
+        self.bump();
+        self.expect(Kind::Less)?;
+        let element = self.nested_type(depth + 1)?;
+        self.expect(Kind::Comma)?;
+        let length = self.count("an array length", u64::MAX)?;
+        self.expect(Kind::Greater)?;
+        let made = match length {
+            Count::Number(length) if !element.is_generic() => self.program.types.array(element, length),
+            length => self.count_type(length).and_then(|length| self.program.types.array_of(element, length)),
+        };
+        self.made(made, start)
+    }
+
+    fn pointer(&mut self) -> Parse<Type> {
+        let start = self.token.span();
+        self.bump();
+        self.expect(Kind::Less)?;
+        let variable = if self.at(Kind::Name) { self.variable(self.text(self.token)) } else { None };
+        let made = match variable {
+            Some(variable) => {
+                self.bump();
+                self.program.types.pointer_to(variable)
+            }
+            None => Ok(Type::pointer(self.space()?)),
+        };
+        self.expect(Kind::Greater)?;
+        self.made(made, start)
+    }
+
+    /// The type that was made, or why it was not.
+    pub(crate) fn made(&mut self, made: Result<Type, TypeError>, start: Span) -> Parse<Type> {
+        let span = self.span_from(start);
+        made.map_err(|error| self.error(Code::InvalidType, span, error.to_string()))
+    }
+
+    /// A number, or a variable that stands for one.
+    fn count(&mut self, wanted: &str, limit: u64) -> Parse<Count> {
+        if self.at(Kind::Name)
+            && let Some(variable) = self.variable(self.text(self.token))
+        {
+            self.bump();
+            return Ok(Count::Variable(variable));
+        }
+        Ok(Count::Number(self.number(wanted, limit)?))
+    }
+
+    fn count_type(&mut self, count: Count) -> Result<Type, TypeError> {
+        match count {
+            Count::Number(number) => self.program.types.length(number),
+            Count::Variable(variable) => Ok(variable),
+        }
     }
 
     /// The struct of this name.
@@ -104,21 +152,24 @@ impl Parser<'_, '_> {
         self.bump();
         self.expect(Kind::Less)?;
         let lane_token = self.expect_as(Kind::Name, "a scalar type")?;
-        let Some(lane) = scalar_named(self.text(lane_token)) else {
-            let message = format!("found '{}', expected a scalar type", shortened(self.text(lane_token)));
+        let name = self.text(lane_token);
+        let Some(lane) = scalar_named(name).map(Type::scalar).or_else(|| self.variable(name)) else {
+            let message = format!("found '{}', expected a scalar type", shortened(name));
             return Err(self.error(Code::InvalidType, lane_token.span(), message));
         };
         self.expect(Kind::Comma)?;
-        let lanes = self.number("a number of lanes", u64::from(u32::MAX))?;
+        let lanes = self.count("a number of lanes", u64::from(u32::MAX))?;
         self.expect(Kind::Greater)?;
-        match Type::vector(lane, lanes as u32) {
-            Some(ty) => Ok(ty),
-            None => {
+        if let (Count::Number(lanes), Some(lane)) = (lanes, lane.as_scalar()) {
+            let Some(ty) = Type::vector(lane, lanes as u32) else {
                 let most = crate::limits::MAX_LANES;
                 let message = format!("vector has {lanes} lanes, expected a power of two from 2 to {most}");
-                Err(self.error(Code::InvalidType, self.span_from(start), message))
-            }
+                return Err(self.error(Code::InvalidType, self.span_from(start), message));
+            };
+            return Ok(ty);
         }
+        let made = self.count_type(lanes).and_then(|lanes| self.program.types.vector_of(lane, lanes));
+        self.made(made, start)
     }
 
     /// An address space.
@@ -140,6 +191,15 @@ impl Parser<'_, '_> {
             self.bump();
             return Ok(zero_of(ty));
         }
+        if self.at(Kind::Name)
+            && let Some(variable) = self.variable(self.text(self.token))
+        {
+            self.bump();
+            return Ok(ConstData { ty, value: ConstValue::Variable(variable) });
+        }
+        if ty.is_generic() {
+            return Ok(ConstData { ty, value: ConstValue::Literal(self.open_literal()?) });
+        }
         let value = match ty.kind() {
             TypeKind::Scalar(scalar) => ConstValue::Scalar(self.scalar_literal(scalar)?),
             TypeKind::Pointer(_) => ConstValue::Scalar(self.address_literal()?),
@@ -149,6 +209,19 @@ impl Parser<'_, '_> {
             }
         };
         Ok(ConstData { ty, value })
+    }
+
+    /// The text of a number of a type that is not known yet.
+    fn open_literal(&mut self) -> Parse<Arc<str>> {
+        let minus = self.eat(Kind::Minus);
+        let token = self.token;
+        let text = self.text(token);
+        let word = token.kind() == Kind::Name && matches!(text, "inf" | "nan" | "true" | "false");
+        if (minus && text != "inf") || !(word || token.kind() == Kind::Number) {
+            return Err(self.expected("a number, 'inf', 'nan', 'true', 'false', 'zero' or a type variable"));
+        }
+        self.bump();
+        Ok(if minus { "-inf".into() } else { self.share(text) })
     }
 
     fn lane_literals(&mut self, lane: Scalar, lanes: u32) -> Parse<Box<[u128]>> {
@@ -233,6 +306,11 @@ impl Parser<'_, '_> {
     /// A constant with its type, whose first word is a type.
     pub(crate) fn constant(&mut self) -> Parse<Value> {
         let ty = self.ty()?;
+        self.constant_of(ty)
+    }
+
+    /// A constant whose type was just read.
+    pub(crate) fn constant_of(&mut self, ty: Type) -> Parse<Value> {
         let data = self.literal(ty)?;
         Ok(self.body.make_const(data))
     }

@@ -6,12 +6,13 @@
 use crate::body::Body;
 use crate::diag::{Code, Diagnostic};
 use crate::limits::{MAX_DIAGNOSTICS, MAX_NAME_BYTES};
-use crate::program::Program;
+use crate::program::{LibraryKey, Program, Variable};
 use crate::span::Span;
 use crate::text::lexer::{Kind, Lexer, Token};
 use crate::text::literal::unquote;
 use crate::text::parse_type::scalar_named;
 use crate::text::scope::Scope;
+use crate::types::Type;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
@@ -23,16 +24,24 @@ pub(crate) struct Failed;
 pub(crate) type Parse<T> = Result<T, Failed>;
 
 /// Words that start an item.
-pub(crate) const ITEM_WORDS: [&str; 6] = ["struct", "global", "extern", "overlay", "method", "kernel"];
+pub(crate) const ITEM_WORDS: [&str; 8] =
+    ["abstract", "impl", "struct", "global", "extern", "overlay", "method", "kernel"];
 
 /// Words that values cannot be named: types and literals.
 pub(crate) fn is_reserved(name: &str) -> bool {
-    is_type_word(name) || matches!(name, "zero" | "null" | "true" | "false" | "nan" | "inf")
+    is_type_word(name)
+        || is_singleton_word(name)
+        || matches!(name, "zero" | "null" | "true" | "false" | "nan" | "inf")
 }
 
 /// Words that start a type which is not a struct.
 pub(crate) fn is_type_word(name: &str) -> bool {
     matches!(name, "vec" | "ptr" | "array") || scalar_named(name).is_some()
+}
+
+/// Words that start a singleton type, or its value.
+pub(crate) fn is_singleton_word(name: &str) -> bool {
+    matches!(name, "fn" | "type" | "const")
 }
 
 /// Whether a text can stand without quotes where a name stands.
@@ -64,6 +73,12 @@ pub(crate) struct Parser<'p, 't> {
     shared: FxHashMap<&'t str, Arc<str>>,
     /// Bytes of initial contents that may still be made.
     pub(crate) init_budget: u64,
+    /// Type variables of the item that is being read.
+    pub(crate) variables: Vec<(&'t str, Variable)>,
+    /// Whether abstract types can stand where types do: in parameters.
+    pub(crate) abstracts: bool,
+    /// Given where the text is part of the library.
+    pub(crate) library: Option<LibraryKey>,
 }
 
 impl<'p, 't> Parser<'p, 't> {
@@ -81,6 +96,9 @@ impl<'p, 't> Parser<'p, 't> {
             scope: Scope::default(),
             shared: FxHashMap::default(),
             init_budget: crate::limits::MAX_SOURCE_BYTES as u64,
+            variables: Vec::new(),
+            abstracts: false,
+            library: None,
         };
         parser.scope.values.reserve(64);
         parser.bump();
@@ -202,6 +220,11 @@ impl<'p, 't> Parser<'p, 't> {
         let shared: Arc<str> = name.into();
         self.shared.insert(name, shared.clone());
         shared
+    }
+
+    /// The type variable of this name.
+    pub(crate) fn variable(&self, name: &str) -> Option<Type> {
+        self.variables.iter().find(|(other, _)| *other == name).map(|(_, variable)| variable.ty)
     }
 
     /// Whether a name or a quoted name is next.

@@ -5,12 +5,12 @@
 
 use crate::body::{Body, Symbol};
 use crate::entity::{Block, Func, Inst, Method, Table};
-use crate::program::{ExternData, GlobalData, Inlining, MethodKind, Program};
+use crate::program::{ExternData, GlobalData, Inlining, MethodKind, Program, Variable};
 use crate::signature::Signature;
 use crate::text::literal::{write_bytes, write_quoted, write_scalar};
 use crate::text::names::PrintNames;
 use crate::text::parser::{is_name, is_reserved};
-use crate::types::{Aggregate, Scalar, Type, TypeKind, Types};
+use crate::types::{Abstract, Aggregate, Nominal, Scalar, Template, Type, TypeKind, Types};
 use crate::unit::Unit;
 use std::fmt::{self, Write};
 
@@ -98,6 +98,7 @@ fn write_program(out: &mut dyn Write, program: &Program, annotate: &mut dyn Anno
             signature: &method.signature,
             inlining: method.inlining,
             consistent: method.consistent,
+            variables: &method.variables,
         };
         printer.function(&head, &method.body)?;
     }
@@ -122,6 +123,7 @@ fn write_unit(out: &mut dyn Write, unit: &Unit, annotate: &mut dyn Annotate) -> 
             signature: &function.signature,
             inlining: function.inlining,
             consistent: false,
+            variables: &[],
         };
         printer.function(&head, &function.body)?;
     }
@@ -141,6 +143,7 @@ struct Head<'a> {
     signature: &'a Signature,
     inlining: Inlining,
     consistent: bool,
+    variables: &'a [Variable],
 }
 
 /// Where the text goes, and what it needs to know.
@@ -157,7 +160,7 @@ impl<'a> Printer<'a> {
     }
 
     fn has_data(&self, others: usize) -> bool {
-        others > 0 || self.types.structs().next().is_some()
+        others > 0 || !self.types.nominals().is_empty()
     }
 
     fn data<'b>(
@@ -165,8 +168,14 @@ impl<'a> Printer<'a> {
         globals: impl Iterator<Item = &'b GlobalData>,
         externs: impl Iterator<Item = &'b ExternData>,
     ) -> fmt::Result {
-        for ty in self.types.structs() {
-            self.structure(ty)?;
+        let types = self.types;
+        for &nominal in types.nominals() {
+            self.nominal(nominal)?;
+        }
+        for &nominal in types.nominals() {
+            if let Nominal::Abstract(id) = nominal {
+                self.implementations(id)?;
+            }
         }
         for global in globals {
             self.out.write_str("global ")?;
@@ -192,6 +201,63 @@ impl<'a> Printer<'a> {
         let Some(Aggregate::Struct { fields, .. }) = self.types.aggregate(ty) else { return Ok(()) };
         self.out.write_str("struct ")?;
         self.ty(ty)?;
+        self.supertype(self.types.supertype(ty))?;
+        self.fields(fields)
+    }
+
+    fn template(&mut self, id: Template) -> fmt::Result {
+        let Some(data) = self.types.template(id) else { return Ok(()) };
+        self.out.write_str("struct ")?;
+        self.type_name(&data.name)?;
+        for (n, &param) in data.params.iter().enumerate() {
+            self.out.write_str(if n == 0 { "<" } else { ", " })?;
+            self.ty(param)?;
+        }
+        self.out.write_str(">")?;
+        self.supertype(data.supertype)?;
+        self.fields(&data.fields)
+    }
+
+    fn nominal(&mut self, nominal: Nominal) -> fmt::Result {
+        match nominal {
+            Nominal::Struct(ty) => self.structure(ty),
+            Nominal::Template(id) => self.template(id),
+            Nominal::Abstract(id) => {
+                self.out.write_str("abstract ")?;
+                self.type_name(self.types.abstract_name(id))?;
+                self.supertype(self.types.abstract_supertype(id))?;
+                self.out.write_str("\n")
+            }
+        }
+    }
+
+    fn implementations(&mut self, id: Abstract) -> fmt::Result {
+        let types = self.types;
+        for (n, ty) in types.implementations(id).enumerate() {
+            self.out.write_str(if n == 0 { "impl " } else { ", " })?;
+            self.ty(ty)?;
+        }
+        if types.implementations(id).next().is_some() {
+            self.supertype(id)?;
+            self.out.write_str("\n")?;
+        }
+        Ok(())
+    }
+
+    /// The name of a type or of an abstract type.
+    pub(crate) fn type_name(&mut self, name: &str) -> fmt::Result {
+        if is_reserved(name) { write_quoted(self.out, name) } else { write_symbol(self.out, name) }
+    }
+
+    fn supertype(&mut self, supertype: Abstract) -> fmt::Result {
+        if supertype == Abstract::ANY {
+            return Ok(());
+        }
+        self.out.write_str(" : ")?;
+        self.type_name(self.types.abstract_name(supertype))
+    }
+
+    fn fields(&mut self, fields: &[(std::sync::Arc<str>, Type)]) -> fmt::Result {
         self.out.write_str(" {")?;
         for (n, (name, field)) in fields.iter().enumerate() {
             self.out.write_str(if n == 0 { " " } else { ", " })?;
@@ -204,20 +270,10 @@ impl<'a> Printer<'a> {
 
     /// A type.
     pub(crate) fn ty(&mut self, ty: Type) -> fmt::Result {
-        // Arrays nest; walk inwards once, then close what was opened.
-        let mut ty = ty;
-        let mut lengths = Vec::new();
-        while let Some(Aggregate::Array { element, length }) = self.types.aggregate(ty) {
-            self.out.write_str("array<")?;
-            lengths.push(*length);
-            ty = *element;
-        }
-        match self.types.aggregate(ty) {
-            Some(Aggregate::Struct { name, .. }) if is_reserved(name) => write_quoted(self.out, name)?,
-            Some(Aggregate::Struct { name, .. }) => write_symbol(self.out, name)?,
-            _ => write!(self.out, "{ty}")?,
-        }
-        lengths.iter().rev().try_for_each(|length| write!(self.out, ", {length}>"))
+        self.types.write(self.out, ty, |out, name| match is_reserved(name) {
+            true => write_quoted(out, name),
+            false => write_symbol(out, name),
+        })
     }
 
     /// `(TYPE, ...)`
@@ -246,11 +302,21 @@ impl<'a> Printer<'a> {
     }
 
     fn function(&mut self, head: &Head<'_>, body: &Body) -> fmt::Result {
-        let names = PrintNames::new(body);
+        let variables: Vec<String> =
+            head.variables.iter().map(|variable| self.types.display(variable.ty).to_string()).collect();
+        let names = PrintNames::with_variables(body, &variables);
         let word = if head.kind == MethodKind::Kernel { "kernel " } else { "method " };
         self.out.write_str(word)?;
         write_symbol(self.out, head.name)?;
-        self.out.write_str("(")?;
+        for (n, variable) in head.variables.iter().enumerate() {
+            self.out.write_str(if n == 0 { "<" } else { ", " })?;
+            self.ty(variable.ty)?;
+            if variable.bound != Abstract::ANY {
+                self.out.write_str(": ")?;
+                self.type_name(self.types.abstract_name(variable.bound))?;
+            }
+        }
+        self.out.write_str(if head.variables.is_empty() { "(" } else { ">(" })?;
         let params = body.entry().map_or(&[][..], |entry| body.block_params(entry));
         for (n, &ty) in head.signature.params.iter().enumerate() {
             self.out.write_str(if n == 0 { "" } else { ", " })?;
@@ -331,6 +397,7 @@ impl<'a> Printer<'a> {
             Symbol::Global(id) => self.unit.and_then(|unit| unit.globals.get(*id)).map(|g| &*g.name),
             Symbol::Exception(kind, _) => Some(&**kind),
             Symbol::Message(text) => Some(&**text),
+            Symbol::Operand => None,
         };
         match (name, symbol) {
             (Some(name), _) => write_symbol(self.out, name),

@@ -8,7 +8,7 @@ use crate::op::Shape;
 use crate::text::literal::{signed, write_quoted, write_scalar};
 use crate::text::names::PrintNames;
 use crate::text::print::{Printer, write_address};
-use crate::types::{Scalar, TypeKind};
+use crate::types::{Abstract, Generic, Scalar, Singleton, Type, TypeKind, Types};
 use std::fmt;
 
 impl Printer<'_> {
@@ -70,8 +70,7 @@ impl Printer<'_> {
             }
             Shape::Call => {
                 line.printer.out.write_str(" ")?;
-                line.symbol(data.imm)?;
-                line.arguments(args)
+                line.call(data.imm, args)
             }
             Shape::CallIndirect => {
                 let (callee, args) = args.split_at_checked(1).unwrap_or((&[], args));
@@ -106,6 +105,15 @@ impl Printer<'_> {
     }
 }
 
+/// Whether a parameter of this type is what its name means where a callee stands.
+pub(crate) fn is_callable(types: &Types, ty: Type) -> bool {
+    match types.generic(ty) {
+        Some(Generic::Variable(_)) => true,
+        Some(Generic::Abstract(id)) => matches!(*id, Abstract::ANY | Abstract::FUNCTION),
+        _ => matches!(types.as_singleton(ty), Some(Singleton::Function(_))),
+    }
+}
+
 /// One line of one body.
 struct Line<'p, 'a, 'b> {
     printer: &'p mut Printer<'a>,
@@ -132,7 +140,50 @@ impl Line<'_, '_, '_> {
         self.printer.out.write_str(if values.is_empty() { "()" } else { ")" })
     }
 
+    /// Callee and arguments. A bare name that is a parameter of open type would mean that parameter.
+    fn call(&mut self, imm: u32, args: &[Value]) -> fmt::Result {
+        let symbol = self.body.symbol_exists(imm).then(|| self.body.symbol(SymbolRef::from_u32(imm)));
+        match (symbol, args.split_first()) {
+            (Some(Symbol::Operand), Some((&callee, args))) => {
+                if !self.is_callable_parameter(callee) {
+                    self.printer.out.write_str("value ")?;
+                }
+                self.value(callee)?;
+                self.arguments(args)
+            }
+            (Some(Symbol::Name(name)), _) if self.hides(name) => {
+                write_quoted(self.printer.out, name)?;
+                self.arguments(args)
+            }
+            _ => {
+                self.symbol(imm)?;
+                self.arguments(args)
+            }
+        }
+    }
+
+    fn is_callable_parameter(&self, value: Value) -> bool {
+        let params = self.body.entry().map_or(&[][..], |entry| self.body.block_params(entry));
+        params.contains(&value) && is_callable(self.printer.types, self.body.value_type(value))
+    }
+
+    fn hides(&self, name: &str) -> bool {
+        let params = self.body.entry().map_or(&[][..], |entry| self.body.block_params(entry));
+        params.iter().any(|&param| {
+            is_callable(self.printer.types, self.body.value_type(param)) && {
+                let mut text = String::new();
+                let written = self.names.write_value(&mut text, self.body, param);
+                written.is_ok() && text == name
+            }
+        })
+    }
+
     fn value(&mut self, value: Value) -> fmt::Result {
+        if self.body.value_exists(value) && self.printer.types.as_pack(self.body.value_type(value)).is_some()
+        {
+            self.names.write_value(self.printer.out, self.body, value)?;
+            return self.printer.out.write_str("...");
+        }
         if self.body.value_exists(value)
             && let Some(data) = self.body.value_const(value)
         {
@@ -142,6 +193,17 @@ impl Line<'_, '_, '_> {
     }
 
     fn constant(&mut self, data: &ConstData) -> fmt::Result {
+        // The only value of a singleton type is spelled as its type is.
+        let generic = self.printer.types.generic(data.ty);
+        let bare = matches!((generic, &data.value), (Some(Generic::TypeOf(_)), ConstValue::Zero));
+        if bare || self.printer.types.as_singleton(data.ty).is_some() {
+            return self.printer.ty(data.ty);
+        }
+        if matches!((generic, &data.value), (Some(Generic::Variable(_)), ConstValue::Variable(ty)) if *ty == data.ty)
+        {
+            self.printer.out.write_str("const ")?;
+            return self.printer.ty(data.ty);
+        }
         self.printer.ty(data.ty)?;
         self.printer.out.write_str(" ")?;
         match (&data.value, data.ty.kind()) {
@@ -156,6 +218,8 @@ impl Line<'_, '_, '_> {
                 }
                 self.printer.out.write_str("]")
             }
+            (ConstValue::Literal(text), _) => self.printer.out.write_str(text),
+            (ConstValue::Variable(ty), _) => self.printer.ty(*ty),
             _ => self.printer.out.write_str("zero"),
         }
     }

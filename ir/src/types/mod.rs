@@ -6,12 +6,16 @@
 //! Layout does not depend on the target: pointers are 8 bytes everywhere, every scalar is aligned to its size
 //! (`i1` is a byte that is 0 or 1), vectors to their size but at most 16, aggregates as in C.
 
+mod generic;
+mod nominal;
 mod scalar;
 mod table;
 
 use crate::limits::MAX_LANES;
 use std::fmt;
 
+pub use generic::{Bindings, Generic, Singleton};
+pub use nominal::{Abstract, Nominal, Template, TemplateData};
 pub use scalar::{Scalar, Space};
 pub use table::{Aggregate, Layout, TypeDisplay, TypeError, Types};
 
@@ -21,12 +25,20 @@ pub struct Type(u32);
 
 const _: () = assert!(size_of::<Type>() == 4);
 
+impl Type {
+    /// The word, to hash or compare; it means something within one table of types only.
+    pub const fn word(self) -> u32 {
+        self.0
+    }
+}
+
 const TAG_SHIFT: u32 = 28;
 const TAG_SCALAR: u32 = 0;
 const TAG_VECTOR: u32 = 1;
 const TAG_POINTER: u32 = 2;
 const TAG_AGGREGATE: u32 = 3;
 const TAG_SPECIAL: u32 = 4;
+const TAG_GENERIC: u32 = 5;
 
 /// What a type is, for exhaustive matches.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -37,9 +49,9 @@ pub enum TypeKind {
     Vector(Scalar, u32),
     /// `ptr<space>`.
     Pointer(Space),
-    /// An array or struct: a row of [`Types`].
+    /// An array, struct or singleton type: a row of [`Types`].
     Aggregate(usize),
-    /// Not known before dispatch.
+    /// Not known before dispatch, or mentions type variables.
     Unknown,
     /// Already reported as wrong; matches anything, so that one mistake is one error.
     Error,
@@ -94,6 +106,7 @@ impl Type {
             TAG_VECTOR => TypeKind::Vector(Scalar::from_code(low & 15), 1 << (low >> 4)),
             TAG_POINTER => TypeKind::Pointer(Space::from_code(low)),
             TAG_AGGREGATE => TypeKind::Aggregate(low as usize),
+            TAG_GENERIC => TypeKind::Unknown,
             _ if low == 0 => TypeKind::Unknown,
             _ => TypeKind::Error,
         }
@@ -175,7 +188,7 @@ impl Type {
         self.space().is_some()
     }
 
-    /// Whether this is an array or a struct.
+    /// Whether this is an array, a struct or a singleton type.
     #[inline]
     pub const fn is_aggregate(self) -> bool {
         matches!(self.kind(), TypeKind::Aggregate(_))
@@ -184,7 +197,7 @@ impl Type {
     /// Whether the type is settled: neither unknown nor erroneous.
     #[inline]
     pub const fn is_known(self) -> bool {
-        self.0 >> TAG_SHIFT != TAG_SPECIAL
+        self.0 >> TAG_SHIFT < TAG_SPECIAL
     }
 
     /// Bits in a register: scalars, vectors (all lanes) and pointers.
@@ -207,6 +220,7 @@ impl fmt::Display for Type {
             TypeKind::Vector(lane, lanes) => write!(f, "vec<{}, {lanes}>", lane.name()),
             TypeKind::Pointer(space) => write!(f, "ptr<{}>", space.name()),
             TypeKind::Aggregate(row) => write!(f, "type{row}"),
+            TypeKind::Unknown if self.is_generic() => f.write_str("generic"),
             TypeKind::Unknown => f.write_str("unknown"),
             TypeKind::Error => f.write_str("error"),
         }

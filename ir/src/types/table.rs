@@ -1,6 +1,9 @@
-//! Arrays and structs: interned, laid out, printed.
+//! Arrays, structs and what goes with them: interned, laid out, printed.
 
-use super::{TAG_AGGREGATE, TAG_SHIFT, Type, TypeKind};
+use super::nominal::{AbstractRow, builtin};
+use super::{
+    Abstract, Generic, Nominal, Singleton, TAG_AGGREGATE, TAG_SHIFT, Template, TemplateData, Type, TypeKind,
+};
 use crate::limits::{MAX_FIELDS, MAX_TYPE_BYTES, MAX_TYPE_DEPTH};
 use rustc_hash::FxHashMap;
 use std::fmt;
@@ -23,6 +26,8 @@ pub enum Aggregate {
         /// Its fields in order, with their names.
         fields: Arc<[(Arc<str>, Type)]>,
     },
+    /// A type with one value, of no size.
+    Singleton(Singleton),
 }
 
 /// Size and alignment in memory, in bytes.
@@ -35,13 +40,52 @@ pub struct Layout {
 }
 
 #[derive(Clone, Debug)]
-struct Row {
-    aggregate: Aggregate,
-    layout: Layout,
-    /// How deep arrays and structs nest in it, itself included.
-    depth: usize,
+pub(super) struct Row {
+    pub(super) aggregate: Aggregate,
+    pub(super) layout: Layout,
     /// Field offsets of a struct; empty for arrays.
-    offsets: Arc<[u64]>,
+    pub(super) offsets: Arc<[u64]>,
+    /// The abstract type that it is.
+    pub(super) supertype: Abstract,
+    /// How deeply it is nested.
+    pub(super) depth: u32,
+    /// What an instance of a struct with parameters was made of.
+    pub(super) applied: Option<(Template, Arc<[Type]>)>,
+}
+
+impl Row {
+    /// A struct laid out as in C.
+    pub(super) fn structure(
+        types: &Types,
+        name: Arc<str>,
+        fields: Vec<(Arc<str>, Type)>,
+    ) -> Result<Row, TypeError> {
+        let mut end = 0u64;
+        let mut align = 1;
+        let mut depth = 1;
+        let mut offsets = Vec::with_capacity(fields.len());
+        for &(_, field) in &fields {
+            let inner = types.layout(field).ok_or(TypeError::NotStorable(field))?;
+            depth = depth.max(types.depth_around(field)?);
+            let start = end.next_multiple_of(u64::from(inner.align));
+            offsets.push(start);
+            end = start + inner.size;
+            align = align.max(inner.align);
+            if end > MAX_TYPE_BYTES {
+                return Err(TypeError::TooLarge);
+            }
+        }
+        let layout = Layout { size: end.next_multiple_of(u64::from(align)), align };
+        let aggregate = Aggregate::Struct { name, fields: fields.into() };
+        Ok(Row {
+            aggregate,
+            layout,
+            offsets: offsets.into(),
+            supertype: Abstract::ANY,
+            depth,
+            applied: None,
+        })
+    }
 }
 
 /// Why a type cannot be made.
@@ -49,24 +93,47 @@ struct Row {
 pub enum TypeError {
     /// Larger than [`MAX_TYPE_BYTES`].
     TooLarge,
-    /// Arrays and structs nest deeper than [`MAX_TYPE_DEPTH`].
-    TooDeep,
     /// More than [`MAX_FIELDS`] fields.
     TooManyFields(usize),
     /// A struct of this name exists and has other fields.
     Redefined(Arc<str>),
     /// Elements and fields must be known types.
     NotStorable(Type),
+    /// A type, or a chain of supertypes, nested more than [`MAX_TYPE_DEPTH`](crate::limits::MAX_TYPE_DEPTH) deep.
+    TooDeep,
+    /// The name means another type already.
+    Taken(Arc<str>),
+    /// The type is of another abstract type already.
+    Implemented(Type, Arc<str>),
+    /// Structs say what they are where they are defined.
+    NotImplementable(Type),
+    /// A struct has another number of parameters.
+    Arguments {
+        /// How many are given.
+        found: usize,
+        /// How many it has.
+        wanted: usize,
+    },
 }
 
 impl fmt::Display for TypeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             TypeError::TooLarge => write!(f, "type is larger than {MAX_TYPE_BYTES} bytes"),
-            TypeError::TooDeep => write!(f, "type is nested more than {MAX_TYPE_DEPTH} deep"),
             TypeError::TooManyFields(n) => write!(f, "struct has {n} fields, the most is {MAX_FIELDS}"),
             TypeError::Redefined(name) => write!(f, "struct '{name}' is defined already, with other fields"),
             TypeError::NotStorable(ty) => write!(f, "type {ty} cannot be stored"),
+            TypeError::TooDeep => {
+                write!(f, "type is nested more than {} deep", crate::limits::MAX_TYPE_DEPTH)
+            }
+            TypeError::Taken(name) => write!(f, "type '{name}' is defined already"),
+            TypeError::Implemented(ty, old) => write!(f, "type {ty} is a {old} already"),
+            TypeError::NotImplementable(_) => {
+                f.write_str("only scalars, vectors and pointers are declared; structs say what they are")
+            }
+            TypeError::Arguments { found, wanted } => {
+                write!(f, "{found} type arguments, expected {wanted}")
+            }
         }
     }
 }
@@ -74,11 +141,40 @@ impl fmt::Display for TypeError {
 impl std::error::Error for TypeError {}
 
 /// The arrays and structs of a program, interned, with their layouts.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Types {
-    rows: Vec<Row>,
-    arrays: FxHashMap<(Type, u64), Type>,
-    structs: FxHashMap<Arc<str>, Type>,
+    pub(super) rows: Vec<Row>,
+    pub(super) arrays: FxHashMap<(Type, u64), Type>,
+    pub(super) names: FxHashMap<Arc<str>, Nominal>,
+    pub(super) nominals: Vec<Nominal>,
+    pub(super) abstracts: Vec<AbstractRow>,
+    pub(super) implementations: FxHashMap<Type, Abstract>,
+    pub(super) implementation_order: Vec<Type>,
+    pub(super) templates: Vec<TemplateData>,
+    pub(super) instances: FxHashMap<(Template, Arc<[Type]>), Type>,
+    pub(super) singletons: FxHashMap<Singleton, Type>,
+    /// Types with variables, each with its depth.
+    pub(super) generics: Vec<(Generic, u32)>,
+    pub(super) generic_index: FxHashMap<Generic, Type>,
+}
+
+impl Default for Types {
+    fn default() -> Self {
+        Types {
+            rows: Vec::new(),
+            arrays: FxHashMap::default(),
+            names: FxHashMap::default(),
+            nominals: Vec::new(),
+            abstracts: builtin(),
+            implementations: FxHashMap::default(),
+            implementation_order: Vec::new(),
+            templates: Vec::new(),
+            instances: FxHashMap::default(),
+            singletons: FxHashMap::default(),
+            generics: Vec::new(),
+            generic_index: FxHashMap::default(),
+        }
+    }
 }
 
 impl Types {
@@ -90,7 +186,7 @@ impl Types {
     /// `array<element, length>`.
     ///
     /// # Errors
-    /// The array would be too large or nested too deep, or the element is not a known type.
+    /// The array would be too large, or the element is not a known type.
     pub fn array(&mut self, element: Type, length: u64) -> Result<Type, TypeError> {
         if let Some(&ty) = self.arrays.get(&(element, length)) {
             return Ok(ty);
@@ -99,8 +195,14 @@ impl Types {
         let size = inner.size.checked_mul(length).filter(|&s| s <= MAX_TYPE_BYTES);
         let layout = Layout { size: size.ok_or(TypeError::TooLarge)?, align: inner.align };
         let depth = self.depth_around(element)?;
-        let aggregate = Aggregate::Array { element, length };
-        let ty = self.push(Row { aggregate, layout, depth, offsets: [].into() })?;
+        let ty = self.push(Row {
+            aggregate: Aggregate::Array { element, length },
+            layout,
+            offsets: [].into(),
+            supertype: Abstract::ANY,
+            depth,
+            applied: None,
+        })?;
         self.arrays.insert((element, length), ty);
         Ok(ty)
     }
@@ -108,61 +210,52 @@ impl Types {
     /// The struct `name` with these fields; asking again with the same fields gives the same type.
     ///
     /// # Errors
-    /// Too many fields, too large, nested too deep, a field of no known type, or the name is taken by other fields.
+    /// Too many fields, too large, a field of no known type, or the name is taken by other fields.
     pub fn structure(&mut self, name: &str, fields: Vec<(Arc<str>, Type)>) -> Result<Type, TypeError> {
         if fields.len() > MAX_FIELDS {
             return Err(TypeError::TooManyFields(fields.len()));
         }
-        if let Some(&ty) = self.structs.get(name) {
-            let same =
-                matches!(self.aggregate(ty), Some(Aggregate::Struct { fields: old, .. }) if **old == *fields);
-            return if same { Ok(ty) } else { Err(TypeError::Redefined(name.into())) };
-        }
-        let mut end = 0u64;
-        let mut align = 1;
-        let mut depth = 1;
-        let mut offsets = Vec::with_capacity(fields.len());
-        for &(_, field) in &fields {
-            let inner = self.layout(field).ok_or(TypeError::NotStorable(field))?;
-            let start = end.next_multiple_of(u64::from(inner.align));
-            offsets.push(start);
-            end = start + inner.size;
-            align = align.max(inner.align);
-            depth = depth.max(self.depth_around(field)?);
-            if end > MAX_TYPE_BYTES {
-                return Err(TypeError::TooLarge);
+        match self.find(name) {
+            Some(Nominal::Struct(ty)) => {
+                let same = matches!(self.aggregate(ty), Some(Aggregate::Struct { fields: old, .. }) if **old == *fields);
+                return if same { Ok(ty) } else { Err(TypeError::Redefined(name.into())) };
             }
+            Some(_) => return Err(TypeError::Taken(name.into())),
+            None => {}
         }
-        let layout = Layout { size: end.next_multiple_of(u64::from(align)), align };
-        let aggregate = Aggregate::Struct { name: name.into(), fields: fields.into() };
-        let ty = self.push(Row { aggregate, layout, depth, offsets: offsets.into() })?;
-        self.structs.insert(name.into(), ty);
+        let row = Row::structure(self, name.into(), fields)?;
+        let ty = self.push(row)?;
+        self.define(name, Nominal::Struct(ty));
         Ok(ty)
     }
 
     /// How deep a type nests that has this one as a part.
-    fn depth_around(&self, part: Type) -> Result<usize, TypeError> {
-        let depth = self.row(part).map_or(0, |row| row.depth) + 1;
-        if depth <= MAX_TYPE_DEPTH { Ok(depth) } else { Err(TypeError::TooDeep) }
+    fn depth_around(&self, part: Type) -> Result<u32, TypeError> {
+        let depth = self.depth(part).saturating_add(1);
+        if depth as usize <= MAX_TYPE_DEPTH { Ok(depth) } else { Err(TypeError::TooDeep) }
     }
 
-    fn push(&mut self, row: Row) -> Result<Type, TypeError> {
+    pub(super) fn push(&mut self, row: Row) -> Result<Type, TypeError> {
         let index = u32::try_from(self.rows.len()).ok().filter(|&i| i < 1 << TAG_SHIFT);
         let index = index.ok_or(TypeError::TooLarge)?;
         self.rows.push(row);
         Ok(Type((TAG_AGGREGATE << TAG_SHIFT) | index))
     }
 
-    /// The struct of this name.
+    /// The struct of this name, if it has no parameters.
     pub fn find_struct(&self, name: &str) -> Option<Type> {
-        self.structs.get(name).copied()
+        match self.names.get(name) {
+            Some(Nominal::Struct(ty)) => Some(*ty),
+            _ => None,
+        }
     }
 
-    /// All structs in the order of their definition.
+    /// All structs without parameters in the order of their definition.
     pub fn structs(&self) -> impl Iterator<Item = Type> + '_ {
-        let is_struct = |row: &Row| matches!(row.aggregate, Aggregate::Struct { .. });
-        let rows = self.rows.iter().enumerate().filter(move |(_, row)| is_struct(row));
-        rows.map(|(index, _)| Type((TAG_AGGREGATE << TAG_SHIFT) | index as u32))
+        self.nominals.iter().filter_map(|nominal| match nominal {
+            Nominal::Struct(ty) => Some(*ty),
+            _ => None,
+        })
     }
 
     /// What an array or struct is made of; none for other types and for types of another table.
@@ -170,7 +263,7 @@ impl Types {
         self.row(ty).map(|row| &row.aggregate)
     }
 
-    fn row(&self, ty: Type) -> Option<&Row> {
+    pub(super) fn row(&self, ty: Type) -> Option<&Row> {
         match ty.kind() {
             TypeKind::Aggregate(index) => self.rows.get(index),
             _ => None,
@@ -182,6 +275,7 @@ impl Types {
         Some(match self.aggregate(ty)? {
             Aggregate::Array { length, .. } => *length,
             Aggregate::Struct { fields, .. } => fields.len() as u64,
+            Aggregate::Singleton(_) => 0,
         })
     }
 
@@ -190,6 +284,7 @@ impl Types {
         match self.aggregate(ty)? {
             Aggregate::Array { element, length } => (index < *length).then_some(*element),
             Aggregate::Struct { fields, .. } => fields.get(usize::try_from(index).ok()?).map(|f| f.1),
+            Aggregate::Singleton(_) => None,
         }
     }
 
@@ -200,7 +295,7 @@ impl Types {
             Aggregate::Array { element, length } if index < *length => {
                 Some(self.layout(*element)?.size * index)
             }
-            Aggregate::Array { .. } => None,
+            Aggregate::Array { .. } | Aggregate::Singleton(_) => None,
             Aggregate::Struct { .. } => row.offsets.get(usize::try_from(index).ok()?).copied(),
         }
     }
@@ -233,19 +328,7 @@ pub struct TypeDisplay<'a> {
 
 impl fmt::Display for TypeDisplay<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Arrays nest; walk inwards once, then close what was opened.
-        let mut ty = self.ty;
-        let mut lengths = Vec::new();
-        while let Some(Aggregate::Array { element, length }) = self.types.aggregate(ty) {
-            f.write_str("array<")?;
-            lengths.push(*length);
-            ty = *element;
-        }
-        match self.types.aggregate(ty) {
-            Some(Aggregate::Struct { name, .. }) => f.write_str(name)?,
-            _ => write!(f, "{ty}")?,
-        }
-        lengths.iter().rev().try_for_each(|length| write!(f, ", {length}>"))
+        self.types.write(f, self.ty, |out, name| out.write_str(name))
     }
 }
 

@@ -215,7 +215,18 @@ fn garbage_is_diagnosed() {
             program.add_global(global).unwrap();
             let table = crate::entity::Table::BASE;
             let consistent = false;
-            let data = MethodData { name, table, kind, signature, body, inlining, consistent, file, span };
+            let data = MethodData {
+                name,
+                table,
+                kind,
+                signature,
+                variables: Vec::new(),
+                body,
+                inlining,
+                consistent,
+                file,
+                span,
+            };
             program.add_method(data).unwrap();
             let found = verify_program(&program);
             assert_eq!(explain(&program, &found).is_empty(), found.is_empty());

@@ -60,7 +60,7 @@ impl<'a> Checker<'a> {
                     }
                     true
                 }
-                Symbol::Name(_) if !address => true,
+                Symbol::Name(_) | Symbol::Operand if !address => true,
                 _ if address => self.kind(inst, false, "a name with parameter types"),
                 _ => self.kind(inst, false, "a name"),
             };

@@ -109,14 +109,14 @@ pub(super) fn check(module: Module<'_>, report: &mut Report) {
     for (owner, data) in module.externs() {
         let item = Item { owner, name: &data.name, file: data.file, span: data.span };
         unique(&item, "extern function", &mut names, &data.name, report);
-        signature(&item, types, &data.signature, report);
+        signature(&item, types, &data.signature, false, report);
     }
     names.clear();
     let mut methods = FxHashSet::default();
     module.each_function(&mut |function| {
         let FunctionView { owner, name, file, span, .. } = function;
         let item = Item { owner, name, file, span };
-        signature(&item, types, function.signature, report);
+        signature(&item, types, function.signature, matches!(module, Module::Program(_)), report);
         if function.kind == MethodKind::Kernel && !function.signature.results.is_empty() {
             report.push(item.error(Code::KernelResults, "a kernel cannot have results".into()));
         }
@@ -143,8 +143,11 @@ fn unique<K: Hash + Eq>(item: &Item<'_>, what: &str, seen: &mut FxHashSet<K>, ke
     }
 }
 
-/// What is wrong with a type that must be settled.
-fn problem(types: &Types, ty: Type) -> Option<(Code, String)> {
+/// What is wrong with a type that must be settled, but for type variables where they may be.
+fn problem(types: &Types, ty: Type, generic: bool) -> Option<(Code, String)> {
+    if types.generic(ty).is_some() && generic {
+        return None;
+    }
     if !ty.is_known() {
         return Some((Code::Untyped, "has no known type".into()));
     }
@@ -152,11 +155,11 @@ fn problem(types: &Types, ty: Type) -> Option<(Code, String)> {
     foreign.then(|| (Code::ForeignType, format!("has type {ty}, which is not in this table of types")))
 }
 
-fn signature(item: &Item<'_>, types: &Types, signature: &Signature, report: &mut Report) {
+fn signature(item: &Item<'_>, types: &Types, signature: &Signature, generic: bool, report: &mut Report) {
     let sides = [("parameter", &signature.params), ("result", &signature.results)];
     for (what, list) in sides {
         for (n, &ty) in list.iter().enumerate() {
-            if let Some((code, problem)) = problem(types, ty) {
+            if let Some((code, problem)) = problem(types, ty, generic) {
                 report.push(item.error(code, format!("{what} {} {problem}", n + 1)));
             }
         }
@@ -168,7 +171,7 @@ fn global(item: &Item<'_>, types: &Types, data: &GlobalData, report: &mut Report
         let message = format!("a global cannot be in {} memory", data.space.name());
         report.push(item.error(Code::GlobalSpace, message));
     }
-    if let Some((code, problem)) = problem(types, data.ty) {
+    if let Some((code, problem)) = problem(types, data.ty, false) {
         report.push(item.error(code, format!("global {problem}")));
         return;
     }

@@ -144,6 +144,7 @@ impl<'a> Checker<'a> {
     pub(super) fn type_problem(&self, ty: Type) -> Option<(Code, String)> {
         match () {
             () if ty == Type::UNKNOWN && !self.complete => None,
+            () if self.types.generic(ty).is_some() && !self.complete => None,
             () if !ty.is_known() => Some((Code::Untyped, "has no known type".into())),
             () if self.types.layout(ty).is_none() => {
                 Some((Code::ForeignType, format!("has type {ty}, which is not in this table of types")))

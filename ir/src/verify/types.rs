@@ -47,6 +47,15 @@ impl Checker<'_> {
     fn instruction(&mut self, inst: Inst) {
         let body = self.body;
         let mask = self.constants(inst);
+        if !self.complete && body.inst(inst).op != Op::Call {
+            let mut pack = false;
+            body.visit_operands(inst, |value| pack |= self.types.as_pack(body.value_type(value)).is_some());
+            if pack {
+                let op = body.inst(inst).op;
+                let message = format!("{op}: a pack can only be an argument of a call");
+                self.at_inst(Code::TypeMismatch, inst, message);
+            }
+        }
         // All of these speak for themselves; only if none did, the type rule is asked.
         let arity = self.arity(inst);
         let suffix = self.suffix(inst);
@@ -207,11 +216,17 @@ impl Checker<'_> {
         true
     }
 
+    /// Whether the value of a constant depends on type variables.
+    fn fits_later(&self, data: &ConstData) -> bool {
+        let open = matches!(data.value, ConstValue::Variable(_));
+        !self.complete && (data.ty.is_generic() || (open && data.ty.lane().is_some()))
+    }
+
     fn constant(&mut self, inst: Inst, value: Value, id: Const) {
         let data = self.body.constant(id);
         let declared = self.body.value_type(value);
         let problem = self.settled_type_problem(declared).or_else(|| {
-            (declared != data.ty || !fits(data)).then(|| {
+            (declared != data.ty || !(fits(data) || self.fits_later(data))).then(|| {
                 let ty = self.types.display(declared);
                 (Code::Constant, format!("is no value of its type {ty}"))
             })

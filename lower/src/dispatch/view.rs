@@ -1,16 +1,16 @@
-//! A view: the ordered stack of tables that one job consults.
+//! A view: the ordered stack of tables that one job consults, in one world.
 //!
 //! Tables are asked in order and the first with an applicable method wins, even where a lower one holds a more
 //! specific method. The order is: the job's tables as listed, the device table (for device jobs only), base.
 
 use marquetry_ir::entity::{Method, Table};
-use marquetry_ir::program::Program;
-use marquetry_ir::types::Type;
+use marquetry_ir::program::{Program, World};
 
-/// An ordered stack of tables.
+/// An ordered stack of tables, and the world in which they are read.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct View {
     tables: Vec<Table>,
+    world: Option<World>,
 }
 
 impl View {
@@ -25,8 +25,21 @@ impl View {
     }
 
     fn stack(own: &[Table], below: &[Table]) -> Self {
-        let own = own.iter().filter(|table| !below.contains(table));
-        View { tables: own.chain(below).copied().collect() }
+        let mut tables: Vec<Table> = Vec::with_capacity(own.len() + below.len());
+        // The device table is never a back-end's own: for native code it does not exist.
+        let own = own.iter().filter(|table| ![Table::DEVICE, Table::BASE].contains(table));
+        for &table in own.chain(below) {
+            if !tables.contains(&table) {
+                tables.push(table);
+            }
+        }
+        View { tables, world: None }
+    }
+
+    /// The same tables in one world; without it, in the present one.
+    pub fn at(mut self, world: World) -> Self {
+        self.world = Some(world);
+        self
     }
 
     /// The tables, first asked first.
@@ -34,21 +47,16 @@ impl View {
         &self.tables
     }
 
-    /// The method that a call with these argument types means.
-    pub fn resolve(&self, program: &Program, name: &str, arguments: &[Type]) -> Option<Method> {
-        let methods = program.methods_of(name);
-        self.tables.iter().find_map(|&table| {
-            let applies = |&&method: &&Method| {
-                let data = program.method(method);
-                data.table == table && data.signature.params == arguments
-            };
-            methods.iter().find(applies).copied()
-        })
+    /// The world in which a program is read.
+    pub fn world(&self, program: &Program) -> World {
+        self.world.map_or(program.world(), |world| world.min(program.world()))
     }
 
     /// The methods of a generic function that this view can see, for messages.
     pub fn candidates<'p>(&'p self, program: &'p Program, name: &str) -> impl Iterator<Item = Method> + 'p {
-        let methods = program.methods_of(name).iter().copied();
-        methods.filter(|&method| self.tables.contains(&program.method(method).table))
+        let world = self.world(program);
+        let methods = program.all_methods_of(name).iter().copied();
+        let alive = methods.filter(move |&method| program.is_alive(method, world));
+        alive.filter(|&method| self.tables.contains(&program.method(method).table))
     }
 }

@@ -69,6 +69,7 @@ impl Legaliser<'_> {
             return match aggregate {
                 Aggregate::Array { element, length } => Parts::Alike(Split::Fields, *element, *length),
                 Aggregate::Struct { fields, .. } => Parts::Fields(fields.iter().map(|f| f.1).collect()),
+                Aggregate::Singleton(_) => Parts::Fields(Vec::new()),
             };
         }
         if !ty.is_known() || ty.is_aggregate() {

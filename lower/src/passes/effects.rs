@@ -18,7 +18,7 @@ pub fn splat_bits(body: &Body, value: Value) -> Option<u128> {
             let (&first, rest) = lanes.split_first()?;
             rest.iter().all(|&lane| lane == first).then_some(first)
         }
-        ConstValue::Zero => None,
+        ConstValue::Zero | ConstValue::Literal(_) | ConstValue::Variable(_) => None,
     }
 }
 
@@ -39,7 +39,7 @@ fn has_harmless_divisor(body: &Body, inst: Inst) -> bool {
     match &constant.value {
         ConstValue::Scalar(bits) => harmless(*bits),
         ConstValue::Lanes(lanes) => lanes.iter().all(|&bits| harmless(bits)),
-        ConstValue::Zero => false,
+        ConstValue::Zero | ConstValue::Literal(_) | ConstValue::Variable(_) => false,
     }
 }
 

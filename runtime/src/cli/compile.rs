@@ -25,6 +25,9 @@ pub(super) struct Compile {
     /// native[:TRIPLE], ptx[:sm_XX] or spirv[:vulkan1.X|:opencl2.X]
     #[arg(long, value_name = "TARGET")]
     target: String,
+    /// A table of overlays to consult, before the library's; may be given more than once, first asked first
+    #[arg(long, value_name = "NAME")]
+    table: Vec<String>,
     /// Stop at a stage and print the unit: program, specialised, optimised, exceptions, legal or code
     #[arg(long, value_name = "STAGE", default_value = "code")]
     stage: String,
@@ -47,7 +50,8 @@ impl Compile {
             Target::parse(&self.target, opt_level).map_err(|error| CliError::Usage(error.to_string()))?;
         let program = input::read_valid(&[&self.file])?;
         let entries = self.entries(&program, &target)?;
-        let view = if target.is_device() { View::device(&[]) } else { View::native(&[]) };
+        let tables = input::tables(&program, &self.table)?;
+        let view = if target.is_device() { View::device(&tables) } else { View::native(&tables) };
         let job = Job { entries, view, opt_level };
         let bytes = self.compile(&program, &job, &target, stage).map_err(|error| match error {
             EngineError::Program(diagnostics) => {
@@ -68,7 +72,8 @@ impl Compile {
         let methods: Vec<_> = program.methods().filter(|(_, m)| m.table == Table::BASE).collect();
         if self.entry.is_empty() {
             let of_kind = |kind| -> Vec<Method> {
-                let mine = methods.iter().filter(|(_, m)| m.kind == kind && m.file == Some(own));
+                let mine =
+                    methods.iter().filter(|(_, m)| m.kind == kind && m.file == Some(own) && !m.is_generic());
                 mine.map(|(method, _)| *method).collect()
             };
             let mut entries = of_kind(MethodKind::Kernel);

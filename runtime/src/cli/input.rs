@@ -8,6 +8,7 @@ use codespan_reporting::term::{
     termcolor::{ColorChoice, StandardStream},
 };
 use marquetry_ir::diag::{Diagnostic, Severity, has_errors};
+use marquetry_ir::entity::Table;
 use marquetry_ir::program::Program;
 use marquetry_ir::span::SourceFile;
 use marquetry_ir::text;
@@ -40,6 +41,14 @@ pub(super) fn read_valid(paths: &[impl AsRef<Path>]) -> Result<Program, CliError
     let input = read(paths)?;
     show(&input.diagnostics, &input.program.files);
     if has_errors(&input.diagnostics) { Err(CliError::Reported) } else { Ok(input.program) }
+}
+
+/// The tables of these names.
+pub(super) fn tables(program: &Program, names: &[String]) -> Result<Vec<Table>, CliError> {
+    let find = |name: &String| {
+        program.find_table(name).ok_or_else(|| CliError::Failed(format!("there is no table '{name}'")))
+    };
+    names.iter().map(find).collect()
 }
 
 /// The bytes of a file; `-` is standard input.

@@ -10,6 +10,7 @@ mod input;
 mod output;
 mod run;
 mod test;
+mod which;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -47,6 +48,8 @@ enum Command {
     Test(test::Test),
     /// Compile to native code, PTX or SPIR-V
     Compile(compile::Compile),
+    /// Say which method a call means, from which table, and why
+    Which(which::Which),
     /// List what this machine can run on
     Devices(devices::Devices),
 }
@@ -59,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Run(command) => command.run(),
         Command::Test(command) => command.run(),
         Command::Compile(command) => command.run(),
+        Command::Which(command) => command.run(),
         Command::Devices(command) => command.run(),
     };
     match result {

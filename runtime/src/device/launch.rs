@@ -5,8 +5,7 @@
 //! the block itself ([`ARGUMENT_BLOCK_LIMIT`]); CUDA and OpenCL receive its fields one by one.
 
 use super::{Buffer, DeviceError, DeviceInfo};
-use marquetry_codegen::native::JitCode;
-use std::sync::Arc;
+use marquetry_codegen::native::NativeKernel;
 
 /// The largest argument block, in bytes, that Vulkan kernels receive as push constants; a larger one lies in a
 /// buffer whose 64-bit address is the only push constant. Every Vulkan device has this many bytes (Vulkan 1.3,
@@ -39,8 +38,8 @@ impl KernelParam {
 pub enum KernelCode<'a> {
     /// What the driver takes: SPIR-V (little-endian words) for Vulkan and OpenCL, PTX text for CUDA.
     Bytes(&'a [u8]),
-    /// Native code that is in this process already, for the CPU.
-    Native(&'a Arc<JitCode>),
+    /// A kernel that is in this process already, for the CPU.
+    Native(&'a NativeKernel),
 }
 
 /// A kernel as the compiler hands it over.

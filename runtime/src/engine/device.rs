@@ -17,11 +17,15 @@ use std::sync::Arc;
 /// Bytes of a mailbox: four `i32`.
 const MAILBOX_BYTES: usize = 16;
 
+/// How kernels become what a device loads: [`compile`], or a way round by other tools.
+pub(super) type Compiler = fn(&Program, &Job, &Target) -> Result<Compiled, EngineError>;
+
 /// Launches kernels on one device.
 pub(super) struct DeviceEngine {
     kind: DeviceKind,
     device: Box<dyn Device>,
     target: Target,
+    compiler: Compiler,
     opt_level: OptLevel,
     program: Arc<Program>,
     /// Kernels loaded from the program, by method and block.
@@ -41,10 +45,19 @@ const ONE: Extent = Extent { grid: [1; 3], block: [1; 3] };
 impl DeviceEngine {
     /// Opens the first device of a kind.
     pub(super) fn open(kind: DeviceKind, opt_level: OptLevel) -> Result<Self, String> {
+        Self::open_with(kind, opt_level, compile)
+    }
+
+    /// Opens the first device of a kind, for kernels that are compiled this way.
+    pub(super) fn open_with(
+        kind: DeviceKind,
+        opt_level: OptLevel,
+        compiler: Compiler,
+    ) -> Result<Self, String> {
         let device = open(kind).map_err(|error| error.to_string())?;
         let target = Target::for_device(device.info(), opt_level)?;
         let (program, kernels, functions) = Default::default();
-        Ok(DeviceEngine { kind, device, target, opt_level, program, kernels, functions })
+        Ok(DeviceEngine { kind, device, target, compiler, opt_level, program, kernels, functions })
     }
 
     fn compile(
@@ -54,7 +67,7 @@ impl DeviceEngine {
         block: [u32; 3],
     ) -> Result<Arc<Loaded>, EngineError> {
         let job = Job { entries: vec![kernel], view: View::device(&[]), opt_level: self.opt_level };
-        let compiled = compile(program, &job, &self.target)?;
+        let compiled = (self.compiler)(program, &job, &self.target)?;
         let params = kernel_params(&compiled.entry()?.signature.params);
         let image = compiled.image(&params, block)?;
         let module = self.device.load(&image).map_err(failed)?;

@@ -144,9 +144,9 @@ pub trait Engine: Send {
 pub enum EngineKind {
     /// The reference interpreter.
     Interp,
-    /// Native code in memory. Launches are the CPU device's.
+    /// Native code in memory. Launches are those of the CPU device.
     Native,
-    /// Native code linked into a shared library by the system's C compiler. Launches are the CPU device's.
+    /// Native code linked into a shared library by the system's C compiler. Kernels run on the CPU device.
     Object,
     /// A device that runs kernels; calls are wrapped into a kernel of one work-item.
     Device(DeviceKind),

@@ -1,7 +1,9 @@
-//! Native code in memory: functions called through their packed wrappers.
+//! Native code in memory: functions called through their packed wrappers, kernels launched on the CPU device.
 
+use super::device::DeviceEngine;
 use super::{Engine, EngineError, Extent, Outcome, parts};
 use crate::compile::{Code, Compiled, Target, compile};
+use crate::device::DeviceKind;
 use crate::value::HostArg;
 use marquetry_codegen::artifact::argument_block;
 use marquetry_ir::entity::Method;
@@ -17,13 +19,16 @@ pub(super) struct NativeEngine {
     opt_level: OptLevel,
     program: Arc<Program>,
     functions: HashMap<Method, Compiled>,
+    kernels: DeviceEngine,
 }
 
 impl NativeEngine {
     /// An engine for this machine.
     pub(super) fn new(opt_level: OptLevel) -> Result<Self, String> {
         let target = Target::parse("native", opt_level).map_err(|error| error.to_string())?;
-        Ok(NativeEngine { target, opt_level, program: Arc::new(Program::new()), functions: HashMap::new() })
+        let kernels = DeviceEngine::open(DeviceKind::Cpu, opt_level)?;
+        let (program, functions) = Default::default();
+        Ok(NativeEngine { target, opt_level, program, functions, kernels })
     }
 }
 
@@ -33,6 +38,7 @@ impl Engine for NativeEngine {
     }
 
     fn load(&mut self, program: Arc<Program>) {
+        self.kernels.load(program.clone());
         self.program = program;
         self.functions.clear();
     }
@@ -64,7 +70,12 @@ impl Engine for NativeEngine {
         parts::join(wanted, types, &results).map(Outcome::Returned)
     }
 
-    fn launch(&mut self, _: Method, _: Extent, _: &mut [HostArg]) -> Result<Outcome, EngineError> {
-        Err(EngineError::Unsupported("kernels run on the CPU device".into()))
+    fn launch(
+        &mut self,
+        method: Method,
+        extent: Extent,
+        args: &mut [HostArg],
+    ) -> Result<Outcome, EngineError> {
+        self.kernels.launch(method, extent, args)
     }
 }

@@ -1,30 +1,39 @@
-//! Native objects as an engine: each function is compiled to an object, linked into a shared library by the system's C
-//! compiler, and called from there. What runs has been through the linker, as code compiled ahead of time is.
+//! Native objects as an engine: each function or kernel is compiled to an object, linked into a shared library by the
+//! system's C compiler, and called from there or launched on the CPU device. What runs has been through the linker, as
+//! code compiled ahead of time is.
 
+use super::device::DeviceEngine;
 use super::{Engine, EngineError, Extent, Outcome, parts};
-use crate::compile::{Target, thrown_at};
+use crate::compile::{Compiled, Target, compile_artifact, thrown_at};
+use crate::device::DeviceKind;
 use crate::value::HostArg;
 use libloading::Library;
 use marquetry_codegen::artifact::{Artifact, argument_block};
+use marquetry_codegen::native::{KernelFn, NativeKernel};
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::{MethodKind, Program};
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{Job, OptLevel};
-use marquetry_lower::pipeline;
 use std::collections::HashMap;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-/// Links objects and calls functions in them.
+/// Links objects, calls functions in them, and has their kernels launched.
 pub(super) struct ObjectEngine {
     target: Target,
     opt_level: OptLevel,
     program: Arc<Program>,
     functions: HashMap<Method, Linked>,
+    kernels: DeviceEngine,
 }
 
 struct Linked {
     artifact: Artifact,
+    image: Arc<Image>,
+}
+
+/// A loaded library.
+struct Image {
     library: Library,
     /// Holds the library's file for as long as it is loaded.
     _folder: tempfile::TempDir,
@@ -42,34 +51,53 @@ impl ObjectEngine {
             Ok(status) if status.success() => {}
             _ => return Err("no C compiler: 'cc' does not run".into()),
         }
-        Ok(ObjectEngine { target, opt_level, program: Arc::new(Program::new()), functions: HashMap::new() })
+        let kernels = DeviceEngine::open_with(DeviceKind::Cpu, opt_level, link_kernel)?;
+        let (program, functions) = Default::default();
+        Ok(ObjectEngine { target, opt_level, program, functions, kernels })
     }
+}
 
-    fn link(&self, method: Method) -> Result<Linked, EngineError> {
-        let job = Job { entries: vec![method], view: View::native(&[]), opt_level: self.opt_level };
-        let legal = pipeline::run(&self.program, &job, self.target.lowering())?;
-        let artifact = self.target.emit(&legal)?;
-        let failed =
-            |what: &str, error: &dyn std::fmt::Display| EngineError::Failed(format!("{what}: {error}"));
-        let folder = tempfile::tempdir().map_err(|error| failed("temporary folder", &error))?;
-        let (object, shared) = (folder.path().join("code.o"), folder.path().join("code.so"));
-        std::fs::write(&object, &artifact.code).map_err(|error| failed("object", &error))?;
-        let mut linker = Command::new("cc");
-        linker.arg("-shared").arg("-o").arg(&shared).arg(&object).arg("-lm");
-        if cfg!(target_os = "linux") {
-            // Else a function named like one of the C library is replaced by that one: ELF symbols are found in the
-            // executable first.
-            linker.arg("-Wl,-Bsymbolic");
-        }
-        let output = linker.output().map_err(|error| failed("cc", &error))?;
-        if !output.status.success() {
-            return Err(failed("cc", &String::from_utf8_lossy(&output.stderr)));
-        }
-        // SAFETY: the library holds nothing but this program's functions; it has no initialisers.
-        #[allow(unsafe_code, reason = "this is where compiled code is loaded")]
-        let library = unsafe { Library::new(&shared) }.map_err(|error| failed("load", &error))?;
-        Ok(Linked { artifact, library, _folder: folder })
+/// Emits the object of a job, links it into a library, and loads that.
+fn link(program: &Program, job: &Job, target: &Target) -> Result<Linked, EngineError> {
+    let artifact = compile_artifact(program, job, target)?;
+    let failed = |what: &str, error: &dyn std::fmt::Display| EngineError::Failed(format!("{what}: {error}"));
+    let folder = tempfile::tempdir().map_err(|error| failed("temporary folder", &error))?;
+    let (object, shared) = (folder.path().join("code.o"), folder.path().join("code.so"));
+    std::fs::write(&object, &artifact.code).map_err(|error| failed("object", &error))?;
+    let mut linker = Command::new("cc");
+    linker.arg("-shared").arg("-o").arg(&shared).arg(&object).arg("-lm");
+    if cfg!(target_os = "linux") {
+        // Else a function named like one of the C library is replaced by that one: ELF symbols are found in the
+        // executable first. And imports are bound on loading: the stack of a work-item is no place for it.
+        linker.arg("-Wl,-Bsymbolic,-z,now");
     }
+    let output = linker.output().map_err(|error| failed("cc", &error))?;
+    if !output.status.success() {
+        return Err(failed("cc", &String::from_utf8_lossy(&output.stderr)));
+    }
+    // SAFETY: the library holds nothing but this program's functions; it has no initialisers.
+    #[allow(unsafe_code, reason = "this is where compiled code is loaded")]
+    let library = unsafe { Library::new(&shared) }.map_err(|error| failed("load", &error))?;
+    Ok(Linked { artifact, image: Arc::new(Image { library, _folder: folder }) })
+}
+
+/// The [`Compiler`](super::device::Compiler) of this engine.
+fn link_kernel(program: &Program, job: &Job, target: &Target) -> Result<Compiled, EngineError> {
+    let Linked { artifact, image } = link(program, job, target)?;
+    let Some(entry) = artifact.entries.first() else {
+        return Err(EngineError::Failed("the object has no entry".into()));
+    };
+    let symbol = format!("{}$items", entry.symbol);
+    // SAFETY: the symbol is that of the wrapper of the first entry of this artifact, which has this signature if the
+    // entry is a kernel and is not there otherwise; the library is unloaded when the image is dropped.
+    #[allow(unsafe_code, reason = "this is where compiled code is loaded")]
+    let kernel = unsafe {
+        let function = image.library.get::<KernelFn>(symbol.as_bytes());
+        let function = *function.map_err(|error| EngineError::Failed(format!("{symbol}: {error}")))?;
+        NativeKernel::linked(&artifact, 0, function, image.clone())
+    };
+    let kernel = kernel.ok_or_else(|| EngineError::Failed(format!("'{}' is no kernel", entry.symbol)))?;
+    Ok(Compiled::linked(artifact, kernel, program))
 }
 
 impl Engine for ObjectEngine {
@@ -78,6 +106,7 @@ impl Engine for ObjectEngine {
     }
 
     fn load(&mut self, program: Arc<Program>) {
+        self.kernels.load(program.clone());
         self.program = program;
         self.functions.clear();
     }
@@ -85,7 +114,8 @@ impl Engine for ObjectEngine {
     fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
         debug_assert_eq!(self.program.method(method).kind, MethodKind::Function);
         if !self.functions.contains_key(&method) {
-            let linked = self.link(method)?;
+            let job = Job { entries: vec![method], view: View::native(&[]), opt_level: self.opt_level };
+            let linked = link(&self.program, &job, &self.target)?;
             self.functions.insert(method, linked);
         }
         let (Some(linked), files) = (self.functions.get(&method), &self.program.files) else {
@@ -103,7 +133,7 @@ impl Engine for ObjectEngine {
         // buffers outlive the call.
         #[allow(unsafe_code, reason = "this is where compiled code is executed")]
         let status = unsafe {
-            let function = linked.library.get::<Packed>(symbol.as_bytes());
+            let function = linked.image.library.get::<Packed>(symbol.as_bytes());
             let function = function.map_err(|error| EngineError::Failed(format!("{symbol}: {error}")))?;
             function(block.as_ptr(), results.as_mut_ptr())
         };
@@ -114,7 +144,12 @@ impl Engine for ObjectEngine {
         parts::join(wanted, types, &results).map(Outcome::Returned)
     }
 
-    fn launch(&mut self, _: Method, _: Extent, _: &mut [HostArg]) -> Result<Outcome, EngineError> {
-        Err(EngineError::Unsupported("kernels run on the CPU device".into()))
+    fn launch(
+        &mut self,
+        method: Method,
+        extent: Extent,
+        args: &mut [HostArg],
+    ) -> Result<Outcome, EngineError> {
+        self.kernels.launch(method, extent, args)
     }
 }

@@ -36,6 +36,24 @@ pub enum Action {
         /// Work-items of a group along each dimension.
         block: [u32; 3],
     },
+    /// Looking up a call.
+    Which {
+        /// Name and types of the arguments.
+        call: String,
+        /// The target.
+        target: String,
+        /// The job's own tables.
+        tables: Vec<String>,
+        /// Table of the method, `ambiguous` or `nothing`.
+        answer: String,
+    },
+    /// Compiling a function, which must give a diagnostic that contains this.
+    Refused {
+        /// The function.
+        name: String,
+        /// What the diagnostic says.
+        text: String,
+    },
     /// A diagnostic whose message contains this, on this line, counted from 1.
     Error {
         /// Where.
@@ -185,6 +203,8 @@ pub fn parse(text: &str) -> (Vec<Directive>, Vec<DirectiveError>) {
             "run" => parse_call(rest, false).map(Action::Run),
             "throws" => parse_call(rest, true).map(Action::Run),
             "launch" => parse_launch(rest),
+            "which" => parse_which(rest),
+            "refused" => parse_refused(rest),
             "error" => {
                 let line = if code.trim().is_empty() { n } else { n + 1 };
                 Ok(Action::Error { line, text: rest.trim().into() })
@@ -197,6 +217,24 @@ pub fn parse(text: &str) -> (Vec<Directive>, Vec<DirectiveError>) {
         }
     }
     (directives, errors)
+}
+
+/// `CALL on TARGET [with TABLE, ...] -> ANSWER`
+fn parse_which(text: &str) -> Result<Action, String> {
+    const WANTED: &str = "expected 'f(TYPE, ...) on TARGET [with TABLE, ...] -> TABLE'";
+    let (call, rest) = text.rsplit_once(" on ").ok_or(WANTED)?;
+    let (place, answer) = rest.split_once("->").ok_or(WANTED)?;
+    let (target, tables) = place.split_once(" with ").unwrap_or((place, ""));
+    let tables = tables.split(',').map(str::trim).filter(|name| !name.is_empty()).map(String::from);
+    let own = |text: &str| text.trim().to_string();
+    Ok(Action::Which { call: own(call), target: own(target), tables: tables.collect(), answer: own(answer) })
+}
+
+/// `@NAME TEXT`
+fn parse_refused(text: &str) -> Result<Action, String> {
+    let function = text.trim().strip_prefix('@').and_then(|rest| rest.split_once(' '));
+    let (name, text) = function.ok_or("expected '@f text of the diagnostic'")?;
+    Ok(Action::Refused { name: name.trim().into(), text: text.trim().into() })
 }
 
 fn parse_call(text: &str, throws: bool) -> Result<Call, String> {

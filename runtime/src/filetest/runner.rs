@@ -7,7 +7,7 @@ use crate::value::{HostArg, HostValue, same_bits};
 use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::op::Op;
-use marquetry_ir::program::{MethodKind, Program};
+use marquetry_ir::program::{LibraryKey, MethodKind, Program};
 use marquetry_ir::text;
 use marquetry_ir::types::{Scalar, Type};
 use std::collections::BTreeSet;
@@ -71,6 +71,11 @@ pub fn run(name: &str, source: &str, engines: &mut [Box<dyn Engine>]) -> Vec<Row
         return rows;
     }
     rows.push(round_trip(&program));
+    for directive in &directives {
+        if let Some(verdict) = super::dispatch::verdict(&program, &directive.action) {
+            rows.push(Row::of_text(directive.line, &directive.text, verdict));
+        }
+    }
     let program = Arc::new(program);
     let references: Vec<_> =
         directives.iter().map(|directive| reference_contents(&program, directive)).collect();
@@ -81,7 +86,8 @@ pub fn run(name: &str, source: &str, engines: &mut [Box<dyn Engine>]) -> Vec<Row
         for ((directive, references), ops) in directives.iter().zip(&references).zip(&ops) {
             let wanted =
                 directive.engines.is_empty() || directive.engines.iter().any(|name| name == engine.name());
-            if !wanted || matches!(directive.action, Action::Error { .. }) {
+            let runs = matches!(directive.action, Action::Run(_) | Action::Launch { .. });
+            if !wanted || !runs {
                 continue;
             }
             let verdict = match references {
@@ -139,7 +145,8 @@ fn match_errors(program: &Program, diagnostics: &[Diagnostic], directives: &[Dir
 fn round_trip(program: &Program) -> Row {
     let printed = text::print_program(program);
     let mut again = Program::new();
-    let diagnostics = text::parse(&mut again, "printed", &printed);
+    // The library's overlays are printed as well.
+    let diagnostics = text::parse_library(&mut again, "printed", &printed, LibraryKey::of_the_loader());
     let verdict = match diagnostics.first() {
         Some(diagnostic) => {
             Verdict::Failed(format!("the printed program is refused: {}", diagnostic.message))
@@ -188,7 +195,7 @@ fn ops_of_directive(program: &Program, directive: &Directive) -> BTreeSet<Op> {
     let (call, kind) = match &directive.action {
         Action::Run(call) => (call, MethodKind::Function),
         Action::Launch { call, .. } => (call, MethodKind::Kernel),
-        Action::Error { .. } => return BTreeSet::new(),
+        Action::Error { .. } | Action::Which { .. } | Action::Refused { .. } => return BTreeSet::new(),
     };
     let method = find_method(program, &call.name, &call.args, kind);
     method.map_or_else(|_| BTreeSet::new(), |method| ops_of(program, method))
@@ -238,7 +245,7 @@ fn carry_out(
     let (call, extent) = match &directive.action {
         Action::Run(call) => (call, None),
         Action::Launch { call, grid, block } => (call, Some(Extent { grid: *grid, block: *block })),
-        Action::Error { .. } => return Verdict::Passed,
+        Action::Error { .. } | Action::Which { .. } | Action::Refused { .. } => return Verdict::Passed,
     };
     let kind = if extent.is_some() { MethodKind::Kernel } else { MethodKind::Function };
     let method = match find_method(program, &call.name, &call.args, kind) {

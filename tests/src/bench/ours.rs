@@ -131,6 +131,7 @@ pub(super) fn program(body: Body) -> Result<(Program, Method), String> {
         table: Table::BASE,
         kind: MethodKind::Function,
         signature: signature(),
+        variables: Vec::new(),
         body,
         inlining: Inlining::Auto,
         consistent: false,

@@ -272,7 +272,7 @@ fn objects_are_the_same_each_time() {
 #[test]
 fn code_is_freed_and_shared_between_threads() {
     let text = "method twice(a: i64) -> i64 {\nentry:\n    b = add a, a\n    return b\n}";
-    let code = std::sync::Arc::new(jit(text, 0));
+    let code = jit(text, 0);
     std::thread::scope(|scope| {
         for n in 0..4u64 {
             let code = code.clone();

@@ -58,6 +58,7 @@ entry:
         let args = pack(&[Type::I64], &[out.as_mut_ptr().expose_provenance() as u128]);
         let group = group(shared.as_mut_ptr().cast());
         let kernel = code.kernel(index).unwrap();
+        let kernel = kernel.function();
         // SAFETY: argument block, group and both buffers are what the kernel takes.
         unsafe {
             kernel(args.as_ptr(), &group, 0, 7);
@@ -102,6 +103,68 @@ entry:
 }
 
 #[test]
+fn objects_state_what_running_their_kernels_takes() {
+    let text = "
+kernel free(p: ptr<global>) {
+entry:
+    x = local_id 0
+    store p, x
+    return
+}
+kernel waits(p: ptr<global>, n: i32) {
+entry:
+    a = slot.array<i32, 20000>
+    q = index a, n, i32
+    store q, n
+    barrier
+    x = load.i32 q
+    store p, x
+    return
+}";
+    let code = jit(text, 2);
+    let target = target("native", 2);
+    let artifact = emit_object(&legal(text, &target), &target).unwrap();
+    let scheduling = artifact.scheduling.as_ref().unwrap();
+    assert_eq!(scheduling.waits, [false, true]);
+    assert!(scheduling.stack_bytes > 80_000, "{}", scheduling.stack_bytes);
+    // A kernel in memory and one that was linked are run alike; where the code is plays no part in it here.
+    for (entry, bytes) in [(0, 8), (1, 16)] {
+        let made = code.kernel(entry).unwrap();
+        // SAFETY: the kernel is not run.
+        let linked =
+            unsafe { NativeKernel::linked(&artifact, entry, made.function(), code.clone()) }.unwrap();
+        for kernel in [&made, &linked] {
+            assert_eq!(kernel.name(), &*artifact.entries[entry].symbol);
+            assert_eq!((kernel.argument_bytes(), kernel.waits()), (bytes, entry == 1));
+            assert_eq!((kernel.shared_bytes(), kernel.stack_bytes() > 80_000), (0, true));
+        }
+    }
+}
+
+#[test]
+fn kernels_keep_their_code() {
+    let text = "
+kernel seven(p: ptr<global>) {
+entry:
+    store p, i32 7
+    return
+}";
+    let code = jit(text, 2);
+    let kernel = code.kernel(0).unwrap();
+    let (weak, kernels) = (Arc::downgrade(&code), [kernel.clone(), kernel]);
+    drop(code);
+    let mut out = 0u32;
+    let args = pack(&[Type::I64], &[(&raw mut out).expose_provenance() as u128]);
+    let group = group(std::ptr::null_mut());
+    for kernel in kernels {
+        // SAFETY: argument block, group and memory are what the kernel takes.
+        unsafe { (kernel.function())(args.as_ptr(), &group, 0, 1) };
+        assert_eq!(std::mem::take(&mut out), 7);
+    }
+    assert!(weak.upgrade().is_none());
+}
+
+#[test]
 fn an_address_may_lead_to_what_asks_for_its_work_item() {
     let text = "
 method lane(a: i32) -> i32 {
@@ -135,8 +198,9 @@ entry:
     let mut out = vec![0u32; 24];
     let args = pack(&[Type::I64], &[out.as_mut_ptr().expose_provenance() as u128]);
     let group = group(std::ptr::null_mut());
+    let kernel = code.kernel(code.find("run").unwrap()).unwrap();
     // SAFETY: argument block, group and buffer are what the kernel takes.
-    unsafe { code.kernel(code.find("run").unwrap()).unwrap()(args.as_ptr(), &group, 0, 4) };
+    unsafe { (kernel.function())(args.as_ptr(), &group, 0, 4) };
     assert_eq!(out[..4], [50, 51, 50, 53]);
     assert_eq!(call(&code, "through", &[1, 9]), [9]);
 }

@@ -15,6 +15,7 @@ use marquetry_ir::types::{Type, TypeKind};
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::legal::Legal;
+use std::sync::Arc;
 
 /// The four architectures.
 pub(super) const TRIPLES: [&str; 4] = ["native:x86_64", "native:aarch64", "native:riscv64gc", "native:s390x"];
@@ -39,9 +40,9 @@ pub(super) fn legal(text: &str, target: &NativeTarget) -> Legal {
     marquetry_lower::legalise::run(lowered, target).unwrap()
 }
 
-pub(super) fn jit(text: &str, opt_level: u8) -> JitCode {
+pub(super) fn jit(text: &str, opt_level: u8) -> Arc<JitCode> {
     let target = target("native", opt_level);
-    emit_jit(&legal(text, &target), &target, &|_| None).unwrap()
+    Arc::new(emit_jit(&legal(text, &target), &target, &|_| None).unwrap())
 }
 
 /// The bytes of an argument block.

@@ -16,7 +16,7 @@ use super::{
 };
 use group::{Runner, template};
 use marquetry_codegen::native::context::{MAX_SHARED_BYTES, SUBGROUP_SIZE};
-use marquetry_codegen::native::{JitCode, KernelFn, NativeOptions, NativeTarget};
+use marquetry_codegen::native::{NativeKernel, NativeOptions, NativeTarget};
 use memory::HostMemory;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,10 +48,9 @@ struct CpuDevice {
     identity: Arc<()>,
 }
 
-/// A kernel: its code, and the number of its entry.
+/// A kernel, and the device that it was loaded on.
 struct CpuKernel {
-    code: Arc<JitCode>,
-    entry: usize,
+    native: NativeKernel,
     identity: Arc<()>,
 }
 
@@ -130,18 +129,19 @@ impl Device for CpuDevice {
     fn load(&self, kernel: &KernelImage<'_>) -> Result<LoadedModule, DeviceError> {
         check_image(&self.info, kernel)?;
         let rejected = |log: String| DeviceError::Compile { entry: kernel.entry.to_owned(), log };
-        let KernelCode::Native(code) = kernel.code else {
+        let KernelCode::Native(native) = kernel.code else {
             return Err(rejected("the CPU runs native code of this process, not files".to_owned()));
         };
-        let entry = code.find(kernel.entry).filter(|&entry| code.kernel(entry).is_some());
-        let entry = entry.ok_or_else(|| rejected("no kernel of this name in the code".to_owned()))?;
+        if native.name() != kernel.entry {
+            return Err(rejected(format!("the code is that of kernel `{}`", native.name())));
+        }
         let layout = ArgumentLayout::new(kernel.params)?;
-        let wanted = code.entries().get(entry).map_or(0, |known| known.argument_bytes);
+        let wanted = native.argument_bytes();
         if layout.size() != wanted {
             let found = layout.size();
             return Err(rejected(format!("parameters of {found} bytes; the code takes {wanted}")));
         }
-        let kernel_code = CpuKernel { code: Arc::clone(code), entry, identity: self.identity.clone() };
+        let kernel_code = CpuKernel { native: native.clone(), identity: self.identity.clone() };
         Ok(LoadedModule::new(kernel.entry, layout, kernel_code))
     }
 
@@ -159,18 +159,11 @@ impl Device for CpuDevice {
             return Ok(());
         }
         let args = module.layout().pack(args, |buffer| Ok(self.memory(buffer)?.address()))?;
-        let entry = kernel.code.entries().get(kernel.entry);
-        let (Some(entry), Some(function)) = (entry, kernel.code.kernel(kernel.entry)) else {
-            return Err(DeviceError::ForeignModule);
-        };
         let launch = Launch {
-            function,
+            kernel: &kernel.native,
             args: &args,
             grid,
             block,
-            waits: entry.waits,
-            shared_bytes: kernel.code.shared_bytes() as usize,
-            stack_bytes: kernel.code.stack_bytes(),
             next: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             failure: Mutex::new(None),
@@ -187,13 +180,10 @@ impl Device for CpuDevice {
 
 /// One launch, shared by the threads that carry it out.
 struct Launch<'a> {
-    function: KernelFn,
+    kernel: &'a NativeKernel,
     args: &'a [u8],
     grid: [u32; 3],
     block: [u32; 3],
-    waits: bool,
-    shared_bytes: usize,
-    stack_bytes: usize,
     /// The first group that no thread has taken.
     next: AtomicU64,
     stop: AtomicBool,
@@ -211,17 +201,17 @@ impl Launch<'_> {
 
     fn run(&self, threads: usize) -> Result<(), DeviceError> {
         let mut threads = threads.min(usize::try_from(self.groups()).unwrap_or(usize::MAX));
-        if self.waits {
+        if self.kernel.waits() {
             threads = threads.min(MAX_STACKS / self.items().max(1) as usize);
         }
         // The caller's stack is of unknown size; work-items that meet have stacks of their own.
-        let fits_here = self.waits || self.stack_bytes <= CALLER_STACK;
+        let fits_here = self.kernel.waits() || self.kernel.stack_bytes() <= CALLER_STACK;
         if threads <= 1 && fits_here {
             self.work(1);
         } else {
             thread::scope(|scope| {
                 for _ in 0..threads.max(1) {
-                    let builder = thread::Builder::new().stack_size(THREAD_STACK + self.stack_bytes);
+                    let builder = thread::Builder::new().stack_size(THREAD_STACK + self.kernel.stack_bytes());
                     if let Err(error) = builder.spawn_scoped(scope, || self.work(threads.max(1) as u64)) {
                         self.fail(DeviceError::Launch { reason: format!("no thread: {error}") });
                         break;
@@ -243,8 +233,8 @@ impl Launch<'_> {
     fn work(&self, threads: u64) {
         let groups = self.groups();
         let some = (groups / (threads * 8)).clamp(1, 1 << 16);
-        let mut shared = vec![0u128; self.shared_bytes.div_ceil(16)];
-        let mut runner = Runner::new(self.stack_bytes);
+        let mut shared = vec![0u128; self.kernel.shared_bytes().div_ceil(16) as usize];
+        let mut runner = Runner::new(self.kernel.stack_bytes());
         while !self.stop.load(Ordering::Relaxed) {
             let first = self.next.fetch_add(some, Ordering::Relaxed);
             if first >= groups {
@@ -263,12 +253,14 @@ impl Launch<'_> {
         let [x, y] = [u64::from(self.grid[0]), u64::from(self.grid[1])];
         let id = [number % x, number / x % y, number / (x * y)].map(|position| position as u32);
         let mut group = template(id, self.block, self.grid, shared.as_mut_ptr().cast());
-        if self.waits {
-            return runner.run(self.function, self.args, &mut group, self.items());
+        let function = self.kernel.function();
+        if self.kernel.waits() {
+            return runner.run(function, self.args, &mut group, self.items());
         }
-        // SAFETY: the block has the layout of the kernel's parameters, the group its size and shared memory; what
-        // the kernel does with addresses among its arguments is the program's promise.
-        unsafe { (self.function)(self.args.as_ptr(), &group, 0, self.items()) };
+        // SAFETY: the launch borrows the kernel, so that its code is in memory. The block has the layout of its
+        // parameters, the group its size and shared memory; what it does with addresses among its arguments is the
+        // program's promise.
+        unsafe { function(self.args.as_ptr(), &group, 0, self.items()) };
         Ok(())
     }
 }

@@ -1,0 +1,134 @@
+//! Edges: what an instance looked up, and which instances a change of the program concerns.
+//!
+//! An instance depends on the answers of its look-ups, misses included, and on nothing else of the program's methods.
+//! After a change, only the look-ups of changed names can have other answers; they are asked again, so exactly those
+//! instances are invalid whose answers differ.
+
+use super::pattern::accept;
+use super::resolve::{Answer, look_up};
+use super::view::View;
+use marquetry_ir::entity::{Func, Method};
+use marquetry_ir::program::{Program, World, Worlds};
+use marquetry_ir::types::{Type, TypeError, Types};
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+
+/// One look-up and its answer.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Edge {
+    /// What was called.
+    pub name: Arc<str>,
+    /// Types of the arguments.
+    pub arguments: Box<[Type]>,
+    /// What that meant.
+    pub answer: Answer,
+}
+
+/// A method with concrete arguments, as a unit's function.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    /// The function in its unit.
+    pub func: Func,
+    /// The method.
+    pub method: Method,
+    /// Types of the arguments, those of no size included.
+    pub arguments: Box<[Type]>,
+    /// What it looked up.
+    pub edges: Vec<Edge>,
+    /// The worlds in which it would be made the same.
+    pub worlds: Worlds,
+}
+
+/// The id of an instance among [`Dependents`].
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Dependent(pub u32);
+
+/// Instances by what they looked up.
+#[derive(Clone, Debug, Default)]
+pub struct Dependents {
+    by_name: FxHashMap<Arc<str>, Vec<(Edge, u32, Dependent)>>,
+    by_method: FxHashMap<Method, Vec<Dependent>>,
+    views: Vec<View>,
+    view_index: FxHashMap<View, u32>,
+    count: u32,
+}
+
+impl Dependents {
+    /// No instances.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Remembers an instance that was made through a view; `types` is the table of its unit.
+    ///
+    /// # Errors
+    /// A type of the unit cannot be made in the program: they are not related.
+    pub fn add(
+        &mut self,
+        program: &mut Program,
+        types: &Types,
+        view: &View,
+        instance: &Instance,
+    ) -> Result<Dependent, TypeError> {
+        let id = Dependent(self.count);
+        let number = match self.view_index.get(view) {
+            Some(&number) => number,
+            None => {
+                let number = self.views.len() as u32;
+                self.views.push(view.clone());
+                self.view_index.insert(view.clone(), number);
+                number
+            }
+        };
+        for edge in &instance.edges {
+            // The unit made types that the program may not have, or may have made otherwise since.
+            let arguments: Result<Vec<Type>, TypeError> =
+                edge.arguments.iter().map(|&ty| program.types.import(types, ty)).collect();
+            let edge = Edge { arguments: arguments?.into(), ..edge.clone() };
+            self.by_name.entry(edge.name.clone()).or_default().push((edge, number, id));
+        }
+        self.by_method.entry(instance.method).or_default().push(id);
+        self.count += 1;
+        Ok(id)
+    }
+
+    /// The instances that would be made otherwise after the changes since a world, sorted.
+    pub fn invalidated_since(&self, program: &Program, world: World) -> Vec<Dependent> {
+        let mut changed: Vec<Method> = program.changes_since(world).to_vec();
+        changed.sort_unstable();
+        changed.dedup();
+        let mut by_name: FxHashMap<&Arc<str>, Vec<Method>> = FxHashMap::default();
+        for &method in &changed {
+            by_name.entry(&program.method(method).name).or_default().push(method);
+        }
+        let mut found = Vec::new();
+        for (name, methods) in by_name {
+            // A method that was ended since, redefined ones among them: instances of it are stale whoever calls them.
+            for &method in program.all_methods_of(name) {
+                let until = program.lifetime(method).until;
+                if until > world && until <= program.world() {
+                    found.extend(self.by_method.get(&method).into_iter().flatten());
+                }
+            }
+            let Some(edges) = self.by_name.get(name) else { continue };
+            for (edge, view, dependent) in edges {
+                if self.differs(program, edge, *view, &methods) {
+                    found.push(*dependent);
+                }
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    fn differs(&self, program: &Program, edge: &Edge, view: u32, changed: &[Method]) -> bool {
+        let Some(view) = self.views.get(view as usize) else { return false };
+        let concerns = |&method: &Method| {
+            let data = program.method(method);
+            view.tables().contains(&data.table) && accept(program, data, &edge.arguments).is_ok()
+        };
+        changed.iter().any(concerns)
+            && look_up(program, view, &edge.name, &edge.arguments).answer != edge.answer
+    }
+}

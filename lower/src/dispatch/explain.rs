@@ -1,0 +1,222 @@
+//! Why a call means what it means: the tables in order, what each held, and why each candidate lost.
+
+use super::pattern::{Rejection, accept_in};
+use super::resolve::{Answer, look_up_in};
+use super::specificity::is_more_specific;
+use super::view::View;
+use marquetry_ir::diag::{Code, Diagnostic, Severity};
+use marquetry_ir::entity::{Method, Table};
+use marquetry_ir::program::{MethodData, Program};
+use marquetry_ir::signature::Signature;
+use marquetry_ir::types::{Abstract, Type, Types};
+use std::fmt::Write;
+
+/// What became of a candidate.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// The call means it.
+    Chosen,
+    /// It takes the arguments, and so does this one, which is more specific.
+    LessSpecific(Method),
+    /// It takes the arguments, and so does this one; neither is more specific.
+    Ambiguous(Method),
+    /// It takes the arguments, but a table above decided.
+    Shadowed(Table),
+    /// It does not take the arguments.
+    Rejected(Rejection),
+}
+
+/// What one table held.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TableReport {
+    /// Which.
+    pub table: Table,
+    /// The methods of the name in it, in the order of their definition.
+    pub candidates: Vec<(Method, Verdict)>,
+}
+
+/// Why a call means what it means.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Explanation {
+    /// What was called.
+    pub name: String,
+    /// Types of the arguments.
+    pub arguments: Vec<Type>,
+    /// What that means.
+    pub answer: Answer,
+    /// The tables, first asked first.
+    pub tables: Vec<TableReport>,
+}
+
+/// Explains a call.
+pub fn explain(program: &Program, types: &Types, view: &View, name: &str, arguments: &[Type]) -> Explanation {
+    let answer = look_up_in(program, types, view, name, arguments).answer;
+    let deciding = match answer {
+        Answer::Method(method) | Answer::Ambiguous(method, _) => Some(program.method(method).table),
+        Answer::Nothing => None,
+    };
+    let world = view.world(program);
+    let mut decided = false;
+    let mut tables = Vec::new();
+    for &table in view.tables() {
+        let mut candidates = Vec::new();
+        for &method in program.all_methods_of(name) {
+            let data = program.method(method);
+            if data.table != table || !program.is_alive(method, world) {
+                continue;
+            }
+            let verdict = match (accept_in(types, data, arguments), answer) {
+                (Err(rejection), _) => Verdict::Rejected(rejection),
+                (Ok(_), _) if decided => Verdict::Shadowed(deciding.unwrap_or(table)),
+                (Ok(_), Answer::Method(best)) if best == method => Verdict::Chosen,
+                (Ok(_), Answer::Method(best)) => Verdict::LessSpecific(best),
+                (Ok(_), Answer::Ambiguous(a, b)) if a == method => Verdict::Ambiguous(b),
+                (Ok(_), Answer::Ambiguous(a, _)) => Verdict::Ambiguous(a),
+                (Ok(_), Answer::Nothing) => continue,
+            };
+            candidates.push((method, verdict));
+        }
+        decided |= Some(table) == deciding;
+        tables.push(TableReport { table, candidates });
+    }
+    Explanation { name: name.into(), arguments: arguments.into(), answer, tables }
+}
+
+impl Explanation {
+    /// In words, one line per table and candidate.
+    pub fn render(&self, program: &Program, types: &Types) -> String {
+        let mut out =
+            format!("{}{}", self.name, Signature::new(self.arguments.as_slice(), []).display(types));
+        // Writing to a string cannot fail.
+        let _ = match self.answer {
+            Answer::Method(method) => {
+                let data = program.method(method);
+                writeln!(out, " -> {}: {}", program.table_name(data.table), header(types, data))
+            }
+            Answer::Ambiguous(..) => writeln!(out, " -> ambiguous"),
+            Answer::Nothing => writeln!(out, " -> no method"),
+        };
+        for report in &self.tables {
+            let _ = writeln!(out, "table {}", program.table_name(report.table));
+            if report.candidates.is_empty() {
+                let _ = writeln!(out, "    no methods of this name");
+            }
+            for &(method, verdict) in &report.candidates {
+                let why = verdict.describe(program, types);
+                let _ = writeln!(out, "    {}: {why}", header(types, program.method(method)));
+            }
+        }
+        out
+    }
+}
+
+impl Verdict {
+    /// In words.
+    pub fn describe(self, program: &Program, types: &Types) -> String {
+        match self {
+            Verdict::Chosen => "chosen".into(),
+            Verdict::LessSpecific(best) => {
+                format!("applies, but {} is more specific", header(types, program.method(best)))
+            }
+            Verdict::Ambiguous(other) => {
+                format!(
+                    "applies, and so does {}; neither is more specific",
+                    header(types, program.method(other))
+                )
+            }
+            Verdict::Shadowed(table) => {
+                format!("applies, but table {} is asked first", program.table_name(table))
+            }
+            Verdict::Rejected(rejection) => rejection.describe(types),
+        }
+    }
+}
+
+/// A method's name, variables and signature, as the text format spells them.
+pub fn header(types: &Types, data: &MethodData) -> String {
+    let mut out = data.name.to_string();
+    for (n, variable) in data.variables.iter().enumerate() {
+        out.push_str(if n == 0 { "<" } else { ", " });
+        let _ = write!(out, "{}", types.display(variable.ty));
+        if variable.bound != Abstract::ANY {
+            let _ = write!(out, ": {}", types.abstract_name(variable.bound));
+        }
+    }
+    out.push_str(if data.variables.is_empty() { "" } else { ">" });
+    let _ = write!(out, "{}", data.signature.display(types));
+    out
+}
+
+/// Most near misses that a message lists.
+const NEAR: usize = 4;
+
+/// The message for a call that means nothing: what was called with what, and what there is instead.
+pub fn unresolved(program: &Program, types: &Types, view: &View, name: &str, arguments: &[Type]) -> String {
+    let explanation = explain(program, types, view, name, arguments);
+    let called = Signature::new(arguments, []);
+    let called = called.display(types);
+    if let Answer::Ambiguous(a, b) = explanation.answer {
+        let table = program.table_name(program.method(a).table);
+        let (a, b) = (header(types, program.method(a)), header(types, program.method(b)));
+        return format!(
+            "call of {name}{called} is ambiguous: {a} and {b} in table {table} both apply, neither is more specific"
+        );
+    }
+    let mut message = format!("no method {name}{called} in sight");
+    let candidates = explanation.tables.iter().flat_map(|report| &report.candidates);
+    let mut near: Vec<(Method, Rejection)> = candidates
+        .filter_map(|&(method, verdict)| match verdict {
+            Verdict::Rejected(rejection) => Some((method, rejection)),
+            _ => None,
+        })
+        .collect();
+    // The later the first difference, the nearer.
+    near.sort_by_key(|(_, rejection)| match *rejection {
+        Rejection::Undetermined(_) => 0,
+        Rejection::Argument { index, .. } => usize::MAX - 1 - index,
+        Rejection::Count { .. } => usize::MAX,
+    });
+    for (n, (method, rejection)) in near.iter().take(NEAR).enumerate() {
+        let lead = if n == 0 { "; there is " } else { "; " };
+        let header = header(types, program.method(*method));
+        let _ = write!(message, "{lead}{header}: {}", rejection.describe(types));
+    }
+    if near.len() > NEAR {
+        let _ = write!(message, "; and {} more", near.len() - NEAR);
+    }
+    if let Some(id) = program.find_extern(name) {
+        let _ = write!(message, "; the host has {name}{}", program.externs[id].signature.display(types));
+    }
+    message
+}
+
+/// Warnings for methods of one table of a view that hide more specific ones below.
+pub fn shadowed(program: &Program, view: &View, table: Table) -> Vec<Diagnostic> {
+    let types = &program.types;
+    let world = view.world(program);
+    let place = |table| view.tables().iter().position(|&other| other == table);
+    let mut warnings = Vec::new();
+    for (upper, data) in program.methods() {
+        let Some(above) = place(data.table) else { continue };
+        if data.table != table || !program.is_alive(upper, world) {
+            continue;
+        }
+        for &lower in program.all_methods_of(&data.name) {
+            let hidden = program.method(lower);
+            let below = place(hidden.table).is_some_and(|place| place > above);
+            if below && program.is_alive(lower, world) && is_more_specific(types, hidden, data) {
+                let message = format!(
+                    "{} in table {} shadows the more specific {} in table {}",
+                    header(types, data),
+                    program.table_name(data.table),
+                    header(types, hidden),
+                    program.table_name(hidden.table),
+                );
+                let mut warning = Diagnostic::error(Code::Shadow, data.file, data.span, message);
+                warning.severity = Severity::Warning;
+                warnings.push(warning);
+            }
+        }
+    }
+    warnings
+}

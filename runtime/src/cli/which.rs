@@ -1,0 +1,44 @@
+//! `marq which`: the method that a call means, and why.
+
+use super::{CliError, CliResult, input, output};
+use crate::compile::Target;
+use clap::Args;
+use marquetry_ir::text;
+use marquetry_lower::dispatch::explain::explain;
+use marquetry_lower::dispatch::resolve::Answer;
+use marquetry_lower::dispatch::view::View;
+use marquetry_lower::job::OptLevel;
+use std::path::PathBuf;
+
+/// Say which method a call means, from which table, and why
+#[derive(Args, Debug)]
+pub(super) struct Which {
+    /// The program; '-' is standard input
+    file: PathBuf,
+    /// The call: a name and the types of the arguments, as in 'f(i32, f32)'
+    call: String,
+    /// What is compiled for: native[:TRIPLE], ptx[:sm_XX], spirv[:ENVIRONMENT]
+    #[arg(long, value_name = "TARGET", default_value = "native")]
+    target: String,
+    /// A table of overlays to consult, before the library's; may be given more than once, first asked first
+    #[arg(long, value_name = "NAME")]
+    table: Vec<String>,
+}
+
+impl Which {
+    pub(super) fn run(self) -> CliResult {
+        let target = Target::parse(&self.target, OptLevel::default())
+            .map_err(|error| CliError::Usage(error.to_string()))?;
+        let mut program = input::read_valid(&[&self.file])?;
+        let tables = input::tables(&program, &self.table)?;
+        let view = if target.is_device() { View::device(&tables) } else { View::native(&tables) };
+        let (name, arguments) = text::parse_call(&mut program, &self.call)
+            .map_err(|message| CliError::Usage(format!("'{}': {message}", self.call)))?;
+        let explanation = explain(&program, &program.types, &view, &name, &arguments);
+        output::print(explanation.render(&program, &program.types).as_bytes())?;
+        match explanation.answer {
+            Answer::Method(_) => Ok(()),
+            Answer::Ambiguous(..) | Answer::Nothing => Err(CliError::Reported),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Directives about dispatch: what calls mean, and what is refused.
+
+use super::directive::Action;
+use super::runner::Verdict;
+use crate::compile::Target;
+use marquetry_ir::entity::{Method, Table};
+use marquetry_ir::program::Program;
+use marquetry_ir::text;
+use marquetry_lower::dispatch::explain::explain;
+use marquetry_lower::dispatch::resolve::{Answer, look_up};
+use marquetry_lower::dispatch::view::View;
+use marquetry_lower::failure::Failure;
+use marquetry_lower::job::{Job, OptLevel};
+use marquetry_lower::pipeline;
+
+/// How a directive about dispatch went; none for other directives.
+pub(super) fn verdict(program: &Program, action: &Action) -> Option<Verdict> {
+    let result = match action {
+        Action::Which { call, target, tables, answer } => which(program, call, target, tables, answer),
+        Action::Refused { name, text } => refused(program, name, text),
+        Action::Run(_) | Action::Launch { .. } | Action::Error { .. } => return None,
+    };
+    Some(result.map_or_else(Verdict::Failed, |()| Verdict::Passed))
+}
+
+fn which(program: &Program, call: &str, target: &str, tables: &[String], wanted: &str) -> Result<(), String> {
+    let target = Target::parse(target, OptLevel::None).map_err(|error| error.to_string())?;
+    let find = |name: &String| program.find_table(name).ok_or_else(|| format!("there is no table '{name}'"));
+    let tables = tables.iter().map(find).collect::<Result<Vec<Table>, String>>()?;
+    let view = if target.is_device() { View::device(&tables) } else { View::native(&tables) };
+    let mut program = program.clone();
+    let (name, arguments) = text::parse_call(&mut program, call)?;
+    let found = match look_up(&program, &view, &name, &arguments).answer {
+        Answer::Method(method) => program.table_name(program.method(method).table),
+        Answer::Ambiguous(..) => "ambiguous",
+        Answer::Nothing => "nothing",
+    };
+    if found == wanted {
+        return Ok(());
+    }
+    let why = explain(&program, &program.types, &view, &name, &arguments);
+    Err(format!("found {found}: {}", why.render(&program, &program.types)))
+}
+
+fn refused(program: &Program, name: &str, text: &str) -> Result<(), String> {
+    let in_base = |method: &&Method| program.method(**method).table == Table::BASE;
+    let method = program.methods_of(name).iter().find(in_base);
+    let &method = method.ok_or_else(|| format!("there is no '{name}'"))?;
+    let job = Job { entries: vec![method], view: View::native(&[]), opt_level: OptLevel::None };
+    let messages: Vec<String> = match pipeline::specialised(program, &job) {
+        Ok(_) => return Err("was not refused".into()),
+        Err(Failure::Program(diagnostics)) => diagnostics.into_iter().map(|d| d.message).collect(),
+        Err(other) => vec![other.to_string()],
+    };
+    match messages.iter().any(|message| message.contains(text)) {
+        true => Ok(()),
+        false => Err(format!("was refused with: {}", messages.join("; "))),
+    }
+}
