@@ -32,7 +32,7 @@ impl Body {
         let mut first = None;
         let count = types.len().min(crate::limits::MAX_RESULTS);
         for (n, &ty) in types.iter().take(count).enumerate() {
-            let value = self.values.push(ValueData { ty, def: ValueDef::Result(inst, n as u16) });
+            let value = self.values.push(ValueData::new(ty, ValueDef::Result(inst, n as u16)));
             first.get_or_insert(value);
         }
         let data = &mut self.insts[inst];
@@ -45,8 +45,8 @@ impl Body {
     #[inline]
     pub fn results_to_params(&mut self, inst: Inst, block: Block) {
         for value in self.results(inst) {
-            let number = self.blocks[block].params.len(&self.value_pool) as u16;
-            self.values[value].def = ValueDef::Param(block, number);
+            let number = self.blocks[block].params.len(&self.value_pool) as u32;
+            self.set_param(value, block, number);
             self.blocks[block].params.push(value, &mut self.value_pool);
         }
         let data = &mut self.insts[inst];
@@ -75,7 +75,7 @@ impl Body {
         }
         let ty = data.ty;
         let id = self.consts.push(data.clone());
-        let value = self.values.push(ValueData { ty, def: ValueDef::Const(id) });
+        let value = self.values.push(ValueData::new(ty, ValueDef::Const(id)));
         self.const_values[id] = value.into();
         self.const_index.insert(data, value);
         value
@@ -243,13 +243,13 @@ impl Body {
     /// Where a value comes from.
     #[inline]
     pub fn value_def(&self, value: Value) -> ValueDef {
-        self.values[value].def
+        self.values[value].def()
     }
 
     /// The constant that a value is.
     #[inline]
     pub fn value_const(&self, value: Value) -> Option<&ConstData> {
-        match self.values[value].def {
+        match self.values[value].def() {
             ValueDef::Const(id) => Some(&self.consts[id]),
             ValueDef::Result(..) | ValueDef::Param(..) => None,
         }
@@ -258,7 +258,7 @@ impl Body {
     /// The id of the constant that a value is.
     #[inline]
     pub fn value_const_id(&self, value: Value) -> Option<Const> {
-        match self.values[value].def {
+        match self.values[value].def() {
             ValueDef::Const(id) => Some(id),
             ValueDef::Result(..) | ValueDef::Param(..) => None,
         }
@@ -273,7 +273,7 @@ impl Body {
     /// The instruction that computes a value.
     #[inline]
     pub fn value_inst(&self, value: Value) -> Option<Inst> {
-        match self.values[value].def {
+        match self.values[value].def() {
             ValueDef::Result(inst, _) => Some(inst),
             ValueDef::Param(..) | ValueDef::Const(_) => None,
         }

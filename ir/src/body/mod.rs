@@ -31,18 +31,51 @@ pub enum ValueDef {
     /// The n-th result of an instruction.
     Result(Inst, u16),
     /// The n-th parameter of a block.
-    Param(Block, u16),
+    Param(Block, u32),
     /// A constant.
     Const(Const),
 }
 
+/// A value's type and definition, the latter in two words: blocks may have any number of parameters.
 #[derive(Copy, Clone, Debug)]
 struct ValueData {
     ty: Type,
-    def: ValueDef,
+    /// The instruction, block or constant.
+    entity: u32,
+    /// Which of them `entity` is, in the upper two bits, and the number of the result or parameter.
+    kind_and_number: u32,
 }
 
 const _: () = assert!(size_of::<ValueData>() == 12);
+
+const NUMBER_BITS: u32 = 30;
+const KIND_RESULT: u32 = 0;
+const KIND_PARAM: u32 = 1;
+const KIND_CONST: u32 = 2;
+
+const _: () = assert!(crate::limits::MAX_VALUES <= 1 << NUMBER_BITS);
+
+impl ValueData {
+    #[inline]
+    fn new(ty: Type, def: ValueDef) -> Self {
+        let (kind, entity, number) = match def {
+            ValueDef::Result(inst, number) => (KIND_RESULT, inst.as_u32(), u32::from(number)),
+            ValueDef::Param(block, number) => (KIND_PARAM, block.as_u32(), number),
+            ValueDef::Const(id) => (KIND_CONST, id.as_u32(), 0),
+        };
+        ValueData { ty, entity, kind_and_number: kind << NUMBER_BITS | number }
+    }
+
+    #[inline]
+    fn def(self) -> ValueDef {
+        let number = self.kind_and_number & ((1 << NUMBER_BITS) - 1);
+        match self.kind_and_number >> NUMBER_BITS {
+            KIND_RESULT => ValueDef::Result(Inst::from_u32(self.entity), number as u16),
+            KIND_PARAM => ValueDef::Param(Block::from_u32(self.entity), number),
+            _ => ValueDef::Const(Const::from_u32(self.entity)),
+        }
+    }
+}
 
 #[derive(Clone, Debug, Default)]
 struct BlockData {
@@ -159,5 +192,36 @@ impl Body {
     pub fn reserve(&mut self, insts: usize) {
         self.insts.reserve(insts);
         self.values.reserve(insts);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_may_have_any_number_of_parameters() {
+        let mut body = Body::new();
+        let block = body.make_block();
+        let params: Vec<Value> = (0..70_000).map(|_| body.append_block_param(block, Type::I32)).collect();
+        assert_eq!(body.value_def(params[69_999]), ValueDef::Param(block, 69_999));
+        body.retain_block_params(block, |n| n > 0);
+        assert_eq!(body.value_def(params[69_999]), ValueDef::Param(block, 69_998));
+    }
+
+    #[test]
+    fn values_remember_what_defines_them() {
+        let mut body = Body::new();
+        let block = body.make_block();
+        let param = body.append_block_param(block, Type::I8);
+        let inst = body.make_inst(crate::op::Op::AddOverflowS, Type::ERROR, &[param, param], 0);
+        body.make_results(inst, &[Type::I8, Type::I1]);
+        let second = body.results(inst).nth(1).unwrap();
+        assert_eq!(body.value_def(second), ValueDef::Result(inst, 1));
+        assert_eq!(body.value_type(second), Type::I1);
+        body.set_value_type(second, Type::I8);
+        assert_eq!((body.value_def(second), body.value_type(second)), (ValueDef::Result(inst, 1), Type::I8));
+        let constant = body.make_scalar(Type::I8, 7);
+        assert!(matches!(body.value_def(constant), ValueDef::Const(_)));
     }
 }

@@ -15,10 +15,16 @@ impl Body {
     /// Adds a parameter to a block.
     #[inline]
     pub fn append_block_param(&mut self, block: Block, ty: Type) -> Value {
-        let number = self.blocks[block].params.len(&self.value_pool) as u16;
-        let value = self.values.push(ValueData { ty, def: ValueDef::Param(block, number) });
+        let number = self.blocks[block].params.len(&self.value_pool) as u32;
+        let value = self.values.push(ValueData::new(ty, ValueDef::Param(block, number)));
         self.blocks[block].params.push(value, &mut self.value_pool);
         value
+    }
+
+    /// Makes a value the n-th parameter of a block, whatever it was.
+    pub(super) fn set_param(&mut self, value: Value, block: Block, number: u32) {
+        let ty = self.values[value].ty;
+        self.values[value] = ValueData::new(ty, ValueDef::Param(block, number));
     }
 
     /// Parameters of a block.
@@ -33,7 +39,7 @@ impl Body {
         let old = self.block_params(block).to_vec();
         let kept: Vec<Value> = old.iter().enumerate().filter(|(n, _)| keep(*n)).map(|(_, &v)| v).collect();
         for (n, &value) in kept.iter().enumerate() {
-            self.values[value].def = ValueDef::Param(block, n as u16);
+            self.set_param(value, block, n as u32);
         }
         self.blocks[block].params = EntityList::from_slice(&kept, &mut self.value_pool);
     }
@@ -43,7 +49,7 @@ impl Body {
     #[inline]
     pub fn order_block_params(&mut self, block: Block, params: &[Value]) {
         for (n, &value) in params.iter().enumerate() {
-            self.values[value].def = ValueDef::Param(block, n as u16);
+            self.set_param(value, block, n as u32);
         }
         self.blocks[block].params = EntityList::from_slice(params, &mut self.value_pool);
     }

@@ -71,7 +71,7 @@ impl Checker<'_> {
             ValueDef::Const(_) => Definition::Anywhere,
             ValueDef::Param(block, n) => {
                 let own = self.facts.placed.contains(block)
-                    && body.block_params(block).get(usize::from(n)) == Some(&value);
+                    && body.block_params(block).get(n as usize) == Some(&value);
                 if own { Definition::Start(block) } else { Definition::Nowhere }
             }
             ValueDef::Result(inst, n) => {

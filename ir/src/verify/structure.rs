@@ -255,7 +255,7 @@ impl Checker<'_> {
         for block in body.blocks() {
             let params = body.block_params(block);
             let own =
-                |(n, &value): (usize, &Value)| body.value_def(value) == ValueDef::Param(block, n as u16);
+                |(n, &value): (usize, &Value)| body.value_def(value) == ValueDef::Param(block, n as u32);
             if params.len() > usize::from(u16::MAX) {
                 let message = format!("block has {} parameters, the most is {}", params.len(), u16::MAX);
                 self.at_block(Code::Limit, block, message);

@@ -67,9 +67,7 @@ impl Liveness {
                     if !std::mem::replace(&mut self.params[value], true) {
                         let edges = ctx.cfg.predecessors(block).iter();
                         self.stack.extend(
-                            edges.filter_map(|edge| {
-                                body.target_args(edge.1).get(usize::from(number)).copied()
-                            }),
+                            edges.filter_map(|edge| body.target_args(edge.1).get(number as usize).copied()),
                         );
                     }
                 }

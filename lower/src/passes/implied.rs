@@ -238,7 +238,7 @@ fn is_not_negative(body: &Body, ctx: &PassContext, value: Value, since: Block) -
             };
             let edges = ctx.cfg.predecessors(header);
             !edges.is_empty()
-                && edges.iter().all(|&(_, edge)| match body.target_args(edge).get(usize::from(number)) {
+                && edges.iter().all(|&(_, edge)| match body.target_args(edge).get(number as usize) {
                     Some(&arg) => {
                         constant(arg).is_some_and(|start| start >= 0) || counts_up(arg).unwrap_or(false)
                     }

@@ -133,8 +133,8 @@ fn counter(
         .value_type(now)
         .as_scalar()
         .filter(|lane| matches!(lane, Scalar::I8 | Scalar::I16 | Scalar::I32))?;
-    let start = *body.target_args(entry).get(usize::from(number))?;
-    let next = *body.target_args(back).get(usize::from(number))?;
+    let start = *body.target_args(entry).get(number as usize)?;
+    let next = *body.target_args(back).get(number as usize)?;
     let step = match body.value_inst(next).map(|inst| (body.inst(inst).op, body.args(inst))) {
         Some((Op::Add, &[a, b])) if a == now => signed(lane, body.value_bits(b)?),
         _ => return None,

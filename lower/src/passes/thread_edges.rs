@@ -73,7 +73,7 @@ fn redirect(body: &mut Body, ctx: &PassContext, block: Block, terminator: Inst, 
 fn substitute(body: &Body, block: Block, edge: BlockCall, value: Value) -> Value {
     match body.value_def(value) {
         marquetry_ir::body::ValueDef::Param(at, n) if at == block => {
-            body.target_args(edge).get(usize::from(n)).copied().unwrap_or(value)
+            body.target_args(edge).get(n as usize).copied().unwrap_or(value)
         }
         _ => value,
     }

@@ -49,7 +49,7 @@ pub(super) fn trip_count(body: &Body, test: &Test, limit: usize) -> Option<usize
 fn evaluate(body: &Body, header: Block, state: &[Option<u128>], value: Value, depth: usize) -> Option<u128> {
     match body.value_def(value) {
         ValueDef::Const(_) => body.value_bits(value),
-        ValueDef::Param(block, n) if block == header => state.get(usize::from(n)).copied().flatten(),
+        ValueDef::Param(block, n) if block == header => state.get(n as usize).copied().flatten(),
         ValueDef::Param(..) => None,
         ValueDef::Result(inst, 0) if depth > 0 => {
             let data = body.inst(inst);

@@ -26,6 +26,8 @@ use std::thread;
 const MAX_GROUP: u32 = 1024;
 /// Most stacks of work-items at a time: each takes two of the mappings that Linux grants a process (65530).
 const MAX_STACKS: usize = 12 << 10;
+/// Most stack that a kernel may need to be run on the thread that launches it.
+const CALLER_STACK: usize = 128 << 10;
 /// Stack of a thread that runs groups, besides what the kernel needs.
 const THREAD_STACK: usize = 2 << 20;
 
@@ -202,13 +204,15 @@ impl Launch<'_> {
         if self.kernel.waits() {
             threads = threads.min(MAX_STACKS / self.items().max(1) as usize);
         }
-        if threads <= 1 {
+        // The caller's stack is of unknown size; work-items that meet have stacks of their own.
+        let fits_here = self.kernel.waits() || self.kernel.stack_bytes() <= CALLER_STACK;
+        if threads <= 1 && fits_here {
             self.work(1);
         } else {
             thread::scope(|scope| {
-                for _ in 0..threads {
+                for _ in 0..threads.max(1) {
                     let builder = thread::Builder::new().stack_size(THREAD_STACK + self.kernel.stack_bytes());
-                    if let Err(error) = builder.spawn_scoped(scope, || self.work(threads as u64)) {
+                    if let Err(error) = builder.spawn_scoped(scope, || self.work(threads.max(1) as u64)) {
                         self.fail(DeviceError::Launch { reason: format!("no thread: {error}") });
                         break;
                     }

@@ -225,3 +225,41 @@ fn foreign_things_and_wrong_launches_are_refused() {
     assert!(refused(KernelImage { code: KernelCode::Bytes(b"ptx"), ..image }));
     assert!(refused(KernelImage { params: &[], ..image }));
 }
+
+#[test]
+fn kernels_with_large_frames_do_not_run_on_their_launcher_s_stack() {
+    // Three frames of 880 kB are more than the stack of a thread that runs tests.
+    let frame = |name: &str, inner: &str| {
+        format!(
+            "method {name}(i: i64) -> i32 noinline {{
+             entry:
+                 s = slot.array<i32, 220000>
+                 p = index s, i, i32
+                 r = {inner}
+                 store p, r
+                 q = index s, i, i32
+                 x = load.i32 q volatile
+                 return x
+             }}
+             "
+        )
+    };
+    let source = [
+        frame("a", "call b(i)"),
+        frame("b", "call c(i)"),
+        frame("c", "trunc.i32 i"),
+        "kernel k(p: ptr<global>) {
+         entry:
+             n = load.i32 p
+             i = sext.i64 n
+             r = call a(i)
+             store p, r
+             return
+         }"
+        .to_owned(),
+    ]
+    .concat();
+    let mut buffer = [7];
+    launch(&source, [1; 3], [1; 3], &mut buffer).unwrap();
+    assert_eq!(buffer, [7]);
+}
