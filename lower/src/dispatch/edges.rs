@@ -43,11 +43,14 @@ pub struct Instance {
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Dependent(pub u32);
 
+/// Instances by one look-up and the number of its view.
+type EqualLookUps = FxHashMap<(Edge, u32), Vec<Dependent>>;
+
 /// Instances by what they looked up.
 #[derive(Clone, Debug, Default)]
 pub struct Dependents {
     /// Equal look-ups through one view are asked again once, however many made them.
-    by_name: FxHashMap<Arc<str>, FxHashMap<(Edge, u32), Vec<Dependent>>>,
+    by_name: FxHashMap<Arc<str>, EqualLookUps>,
     by_method: FxHashMap<Method, Vec<(Dependent, u32)>>,
     views: Vec<View>,
     view_index: FxHashMap<View, u32>,
