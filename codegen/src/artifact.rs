@@ -2,7 +2,7 @@
 
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::signature::Signature;
-use marquetry_ir::types::{Space, Type, TypeKind};
+use marquetry_ir::types::{Layout, Space, Type, Types};
 use marquetry_lower::legal::{EntryAbi, Legal, Site};
 use std::sync::Arc;
 
@@ -113,16 +113,13 @@ pub struct Slot {
 /// Where scalars, vectors and pointers stand in a block of memory, one after the other in C layout, and the block's
 /// size, a multiple of 8. Hosts and emitters lay argument blocks out by this one function.
 pub fn argument_block(types: &[Type]) -> (Vec<Slot>, u32) {
+    // Scalars, vectors and pointers need no table.
+    let table = Types::new();
     let mut end = 0u32;
     let mut slots = Vec::with_capacity(types.len());
     for &ty in types {
-        let size = match ty.kind() {
-            TypeKind::Scalar(scalar) => scalar.bytes() as u32,
-            TypeKind::Vector(lane, lanes) => lane.bytes() as u32 * lanes,
-            TypeKind::Pointer(_) => 8,
-            TypeKind::Aggregate(_) | TypeKind::Unknown | TypeKind::Error => 0,
-        };
-        let align = size.clamp(1, 16);
+        let layout = table.layout(ty).unwrap_or(Layout { size: 0, align: 1 });
+        let (size, align) = (layout.size as u32, layout.align);
         let offset = end.next_multiple_of(align);
         end = offset + size;
         slots.push(Slot { offset, size, align, is_pointer: ty.is_pointer() });

@@ -6,7 +6,7 @@ use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::entity::{Func, Inst, SymbolRef};
 use marquetry_ir::op::Op;
 use marquetry_ir::unit::{Function, Unit};
-use petgraph::algo::tarjan_scc;
+use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 /// The function of the unit that an instruction calls.
@@ -56,9 +56,10 @@ pub fn bottom_up(unit: &Unit) -> BottomUp {
             graph.add_edge(NodeIndex::new(func.index()), NodeIndex::new(callee.index()), ());
         });
     }
+    // Kosaraju's algorithm, because petgraph's other one recurses as deep as functions call each other.
     let mut order = Vec::with_capacity(unit.funcs.len());
     let mut component = SecondaryMap::new();
-    for (n, nodes) in tarjan_scc(&graph).into_iter().enumerate() {
+    for (n, nodes) in kosaraju_scc(&graph).into_iter().enumerate() {
         for node in nodes {
             let func = Func::new(node.index());
             component[func] = n as u32;
@@ -110,5 +111,59 @@ fn renumber(body: &mut Body, renumbered: &SecondaryMap<Func, PackedOption<Func>>
                 body.inst_mut(inst).imm = id.as_u32();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use marquetry_ir::program::{Inlining, MethodKind};
+    use marquetry_ir::signature::Signature;
+    use marquetry_ir::span::Span;
+    use marquetry_ir::types::Type;
+
+    /// Functions that each call the next one; the last one calls the one of number `back`.
+    fn chain(count: u32, back: Option<u32>) -> Unit {
+        let mut unit = Unit::default();
+        for n in 0..count {
+            let mut body = Body::new();
+            let entry = body.make_block();
+            body.append_block(entry);
+            let next = if n + 1 < count { Some(n + 1) } else { back };
+            if let Some(next) = next {
+                let callee = body.make_symbol(Symbol::Func(Func::from_u32(next)));
+                let call = body.make_inst(Op::Call, Type::UNKNOWN, &[], callee.as_u32());
+                body.append_inst(call, entry);
+            }
+            let leave = body.make_inst(Op::Return, Type::UNKNOWN, &[], 0);
+            body.append_inst(leave, entry);
+            unit.funcs.push(Function {
+                name: format!("f{n}").into(),
+                kind: MethodKind::Function,
+                signature: Signature::new([], []),
+                body,
+                inlining: Inlining::Auto,
+                file: None,
+                span: Span::NOWHERE,
+            });
+        }
+        unit
+    }
+
+    #[test]
+    fn callees_come_first_however_deep_calls_nest() {
+        let count = 100_000;
+        let graph = bottom_up(&chain(count, None));
+        let expected: Vec<Func> = (0..count).rev().map(Func::from_u32).collect();
+        assert!(graph.order == expected);
+    }
+
+    #[test]
+    fn functions_that_call_each_other_are_one_component() {
+        let graph = bottom_up(&chain(5, Some(2)));
+        let component = |n: u32| graph.component[Func::from_u32(n)];
+        assert_eq!([component(3), component(4)], [component(2); 2]);
+        assert!(component(0) != component(1) && component(1) != component(2));
+        assert_eq!(graph.order.last(), Some(&Func::from_u32(0)));
     }
 }

@@ -20,6 +20,7 @@ use marquetry_ir::program::MethodKind;
 use marquetry_ir::unit::Unit;
 use petgraph::algo::dominators::{Dominators, simple_fast};
 use petgraph::graph::{DiGraph, NodeIndex};
+use rustc_hash::FxHashSet;
 
 /// The barriers that some work-items of a group may miss, in all functions of a unit.
 pub fn check(unit: &Unit) -> Vec<Diagnostic> {
@@ -67,6 +68,10 @@ struct Analysis<'a> {
     meets: &'a SecondaryMap<Func, bool>,
     cfg: ControlFlow,
     divergent: SecondaryMap<Value, bool>,
+    /// Branches whose region is marked already.
+    marked: SecondaryMap<Block, bool>,
+    /// Blocks that are marked already because a way from some branch leaves the function.
+    left: SecondaryMap<Block, bool>,
     /// Post-dominators over positions in reverse post-order; the last node is the way out.
     post: Dominators<NodeIndex>,
 }
@@ -88,7 +93,15 @@ impl<'a> Analysis<'a> {
             }
         }
         let post = simple_fast(&graph, nodes[count]);
-        let mut analysis = Analysis { body, meets, cfg, divergent: SecondaryMap::new(), post };
+        let mut analysis = Analysis {
+            body,
+            meets,
+            cfg,
+            divergent: SecondaryMap::new(),
+            marked: SecondaryMap::new(),
+            left: SecondaryMap::new(),
+            post,
+        };
         analysis.find_divergent_values(is_kernel);
         analysis
     }
@@ -141,8 +154,11 @@ impl<'a> Analysis<'a> {
                 }
             }
         }
-        if self.is_divergent_branch(block) {
-            let (region, meeting) = self.region(block);
+        if !self.marked[block] && self.is_divergent_branch(block) {
+            self.marked[block] = true;
+            let mut left = std::mem::take(&mut self.left);
+            let (region, meeting) = self.region(block, &mut left);
+            self.left = left;
             for reached in region.into_iter().chain(meeting) {
                 for &param in self.body.block_params(reached) {
                     changed |= !std::mem::replace(&mut self.divergent[param], true);
@@ -158,17 +174,22 @@ impl<'a> Analysis<'a> {
     }
 
     /// The blocks that the ways from a branch reach before they are sure to meet, and where they meet; none if some
-    /// way leaves the function first.
-    fn region(&self, branch: Block) -> (Vec<Block>, Option<Block>) {
+    /// way leaves the function first. The region of such a branch is all that it reaches; `left` holds what earlier
+    /// ones have given, which is not given again, so that many early returns cost no more than one.
+    fn region(&self, branch: Block, left: &mut SecondaryMap<Block, bool>) -> (Vec<Block>, Option<Block>) {
         let order = self.cfg.reverse_post_order();
         let node = self.cfg.position(branch).map(NodeIndex::new);
         let meeting = node.and_then(|node| self.post.immediate_dominator(node));
         let meeting = meeting.and_then(|node| order.get(node.index()).copied());
-        let mut seen = SecondaryMap::<Block, bool>::new();
+        let mut seen = FxHashSet::default();
+        let mut is_new = |block: Block| match meeting {
+            Some(meeting) => block != meeting && seen.insert(block),
+            None => !std::mem::replace(&mut left[block], true),
+        };
         let mut region = Vec::new();
         let mut stack: Vec<Block> = self.successors(branch).collect();
         while let Some(block) = stack.pop() {
-            if Some(block) != meeting && !std::mem::replace(&mut seen[block], true) {
+            if is_new(block) {
                 region.push(block);
                 stack.extend(self.successors(block));
             }
@@ -182,9 +203,10 @@ impl<'a> Analysis<'a> {
 
     fn missed_barriers(&self) -> Vec<Inst> {
         let mut missed = SecondaryMap::<Block, bool>::new();
+        let mut left = SecondaryMap::new();
         for &block in self.cfg.reverse_post_order() {
             if self.is_divergent_branch(block) {
-                self.region(block).0.into_iter().for_each(|block| missed[block] = true);
+                self.region(block, &mut left).0.into_iter().for_each(|block| missed[block] = true);
             }
         }
         let blocks = self.cfg.reverse_post_order().iter().filter(|&&block| missed[block]);

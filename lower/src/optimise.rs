@@ -14,8 +14,9 @@ use cranelift_entity::SecondaryMap;
 use marquetry_ir::body::Body;
 use marquetry_ir::entity::Func;
 use marquetry_ir::program::Inlining;
-use marquetry_ir::unit::Unit;
+use marquetry_ir::unit::{Function, Unit};
 use marquetry_ir::verify::verify_unit;
+use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 use std::time::Instant;
 
@@ -93,25 +94,30 @@ const SMALL: u32 = 48;
 pub fn run(unit: &mut Unit, level: OptLevel, observer: &mut dyn Observer) {
     let graph = call_graph::bottom_up(unit);
     let mut ctx = PassContext::new(unit.types.clone());
-    let mut sizes = SecondaryMap::<Func, u32>::new();
+    // Without optimisation only what says `inline` is inlined: everything else is too large.
+    let size_of = |function: &Function| match level {
+        OptLevel::None if function.inlining != Inlining::Always => u32::MAX,
+        _ => u32::try_from(inline::size(&function.body)).unwrap_or(u32::MAX),
+    };
+    let mut sizes = SecondaryMap::<Func, u32>::with_capacity(unit.funcs.len());
     for (func, function) in &unit.funcs {
-        sizes[func] = size(&function.body);
+        sizes[func] = size_of(function);
     }
     // What is small and inlined everywhere is not worth optimising before it is part of its callers.
     let waits = |unit: &Unit, func: Func, size: u32| {
         let always = unit.funcs[func].inlining == Inlining::Always;
         always && size <= SMALL && !unit.entries.contains(&func)
     };
-    let mut waiting = Vec::new();
+    let mut waiting = FxHashSet::default();
     for &func in &graph.order {
-        inline_calls(unit, func, &graph, &sizes, level, observer);
-        sizes[func] = size(&unit.funcs[func].body);
+        inline_calls(unit, func, &graph, &sizes, observer);
+        sizes[func] = size_of(&unit.funcs[func]);
         if waits(unit, func, sizes[func]) {
-            waiting.push(unit.funcs[func].name.clone());
+            waiting.insert(unit.funcs[func].name.clone());
             continue;
         }
         run_list(unit, func, passes(level), &mut ctx, observer);
-        sizes[func] = size(&unit.funcs[func].body);
+        sizes[func] = size_of(&unit.funcs[func]);
     }
     call_graph::prune(unit);
     // Some could not be inlined everywhere.
@@ -147,32 +153,16 @@ fn debug_check(unit: &Unit) {
     }
 }
 
-fn size(body: &Body) -> u32 {
-    u32::try_from(inline::size(body)).unwrap_or(u32::MAX)
-}
-
-/// Inlines calls; without optimisation, only of functions that say `inline`.
+/// Inlines calls, and reports it like a pass.
 fn inline_calls(
     unit: &mut Unit,
     func: Func,
     graph: &call_graph::BottomUp,
     sizes: &SecondaryMap<Func, u32>,
-    level: OptLevel,
     observer: &mut dyn Observer,
 ) {
     let start = Instant::now();
-    let changed = if level == OptLevel::None {
-        // To the inliner, everything else is too large.
-        let mut strict = SecondaryMap::<Func, u32>::with_default(u32::MAX);
-        for (callee, function) in &unit.funcs {
-            if function.inlining == Inlining::Always {
-                strict[callee] = sizes[callee];
-            }
-        }
-        inline::run(unit, func, graph, &strict)
-    } else {
-        inline::run(unit, func, graph, sizes)
-    };
+    let changed = inline::run(unit, func, graph, sizes);
     observer.pass(PassReport { pass: "inline", unit, func, elapsed: start.elapsed(), changed });
 }
 

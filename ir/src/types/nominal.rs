@@ -270,7 +270,7 @@ impl Types {
         spelling.push('>');
         let mut row = Row::structure(self, spelling.into(), fields)?;
         row.supertype = data.supertype;
-        row.depth = depth;
+        row.depth = row.depth.max(depth);
         row.applied = Some(key.clone());
         let ty = self.push(row)?;
         self.instances.insert(key, ty);

@@ -4,7 +4,7 @@ use super::nominal::{AbstractRow, builtin};
 use super::{
     Abstract, Generic, Nominal, Singleton, TAG_AGGREGATE, TAG_SHIFT, Template, TemplateData, Type, TypeKind,
 };
-use crate::limits::{MAX_FIELDS, MAX_TYPE_BYTES};
+use crate::limits::{MAX_FIELDS, MAX_TYPE_BYTES, MAX_TYPE_DEPTH};
 use rustc_hash::FxHashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -62,9 +62,11 @@ impl Row {
     ) -> Result<Row, TypeError> {
         let mut end = 0u64;
         let mut align = 1;
+        let mut depth = 1;
         let mut offsets = Vec::with_capacity(fields.len());
         for &(_, field) in &fields {
             let inner = types.layout(field).ok_or(TypeError::NotStorable(field))?;
+            depth = depth.max(types.depth_around(field)?);
             let start = end.next_multiple_of(u64::from(inner.align));
             offsets.push(start);
             end = start + inner.size;
@@ -80,7 +82,7 @@ impl Row {
             layout,
             offsets: offsets.into(),
             supertype: Abstract::ANY,
-            depth: 0,
+            depth,
             applied: None,
         })
     }
@@ -192,7 +194,7 @@ impl Types {
         let inner = self.layout(element).ok_or(TypeError::NotStorable(element))?;
         let size = inner.size.checked_mul(length).filter(|&s| s <= MAX_TYPE_BYTES);
         let layout = Layout { size: size.ok_or(TypeError::TooLarge)?, align: inner.align };
-        let depth = self.depth(element).saturating_add(1);
+        let depth = self.depth_around(element)?;
         let ty = self.push(Row {
             aggregate: Aggregate::Array { element, length },
             layout,
@@ -225,6 +227,12 @@ impl Types {
         let ty = self.push(row)?;
         self.define(name, Nominal::Struct(ty));
         Ok(ty)
+    }
+
+    /// How deep a type nests that has this one as a part.
+    fn depth_around(&self, part: Type) -> Result<u32, TypeError> {
+        let depth = self.depth(part).saturating_add(1);
+        if depth as usize <= MAX_TYPE_DEPTH { Ok(depth) } else { Err(TypeError::TooDeep) }
     }
 
     pub(super) fn push(&mut self, row: Row) -> Result<Type, TypeError> {
@@ -321,5 +329,23 @@ pub struct TypeDisplay<'a> {
 impl fmt::Display for TypeDisplay<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.types.write(f, self.ty, |out, name| out.write_str(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nesting_is_limited_through_names_too() {
+        let mut types = Types::new();
+        let mut inner = Type::I32;
+        for n in 0..MAX_TYPE_DEPTH {
+            inner = types.structure(&format!("s{n}"), vec![("x".into(), inner)]).unwrap();
+        }
+        let fields = vec![("x".into(), Type::I32), ("y".into(), inner)];
+        assert_eq!(types.structure("deeper", fields), Err(TypeError::TooDeep));
+        assert_eq!(types.array(inner, 2), Err(TypeError::TooDeep));
+        assert!(types.structure("flat", vec![("x".into(), Type::I32)]).is_ok());
     }
 }

@@ -8,6 +8,7 @@ use super::MAILBOX;
 use super::guards::{self, Guard, least};
 use super::throwing::Funcs;
 use crate::legal::Site;
+use crate::passes::replace::Replacements;
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::entity::{Block, Func, Inst, SigRef, SymbolRef, Value};
 use marquetry_ir::exception::Exception;
@@ -50,7 +51,7 @@ struct Rewriter<'a> {
     /// Where instructions go; the block that holds them already, until the first test.
     block: Block,
     span: Span,
-    replaced: FxHashMap<Value, Value>,
+    replaced: Replacements,
     signatures: FxHashMap<u32, SigRef>,
 }
 
@@ -76,7 +77,7 @@ pub(super) fn function(unit: &mut Unit, func: Func, throwing: &Funcs, sites: &mu
         file: function.file,
         block: entry,
         span: Span::NOWHERE,
-        replaced: FxHashMap::default(),
+        replaced: Replacements::default(),
         signatures: FxHashMap::default(),
     };
     let blocks: Vec<Block> = rewriter.body.blocks().collect();
@@ -84,7 +85,8 @@ pub(super) fn function(unit: &mut Unit, func: Func, throwing: &Funcs, sites: &mu
     for block in blocks {
         rewriter.rewrite_block(block, gives_status);
     }
-    rewriter.replace_values();
+    let mut replaced = rewriter.replaced;
+    replaced.apply(body);
 }
 
 impl Rewriter<'_> {
@@ -116,27 +118,6 @@ impl Rewriter<'_> {
                     self.body.replace_inst(inst, Op::Return, Type::UNKNOWN, &results, 0);
                 }
                 _ => {}
-            }
-        }
-    }
-
-    /// Rewrites the uses of values that instructions were replaced by.
-    fn replace_values(&mut self) {
-        if self.replaced.is_empty() {
-            return;
-        }
-        let final_value = |mut value: Value| {
-            while let Some(&next) = self.replaced.get(&value) {
-                value = next;
-            }
-            value
-        };
-        let blocks: Vec<Block> = self.body.blocks().collect();
-        for block in blocks {
-            let mut next = self.body.first_inst(block);
-            while let Some(inst) = next {
-                self.body.rewrite_operands(inst, final_value);
-                next = self.body.next_inst(inst);
             }
         }
     }
@@ -283,7 +264,7 @@ impl Rewriter<'_> {
         let status = self.site(Exception::BoundsError.name().into(), None);
         self.branch(inside, false, status);
         if let Some(result) = self.body.first_result(inst) {
-            self.replaced.insert(result, index);
+            self.replaced.set(result, index);
         }
     }
 
@@ -334,7 +315,7 @@ impl Rewriter<'_> {
         self.body.make_results(inst, &types);
         let new: Vec<Value> = self.body.results(inst).collect();
         for (&old, &new) in old.iter().zip(new.iter().skip(1)) {
-            self.replaced.insert(old, new);
+            self.replaced.set(old, new);
             if let Some(name) = self.body.names.value(old).map(str::to_owned) {
                 self.body.names.set_value(new, &name);
             }

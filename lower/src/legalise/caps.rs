@@ -9,7 +9,7 @@ use marquetry_ir::op::Op;
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::types::Space;
 use marquetry_ir::unit::Unit;
-use petgraph::algo::tarjan_scc;
+use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 impl Legaliser<'_> {
@@ -100,7 +100,7 @@ impl Legaliser<'_> {
         if caps.recursion {
             return;
         }
-        let mut recursive: Vec<Func> = tarjan_scc(&graph)
+        let mut recursive: Vec<Func> = kosaraju_scc(&graph)
             .into_iter()
             .filter(|group| match group.as_slice() {
                 [one] => graph.contains_edge(*one, *one),

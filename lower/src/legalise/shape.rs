@@ -89,7 +89,7 @@ impl Legaliser<'_> {
         }
     }
 
-    /// How a type is held. Types nest without bound, so the parts are done with a stack.
+    /// How a type is held. The parts of a type come before it: they are done with a stack.
     pub(super) fn shape(&mut self, ty: Type) -> Rc<Shape> {
         if let Some(shape) = self.shapes.get(&ty) {
             return shape.clone();

@@ -12,7 +12,7 @@ use super::effects::{is_observable, is_speculatable, is_volatile};
 use super::preheader;
 use cranelift_entity::SecondaryMap;
 use marquetry_ir::analysis::loops::Loop;
-use marquetry_ir::body::{Body, ValueDef};
+use marquetry_ir::body::Body;
 use marquetry_ir::entity::{Block, Inst, Value};
 use marquetry_ir::op::{Effects, Op};
 use marquetry_ir::types::{Space, Type};
@@ -96,12 +96,8 @@ fn collect_writes(body: &Body, ctx: &PassContext) -> SecondaryMap<Loop, Writes> 
 
 /// Whether a value is computed outside a loop.
 fn is_outside(body: &Body, ctx: &PassContext, this: Loop, value: Value) -> bool {
-    let block = match body.value_def(value) {
-        ValueDef::Const(_) => return true,
-        ValueDef::Param(block, _) => Some(block),
-        ValueDef::Result(inst, _) => body.inst_block(inst),
-    };
-    block.is_some_and(|block| !contains(ctx, this, block))
+    body.value_const_id(value).is_some()
+        || body.value_block(value).is_some_and(|block| !contains(ctx, this, block))
 }
 
 /// Whether a block is in a loop; costs how much deeper the block is.
@@ -134,7 +130,7 @@ fn hoist_block(
         if body.inst(inst).op.is_terminator() {
             break;
         }
-        split_index(body, ctx, this, inst);
+        changed |= split_index(body, ctx, this, inst).is_some();
         let target = if is_worthwhile(body, ctx, inst) {
             outermost(body, ctx, this, inst)
         } else if quiet && runs_once(body, ctx, writes, this, inst) {

@@ -12,7 +12,7 @@ use super::dce;
 use cranelift_entity::SecondaryMap;
 use cranelift_entity::packed_option::PackedOption;
 use marquetry_ir::analysis::loops::Loop;
-use marquetry_ir::body::{Body, ValueDef};
+use marquetry_ir::body::Body;
 use marquetry_ir::entity::{Block, BlockCall, Inst, Value};
 use marquetry_ir::op::{Effects, Op};
 use marquetry_ir::types::Type;
@@ -113,7 +113,7 @@ fn repair(
     for block in body.blocks() {
         for inst in body.block_insts(block) {
             body.visit_operands(inst, |value| {
-                if copied[value].is_some() && home(body, value) != Some(block) {
+                if copied[value].is_some() && body.value_block(value) != Some(block) {
                     uses.push((value, block, inst));
                 }
             });
@@ -126,7 +126,7 @@ fn repair(
     ssa.start();
     for uses in uses.chunk_by(|a, b| a.0 == b.0) {
         let old = uses[0].0;
-        let (Some(new), Some(header)) = (copied[old].expand(), home(body, old)) else { continue };
+        let (Some(new), Some(header)) = (copied[old].expand(), body.value_block(old)) else { continue };
         let Some(copy) = copies[header].expand() else { continue };
         ssa.begin();
         ssa.define(loops, header, old);
@@ -138,14 +138,5 @@ fn repair(
                 body.rewrite_operands(inst, |value| if value == old { reaching } else { value });
             }
         }
-    }
-}
-
-/// The block that defines a value.
-fn home(body: &Body, value: Value) -> Option<Block> {
-    match body.value_def(value) {
-        ValueDef::Param(block, _) => Some(block),
-        ValueDef::Result(inst, _) => body.inst_block(inst),
-        ValueDef::Const(_) => None,
     }
 }

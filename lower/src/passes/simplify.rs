@@ -86,6 +86,9 @@ impl Rules<'_> {
         if let Some(values) = self.fold(inst) {
             return Step::Values(values);
         }
+        if self.is_kept_promise(inst) {
+            return Step::Values(SmallVec::new());
+        }
         match self.identity(inst) {
             Change::Nothing => Step::Nothing,
             Change::Again => Step::Again,
@@ -127,6 +130,12 @@ impl Rules<'_> {
         }
     }
 
+    /// Whether an instruction asserts what is known to hold.
+    fn is_kept_promise(&self, inst: Inst) -> bool {
+        let condition = self.body.args(inst).first().filter(|_| self.body.inst(inst).op == Op::StaticAssert);
+        condition.and_then(|&condition| self.bits(condition)) == Some(1)
+    }
+
     fn identity(&mut self, inst: Inst) -> Change {
         match self.body.inst(inst).op {
             Op::Add | Op::Sub | Op::Mul | Op::Neg | Op::Abs | Op::Div => {
@@ -160,14 +169,6 @@ impl Rules<'_> {
             Op::GetField | Op::SetField | Op::Make => simplify_address::aggregate(self, inst),
             Op::PtrAdd | Op::Index | Op::FieldAddress => simplify_address::address(self, inst),
             Op::BoundsCheck => simplify_address::bounds_check(self, inst),
-            Op::StaticAssert => {
-                let holds =
-                    self.body.args(inst).first().and_then(|&condition| self.bits(condition)) == Some(1);
-                if holds {
-                    self.body.remove_inst(inst);
-                }
-                Change::Nothing
-            }
             _ => Change::Nothing,
         }
     }

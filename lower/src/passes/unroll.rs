@@ -13,7 +13,7 @@ use super::trip_count::{Test, trip_count};
 use cranelift_entity::SecondaryMap;
 use cranelift_entity::packed_option::PackedOption;
 use marquetry_ir::analysis::loops::Loop;
-use marquetry_ir::body::{Body, ValueDef};
+use marquetry_ir::body::Body;
 use marquetry_ir::entity::{Block, Inst, Value};
 use marquetry_ir::op::{Effects, Op};
 use smallvec::SmallVec;
@@ -216,7 +216,7 @@ fn copy_rounds(
         latches.extend(copied[*latch].expand());
         headers.extend(copied[*header].expand());
         map.drain(|old, new| {
-            if let Some(at) = home(body, new) {
+            if let Some(at) = body.value_block(new) {
                 copies.push(old, at, new);
             }
         });
@@ -247,7 +247,7 @@ fn repair(
     for block in body.blocks() {
         for inst in body.block_insts(block) {
             body.visit_operands(inst, |value| {
-                let inside = if copies.get(value).is_empty() { None } else { home(body, value) };
+                let inside = if copies.get(value).is_empty() { None } else { body.value_block(value) };
                 if inside.is_some_and(|home| membership[home] != membership[block]) {
                     uses.push((value, block, inst));
                 }
@@ -262,7 +262,7 @@ fn repair(
     for uses in uses.chunk_by(|a, b| a.0 == b.0) {
         let old = uses[0].0;
         ssa.begin();
-        if let Some(block) = home(body, old) {
+        if let Some(block) = body.value_block(old) {
             ssa.define(loops, block, old);
         }
         for &(block, value) in copies.get(old) {
@@ -275,14 +275,5 @@ fn repair(
                 body.rewrite_operands(inst, |value| if value == old { reaching } else { value });
             }
         }
-    }
-}
-
-/// The block that defines a value.
-fn home(body: &Body, value: Value) -> Option<Block> {
-    match body.value_def(value) {
-        ValueDef::Param(block, _) => Some(block),
-        ValueDef::Result(inst, _) => body.inst_block(inst),
-        ValueDef::Const(_) => None,
     }
 }

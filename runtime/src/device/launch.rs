@@ -58,6 +58,7 @@ pub struct KernelImage<'a> {
     pub shared_bytes: u32,
 }
 
+#[cfg(any(feature = "vulkan", feature = "opencl", feature = "cuda"))]
 impl<'a> KernelImage<'a> {
     /// The code, for drivers.
     pub(super) fn bytes(&self) -> Result<&'a [u8], DeviceError> {
