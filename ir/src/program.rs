@@ -183,29 +183,71 @@ struct Function {
     all: Vec<Method>,
     /// Those that are.
     live: Vec<Method>,
-    tables: Vec<(Table, Overloads)>,
+    tables: Vec<(Table, InTable)>,
 }
 
 /// The methods of one generic function in one table, ended ones included.
 #[derive(Clone, Debug, Default)]
-struct Overloads {
+struct InTable {
     /// By what they take, in the canonical form; without variables, that is the words of the types.
     by_signature: FxHashMap<Box<[u32]>, SmallVec<[Method; 1]>>,
     /// Those with variables, by the number of parameters.
-    generic: FxHashMap<usize, Vec<Method>>,
+    generic: FxHashMap<usize, Vec<Candidate>>,
     /// Those with variables that take any number.
-    variadic: Vec<Method>,
+    variadic: Vec<Candidate>,
+}
+
+/// A method with variables and what its first parameters are where they have none, to turn most away at once.
+#[derive(Clone, Debug)]
+struct Candidate {
+    method: Method,
+    heads: [Type; 4],
+}
+
+impl Candidate {
+    fn new(method: Method, params: &[Type]) -> Self {
+        let head = |n: usize| params.get(n).copied().filter(|ty| !ty.is_generic()).unwrap_or(Type::UNKNOWN);
+        Candidate { method, heads: [head(0), head(1), head(2), head(3)] }
+    }
+
+    /// Whether it may take these.
+    fn may_take(&self, arguments: &[Type]) -> bool {
+        self.heads.iter().zip(arguments).all(|(&head, &ty)| head == Type::UNKNOWN || head == ty)
+    }
+}
+
+/// The methods of one generic function, of all tables and worlds.
+#[derive(Copy, Clone, Debug)]
+pub struct Overloads<'a>(&'a Function);
+
+impl<'a> Overloads<'a> {
+    /// The methods of a table that take exactly these types and have no variables, ended ones included.
+    pub fn taking(self, table: Table, arguments: &[Type]) -> &'a [Method] {
+        let Some(overloads) = self.0.overloads(table) else { return &[] };
+        let key: SmallVec<[u32; 16]> = arguments.iter().map(|ty| ty.word()).collect();
+        overloads.by_signature.get(&key[..]).map_or(&[], |list| list)
+    }
+
+    /// The methods of a table with type variables that may take these types, ended ones included.
+    pub fn generic(self, table: Table, arguments: &[Type]) -> impl Iterator<Item = Method> {
+        let (fixed, variadic) = match self.0.overloads(table) {
+            Some(overloads) => (overloads.generic.get(&arguments.len()), &overloads.variadic[..]),
+            None => (None, &[][..]),
+        };
+        let all = fixed.map_or(&[][..], |list| list).iter().chain(variadic);
+        all.filter(|candidate| candidate.may_take(arguments)).map(|candidate| candidate.method)
+    }
 }
 
 impl Function {
-    fn overloads(&self, table: Table) -> Option<&Overloads> {
+    fn overloads(&self, table: Table) -> Option<&InTable> {
         self.tables.iter().find(|(other, _)| *other == table).map(|(_, overloads)| overloads)
     }
 
-    fn overloads_mut(&mut self, table: Table) -> &mut Overloads {
+    fn overloads_mut(&mut self, table: Table) -> &mut InTable {
         let found = self.tables.iter().position(|(other, _)| *other == table);
         let at = found.unwrap_or_else(|| {
-            self.tables.push((table, Overloads::default()));
+            self.tables.push((table, InTable::default()));
             self.tables.len() - 1
         });
         &mut self.tables[at].1
@@ -371,9 +413,10 @@ impl Program {
         }
         let (name, table, is_generic) = (data.name.clone(), data.table, data.is_generic());
         let count = data.signature.params.len();
-        let last = data.signature.params.last();
-        let variadic = last.is_some_and(|&ty| self.types.as_pack(ty).is_some());
-        let method = self.methods.push(data);
+        let variadic = data.signature.params.last().is_some_and(|&ty| self.types.as_pack(ty).is_some());
+        let method = self.methods.next_key();
+        let candidate = Candidate::new(method, &data.signature.params);
+        self.methods.push(data);
         self.advance(method);
         self.lifetimes[method] = Some(Worlds { from: self.world, until: World::MAX });
         let function = self.by_name.entry(name).or_default();
@@ -382,9 +425,9 @@ impl Program {
         let overloads = function.overloads_mut(table);
         overloads.by_signature.entry(key).or_default().push(method);
         if variadic {
-            overloads.variadic.push(method);
+            overloads.variadic.push(candidate);
         } else if is_generic {
-            overloads.generic.entry(count).or_default().push(method);
+            overloads.generic.entry(count).or_default().push(candidate);
         }
         Ok(method)
     }
@@ -404,27 +447,9 @@ impl Program {
         self.changes.get(start..).unwrap_or(&[])
     }
 
-    /// The methods of a table that take exactly these types and have no variables, ended ones included.
-    pub fn methods_taking(&self, name: &str, table: Table, arguments: &[Type]) -> &[Method] {
-        let overloads = self.by_name.get(name).and_then(|function| function.overloads(table));
-        let Some(overloads) = overloads else { return &[] };
-        let key: SmallVec<[u32; 16]> = arguments.iter().map(|ty| ty.word()).collect();
-        overloads.by_signature.get(&key[..]).map_or(&[], |list| list)
-    }
-
-    /// The methods of a table with type variables that may take so many arguments, ended ones included.
-    pub fn generic_methods(
-        &self,
-        name: &str,
-        table: Table,
-        arguments: usize,
-    ) -> impl Iterator<Item = Method> + '_ {
-        let overloads = self.by_name.get(name).and_then(|function| function.overloads(table));
-        let (fixed, variadic) = match overloads {
-            Some(overloads) => (overloads.generic.get(&arguments), &overloads.variadic[..]),
-            None => (None, &[][..]),
-        };
-        fixed.map_or(&[][..], |list| list).iter().chain(variadic).copied()
+    /// The methods of a generic function by what they take; none if there never was one.
+    pub fn overloads(&self, name: &str) -> Option<Overloads<'_>> {
+        self.by_name.get(name).map(Overloads)
     }
 
     /// The parameters with variables numbered in the order of their occurrence, and their bounds: equal for methods

@@ -43,11 +43,15 @@ pub struct Instance {
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Dependent(pub u32);
 
+/// Instances by one look-up and the number of its view.
+type EqualLookUps = FxHashMap<(Edge, u32), Vec<Dependent>>;
+
 /// Instances by what they looked up.
 #[derive(Clone, Debug, Default)]
 pub struct Dependents {
-    by_name: FxHashMap<Arc<str>, Vec<(Edge, u32, Dependent)>>,
-    by_method: FxHashMap<Method, Vec<Dependent>>,
+    /// Equal look-ups through one view are asked again once, however many made them.
+    by_name: FxHashMap<Arc<str>, EqualLookUps>,
+    by_method: FxHashMap<Method, Vec<(Dependent, u32)>>,
     views: Vec<View>,
     view_index: FxHashMap<View, u32>,
     count: u32,
@@ -59,7 +63,8 @@ impl Dependents {
         Self::default()
     }
 
-    /// Remembers an instance that was made through a view; `types` is the table of its unit.
+    /// Remembers an instance that was made through a view; `types` is the table of its unit. Through a view that is
+    /// pinned to a world nothing ever changes.
     ///
     /// # Errors
     /// A type of the unit cannot be made in the program: they are not related.
@@ -85,9 +90,9 @@ impl Dependents {
             let arguments: Result<Vec<Type>, TypeError> =
                 edge.arguments.iter().map(|&ty| program.types.import(types, ty)).collect();
             let edge = Edge { arguments: arguments?.into(), ..edge.clone() };
-            self.by_name.entry(edge.name.clone()).or_default().push((edge, number, id));
+            self.by_name.entry(edge.name.clone()).or_default().entry((edge, number)).or_default().push(id);
         }
-        self.by_method.entry(instance.method).or_default().push(id);
+        self.by_method.entry(instance.method).or_default().push((id, number));
         self.count += 1;
         Ok(id)
     }
@@ -107,13 +112,14 @@ impl Dependents {
             for &method in program.all_methods_of(name) {
                 let until = program.lifetime(method).until;
                 if until > world && until <= program.world() {
-                    found.extend(self.by_method.get(&method).into_iter().flatten());
+                    let instances = self.by_method.get(&method).into_iter().flatten();
+                    found.extend(instances.filter(|(_, view)| !self.is_pinned(*view)).map(|(id, _)| *id));
                 }
             }
             let Some(edges) = self.by_name.get(name) else { continue };
-            for (edge, view, dependent) in edges {
+            for ((edge, view), dependents) in edges {
                 if self.differs(program, edge, *view, &methods) {
-                    found.push(*dependent);
+                    found.extend(dependents);
                 }
             }
         }
@@ -122,8 +128,12 @@ impl Dependents {
         found
     }
 
+    fn is_pinned(&self, view: u32) -> bool {
+        self.views.get(view as usize).is_some_and(View::is_pinned)
+    }
+
     fn differs(&self, program: &Program, edge: &Edge, view: u32, changed: &[Method]) -> bool {
-        let Some(view) = self.views.get(view as usize) else { return false };
+        let Some(view) = self.views.get(view as usize).filter(|view| !view.is_pinned()) else { return false };
         let concerns = |&method: &Method| {
             let data = program.method(method);
             view.tables().contains(&data.table) && accept(program, data, &edge.arguments).is_ok()

@@ -15,3 +15,5 @@ pub mod edges;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod speed_tests;

@@ -43,8 +43,9 @@ pub fn look_up_in(program: &Program, types: &Types, view: &View, name: &str, arg
     let mut worlds = Worlds::ALL;
     let mut ever: SmallVec<[Method; 8]> = SmallVec::new();
     let mut now: SmallVec<[Method; 8]> = SmallVec::new();
+    let Some(overloads) = program.overloads(name) else { return LookUp { answer: Answer::Nothing, worlds } };
     for &table in view.tables() {
-        let exact = program.methods_taking(name, table, arguments);
+        let exact = overloads.taking(table, arguments);
         if let Some(&method) = exact.iter().find(|&&method| program.is_alive(method, world)) {
             // Whatever else is applicable is less specific.
             let worlds = worlds.intersect(program.lifetime(method));
@@ -53,7 +54,7 @@ pub fn look_up_in(program: &Program, types: &Types, view: &View, name: &str, arg
         ever.clear();
         now.clear();
         ever.extend(exact.iter().copied());
-        for method in program.generic_methods(name, table, arguments.len()) {
+        for method in overloads.generic(table, arguments) {
             if accept_in(types, program.method(method), arguments).is_ok() {
                 ever.push(method);
                 if program.is_alive(method, world) {

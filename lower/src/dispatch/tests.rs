@@ -228,6 +228,20 @@ fn an_overlay_invalidates_where_a_look_up_missed_its_table() {
 }
 
 #[test]
+fn nothing_changes_for_a_pinned_job() {
+    let mut program = program(CALLERS);
+    let pinned = View::native(&[]).at(program.world());
+    let made = specialised(&program, "uses_leaf", pinned.clone());
+    let mut dependents = Dependents::new();
+    for instance in &made.instances {
+        dependents.add(&mut program, &made.unit.types, &pinned, instance).expect("types are related");
+    }
+    let world = program.world();
+    redefine(&mut program, "method leaf(x: i32) -> i32 {\nentry:\n    return i32 7\n}\n");
+    assert_eq!(dependents.invalidated_since(&program, world), []);
+}
+
+#[test]
 fn what_changes_no_answer_invalidates_nothing() {
     let elsewhere = "overlay unused method leaf(x: i32) -> i32 {\nentry:\n    return i32 7\n}\n";
     let less_specific = "method leaf(x: i32, y: i32) -> i32 {\nentry:\n    return x\n}\n";
@@ -494,4 +508,63 @@ fn what_subsumes_takes_all_that_the_other_takes() {
             }
         }
     }
+}
+
+/// Texts that use everything that dispatch knows.
+const TEXTS: [&str; 6] = [
+    include_str!("../../../tests/filetests/dispatch/functions.mq"),
+    include_str!("../../../tests/filetests/dispatch/refused.mq"),
+    include_str!("../../../tests/filetests/dispatch/specific.mq"),
+    include_str!("../../../tests/filetests/dispatch/structs.mq"),
+    include_str!("../../../tests/filetests/dispatch/tables.mq"),
+    include_str!("../../../tests/filetests/dispatch/variadic.mq"),
+];
+
+/// Cuts a text into names, numbers and single characters.
+fn pieces(text: &str) -> Vec<&str> {
+    let mut list = Vec::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let end =
+            if is_word(first) { rest.find(|c| !is_word(c)).unwrap_or(rest.len()) } else { first.len_utf8() };
+        list.push(&rest[..end]);
+        rest = &rest[end..];
+    }
+    list
+}
+
+#[test]
+fn damaged_texts_are_refused_or_mean_the_same_printed() {
+    let mut random = Random(0x1234_5678_9abc_def1);
+    let all: Vec<Vec<&str>> = TEXTS.iter().map(|text| pieces(text)).collect();
+    let mut specialised = 0;
+    for round in 0..1500 {
+        let mut text = all[round % TEXTS.len()].clone();
+        for _ in 0..1 + random.below(4) {
+            let donor = &all[random.below(all.len())];
+            let (at, from) = (random.below(text.len()), random.below(donor.len()));
+            match random.below(3) {
+                0 => text[at] = donor[from],
+                1 => text.insert(at, donor[from]),
+                _ => drop(text.remove(at)),
+            }
+        }
+        let text = text.concat();
+        let mut program = Program::new();
+        text::parse(&mut program, "damaged.mq", &text);
+        if !marquetry_ir::verify::verify_program(&program).is_empty() {
+            continue;
+        }
+        let printed = text::print_program(&program);
+        let mut again = Program::new();
+        assert_eq!(text::parse(&mut again, "printed.mq", &printed), [], "{text}");
+        assert_eq!(text::print_program(&again), printed, "{text}");
+        let entries: Vec<Method> = program.methods().map(|(method, _)| method).collect();
+        for entry in entries {
+            let job = Job { entries: vec![entry], view: View::native(&[]), opt_level: OptLevel::None };
+            specialised += usize::from(crate::pipeline::specialised(&program, &job).is_ok());
+        }
+    }
+    assert!(specialised > 1000, "{specialised}");
 }

@@ -42,6 +42,11 @@ impl View {
         self
     }
 
+    /// Whether it is read in one world for ever.
+    pub fn is_pinned(&self) -> bool {
+        self.world.is_some()
+    }
+
     /// The tables, first asked first.
     pub fn tables(&self) -> &[Table] {
         &self.tables
