@@ -156,6 +156,9 @@ impl Body {
     pub fn reserve(&mut self, insts: usize) {
         self.insts.reserve(insts);
         self.values.reserve(insts);
+        // These have no room to reserve but what they hold; instructions without a place are in the default one.
+        self.order.resize(self.insts.len() + insts);
+        self.spans.resize(self.insts.len() + insts);
     }
 
     /// Makes an instruction that is in no block yet. Its results are made by [`Body::make_results`].

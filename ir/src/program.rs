@@ -11,6 +11,7 @@ use crate::span::{SourceFile, Span};
 use crate::types::{Type, Types};
 use cranelift_entity::{EntityRef, PrimaryMap};
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// Whether, and how eagerly, calls of a method are replaced by its body.
@@ -101,9 +102,11 @@ pub struct Program {
     pub globals: PrimaryMap<Global, GlobalData>,
     /// Functions of the host.
     pub externs: PrimaryMap<Extern, ExternData>,
-    methods: PrimaryMap<Method, MethodData>,
+    /// Shared between copies of a program until one of them changes a method: a host copies the library for every
+    /// program that it makes.
+    methods: PrimaryMap<Method, Arc<MethodData>>,
     tables: PrimaryMap<Table, Arc<str>>,
-    by_name: FxHashMap<Arc<str>, Vec<Method>>,
+    by_name: FxHashMap<Arc<str>, SmallVec<[Method; 2]>>,
     global_names: FxHashMap<Arc<str>, Global>,
     extern_names: FxHashMap<Arc<str>, Extern>,
 }
@@ -173,7 +176,7 @@ impl Program {
             return Err(existing);
         }
         let name = data.name.clone();
-        let method = self.methods.push(data);
+        let method = self.methods.push(Arc::new(data));
         self.by_name.entry(name).or_default().push(method);
         Ok(method)
     }
@@ -213,12 +216,12 @@ impl Program {
 
     /// A method, to be changed.
     pub fn method_mut(&mut self, method: Method) -> &mut MethodData {
-        &mut self.methods[method]
+        Arc::make_mut(&mut self.methods[method])
     }
 
     /// All methods in the order of their definition.
     pub fn methods(&self) -> impl Iterator<Item = (Method, &MethodData)> {
-        self.methods.iter()
+        self.methods.iter().map(|(method, data)| (method, &**data))
     }
 
     /// The methods of a generic function, in all tables.
