@@ -186,7 +186,6 @@ pub fn emit_words(legal: &Legal, target: &SpirvTarget) -> Result<Vec<u32>, EmitE
 /// As [`emit_words`].
 pub fn emit(legal: &Legal, target: &SpirvTarget) -> Result<Artifact, EmitError> {
     let words = emit_words(legal, target)?;
-    let mut code = Vec::with_capacity(words.len() * 4);
-    words.iter().for_each(|word| code.extend_from_slice(&word.to_le_bytes()));
+    let code = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     Ok(Artifact::new(target.to_string(), Format::Spirv, code, legal))
 }

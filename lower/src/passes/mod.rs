@@ -38,6 +38,7 @@ pub mod indvars;
 mod tests;
 
 use addresses::Addresses;
+use dce::Liveness;
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::analysis::dominators::Dominators;
 use marquetry_ir::analysis::loops::Loops;
@@ -73,6 +74,7 @@ pub struct PassContext {
     pub(crate) addresses: Addresses,
     pub(crate) replacements: Replacements,
     pub(crate) ssa: SsaUpdater,
+    pub(crate) liveness: Liveness,
 }
 
 impl PassContext {
