@@ -156,7 +156,7 @@ impl Body {
     pub fn reserve(&mut self, insts: usize) {
         self.insts.reserve(insts);
         self.values.reserve(insts);
-        // These have no room to reserve but what they hold; instructions without a place are in the default one.
+        // These tables cannot reserve, only hold: entries of instructions that are not made yet have the default.
         self.order.resize(self.insts.len() + insts);
         self.spans.resize(self.insts.len() + insts);
     }

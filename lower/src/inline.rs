@@ -159,7 +159,8 @@ impl Copy<'_> {
         let imm = self.immediate(inst);
         let new = self.caller.make_inst(data.op, data.ty, &args, imm);
         self.caller.inst_mut(new).guarded = data.guarded;
-        let types: SmallVec<[Type; 2]> = self.callee.results(inst).map(|v| self.callee.value_type(v)).collect();
+        let types: SmallVec<[Type; 2]> =
+            self.callee.results(inst).map(|v| self.callee.value_type(v)).collect();
         self.caller.make_results(new, &types);
         for (old, new) in self.callee.results(inst).zip(self.caller.results(new)) {
             self.values[old] = new.into();

@@ -193,7 +193,11 @@ fn run_list(unit: &mut Unit, func: Func, list: &[Pass], ctx: &mut PassContext, o
         } else {
             idle.push(pass.name);
         }
-        debug_assert!(ctx.flow_is_right(&unit.funcs[func].body), "{} says wrongly that edges stayed", pass.name);
+        debug_assert!(
+            ctx.flow_is_right(&unit.funcs[func].body),
+            "{} says wrongly that edges stayed",
+            pass.name
+        );
         observer.pass(PassReport { pass: pass.name, unit, func, elapsed, changed });
     }
     ctx.trusting = false;

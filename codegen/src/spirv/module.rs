@@ -227,7 +227,8 @@ impl Module {
             Api::Vulkan => (spv::AddressingModel::PhysicalStorageBuffer64, spv::MemoryModel::Vulkan),
             Api::OpenCl => (spv::AddressingModel::Physical64, spv::MemoryModel::OpenCL),
         };
-        let words = [&self.entries, &self.modes, &self.names, &self.annotations, &self.globals, &self.functions];
+        let words =
+            [&self.entries, &self.modes, &self.names, &self.annotations, &self.globals, &self.functions];
         let count: usize = words.iter().map(|section| section.0.len()).sum();
         let mut out = Words(Vec::with_capacity(count + 64));
         let version = self.caps.version();

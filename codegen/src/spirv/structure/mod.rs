@@ -125,7 +125,11 @@ pub(super) fn plan(graph: &Graph) -> Option<Plan> {
         guarded: Vec::new(),
         here: Some(Pending::new()),
         // A node takes about five steps.
-        plan: Plan { steps: Vec::with_capacity(count * 5), told_apart: vec![false; count], ..Plan::default() },
+        plan: Plan {
+            steps: Vec::with_capacity(count * 5),
+            told_apart: vec![false; count],
+            ..Plan::default()
+        },
     };
     planner.place();
     planner.run()?;
