@@ -265,7 +265,9 @@ pub struct Program {
     pub globals: PrimaryMap<Global, GlobalData>,
     /// Functions of the host.
     pub externs: PrimaryMap<Extern, ExternData>,
-    methods: PrimaryMap<Method, MethodData>,
+    /// Shared between copies of a program until one of them changes a method: a host copies the library for every
+    /// program that it makes.
+    methods: PrimaryMap<Method, Arc<MethodData>>,
     lifetimes: SecondaryMap<Method, Option<Worlds>>,
     world: World,
     tables: PrimaryMap<Table, Arc<str>>,
@@ -416,7 +418,7 @@ impl Program {
         let variadic = data.signature.params.last().is_some_and(|&ty| self.types.as_pack(ty).is_some());
         let method = self.methods.next_key();
         let candidate = Candidate::new(method, &data.signature.params);
-        self.methods.push(data);
+        self.methods.push(Arc::new(data));
         self.advance(method);
         self.lifetimes[method] = Some(Worlds { from: self.world, until: World::MAX });
         let function = self.by_name.entry(name).or_default();
@@ -499,12 +501,13 @@ impl Program {
 
     /// A method, to be changed.
     pub fn method_mut(&mut self, method: Method) -> &mut MethodData {
-        &mut self.methods[method]
+        Arc::make_mut(&mut self.methods[method])
     }
 
     /// All methods of the present world in the order of their definition.
     pub fn methods(&self) -> impl Iterator<Item = (Method, &MethodData)> {
-        self.methods.iter().filter(|(method, _)| self.is_alive(*method, self.world))
+        let methods = self.methods.iter().map(|(method, data)| (method, &**data));
+        methods.filter(|(method, _)| self.is_alive(*method, self.world))
     }
 
     /// How many methods there are, ended ones included; to size tables.

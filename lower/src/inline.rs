@@ -13,12 +13,13 @@ use cranelift_entity::packed_option::PackedOption;
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::constant::{ConstData, ConstValue};
-use marquetry_ir::entity::{Block, Const, Func, Inst, SigRef, Switch, SymbolRef, Value};
+use marquetry_ir::entity::{Block, BlockCall, Const, Func, Inst, SigRef, Switch, SymbolRef, Value};
 use marquetry_ir::limits::MAX_INLINED_INSTS;
 use marquetry_ir::op::{Op, Shape};
 use marquetry_ir::program::Inlining;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
+use smallvec::SmallVec;
 
 /// Callees of at most this many instructions are inlined when nothing is said about them.
 const SMALL: usize = 48;
@@ -36,6 +37,7 @@ pub fn run(unit: &mut Unit, func: Func, graph: &BottomUp, sizes: &SecondaryMap<F
     let mut changed = false;
     let blocks: Vec<Block> = body.blocks().collect();
     let mut calls = Vec::new();
+    let mut cfg = ControlFlow::new();
     for block in blocks {
         calls.clear();
         let sites = body.block_insts(block).filter_map(|inst| Some((inst, callee(&body, inst)?)));
@@ -54,7 +56,7 @@ pub fn run(unit: &mut Unit, func: Func, graph: &BottomUp, sizes: &SecondaryMap<F
         }));
         changed |= !calls.is_empty();
         for &(call, callee) in calls.iter().rev() {
-            inline_call(&mut body, call, &unit.funcs[callee].body);
+            copy_callee(&mut body, call, &unit.funcs[callee].body, &mut cfg);
         }
     }
     unit.funcs[func].body = body;
@@ -63,6 +65,11 @@ pub fn run(unit: &mut Unit, func: Func, graph: &BottomUp, sizes: &SecondaryMap<F
 
 /// Replaces one call by a copy of the callee's body.
 pub fn inline_call(caller: &mut Body, call: Inst, callee: &Body) {
+    copy_callee(caller, call, callee, &mut ControlFlow::new());
+}
+
+/// As [`inline_call`], with a table for the callee's control flow.
+fn copy_callee(caller: &mut Body, call: Inst, callee: &Body, cfg: &mut ControlFlow) {
     let Some(before) = caller.inst_block(call) else { return };
     let Some(entry) = callee.entry() else { return };
     let after = caller.make_block();
@@ -71,11 +78,12 @@ pub fn inline_call(caller: &mut Body, call: Inst, callee: &Body) {
         caller.move_tail(tail, after);
     }
     caller.results_to_params(call, after);
-    let mut cfg = ControlFlow::new();
     cfg.compute(callee);
-    let mut copy =
-        Copy { caller, callee, blocks: SecondaryMap::new(), values: SecondaryMap::new(), call, after };
-    copy.make_blocks(&cfg, before);
+    caller.reserve(callee.inst_count());
+    let blocks = SecondaryMap::with_capacity(callee.block_count());
+    let values = SecondaryMap::with_capacity(callee.value_count());
+    let mut copy = Copy { caller, callee, blocks, values, call, after };
+    copy.make_blocks(cfg, before);
     copy.map_arguments(entry);
     for &block in cfg.reverse_post_order() {
         for inst in callee.block_insts(block) {
@@ -139,7 +147,7 @@ impl Copy<'_> {
     fn inst(&mut self, block: Block, inst: Inst) {
         let Some(block) = self.blocks[block].expand() else { return };
         let data = self.callee.inst(inst);
-        let args: Vec<Value> = self.callee.args(inst).iter().map(|&arg| self.value(arg)).collect();
+        let args: SmallVec<[Value; 4]> = self.callee.args(inst).iter().map(|&arg| self.value(arg)).collect();
         let span = self.caller.span(self.call);
         if data.op == Op::Return {
             let jump = self.caller.make_inst(Op::Jump, Type::ERROR, &[], 0);
@@ -151,14 +159,16 @@ impl Copy<'_> {
         let imm = self.immediate(inst);
         let new = self.caller.make_inst(data.op, data.ty, &args, imm);
         self.caller.inst_mut(new).guarded = data.guarded;
-        let types: Vec<Type> = self.callee.results(inst).map(|v| self.callee.value_type(v)).collect();
+        let types: SmallVec<[Type; 2]> =
+            self.callee.results(inst).map(|v| self.callee.value_type(v)).collect();
         self.caller.make_results(new, &types);
         for (old, new) in self.callee.results(inst).zip(self.caller.results(new)) {
             self.values[old] = new.into();
         }
-        let mut edges = Vec::with_capacity(self.callee.targets(inst).len());
+        let mut edges = SmallVec::<[BlockCall; 2]>::new();
         for &edge in self.callee.targets(inst) {
-            let args: Vec<Value> = self.callee.target_args(edge).iter().map(|&arg| self.value(arg)).collect();
+            let args = self.callee.target_args(edge).iter().map(|&arg| self.value(arg));
+            let args: SmallVec<[Value; 4]> = args.collect();
             if let Some(target) = self.blocks[self.callee.target_block(edge)].expand() {
                 edges.push(self.caller.make_block_call(target, &args));
             }

@@ -169,6 +169,8 @@ fn inline_calls(
 /// Runs passes. One that found nothing to do is not asked again before another one changed something.
 fn run_list(unit: &mut Unit, func: Func, list: &[Pass], ctx: &mut PassContext, observer: &mut dyn Observer) {
     let mut idle: SmallVec<[&str; 16]> = SmallVec::new();
+    ctx.trusting = true;
+    ctx.forget_flow();
     for pass in list {
         if idle.contains(&pass.name) {
             continue;
@@ -181,6 +183,12 @@ fn run_list(unit: &mut Unit, func: Func, list: &[Pass], ctx: &mut PassContext, o
         } else {
             idle.push(pass.name);
         }
+        debug_assert!(
+            ctx.flow_is_right(&unit.funcs[func].body),
+            "{} says wrongly that edges stayed",
+            pass.name
+        );
         observer.pass(PassReport { pass: pass.name, unit, func, elapsed, changed });
     }
+    ctx.trusting = false;
 }

@@ -73,6 +73,9 @@ pub(super) struct Module {
     /// Finished functions.
     pub functions: Words,
     interned: FxHashMap<SmallVec<[u32; 6]>, Id>,
+    /// Integer and float types by the binary logarithm of their width: what is asked for most. 0 is none yet.
+    pub ints: [Id; 8],
+    pub floats: [Id; 8],
 }
 
 impl Module {
@@ -88,9 +91,12 @@ impl Module {
             modes: Words::default(),
             names: Words::default(),
             annotations: Words::default(),
-            globals: Words::default(),
+            // What a small kernel needs, so that tables grow for large ones only.
+            globals: Words(Vec::with_capacity(512)),
             functions: Words::default(),
-            interned: FxHashMap::default(),
+            interned: FxHashMap::with_capacity_and_hasher(96, Default::default()),
+            ints: [0; 8],
+            floats: [0; 8],
         }
     }
 
@@ -221,7 +227,10 @@ impl Module {
             Api::Vulkan => (spv::AddressingModel::PhysicalStorageBuffer64, spv::MemoryModel::Vulkan),
             Api::OpenCl => (spv::AddressingModel::Physical64, spv::MemoryModel::OpenCL),
         };
-        let mut out = Words::default();
+        let words =
+            [&self.entries, &self.modes, &self.names, &self.annotations, &self.globals, &self.functions];
+        let count: usize = words.iter().map(|section| section.0.len()).sum();
+        let mut out = Words(Vec::with_capacity(count + 64));
         let version = self.caps.version();
         out.0.extend([spv::MAGIC_NUMBER, version, 0, self.next, 0]);
         for &capability in self.caps.capabilities() {

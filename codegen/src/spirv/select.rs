@@ -89,7 +89,8 @@ impl<'s, 'u> Selector<'s, 'u> {
             variables: vec![0; count],
             locals: Words::default(),
             prologue: Words::default(),
-            code: Words::default(),
+            // About what instructions take, with the labels and branches around them.
+            code: Words(Vec::with_capacity(function.body.inst_count() * 8)),
             prologue_label: 0,
             first_label: 0,
             in_prologue: false,
@@ -222,7 +223,11 @@ impl<'s, 'u> Selector<'s, 'u> {
     /// The ids of all operands of an instruction.
     pub fn operands(&mut self, inst: Inst) -> Result<Operands, EmitError> {
         let body = self.body;
-        body.args(inst).iter().map(|&arg| self.value(arg)).collect()
+        let mut ids = Operands::new();
+        for &arg in body.args(inst) {
+            ids.push(self.value(arg)?);
+        }
+        Ok(ids)
     }
 
     /// The type of an operand.

@@ -24,6 +24,11 @@ pub(super) fn storage_class(space: Space) -> StorageClass {
     }
 }
 
+/// The place of a width in the tables of types: up to 128 bits.
+fn log2(bits: u32) -> usize {
+    (bits.trailing_zeros() & 7) as usize
+}
+
 impl Module {
     /// `void`.
     pub fn void(&mut self) -> Id {
@@ -37,23 +42,35 @@ impl Module {
 
     /// An integer of 8, 16, 32 or 64 bits; signedness is a matter of the ops.
     pub fn int(&mut self, bits: u32) -> Id {
+        let known = self.ints[log2(bits)];
+        if known != 0 {
+            return known;
+        }
         match bits {
             8 => self.caps.add(Capability::Int8),
             16 => self.caps.add(Capability::Int16),
             64 => self.caps.add(Capability::Int64),
             _ => {}
         }
-        self.intern_type(Op::TypeInt, &[bits, 0])
+        let id = self.intern_type(Op::TypeInt, &[bits, 0]);
+        self.ints[log2(bits)] = id;
+        id
     }
 
     /// A float of 16, 32 or 64 bits.
     pub fn float(&mut self, bits: u32) -> Id {
+        let known = self.floats[log2(bits)];
+        if known != 0 {
+            return known;
+        }
         match bits {
             16 => self.caps.add(Capability::Float16),
             64 => self.caps.add(Capability::Float64),
             _ => {}
         }
-        self.intern_type(Op::TypeFloat, &[bits])
+        let id = self.intern_type(Op::TypeFloat, &[bits]);
+        self.floats[log2(bits)] = id;
+        id
     }
 
     /// A vector of integers.

@@ -65,6 +65,12 @@ impl ControlFlow {
         ranges.clear();
         stack.clear();
         counts.clear();
+        // Most blocks have two edges at most; a fresh table then grows once.
+        let blocks = body.block_count();
+        order.reserve(blocks);
+        ranges.reserve(blocks);
+        stack.reserve(blocks);
+        leaving.reserve(blocks * 2);
         self.number_blocks(body);
         self.collect_edges();
     }

@@ -192,6 +192,9 @@ impl Body {
     pub fn reserve(&mut self, insts: usize) {
         self.insts.reserve(insts);
         self.values.reserve(insts);
+        // These tables cannot reserve, only hold: entries of instructions that are not made yet have the default.
+        self.order.resize(self.insts.len() + insts);
+        self.spans.resize(self.insts.len() + insts);
     }
 }
 

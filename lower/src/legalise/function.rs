@@ -16,6 +16,7 @@ use marquetry_ir::op::{Op, Shape};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::types::{Scalar, Type};
 use marquetry_ir::unit::Unit;
+use smallvec::SmallVec;
 
 /// What the parts of the old body became.
 struct Map {
@@ -130,8 +131,8 @@ impl Legaliser<'_> {
     /// Adds the leaves of a type to a block's parameters.
     pub(super) fn block_param(&mut self, block: Block, ty: Type) -> Val {
         let shape = self.shape(ty);
-        let leaves: Vec<Value> =
-            shape.leaves.iter().map(|&(leaf, _)| self.f.body.append_block_param(block, leaf)).collect();
+        let leaves = shape.leaves.iter().map(|&(leaf, _)| self.f.body.append_block_param(block, leaf));
+        let leaves: SmallVec<[Value; 4]> = leaves.collect();
         self.hold(ty, &leaves)
     }
 
@@ -167,8 +168,8 @@ impl Legaliser<'_> {
     }
 
     /// The leaves of several values.
-    pub(super) fn flatten(&mut self, vals: &[Val]) -> Vec<Value> {
-        let mut leaves = Vec::with_capacity(vals.len());
+    pub(super) fn flatten(&mut self, vals: &[Val]) -> SmallVec<[Value; 4]> {
+        let mut leaves = SmallVec::with_capacity(vals.len());
         for &val in vals {
             leaves.extend(self.leaves(val));
         }
@@ -176,7 +177,8 @@ impl Legaliser<'_> {
     }
 
     fn edge(&mut self, old: &Body, map: &mut Map, call: BlockCall) -> BlockCall {
-        let vals: Vec<Val> = old.target_args(call).iter().map(|&arg| self.value(old, map, arg)).collect();
+        let vals = old.target_args(call).iter().map(|&arg| self.value(old, map, arg));
+        let vals: SmallVec<[Val; 4]> = vals.collect();
         let leaves = self.flatten(&vals);
         let block = map.block(old.target_block(call)).unwrap_or(self.f.block);
         self.f.body.make_block_call(block, &leaves)
@@ -184,7 +186,8 @@ impl Legaliser<'_> {
 
     fn translate(&mut self, old: &Body, map: &mut Map, inst: Inst) {
         let data = old.inst(inst);
-        let args: Vec<Val> = old.args(inst).iter().map(|&arg| self.value(old, map, arg)).collect();
+        let mut args: SmallVec<[Val; 4]> =
+            old.args(inst).iter().map(|&arg| self.value(old, map, arg)).collect();
         let mut ask = Ask { op: data.op, ty: data.ty, imm: data.imm, guarded: data.guarded };
         match data.op.info().shape {
             Shape::Call | Shape::FunctionAddress | Shape::GlobalAddress => {
@@ -228,7 +231,7 @@ impl Legaliser<'_> {
                 }
             }
             _ => {
-                let vals = self.emit_source(ask, args);
+                let vals = self.emit_source(ask, &mut args);
                 for (value, val) in old.results(inst).zip(vals) {
                     self.define(old, map, value, val);
                 }
@@ -237,8 +240,8 @@ impl Legaliser<'_> {
     }
 
     /// An ordinary op, its index brought to one type first.
-    fn emit_source(&mut self, ask: Ask, mut args: Vec<Val>) -> super::held::Vals {
-        match (ask.op, args.as_mut_slice()) {
+    fn emit_source(&mut self, ask: Ask, args: &mut [Val]) -> super::held::Vals {
+        match (ask.op, &mut *args) {
             (Op::Slot, _) => {
                 let pointer = Type::pointer(marquetry_ir::types::Space::Local);
                 self.append_vals(ask, &[], &[pointer])
@@ -249,12 +252,12 @@ impl Legaliser<'_> {
                     Some(64) => *index,
                     _ => self.trunc(Type::I64, *index),
                 };
-                self.emit(ask, &args)
+                self.emit(ask, args)
             }
             (Op::FunctionAddress, _) => {
                 self.append_vals(ask, &[], &[Type::pointer(marquetry_ir::types::Space::Generic)])
             }
-            _ => self.emit(ask, &args),
+            _ => self.emit(ask, args),
         }
     }
 
@@ -301,7 +304,8 @@ impl Legaliser<'_> {
 
     fn translate_terminator(&mut self, old: &Body, map: &mut Map, inst: Inst, args: &[Val]) {
         let op = old.inst(inst).op;
-        let edges: Vec<BlockCall> = old.targets(inst).iter().map(|&call| self.edge(old, map, call)).collect();
+        let edges: SmallVec<[BlockCall; 2]> =
+            old.targets(inst).iter().map(|&call| self.edge(old, map, call)).collect();
         if op == Op::Switch {
             let id = old.inst(inst).imm;
             let cases = if old.switch_exists(id) { old.switch_cases(Switch::from_u32(id)) } else { &[] };

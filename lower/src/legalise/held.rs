@@ -126,7 +126,7 @@ impl Legaliser<'_> {
     /// An integer (or the bits of a float), in every lane.
     pub(super) fn int(&mut self, ty: Type, bits: u128) -> Val {
         let mask = ty.lane().map_or(u128::from(u64::MAX), Scalar::mask);
-        self.lanes_const(ty, &vec![bits & mask; ty.lanes() as usize])
+        self.lanes_const(ty, &SmallVec::<[u128; 4]>::from_elem(bits & mask, ty.lanes() as usize))
     }
 
     /// The bits of a scalar constant of any width.
@@ -135,6 +135,10 @@ impl Legaliser<'_> {
             return None;
         }
         let shape = self.shape(val.ty);
+        if shape.split == Split::Leaf {
+            let leaf = self.leaf(val);
+            return self.f.body.value_bits(leaf).filter(|_| val.ty.bits().is_some());
+        }
         let mut bits = 0;
         let mut shift = 0;
         for (leaf, &(ty, _)) in self.leaves(val).iter().zip(&shape.leaves) {

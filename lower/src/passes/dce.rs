@@ -25,17 +25,20 @@ pub fn remove_unreachable(body: &mut Body, ctx: &mut PassContext) -> bool {
 pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
     let mut changed = remove_unreachable(body, ctx);
     ctx.addresses.compute(body, &ctx.types, &ctx.cfg);
-    let mut liveness = Liveness::default();
+    let mut liveness = std::mem::take(&mut ctx.liveness);
+    liveness.clear();
     liveness.find(body, ctx);
     for n in 0..ctx.cfg.reverse_post_order().len() {
         let block = ctx.cfg.reverse_post_order()[n];
         changed |= liveness.sweep(body, ctx, block);
     }
+    ctx.liveness = liveness;
     changed
 }
 
+/// What matters: the tables of one run.
 #[derive(Default)]
-struct Liveness {
+pub(crate) struct Liveness {
     insts: SecondaryMap<Inst, bool>,
     params: SecondaryMap<Value, bool>,
     stack: Vec<Value>,
@@ -45,6 +48,15 @@ struct Liveness {
 }
 
 impl Liveness {
+    fn clear(&mut self) {
+        let Self { insts, params, stack, first_store, next_store } = self;
+        insts.clear();
+        params.clear();
+        stack.clear();
+        first_store.clear();
+        next_store.clear();
+    }
+
     fn find(&mut self, body: &Body, ctx: &PassContext) {
         for &block in ctx.cfg.reverse_post_order() {
             for inst in body.block_insts(block) {

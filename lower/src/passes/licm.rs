@@ -48,6 +48,7 @@ pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
     }
     let mut changed = preheader::make(body, ctx);
     if changed {
+        ctx.forget_flow();
         ctx.find_loops(body);
     }
     ctx.addresses.compute(body, &ctx.types, &ctx.cfg);

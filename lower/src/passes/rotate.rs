@@ -120,6 +120,7 @@ fn repair(
         }
     }
     uses.sort_by_key(|&(value, ..)| value);
+    ctx.forget_flow();
     ctx.find_loops(body);
     let PassContext { cfg, loops, replacements, ssa, .. } = ctx;
     replacements.clear();

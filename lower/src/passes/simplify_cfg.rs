@@ -25,11 +25,17 @@ pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
     let mut changed = false;
     for _ in 0..MAX_ROUNDS {
         let mut again = decide(body, ctx.light);
+        if again {
+            ctx.forget_flow();
+        }
         again |= dce::remove_unreachable(body, ctx);
         again |= forget_params(body, ctx);
         again |= with_flow(body, ctx, thread_edges::run);
         again |= !ctx.light && with_flow(body, ctx, if_convert::run);
-        again |= join_blocks(body, ctx);
+        if join_blocks(body, ctx) {
+            ctx.forget_flow();
+            again = true;
+        }
         changed |= again;
         if !again {
             return changed;
@@ -44,6 +50,7 @@ pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
 fn with_flow(body: &mut Body, ctx: &mut PassContext, part: fn(&mut Body, &mut PassContext) -> bool) -> bool {
     let changed = part(body, ctx);
     if changed {
+        ctx.forget_flow();
         ctx.find_flow(body);
     }
     changed

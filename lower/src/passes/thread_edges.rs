@@ -39,7 +39,7 @@ pub(super) fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
 
 /// Which block parameters are used outside their block's terminator.
 fn uses_outside(body: &Body, ctx: &PassContext) -> SecondaryMap<Value, bool> {
-    let mut outside = SecondaryMap::new();
+    let mut outside = SecondaryMap::with_capacity(body.value_count());
     for &block in ctx.cfg.reverse_post_order() {
         let terminator = body.terminator(block);
         for inst in body.block_insts(block) {

@@ -74,6 +74,7 @@ pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
             break;
         }
         unroll(body, ctx, &candidates);
+        ctx.forget_flow();
         changed = true;
     }
     changed
@@ -255,6 +256,7 @@ fn repair(
         }
     }
     uses.sort_by_key(|&(value, ..)| value);
+    ctx.forget_flow();
     ctx.find_loops(body);
     let PassContext { cfg, loops, replacements, ssa, .. } = ctx;
     replacements.clear();

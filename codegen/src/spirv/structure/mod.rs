@@ -124,7 +124,12 @@ pub(super) fn plan(graph: &Graph) -> Option<Plan> {
         loops: Vec::new(),
         guarded: Vec::new(),
         here: Some(Pending::new()),
-        plan: Plan { told_apart: vec![false; count], ..Plan::default() },
+        // A node takes about five steps.
+        plan: Plan {
+            steps: Vec::with_capacity(count * 5),
+            told_apart: vec![false; count],
+            ..Plan::default()
+        },
     };
     planner.place();
     planner.run()?;
