@@ -77,14 +77,7 @@ impl Row {
         }
         let layout = Layout { size: end.next_multiple_of(u64::from(align)), align };
         let aggregate = Aggregate::Struct { name, fields: fields.into() };
-        Ok(Row {
-            aggregate,
-            layout,
-            offsets: offsets.into(),
-            supertype: Abstract::ANY,
-            depth,
-            applied: None,
-        })
+        Ok(Row { aggregate, layout, offsets: offsets.into(), supertype: Abstract::ANY, depth, applied: None })
     }
 }
 
