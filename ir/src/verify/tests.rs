@@ -588,7 +588,8 @@ fn masks_are_vectors_of_i32() {
 #[test]
 fn type_variables_are_declared_and_determined() {
     let text = "method f<T>(x: T, y: i32...) -> T {\nentry:\n    return x\n}\n";
-    let changes: [(fn(&mut crate::program::MethodData, Type), &str); 4] = [
+    type Change = fn(&mut crate::program::MethodData, Type);
+    let changes: [(Change, &str); 4] = [
         (|data, _| data.variables.clear(), "type T is no variable of this method"),
         (|data, _| data.signature.params[0] = Type::I32, "type variable T is in no parameter"),
         (|data, _| data.variables[0].ty = Type::I32, "type variable i32 is in no parameter"),
