@@ -499,7 +499,8 @@ impl Program {
         &self.methods[method]
     }
 
-    /// A method, to be changed.
+    /// A method, to be changed in place. For tools that take programs apart: neither the world nor look-ups by what it
+    /// takes notice; [`Self::redefine_method`] is the way to give a method another body.
     pub fn method_mut(&mut self, method: Method) -> &mut MethodData {
         Arc::make_mut(&mut self.methods[method])
     }

@@ -2,10 +2,10 @@
 
 use crate::diag::{Code, Diagnostic, Subject};
 use crate::entity::AnyEntity;
-use crate::program::{ExternData, GlobalData, MethodKind, Program};
+use crate::program::{ExternData, GlobalData, MethodData, MethodKind, Program};
 use crate::signature::Signature;
 use crate::span::{SourceFile, Span};
-use crate::types::{Space, Type, Types};
+use crate::types::{Generic, Space, Type, Types};
 use crate::unit::Unit;
 use crate::verify::report::{FunctionView, Report};
 use rustc_hash::FxHashSet;
@@ -123,6 +123,7 @@ pub(super) fn check(module: Module<'_>, report: &mut Report) {
         match (module, owner) {
             (Module::Program(program), AnyEntity::Method(method)) => {
                 let data = program.method(method);
+                variables(&item, types, data, report);
                 let key = (data.table, &data.name, &data.signature.params);
                 unique(&item, "method with these parameters in its table", &mut methods, key, report);
             }
@@ -163,6 +164,38 @@ fn signature(item: &Item<'_>, types: &Types, signature: &Signature, generic: boo
                 report.push(item.error(code, format!("{what} {} {problem}", n + 1)));
             }
         }
+    }
+}
+
+/// Type variables: each is one, some parameter determines it, and packs come last.
+fn variables(item: &Item<'_>, types: &Types, data: &MethodData, report: &mut Report) {
+    let Signature { params, results } = &data.signature;
+    let mut mentioned: FxHashSet<Type> = FxHashSet::default();
+    for &ty in params {
+        types.each_variable(ty, &mut |variable| {
+            mentioned.insert(variable);
+        });
+    }
+    let declared: FxHashSet<Type> = data.variables.iter().map(|variable| variable.ty).collect();
+    for &ty in &declared {
+        let is_variable = matches!(types.generic(ty), Some(Generic::Variable(_)));
+        if !is_variable || !mentioned.contains(&ty) {
+            let message = format!("type variable {} is in no parameter", types.display(ty));
+            report.push(item.error(Code::Variable, message));
+        }
+    }
+    for &ty in params.iter().chain(results) {
+        types.each_variable(ty, &mut |variable| {
+            let is_named = matches!(types.generic(variable), Some(Generic::Variable(_)));
+            if is_named && !declared.contains(&variable) {
+                let message = format!("type {} is no variable of this method", types.display(variable));
+                report.push(item.error(Code::Variable, message));
+            }
+        });
+    }
+    let inner = params.split_last().map_or(&[][..], |(_, inner)| inner);
+    if inner.iter().chain(results).any(|&ty| types.as_pack(ty).is_some()) {
+        report.push(item.error(Code::Variable, "only the last parameter can be a pack".into()));
     }
 }
 

@@ -584,3 +584,25 @@ fn masks_are_vectors_of_i32() {
         assert_eq!(codes(&verify_unit(&bench.unit())), wanted);
     }
 }
+
+#[test]
+fn type_variables_are_declared_and_determined() {
+    let text = "method f<T>(x: T, y: i32...) -> T {\nentry:\n    return x\n}\n";
+    type Change = fn(&mut crate::program::MethodData, Type);
+    let changes: [(Change, &str); 4] = [
+        (|data, _| data.variables.clear(), "type T is no variable of this method"),
+        (|data, _| data.signature.params[0] = Type::I32, "type variable T is in no parameter"),
+        (|data, _| data.variables[0].ty = Type::I32, "type variable i32 is in no parameter"),
+        (|data, pack| data.signature.params[0] = pack, "only the last parameter can be a pack"),
+    ];
+    for (change, wanted) in changes {
+        let mut program = crate::program::Program::new();
+        assert_eq!(crate::text::parse(&mut program, "t.mq", text), []);
+        assert_eq!(crate::verify::verify_program(&program), []);
+        let method = program.methods().next().expect("it was read").0;
+        let pack = program.method(method).signature.params[1];
+        change(program.method_mut(method), pack);
+        let found = crate::verify::verify_program(&program);
+        assert!(found.iter().any(|d| d.message.contains(wanted)), "{wanted}: {found:?}");
+    }
+}
