@@ -1,6 +1,6 @@
 //! Dispatch: which method a call means for one job.
 //!
-//! A [view](view) is an ordered stack of tables in one world. The first table with an applicable method decides, even
+//! A [view] is an ordered stack of tables in one world. The first table with an applicable method decides, even
 //! where a lower one holds a more specific method; inside a table the most specific applicable method wins, and two that
 //! neither is more specific are ambiguous, which is reported where a call meets them.
 
