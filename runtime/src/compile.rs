@@ -11,7 +11,6 @@ use marquetry_codegen::ptx::{self, PtxTarget};
 use marquetry_codegen::spirv::{self, SpirvTarget};
 use marquetry_ir::program::Program;
 use marquetry_ir::span::SourceFile;
-use marquetry_lower::failure::Failure;
 use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::legal::{Legal, Site};
 use marquetry_lower::pipeline;
@@ -210,13 +209,5 @@ pub fn thrown_at(site: &Site, files: &[SourceFile]) -> Thrown {
         reason: site.reason.as_deref().map(String::from),
         function: site.function.to_string(),
         place,
-    }
-}
-
-/// The failures of lowering, where a command reports them.
-pub fn diagnostics(failure: &Failure) -> &[marquetry_ir::diag::Diagnostic] {
-    match failure {
-        Failure::Program(diagnostics) => diagnostics,
-        _ => &[],
     }
 }

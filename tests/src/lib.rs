@@ -7,6 +7,7 @@
 pub mod bench;
 
 use marquetry::engine::{Engine, EngineKind};
+use marquetry::filetest::corpus::corpus as find;
 use marquetry::filetest::report::Report;
 use marquetry::filetest::runner::{self, Row, Verdict};
 use marquetry_lower::job::OptLevel;
@@ -60,21 +61,11 @@ impl Engines {
 }
 
 /// All `.mq` files in a folder and below, sorted.
+///
+/// # Panics
+/// The folder cannot be read: a test that finds no files must not pass.
 pub fn corpus(folder: &Path) -> Vec<PathBuf> {
-    let mut folders = vec![folder.to_path_buf()];
-    let mut files = Vec::new();
-    while let Some(folder) = folders.pop() {
-        let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
-        for path in entries.map(|entry| entry.path()) {
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "mq") {
-                files.push(path);
-            }
-        }
-    }
-    files.sort();
-    files
+    find(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
 }
 
 /// The failures among a file's rows, as one message.

@@ -3,13 +3,14 @@
 use super::run::unknown_engine;
 use super::{CliError, CliResult, output};
 use crate::engine::{Engine, EngineKind};
+use crate::filetest::corpus::corpus;
 use crate::filetest::coverage::Coverage;
 use crate::filetest::report::Report;
 use crate::filetest::runner;
 use clap::Args;
 use marquetry_lower::job::OptLevel;
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Carry out the directives in files, on every engine that this machine has
 #[derive(Args, Debug)]
@@ -38,7 +39,8 @@ impl Test {
     pub(super) fn run(self) -> CliResult {
         let mut files = Vec::new();
         for path in &self.paths {
-            collect(path, &mut files)?;
+            let failed = |error| CliError::Failed(format!("cannot read '{}': {error}", path.display()));
+            files.extend(corpus(path).map_err(failed)?);
         }
         if files.is_empty() {
             return Err(CliError::Usage("no .mq files in these paths".into()));
@@ -95,31 +97,4 @@ impl Test {
         }
         Ok(engines)
     }
-}
-
-/// A file, or all `.mq` files in a folder and below, sorted.
-fn collect(path: &Path, files: &mut Vec<PathBuf>) -> CliResult {
-    let failed =
-        |error: std::io::Error| CliError::Failed(format!("cannot read '{}': {error}", path.display()));
-    if !std::fs::metadata(path).map_err(failed)?.is_dir() {
-        files.push(path.into());
-        return Ok(());
-    }
-    let mut folders = vec![path.to_path_buf()];
-    let mut found = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            // Links are not followed into folders, so that a cycle cannot keep the walk going.
-            let kind = entry.file_type().map_err(failed)?;
-            if kind.is_dir() {
-                folders.push(entry.path());
-            } else if entry.path().extension().is_some_and(|extension| extension == "mq") {
-                found.push(entry.path());
-            }
-        }
-    }
-    found.sort();
-    files.extend(found);
-    Ok(())
 }

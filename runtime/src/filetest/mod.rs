@@ -17,6 +17,7 @@
 //! they hold afterwards is compared bit for bit (`==`), within a relative error (`~1e-6`), or with what another
 //! method leaves when it is called with the same arguments, the launch's sizes not among them (`== @reference`).
 
+pub mod corpus;
 mod lexer;
 pub mod expression;
 pub mod directive;
