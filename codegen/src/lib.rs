@@ -6,4 +6,5 @@ pub mod artifact;
 pub mod error;
 pub mod native;
 pub mod ptx;
+pub mod shader;
 pub mod spirv;

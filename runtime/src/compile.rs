@@ -8,6 +8,7 @@ use marquetry_codegen::native::{
     self, JitCode, NativeKernel, NativeOptions, NativeTarget, emit_jit, emit_object,
 };
 use marquetry_codegen::ptx::{self, PtxTarget};
+use marquetry_codegen::shader::{self, ShaderTarget};
 use marquetry_codegen::spirv::{self, SpirvTarget};
 use marquetry_ir::program::Program;
 use marquetry_ir::span::SourceFile;
@@ -25,10 +26,13 @@ pub enum Target {
     Ptx(PtxTarget),
     /// SPIR-V.
     Spirv(SpirvTarget),
+    /// WGSL, MSL or HLSL.
+    Shader(ShaderTarget),
 }
 
 impl Target {
-    /// Reads a target as the command line spells it: `native[:TRIPLE]`, `ptx[:sm_XX]`, `spirv[:ENVIRONMENT]`.
+    /// Reads a target as the command line spells it: `native[:TRIPLE]`, `ptx[:sm_XX]`, `spirv[:ENVIRONMENT]`,
+    /// `wgsl`, `msl` or `hlsl`, with `[:GROUP_SIZE]`.
     ///
     /// # Errors
     /// No such target: what was found, and what there is.
@@ -37,7 +41,12 @@ impl Target {
             Some("native") => NativeTarget::parse(text, native_options(opt_level)).map(Target::Native),
             Some("ptx") => PtxTarget::parse(text).map(Target::Ptx),
             Some("spirv") => SpirvTarget::parse(text).map(Target::Spirv),
-            _ => Err(EmitError::Target(format!("'{text}' is not a target: expected native, ptx or spirv"))),
+            Some("wgsl" | "msl" | "hlsl") => ShaderTarget::parse(text).map(Target::Shader),
+            _ => {
+                let message =
+                    format!("'{text}' is not a target: expected native, ptx, spirv, wgsl, msl or hlsl");
+                Err(EmitError::Target(message))
+            }
         }
     }
 
@@ -64,6 +73,7 @@ impl Target {
             Target::Native(target) => target,
             Target::Ptx(target) => target,
             Target::Spirv(target) => target,
+            Target::Shader(target) => target,
         }
     }
 
@@ -81,6 +91,7 @@ impl Target {
             Target::Native(target) => emit_object(legal, target),
             Target::Ptx(target) => ptx::emit(legal, target),
             Target::Spirv(target) => spirv::emit(legal, target),
+            Target::Shader(target) => shader::emit(legal, target),
         }
     }
 }
@@ -96,6 +107,9 @@ impl Target {
             Target::Native(target) => native::emit_text(legal, target),
             Target::Ptx(target) => Ok(String::from_utf8_lossy(&ptx::emit(legal, target)?.code).into_owned()),
             Target::Spirv(target) => spirv::disassemble(&spirv::emit(legal, target)?.code),
+            Target::Shader(target) => {
+                Ok(String::from_utf8_lossy(&shader::emit(legal, target)?.code).into_owned())
+            }
         }
     }
 }

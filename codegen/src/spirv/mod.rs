@@ -22,7 +22,7 @@ mod select_float;
 mod select_memory;
 mod select_object;
 mod select_scalar;
-mod structure;
+pub(crate) mod structure;
 #[cfg(test)]
 mod tests;
 mod types;

@@ -13,7 +13,7 @@ use marquetry_lower::pipeline;
 use marquetry_lower::stage::Stage;
 use std::path::PathBuf;
 
-/// Compile to native code, PTX or SPIR-V
+/// Compile to native code, PTX, SPIR-V or a shading language
 #[derive(Args, Debug)]
 pub(super) struct Compile {
     /// The program; '-' is standard input
@@ -22,7 +22,7 @@ pub(super) struct Compile {
     /// without kernels, every function
     #[arg(long, value_name = "NAME")]
     entry: Vec<String>,
-    /// native[:TRIPLE], ptx[:sm_XX] or spirv[:vulkan1.X|:opencl2.X]
+    /// native[:TRIPLE], ptx[:sm_XX], spirv[:vulkan1.X|:opencl2.X], or wgsl, msl, hlsl with [:GROUP_SIZE]
     #[arg(long, value_name = "TARGET")]
     target: String,
     /// A table of overlays to consult, before the library's; may be given more than once, first asked first

@@ -17,17 +17,17 @@
 //! values that are used in another block do. Parameters of blocks always live in variables; drivers turn variables
 //! back into values, and merge nodes need not know which branches reach them in the end.
 
-pub(super) mod graph;
+pub(crate) mod graph;
 
 use self::graph::{Graph, Node};
 use std::collections::BTreeSet;
 
 /// A label, numbered from 0.
-pub(super) type Label = u32;
+pub(crate) type Label = u32;
 
 /// What to emit, in order.
 #[derive(Clone, Debug)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// The instructions of a node, without its terminator.
     Code(Node),
     /// The terminator of a node, which leaves the function.
@@ -56,7 +56,7 @@ pub(super) enum Step {
 
 /// How a function is structured.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     /// What to emit.
     pub steps: Vec<Step>,
     /// How many labels there are.
@@ -68,7 +68,7 @@ pub(super) struct Plan {
 }
 
 /// The deepest nesting that modules may have (SPIR-V 2.17, "Universal Limits").
-pub(super) const MAX_DEPTH: usize = 1023;
+pub(crate) const MAX_DEPTH: usize = 1023;
 
 type Pending = BTreeSet<u32>;
 
@@ -112,7 +112,7 @@ struct Planner<'a> {
 }
 
 /// Structures a graph. None if the graph contradicts itself, which would be a mistake of this module.
-pub(super) fn plan(graph: &Graph) -> Option<Plan> {
+pub(crate) fn plan(graph: &Graph) -> Option<Plan> {
     let count = graph.successors.len();
     let mut planner = Planner {
         graph,
