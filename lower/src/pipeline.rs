@@ -10,7 +10,7 @@ use crate::legal::Legal;
 use crate::observe::{Observer, Silent};
 use crate::stage::Stage;
 use crate::target::Target;
-use crate::{convergence, exceptions, legalise, optimise, specialise};
+use crate::{convergence, evaluate, exceptions, legalise, optimise, specialise};
 use marquetry_ir::program::Program;
 use marquetry_ir::unit::Unit;
 use marquetry_ir::verify::verify_unit;
@@ -75,7 +75,8 @@ fn stages(
     observer: &mut dyn Observer,
 ) -> Result<Reached, Failure> {
     let mut clock = Clock(Instant::now());
-    let mut unit = specialise::run(program, job)?;
+    let made = specialise::run_recorded(program, job)?;
+    let mut unit = made.unit;
     clock.report(Stage::Specialised, observer);
     let diagnostics = verify_unit(&unit);
     if !diagnostics.is_empty() {
@@ -84,6 +85,9 @@ fn stages(
     clock.report(Stage::Specialised, observer);
     if until <= Stage::Specialised {
         return Ok(Reached::Unit(unit));
+    }
+    if job.evaluate && job.opt_level > OptLevel::None {
+        evaluate::run(program, job.view.world(program), &mut unit, &made.instances);
     }
     optimise::run(&mut unit, job.opt_level, observer);
     clock.report(Stage::Optimised, observer);

@@ -7,13 +7,16 @@
 //! An instance is a method with concrete argument types. Arguments of no size (functions, types and constants as values,
 //! empty structs) are part of what tells instances apart, but not of their signatures: nothing is passed for them.
 
+mod erase;
+mod instantiate;
 mod settle;
+mod unresolved;
 
 use crate::dispatch::edges::{Edge, Instance};
 use crate::dispatch::resolve::{Answer, look_up_in};
 use crate::dispatch::{explain, pattern};
 use crate::failure::Failure;
-use crate::job::Job;
+use crate::job::{Job, Unresolved};
 use crate::report::{self, Place};
 use cranelift_entity::EntityRef;
 use marquetry_ir::analysis::cfg::ControlFlow;
@@ -23,8 +26,9 @@ use marquetry_ir::entity::{Block, Extern, Func, Global, Inst, Method, SigRef, Sw
 use marquetry_ir::infer::infer;
 use marquetry_ir::limits::{MAX_DIAGNOSTICS, MAX_INSTANCES, MAX_SPECIALISATION_DEPTH};
 use marquetry_ir::op::{Op, Shape};
-use marquetry_ir::program::{MethodData, Program, World, Worlds};
+use marquetry_ir::program::{ExternData, MethodData, Program, World, Worlds};
 use marquetry_ir::signature::Signature;
+use marquetry_ir::span::Span;
 use marquetry_ir::text::mismatch_message;
 use marquetry_ir::types::{Scalar, Singleton, Type, TypeError};
 use marquetry_ir::unit::{Function, Unit};
@@ -32,6 +36,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use settle::{Packs, Settler};
 use smallvec::SmallVec;
 use std::sync::Arc;
+use unresolved::Problem;
+
+pub use instantiate::instantiate;
 
 /// A unit with the record of how its functions came about.
 #[derive(Clone, Debug)]
@@ -76,10 +83,15 @@ pub fn run_recorded(program: &Program, job: &Job) -> Result<Specialised, Failure
         packs: Packs::default(),
         seen: FxHashSet::default(),
         diagnostics: Vec::new(),
+        problems: Vec::new(),
+        roots: FxHashMap::default(),
+        asked: FxHashMap::default(),
         scratch_cfg: ControlFlow::new(),
     };
-    for &entry in &job.entries {
-        let func = specialiser.entry(entry)?;
+    let plain = job.entries.iter().map(|&method| (method, None));
+    let instances = job.instances.iter().map(|instance| (instance.method, Some(&*instance.arguments)));
+    for (method, arguments) in plain.chain(instances) {
+        let func = specialiser.entry(method, arguments)?;
         if !specialiser.unit.entries.contains(&func) {
             specialiser.unit.entries.push(func);
         }
@@ -87,9 +99,7 @@ pub fn run_recorded(program: &Program, job: &Job) -> Result<Specialised, Failure
     while let Some(func) = specialiser.worklist.pop() {
         specialiser.fill(func)?;
     }
-    if !specialiser.diagnostics.is_empty() {
-        return Err(Failure::Program(specialiser.diagnostics));
-    }
+    specialiser.finish()?;
     let instances: Vec<Instance> = specialiser.records.into_iter().map(|record| record.instance).collect();
     let worlds = instances.iter().fold(Worlds::ALL, |all, instance| all.intersect(instance.worlds));
     Ok(Specialised { unit: specialiser.unit, instances, worlds })
@@ -111,6 +121,12 @@ struct Specialiser<'p> {
     /// Look-ups of the body that is being filled.
     seen: FxHashSet<Edge>,
     diagnostics: Vec<Diagnostic>,
+    /// Calls that no method fits.
+    problems: Vec<Problem>,
+    /// Of the body that is being filled: values of no known type, each with the number of the problem they come from.
+    roots: FxHashMap<Value, usize>,
+    /// Functions that the host answers unresolved calls with, by link name.
+    asked: FxHashMap<Arc<str>, Extern>,
     scratch_cfg: ControlFlow,
 }
 
@@ -120,8 +136,9 @@ struct Record {
     /// What the method's variables stand for.
     bindings: Vec<(Type, Type)>,
     results: Vec<Type>,
-    /// Whose body mentioned it first.
+    /// Whose body mentioned it first, and where.
     parent: Option<Func>,
+    site: Span,
     /// How many instances of methods with variables lead here.
     nesting: usize,
 }
@@ -140,16 +157,98 @@ enum Callee {
 }
 
 impl Specialiser<'_> {
-    fn entry(&mut self, method: Method) -> Result<Func, Failure> {
-        if !self.program.method_exists(method) || !self.program.is_alive(method, self.world) {
-            return Err(Failure::Job(format!("{method} does not exist in world {}", self.world.0)));
+    fn entry(&mut self, method: Method, arguments: Option<&[Type]>) -> Result<Func, Failure> {
+        let world = self.world.0;
+        if !self.program.method_exists(method) {
+            return Err(Failure::Job(format!("{method} does not exist in world {world}")));
         }
         let data = self.program.method(method);
-        if data.is_generic() {
-            let header = explain::header(&self.program.types, data);
-            return Err(Failure::Job(format!("{header} has type variables, so it cannot be an entry")));
+        let types = &self.program.types;
+        let header = || explain::header(types, data);
+        if !self.program.is_alive(method, self.world) {
+            let life = self.program.lifetime(method);
+            let why = match life.from > self.world {
+                true => format!("was defined in world {}", life.from.0),
+                false => format!("was deleted or redefined in world {}", life.until.0),
+            };
+            let message = format!("{} {why}, the job is of world {world}", header());
+            return Err(Failure::Job(message));
         }
-        self.instance(method, &data.signature.params, None)
+        match arguments {
+            Some(arguments) => {
+                let open = arguments.iter().find(|ty| !ty.is_known() || types.layout(**ty).is_none());
+                if let Some(&ty) = open {
+                    let message = format!("{}: argument type {} is not concrete", header(), types.display(ty));
+                    return Err(Failure::Job(message));
+                }
+                pattern::accept(self.program, data, arguments).map_err(|rejection| {
+                    Failure::Job(format!("{}: {}", header(), rejection.describe(types)))
+                })?;
+                self.instance(method, arguments, None)
+            }
+            None if data.is_generic() => Err(Failure::Job(format!(
+                "{} has type variables: as an entry it needs the types of its arguments",
+                header()
+            ))),
+            None => self.instance(method, &data.signature.params, None),
+        }
+    }
+
+    /// Decides about calls that no method fits, and takes newtypes away.
+    fn finish(&mut self) -> Result<(), Failure> {
+        let mut problems = std::mem::take(&mut self.problems);
+        if self.job.unresolved != Unresolved::Throw && !problems.is_empty() {
+            // Bodies that are wrong in other ways cannot be simplified.
+            let reached = match self.diagnostics.is_empty() {
+                true => unresolved::reached(&self.unit, &problems),
+                false => vec![true; problems.len()],
+            };
+            if reached.contains(&true) {
+                let mut keep = reached.into_iter();
+                problems.retain(|_| keep.next().unwrap_or(true));
+                self.diagnostics.extend(unresolved::diagnostics(problems));
+                problems = Vec::new();
+            }
+        }
+        if !self.diagnostics.is_empty() {
+            return Err(Failure::Program(std::mem::take(&mut self.diagnostics)));
+        }
+        unresolved::make_throw(&mut self.unit, &problems);
+        erase::run(&mut self.unit)
+            .map_err(|error| Failure::Job(format!("newtypes cannot be taken away: {error}")))
+    }
+
+    /// The calls that lead to a function, innermost first, as notes.
+    fn chain(&self, func: Func) -> Vec<String> {
+        const SHOWN: usize = 8;
+        let mut notes = Vec::new();
+        let mut at = func;
+        while let Some(record) = self.records.get(at.index()) {
+            let Some(parent) = record.parent else { break };
+            let Some(caller) = self.unit.funcs.get(parent) else { break };
+            if notes.len() == SHOWN {
+                notes.push("...".into());
+                break;
+            }
+            let file = caller.file.and_then(|file| self.unit.files.get(file as usize));
+            notes.push(match file.filter(|_| record.site.is_somewhere()) {
+                Some(file) => {
+                    let (line, column) = file.line_column(record.site.start);
+                    format!("called from '{}' at {}:{line}:{column}", caller.name, file.name)
+                }
+                None => format!("called from '{}'", caller.name),
+            });
+            at = parent;
+        }
+        notes
+    }
+
+    /// An error at an instruction, with the calls that lead there.
+    fn error_at(&self, body: &Body, home: Home<'_>, inst: Inst, message: String) -> Diagnostic {
+        let name = &self.unit.funcs[home.func].name;
+        let place = Place { function: name, file: home.data.file, span: body.span(inst) };
+        let notes = self.chain(home.func);
+        notes.into_iter().fold(report::dispatch(&place, message), Diagnostic::with_note)
     }
 
     /// The function for a method with these arguments, made and put on the worklist when first asked for.
@@ -157,8 +256,10 @@ impl Specialiser<'_> {
         &mut self,
         method: Method,
         arguments: &[Type],
-        parent: Option<Func>,
+        caller: Option<(Func, Span)>,
     ) -> Result<Func, Failure> {
+        let parent = caller.map(|(func, _)| func);
+        let site = caller.map_or(Span::NOWHERE, |(_, span)| span);
         let key = (method, Box::from(arguments));
         if let Some(&func) = self.instances.get(&key) {
             return Ok(func);
@@ -218,7 +319,7 @@ impl Specialiser<'_> {
         });
         let worlds = program.lifetime(method);
         let instance = Instance { func, method, arguments: arguments.into(), edges: Vec::new(), worlds };
-        self.records.push(Record { instance, bindings, results, parent, nesting });
+        self.records.push(Record { instance, bindings, results, parent, site, nesting });
         self.instances.insert(key, func);
         self.worklist.push(func);
         Ok(func)
@@ -277,6 +378,7 @@ impl Specialiser<'_> {
         let mut packs = std::mem::take(&mut self.packs);
         packs.clear();
         self.seen.clear();
+        self.roots.clear();
         let mut settler = Settler::new(&mut self.unit.types, &bindings);
         settler.run(&mut body, &arguments, data.is_generic(), &mut packs);
         let (problems, grown) = (settler.problems, settler.grown);
@@ -303,7 +405,7 @@ impl Specialiser<'_> {
             while let Some(inst) = next {
                 next = body.next_inst(inst);
                 self.link(body, home, inst)?;
-                if self.diagnostics.len() >= MAX_DIAGNOSTICS {
+                if self.diagnostics.len() + self.problems.len() >= MAX_DIAGNOSTICS {
                     return Ok(());
                 }
             }
@@ -346,12 +448,17 @@ impl Specialiser<'_> {
         for (value, &ty) in body.results(inst).zip(types) {
             body.set_value_type(value, ty);
         }
+        if !self.roots.is_empty() && types.contains(&Type::ERROR) {
+            let root = body.args(inst).iter().find_map(|arg| self.roots.get(arg).copied());
+            if let Some(root) = root {
+                self.roots.extend(body.results(inst).map(|value| (value, root)));
+            }
+        }
     }
 
     fn complain(&mut self, body: &mut Body, home: Home<'_>, inst: Inst, message: String) {
-        let name = self.unit.funcs[home.func].name.clone();
-        let place = Place { function: &name, file: home.data.file, span: body.span(inst) };
-        self.diagnostics.push(report::dispatch(&place, message));
+        let error = self.error_at(body, home, inst, message);
+        self.diagnostics.push(error);
         for value in body.results(inst) {
             body.set_value_type(value, Type::ERROR);
         }
@@ -367,6 +474,10 @@ impl Specialiser<'_> {
         }
         let mut arguments: SmallVec<[Type; 8]> = args.iter().map(|&arg| body.value_type(arg)).collect();
         if arguments.contains(&Type::ERROR) {
+            let root = args.iter().find_map(|arg| self.roots.get(arg).copied());
+            if let Some(problem) = root.and_then(|root| self.problems.get_mut(root)) {
+                problem.followers += 1;
+            }
             self.set_result_types(body, inst, &vec![Type::ERROR; body.results(inst).len()]);
             return Ok(());
         }
@@ -383,21 +494,26 @@ impl Specialiser<'_> {
                 return Ok(());
             }
         };
-        let (symbol, results) = match self.find(&name, &arguments, home.func) {
+        let found = match body.inst(inst).op {
+            Op::Unresolved => None,
+            _ => self.find(&name, &arguments, home.func),
+        };
+        let (symbol, results) = match found {
             Some(Callee::Method(method)) => {
-                let func = self.instance(method, &arguments, Some(home.func))?;
+                let func = self.instance(method, &arguments, Some((home.func, body.span(inst))))?;
                 let results = self.records.get(func.index()).map(|record| record.results.clone());
                 (Symbol::Func(func), results.unwrap_or_default())
             }
             Some(Callee::Extern(id)) => {
                 (Symbol::Extern(self.external(id)), self.program.externs[id].signature.results.clone())
             }
-            None => {
-                let view = &self.job.view;
-                let message = explain::unresolved(self.program, &self.unit.types, view, &name, &arguments);
-                self.complain(body, home, inst, message);
-                return Ok(());
-            }
+            None => match self.asked(body, home, inst, &name, &arguments) {
+                Some((id, results)) => (Symbol::Extern(id), results),
+                None => {
+                    self.leave_unresolved(body, home, inst, &name, &args);
+                    return Ok(());
+                }
+            },
         };
         let found = body.results(inst).len();
         if found != results.len() {
@@ -408,7 +524,7 @@ impl Specialiser<'_> {
         self.set_result_types(body, inst, &results);
         let id = body.make_symbol(symbol.clone());
         body.inst_mut(inst).imm = id.as_u32();
-        if matches!(symbol, Symbol::Func(_)) {
+        if matches!(symbol, Symbol::Func(_)) || matches!(self.job.unresolved, Unresolved::Callback(_)) {
             args.retain(|arg| settle::has_size(&self.unit.types, body.value_type(*arg)));
         }
         if body.args(inst) != &args[..] {
@@ -416,6 +532,64 @@ impl Specialiser<'_> {
             body.replace_inst(inst, op, ty, &args, id.as_u32());
         }
         Ok(())
+    }
+
+    /// Makes a call that no method fits an `unresolved` op.
+    fn leave_unresolved(
+        &mut self,
+        body: &mut Body,
+        home: Home<'_>,
+        inst: Inst,
+        name: &Arc<str>,
+        args: &[Value],
+    ) {
+        let arguments: Vec<Type> = args.iter().map(|&arg| body.value_type(arg)).collect();
+        let mut message =
+            explain::unresolved(self.program, &self.unit.types, &self.job.view, name, &arguments);
+        if body.inst(inst).op == Op::Unresolved {
+            let called = Signature::new(arguments, []);
+            message = format!("call of {name}{} is left unresolved", called.display(&self.unit.types));
+        } else if matches!(self.job.unresolved, Unresolved::Callback(_)) {
+            message.push_str("; the host cannot answer: nothing around the call tells what it returns");
+        }
+        let diagnostic = self.error_at(body, home, inst, message);
+        let symbol = body.make_symbol(Symbol::Name(name.clone()));
+        let ty = body.inst(inst).ty;
+        body.replace_inst(inst, Op::Unresolved, ty, args, symbol.as_u32());
+        let number = self.problems.len();
+        for value in body.results(inst) {
+            body.set_value_type(value, Type::ERROR);
+            self.roots.insert(value, number);
+        }
+        self.problems.push(Problem { func: home.func, inst, diagnostic, followers: 0 });
+    }
+
+    /// The function of the host that answers an unresolved call, and what it returns.
+    fn asked(
+        &mut self,
+        body: &mut Body,
+        home: Home<'_>,
+        inst: Inst,
+        name: &Arc<str>,
+        arguments: &[Type],
+    ) -> Option<(Extern, Vec<Type>)> {
+        let Unresolved::Callback(prefix) = &self.job.unresolved else { return None };
+        let own = &self.unit.funcs[home.func].signature.results;
+        let results: Option<Vec<Type>> =
+            body.results(inst).map(|value| unresolved::wanted_type(body, own, value)).collect();
+        let results = results?;
+        let passed: Vec<Type> =
+            arguments.iter().copied().filter(|&ty| settle::has_size(&self.unit.types, ty)).collect();
+        let called = Signature::new(arguments, results.as_slice());
+        let link_name: Arc<str> = format!("{prefix}{name}{}", called.display(&self.unit.types)).into();
+        let externs = &mut self.unit.externs;
+        let id = *self.asked.entry(link_name.clone()).or_insert_with(|| {
+            let signature = Signature::new(passed, results.as_slice());
+            let (name, file, span) = (link_name.clone(), home.data.file, home.data.span);
+            externs.push(ExternData { name, link_name, signature, file, span })
+        });
+        body.inst_mut(inst).op = Op::Call;
+        Some((id, results))
     }
 
     /// The generic function that a call names, and whether its first operand does.
@@ -465,7 +639,7 @@ impl Specialiser<'_> {
         };
         match self.find(&name, &params, home.func) {
             Some(Callee::Method(method)) => {
-                let func = self.instance(method, &params, Some(home.func))?;
+                let func = self.instance(method, &params, Some((home.func, body.span(inst))))?;
                 let id = body.make_symbol(Symbol::Func(func));
                 body.inst_mut(inst).imm = id.as_u32();
             }
@@ -511,7 +685,7 @@ impl Specialiser<'_> {
 
 fn name_of(body: &Body, inst: Inst) -> Option<Arc<str>> {
     let data = body.inst(inst);
-    debug_assert!(matches!(data.op, Op::Call | Op::GlobalAddress));
+    debug_assert!(matches!(data.op, Op::Call | Op::Unresolved | Op::GlobalAddress));
     match body.symbol_exists(data.imm).then(|| body.symbol(SymbolRef::from_u32(data.imm))) {
         Some(Symbol::Name(name)) => Some(name.clone()),
         _ => None,

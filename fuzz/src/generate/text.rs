@@ -29,6 +29,7 @@ const TOKENS: [&str; 40] = [
     "method",
     "kernel",
     "struct",
+    "newtype",
     "global",
     "extern",
     "overlay",

@@ -3,11 +3,12 @@
 use super::{CliError, CliResult, input, output};
 use crate::engine::{EngineError, EngineKind, Extent, Outcome};
 use crate::filetest::directive::{Argument, parse_arguments};
-use crate::filetest::runner::find_method;
+use crate::filetest::runner::instance_for;
 use crate::value::{HostArg, write_lane};
 use clap::Args;
 use marquetry_ir::program::MethodKind;
 use marquetry_lower::job::OptLevel;
+use marquetry_lower::specialise;
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ const SHOWN_ELEMENTS: usize = 64;
 pub(super) struct Run {
     /// The program; '-' is standard input
     file: PathBuf,
-    /// The function or kernel
+    /// The function or kernel; with the types of its arguments where it has type variables: 'f(i32, f32)'
     #[arg(long, value_name = "NAME")]
     entry: String,
     /// Where to run it: interp, native, object, cpu, vulkan, opencl or cuda; by default native for functions and
@@ -43,7 +44,7 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn run(self) -> CliResult {
-        let program = input::read_valid(&[&self.file])?;
+        let mut program = input::read_valid(&[&self.file])?;
         let args = parse_arguments(&self.args).map_err(|e| CliError::Usage(format!("--args: {e}")))?;
         let extent = match &self.grid {
             Some(grid) => {
@@ -57,7 +58,14 @@ impl Run {
         let level = OptLevel::from_number(self.opt_level).unwrap_or_default();
         let mut engine = kind.open(level).map_err(|e| CliError::Failed(format!("{name}: {e}")))?;
         let wanted = if extent.is_some() { MethodKind::Kernel } else { MethodKind::Function };
-        let method = find_method(&program, &self.entry, &args, wanted).map_err(|message| {
+        let found = match self.entry.contains('(') {
+            true => input::instance(&mut program, &self.entry).and_then(|instance| {
+                specialise::instantiate(&mut program, instance.method, &instance.arguments)
+                    .map_err(|failure| failure.to_string())
+            }),
+            false => instance_for(&mut program, &self.entry, &args, wanted),
+        };
+        let method = found.map_err(|message| {
             let hint = match extent {
                 None if program
                     .methods_of(&self.entry)

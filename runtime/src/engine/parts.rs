@@ -7,7 +7,12 @@
 use super::EngineError;
 use crate::value::{HostArg, HostValue, regroup};
 use marquetry_codegen::artifact::{Slot, argument_block};
-use marquetry_ir::types::{Scalar, Type, TypeKind};
+use marquetry_ir::types::{Scalar, Type, TypeKind, Types};
+
+/// What values of these types are held as: newtypes are what they are newtypes of.
+pub(super) fn held(types: &Types, list: &[Type]) -> Vec<Type> {
+    list.iter().map(|&ty| types.underlying(ty)).collect()
+}
 
 /// What is passed for one lowered parameter.
 pub(super) enum Part {

@@ -9,7 +9,10 @@ use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::op::Op;
 use marquetry_ir::program::{LibraryKey, MethodKind, Program};
 use marquetry_ir::text;
-use marquetry_ir::types::{Scalar, Type};
+use marquetry_ir::types::{Scalar, Space, Type};
+use marquetry_lower::dispatch::resolve::{Answer, look_up};
+use marquetry_lower::dispatch::view::View;
+use marquetry_lower::specialise;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -76,6 +79,7 @@ pub fn run(name: &str, source: &str, engines: &mut [Box<dyn Engine>]) -> Vec<Row
             rows.push(Row::of_text(directive.line, &directive.text, verdict));
         }
     }
+    directives.iter().for_each(|directive| instantiate(&mut program, &directive.action));
     let program = Arc::new(program);
     let references: Vec<_> =
         directives.iter().map(|directive| reference_contents(&program, directive)).collect();
@@ -178,7 +182,7 @@ pub fn find_method(
         data.table == Table::BASE
             && data.kind == kind
             && same_length
-            && params.iter().zip(args).all(|(t, a)| fits(t, a))
+            && params.iter().map(|&ty| program.types.underlying(ty)).zip(args).all(|(t, a)| fits(&t, a))
     };
     let found = methods.iter().find(applies).copied();
     found.ok_or_else(|| match methods.first() {
@@ -188,6 +192,46 @@ pub fn find_method(
         }
         None => format!("there is no '{name}'"),
     })
+}
+
+/// Makes the instance that a directive runs, if it means a method with type variables.
+fn instantiate(program: &mut Program, action: &Action) {
+    let (call, kind) = match action {
+        Action::Run(call) => (call, MethodKind::Function),
+        Action::Launch { call, .. } => (call, MethodKind::Kernel),
+        _ => return,
+    };
+    // What cannot be made is reported as missing where it is looked for.
+    let _ = instance_for(program, &call.name, &call.args, kind);
+}
+
+/// The method that a call means: one that takes its arguments, or an instance made for them. Buffers are what kernels
+/// and functions take pointers to: in global memory and anywhere.
+pub fn instance_for(
+    program: &mut Program,
+    name: &str,
+    args: &[Argument],
+    kind: MethodKind,
+) -> Result<Method, String> {
+    let missing = match find_method(program, name, args, kind) {
+        Ok(method) => return Ok(method),
+        Err(message) => message,
+    };
+    let space = if kind == MethodKind::Kernel { Space::Global } else { Space::Generic };
+    let types: Vec<Type> = args
+        .iter()
+        .map(|arg| match arg {
+            Argument::Value(value) if !value.ty().is_pointer() => value.ty(),
+            Argument::Value(_) | Argument::Buffer(_) => Type::pointer(space),
+        })
+        .collect();
+    let Answer::Method(method) = look_up(program, &View::native(&[]), name, &types).answer else {
+        return Err(missing);
+    };
+    if program.method(method).kind != kind {
+        return Err(missing);
+    }
+    specialise::instantiate(program, method, &types).map_err(|failure| failure.to_string())
 }
 
 /// The ops that a directive may run; none if there is no such method, which is reported elsewhere.
