@@ -77,7 +77,9 @@ pub fn run(program: &Program, world: World, unit: &mut Unit, instances: &[Instan
             }
         }
         for func in &changed {
-            let (Some(calls), Some(function)) = (of_func.remove(func), unit.funcs.get_mut(*func)) else { continue };
+            let (Some(calls), Some(function)) = (of_func.remove(func), unit.funcs.get_mut(*func)) else {
+                continue;
+            };
             count += calls.len();
             replace(&mut function.body, &calls);
             simplify::run(&mut function.body, &mut ctx);

@@ -40,43 +40,55 @@ pub enum Unresolved {
     Callback(Arc<str>),
 }
 
-/// A method with type variables as an entry: which types of arguments it is compiled for.
+/// How a job is compiled: what is the same for every entry and every target.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct EntryInstance {
-    /// The method.
-    pub method: Method,
-    /// Types of the arguments, those of no size included.
-    pub arguments: Box<[Type]>,
-}
-
-/// What to compile, through which tables, and how: a value.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Job {
-    /// What hosts will call or launch.
-    pub entries: Vec<Method>,
-    /// The tables that calls are looked up in.
-    pub view: View,
+pub struct Options {
     /// How much work goes into the code.
     pub opt_level: OptLevel,
-    /// Further entries: methods for arguments of these types. Their symbols are the name and the types:
-    /// `axpy(f32, f32, f32)`.
-    pub instances: Vec<EntryInstance>,
     /// What becomes of calls that no method fits.
     pub unresolved: Unresolved,
     /// Whether pure calls with constant arguments may be computed during compilation.
     pub evaluate: bool,
 }
 
-impl Default for Job {
-    /// No entries, the tables that native code sees, and the usual options.
+impl Default for Options {
     fn default() -> Self {
-        Job {
-            entries: Vec::new(),
-            view: View::native(&[]),
-            opt_level: OptLevel::default(),
-            instances: Vec::new(),
-            unresolved: Unresolved::default(),
-            evaluate: true,
-        }
+        Options { opt_level: OptLevel::default(), unresolved: Unresolved::default(), evaluate: true }
+    }
+}
+
+/// Something to compile that hosts call or launch: a method for concrete arguments. The symbol is the method's name; of a
+/// method with type variables or siblings the name and the types, `axpy(f32, f32, f32)`, of a kernel mangled,
+/// `_Z5scaleu3i32PU6globalv`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct JobEntry {
+    /// The method.
+    pub method: Method,
+    /// What its parameters are, where it has type variables; else none. Types of the program.
+    pub arguments: Option<Box<[Type]>>,
+}
+
+impl From<Method> for JobEntry {
+    fn from(method: Method) -> Self {
+        JobEntry { method, arguments: None }
+    }
+}
+
+/// What to compile, through which tables, and how: a value.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Job {
+    /// What hosts will call or launch.
+    pub entries: Vec<JobEntry>,
+    /// The tables that calls are looked up in, and the world.
+    pub view: View,
+    /// How it is compiled.
+    pub options: Options,
+}
+
+impl Job {
+    /// Compiles methods without type variables at this level, everything else as usual.
+    pub fn new(methods: Vec<Method>, view: View, opt_level: OptLevel) -> Self {
+        let entries = methods.into_iter().map(JobEntry::from).collect();
+        Job { entries, view, options: Options { opt_level, ..Options::default() } }
     }
 }

@@ -86,16 +86,16 @@ fn stages(
     if until <= Stage::Specialised {
         return Ok(Reached::Unit(unit));
     }
-    if job.evaluate && job.opt_level > OptLevel::None {
+    if job.options.evaluate && job.options.opt_level > OptLevel::None {
         evaluate::run(program, job.view.world(program), &mut unit, &made.instances);
     }
-    optimise::run(&mut unit, job.opt_level, observer);
+    optimise::run(&mut unit, job.options.opt_level, observer);
     clock.report(Stage::Optimised, observer);
     if until <= Stage::Optimised {
         return Ok(Reached::Unit(unit));
     }
     let mut lowered = exceptions::run(unit)?;
-    if job.opt_level > OptLevel::None {
+    if job.options.opt_level > OptLevel::None {
         optimise::cleanup_some(&mut lowered.unit, &lowered.rewritten, observer);
     }
     clock.report(Stage::Exceptions, observer);
@@ -109,7 +109,7 @@ fn stages(
         }
     }
     let mut legal = legalise::run(lowered, target)?;
-    if job.opt_level > OptLevel::None {
+    if job.options.opt_level > OptLevel::None {
         let rewritten = legal.take_rewritten();
         optimise::cleanup_some(legal.unit_mut(), &rewritten, observer);
     }

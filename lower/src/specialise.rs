@@ -9,6 +9,7 @@
 
 mod erase;
 mod instantiate;
+mod mangle;
 mod settle;
 mod unresolved;
 
@@ -16,7 +17,7 @@ use crate::dispatch::edges::{Edge, Instance};
 use crate::dispatch::resolve::{Answer, look_up_in};
 use crate::dispatch::{explain, pattern};
 use crate::failure::Failure;
-use crate::job::{Job, Unresolved};
+use crate::job::{Job, JobEntry, Unresolved};
 use crate::report::{self, Place};
 use cranelift_entity::EntityRef;
 use marquetry_ir::analysis::cfg::ControlFlow;
@@ -26,7 +27,7 @@ use marquetry_ir::entity::{Block, Extern, Func, Global, Inst, Method, SigRef, Sw
 use marquetry_ir::infer::infer;
 use marquetry_ir::limits::{MAX_DIAGNOSTICS, MAX_INSTANCES, MAX_SPECIALISATION_DEPTH};
 use marquetry_ir::op::{Op, Shape};
-use marquetry_ir::program::{ExternData, MethodData, Program, World, Worlds};
+use marquetry_ir::program::{MethodData, MethodKind, Program, World, Worlds};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::span::Span;
 use marquetry_ir::text::mismatch_message;
@@ -88,10 +89,8 @@ pub fn run_recorded(program: &Program, job: &Job) -> Result<Specialised, Failure
         asked: FxHashMap::default(),
         scratch_cfg: ControlFlow::new(),
     };
-    let plain = job.entries.iter().map(|&method| (method, None));
-    let instances = job.instances.iter().map(|instance| (instance.method, Some(&*instance.arguments)));
-    for (method, arguments) in plain.chain(instances) {
-        let func = specialiser.entry(method, arguments)?;
+    for entry in &job.entries {
+        let func = specialiser.entry(entry)?;
         if !specialiser.unit.entries.contains(&func) {
             specialiser.unit.entries.push(func);
         }
@@ -157,7 +156,8 @@ enum Callee {
 }
 
 impl Specialiser<'_> {
-    fn entry(&mut self, method: Method, arguments: Option<&[Type]>) -> Result<Func, Failure> {
+    fn entry(&mut self, entry: &JobEntry) -> Result<Func, Failure> {
+        let method = entry.method;
         let world = self.world.0;
         if !self.program.method_exists(method) {
             return Err(Failure::Job(format!("{method} does not exist in world {world}")));
@@ -174,11 +174,12 @@ impl Specialiser<'_> {
             let message = format!("{} {why}, the job is of world {world}", header());
             return Err(Failure::Job(message));
         }
-        match arguments {
+        match &entry.arguments {
             Some(arguments) => {
                 let open = arguments.iter().find(|ty| !ty.is_known() || types.layout(**ty).is_none());
                 if let Some(&ty) = open {
-                    let message = format!("{}: argument type {} is not concrete", header(), types.display(ty));
+                    let message =
+                        format!("{}: argument type {} is not concrete", header(), types.display(ty));
                     return Err(Failure::Job(message));
                 }
                 pattern::accept(self.program, data, arguments).map_err(|rejection| {
@@ -192,63 +193,6 @@ impl Specialiser<'_> {
             ))),
             None => self.instance(method, &data.signature.params, None),
         }
-    }
-
-    /// Decides about calls that no method fits, and takes newtypes away.
-    fn finish(&mut self) -> Result<(), Failure> {
-        let mut problems = std::mem::take(&mut self.problems);
-        if self.job.unresolved != Unresolved::Throw && !problems.is_empty() {
-            // Bodies that are wrong in other ways cannot be simplified.
-            let reached = match self.diagnostics.is_empty() {
-                true => unresolved::reached(&self.unit, &problems),
-                false => vec![true; problems.len()],
-            };
-            if reached.contains(&true) {
-                let mut keep = reached.into_iter();
-                problems.retain(|_| keep.next().unwrap_or(true));
-                self.diagnostics.extend(unresolved::diagnostics(problems));
-                problems = Vec::new();
-            }
-        }
-        if !self.diagnostics.is_empty() {
-            return Err(Failure::Program(std::mem::take(&mut self.diagnostics)));
-        }
-        unresolved::make_throw(&mut self.unit, &problems);
-        erase::run(&mut self.unit)
-            .map_err(|error| Failure::Job(format!("newtypes cannot be taken away: {error}")))
-    }
-
-    /// The calls that lead to a function, innermost first, as notes.
-    fn chain(&self, func: Func) -> Vec<String> {
-        const SHOWN: usize = 8;
-        let mut notes = Vec::new();
-        let mut at = func;
-        while let Some(record) = self.records.get(at.index()) {
-            let Some(parent) = record.parent else { break };
-            let Some(caller) = self.unit.funcs.get(parent) else { break };
-            if notes.len() == SHOWN {
-                notes.push("...".into());
-                break;
-            }
-            let file = caller.file.and_then(|file| self.unit.files.get(file as usize));
-            notes.push(match file.filter(|_| record.site.is_somewhere()) {
-                Some(file) => {
-                    let (line, column) = file.line_column(record.site.start);
-                    format!("called from '{}' at {}:{line}:{column}", caller.name, file.name)
-                }
-                None => format!("called from '{}'", caller.name),
-            });
-            at = parent;
-        }
-        notes
-    }
-
-    /// An error at an instruction, with the calls that lead there.
-    fn error_at(&self, body: &Body, home: Home<'_>, inst: Inst, message: String) -> Diagnostic {
-        let name = &self.unit.funcs[home.func].name;
-        let place = Place { function: name, file: home.data.file, span: body.span(inst) };
-        let notes = self.chain(home.func);
-        notes.into_iter().fold(report::dispatch(&place, message), Diagnostic::with_note)
     }
 
     /// The function for a method with these arguments, made and put on the worklist when first asked for.
@@ -350,7 +294,8 @@ impl Specialiser<'_> {
         Failure::Program(vec![report::limit(&place, message)])
     }
 
-    /// The plain name where the generic function has one signature without variables, else with the argument types.
+    /// The plain name where the generic function has one signature without variables, else with the argument types, for
+    /// kernels mangled.
     /// Depends on the program in this world only, so that units compiled apart agree.
     fn symbol_name(&self, data: &MethodData, arguments: &[Type]) -> Arc<str> {
         let params = &data.signature.params;
@@ -359,6 +304,10 @@ impl Specialiser<'_> {
         let is_alone = siblings.all(|&method| self.program.method(method).signature.params == *params);
         if is_alone && !data.is_generic() {
             return data.name.clone();
+        }
+        // Drivers look kernels up by name, and not all of them take every character.
+        if data.kind == MethodKind::Kernel {
+            return mangle::symbol(&self.unit.types, &data.name, arguments).into();
         }
         let signature = Signature::new(arguments, []);
         format!("{}{}", data.name, signature.display(&self.unit.types)).into()
@@ -524,7 +473,8 @@ impl Specialiser<'_> {
         self.set_result_types(body, inst, &results);
         let id = body.make_symbol(symbol.clone());
         body.inst_mut(inst).imm = id.as_u32();
-        if matches!(symbol, Symbol::Func(_)) || matches!(self.job.unresolved, Unresolved::Callback(_)) {
+        if matches!(symbol, Symbol::Func(_)) || matches!(self.job.options.unresolved, Unresolved::Callback(_))
+        {
             args.retain(|arg| settle::has_size(&self.unit.types, body.value_type(*arg)));
         }
         if body.args(inst) != &args[..] {
@@ -532,64 +482,6 @@ impl Specialiser<'_> {
             body.replace_inst(inst, op, ty, &args, id.as_u32());
         }
         Ok(())
-    }
-
-    /// Makes a call that no method fits an `unresolved` op.
-    fn leave_unresolved(
-        &mut self,
-        body: &mut Body,
-        home: Home<'_>,
-        inst: Inst,
-        name: &Arc<str>,
-        args: &[Value],
-    ) {
-        let arguments: Vec<Type> = args.iter().map(|&arg| body.value_type(arg)).collect();
-        let mut message =
-            explain::unresolved(self.program, &self.unit.types, &self.job.view, name, &arguments);
-        if body.inst(inst).op == Op::Unresolved {
-            let called = Signature::new(arguments, []);
-            message = format!("call of {name}{} is left unresolved", called.display(&self.unit.types));
-        } else if matches!(self.job.unresolved, Unresolved::Callback(_)) {
-            message.push_str("; the host cannot answer: nothing around the call tells what it returns");
-        }
-        let diagnostic = self.error_at(body, home, inst, message);
-        let symbol = body.make_symbol(Symbol::Name(name.clone()));
-        let ty = body.inst(inst).ty;
-        body.replace_inst(inst, Op::Unresolved, ty, args, symbol.as_u32());
-        let number = self.problems.len();
-        for value in body.results(inst) {
-            body.set_value_type(value, Type::ERROR);
-            self.roots.insert(value, number);
-        }
-        self.problems.push(Problem { func: home.func, inst, diagnostic, followers: 0 });
-    }
-
-    /// The function of the host that answers an unresolved call, and what it returns.
-    fn asked(
-        &mut self,
-        body: &mut Body,
-        home: Home<'_>,
-        inst: Inst,
-        name: &Arc<str>,
-        arguments: &[Type],
-    ) -> Option<(Extern, Vec<Type>)> {
-        let Unresolved::Callback(prefix) = &self.job.unresolved else { return None };
-        let own = &self.unit.funcs[home.func].signature.results;
-        let results: Option<Vec<Type>> =
-            body.results(inst).map(|value| unresolved::wanted_type(body, own, value)).collect();
-        let results = results?;
-        let passed: Vec<Type> =
-            arguments.iter().copied().filter(|&ty| settle::has_size(&self.unit.types, ty)).collect();
-        let called = Signature::new(arguments, results.as_slice());
-        let link_name: Arc<str> = format!("{prefix}{name}{}", called.display(&self.unit.types)).into();
-        let externs = &mut self.unit.externs;
-        let id = *self.asked.entry(link_name.clone()).or_insert_with(|| {
-            let signature = Signature::new(passed, results.as_slice());
-            let (name, file, span) = (link_name.clone(), home.data.file, home.data.span);
-            externs.push(ExternData { name, link_name, signature, file, span })
-        });
-        body.inst_mut(inst).op = Op::Call;
-        Some((id, results))
     }
 
     /// The generic function that a call names, and whether its first operand does.

@@ -177,7 +177,9 @@ impl<'t> Parser<'_, 't> {
             return types.set_supertype(ty, supertype);
         }
         let params = self.variables.iter().map(|(_, variable)| variable.ty).collect();
-        types.define_template(TemplateData { name, params, fields: fields.into(), supertype, is_newtype }).map(|_| ())
+        types
+            .define_template(TemplateData { name, params, fields: fields.into(), supertype, is_newtype })
+            .map(|_| ())
     }
 
     /// The type of a name that was just read, with its parameters.

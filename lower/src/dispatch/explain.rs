@@ -1,7 +1,7 @@
 //! Why a call means what it means: the tables in order, what each held, and why each candidate lost.
 
-use super::resolve::{Answer, look_up_in};
 use super::pattern::{Rejection, accept_in, subsumes};
+use super::resolve::{Answer, look_up_in};
 use super::specificity::is_more_specific;
 use super::view::View;
 use marquetry_ir::diag::{Code, Diagnostic, Severity};

@@ -56,7 +56,7 @@ pub fn instantiate(program: &mut Program, method: Method, arguments: &[Type]) ->
     let copy = MethodData { signature, variables: Vec::new(), body, ..data };
     match program.add_method(copy) {
         Ok(method) | Err(MethodError::Exists(method)) => Ok(method),
-        Err(MethodError::DeviceTable | MethodError::NoTable(_)) => {
+        Err(MethodError::DeviceTable | MethodError::NoTable(_) | MethodError::Unbound(_)) => {
             Err(Failure::Job(format!("{header} is the library's own")))
         }
     }
@@ -67,7 +67,8 @@ fn expand_packs(body: &mut Body, packs: &Packs) {
     if packs.is_empty() {
         return;
     }
-    let insts: Vec<Inst> = body.blocks().flat_map(|block| body.block_insts(block).collect::<Vec<_>>()).collect();
+    let insts: Vec<Inst> =
+        body.blocks().flat_map(|block| body.block_insts(block).collect::<Vec<_>>()).collect();
     for inst in insts {
         let data = body.inst(inst);
         let (op, ty, imm) = (data.op, data.ty, data.imm);

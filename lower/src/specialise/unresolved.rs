@@ -6,17 +6,23 @@
 //! are inlined, constants folded, branches on them taken. A call that is still there is an error, with the chain of
 //! calls that leads to it; the others become throws that nothing reaches.
 
+use super::{Home, Specialiser, erase, settle};
 use crate::call_graph;
+use crate::dispatch::explain;
+use crate::failure::Failure;
 use crate::inline;
+use crate::job::Unresolved;
 use crate::passes::{PassContext, simplify, simplify_cfg};
-use cranelift_entity::SecondaryMap;
+use crate::report::{self, Place};
+use cranelift_entity::{EntityRef, SecondaryMap};
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::diag::Diagnostic;
-use marquetry_ir::entity::{Block, Func, Inst, SymbolRef, Value};
+use marquetry_ir::entity::{Block, Extern, Func, Inst, SymbolRef, Value};
 use marquetry_ir::exception::Exception;
 use marquetry_ir::op::{Op, Rule};
-use marquetry_ir::program::Inlining;
+use marquetry_ir::program::{ExternData, Inlining};
+use marquetry_ir::signature::Signature;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
 use rustc_hash::FxHashMap;
@@ -164,4 +170,121 @@ pub(super) fn wanted_type(body: &Body, results: &[Type], value: Value) -> Option
         }
     }
     None
+}
+
+impl Specialiser<'_> {
+    /// Decides about calls that no method fits, and takes newtypes away.
+    pub(super) fn finish(&mut self) -> Result<(), Failure> {
+        let mut problems = std::mem::take(&mut self.problems);
+        if self.job.options.unresolved != Unresolved::Throw && !problems.is_empty() {
+            // Bodies that are wrong in other ways cannot be simplified.
+            let reached = match self.diagnostics.is_empty() {
+                true => reached(&self.unit, &problems),
+                false => vec![true; problems.len()],
+            };
+            if reached.contains(&true) {
+                let mut keep = reached.into_iter();
+                problems.retain(|_| keep.next().unwrap_or(true));
+                self.diagnostics.extend(diagnostics(problems));
+                problems = Vec::new();
+            }
+        }
+        if !self.diagnostics.is_empty() {
+            return Err(Failure::Program(std::mem::take(&mut self.diagnostics)));
+        }
+        make_throw(&mut self.unit, &problems);
+        erase::run(&mut self.unit)
+            .map_err(|error| Failure::Job(format!("newtypes cannot be taken away: {error}")))
+    }
+
+    /// The calls that lead to a function, innermost first, as notes.
+    pub(super) fn chain(&self, func: Func) -> Vec<String> {
+        const SHOWN: usize = 8;
+        let mut notes = Vec::new();
+        let mut at = func;
+        while let Some(record) = self.records.get(at.index()) {
+            let Some(parent) = record.parent else { break };
+            let Some(caller) = self.unit.funcs.get(parent) else { break };
+            if notes.len() == SHOWN {
+                notes.push("...".into());
+                break;
+            }
+            let file = caller.file.and_then(|file| self.unit.files.get(file as usize));
+            notes.push(match file.filter(|_| record.site.is_somewhere()) {
+                Some(file) => {
+                    let (line, column) = file.line_column(record.site.start);
+                    format!("called from '{}' at {}:{line}:{column}", caller.name, file.name)
+                }
+                None => format!("called from '{}'", caller.name),
+            });
+            at = parent;
+        }
+        notes
+    }
+
+    /// An error at an instruction, with the calls that lead there.
+    pub(super) fn error_at(&self, body: &Body, home: Home<'_>, inst: Inst, message: String) -> Diagnostic {
+        let name = &self.unit.funcs[home.func].name;
+        let place = Place { function: name, file: home.data.file, span: body.span(inst) };
+        let notes = self.chain(home.func);
+        notes.into_iter().fold(report::dispatch(&place, message), Diagnostic::with_note)
+    }
+
+    /// Makes a call that no method fits an `unresolved` op.
+    pub(super) fn leave_unresolved(
+        &mut self,
+        body: &mut Body,
+        home: Home<'_>,
+        inst: Inst,
+        name: &Arc<str>,
+        args: &[Value],
+    ) {
+        let arguments: Vec<Type> = args.iter().map(|&arg| body.value_type(arg)).collect();
+        let mut message =
+            explain::unresolved(self.program, &self.unit.types, &self.job.view, name, &arguments);
+        if body.inst(inst).op == Op::Unresolved {
+            let called = Signature::new(arguments, []);
+            message = format!("call of {name}{} is left unresolved", called.display(&self.unit.types));
+        } else if matches!(self.job.options.unresolved, Unresolved::Callback(_)) {
+            message.push_str("; the host cannot answer: nothing around the call tells what it returns");
+        }
+        let diagnostic = self.error_at(body, home, inst, message);
+        let symbol = body.make_symbol(Symbol::Name(name.clone()));
+        let ty = body.inst(inst).ty;
+        body.replace_inst(inst, Op::Unresolved, ty, args, symbol.as_u32());
+        let number = self.problems.len();
+        for value in body.results(inst) {
+            body.set_value_type(value, Type::ERROR);
+            self.roots.insert(value, number);
+        }
+        self.problems.push(Problem { func: home.func, inst, diagnostic, followers: 0 });
+    }
+
+    /// The function of the host that answers an unresolved call, and what it returns.
+    pub(super) fn asked(
+        &mut self,
+        body: &mut Body,
+        home: Home<'_>,
+        inst: Inst,
+        name: &Arc<str>,
+        arguments: &[Type],
+    ) -> Option<(Extern, Vec<Type>)> {
+        let Unresolved::Callback(prefix) = &self.job.options.unresolved else { return None };
+        let own = &self.unit.funcs[home.func].signature.results;
+        let results: Option<Vec<Type>> =
+            body.results(inst).map(|value| wanted_type(body, own, value)).collect();
+        let results = results?;
+        let passed: Vec<Type> =
+            arguments.iter().copied().filter(|&ty| settle::has_size(&self.unit.types, ty)).collect();
+        let called = Signature::new(arguments, results.as_slice());
+        let link_name: Arc<str> = format!("{prefix}{name}{}", called.display(&self.unit.types)).into();
+        let externs = &mut self.unit.externs;
+        let id = *self.asked.entry(link_name.clone()).or_insert_with(|| {
+            let signature = Signature::new(passed, results.as_slice());
+            let (name, file, span) = (link_name.clone(), home.data.file, home.data.span);
+            externs.push(ExternData { name, link_name, signature, file, span })
+        });
+        body.inst_mut(inst).op = Op::Call;
+        Some((id, results))
+    }
 }

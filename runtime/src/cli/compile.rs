@@ -8,7 +8,7 @@ use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::program::{MethodKind, Program};
 use marquetry_ir::text;
 use marquetry_lower::dispatch::view::View;
-use marquetry_lower::job::{Job, OptLevel};
+use marquetry_lower::job::{Job, JobEntry, OptLevel};
 use marquetry_lower::pipeline;
 use marquetry_lower::stage::Stage;
 use std::path::PathBuf;
@@ -49,14 +49,15 @@ impl Compile {
         let target =
             Target::parse(&self.target, opt_level).map_err(|error| CliError::Usage(error.to_string()))?;
         let mut program = input::read_valid(&[&self.file])?;
-        let mut instances = Vec::new();
+        let mut instances: Vec<JobEntry> = Vec::new();
         for call in self.entry.iter().filter(|entry| entry.contains('(')) {
             instances.push(input::instance(&mut program, call).map_err(CliError::Failed)?);
         }
         let entries = self.entries(&program, &target)?;
         let tables = input::tables(&program, &self.table)?;
         let view = if target.is_device() { View::device(&tables) } else { View::native(&tables) };
-        let job = Job { entries, view, opt_level, instances, ..Job::default() };
+        let mut job = Job::new(entries, view, opt_level);
+        job.entries.append(&mut instances);
         let bytes = self.compile(&program, &job, &target, stage).map_err(|error| match error {
             EngineError::Program(diagnostics) => {
                 input::show(&diagnostics, &program.files);

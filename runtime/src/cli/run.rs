@@ -60,7 +60,8 @@ impl Run {
         let wanted = if extent.is_some() { MethodKind::Kernel } else { MethodKind::Function };
         let found = match self.entry.contains('(') {
             true => input::instance(&mut program, &self.entry).and_then(|instance| {
-                specialise::instantiate(&mut program, instance.method, &instance.arguments)
+                let arguments = instance.arguments.unwrap_or_default();
+                specialise::instantiate(&mut program, instance.method, &arguments)
                     .map_err(|failure| failure.to_string())
             }),
             false => instance_for(&mut program, &self.entry, &args, wanted),

@@ -22,7 +22,9 @@ pub(super) fn wrap(program: &Program, method: Method) -> Result<Wrapped, EngineE
     let data = program.method(method);
     let types = &program.types;
     let results = parts::held(types, &data.signature.results);
-    if let Some(&ty) = parts::held(types, &data.signature.params).iter().chain(&results).find(|ty| ty.is_aggregate()) {
+    if let Some(&ty) =
+        parts::held(types, &data.signature.params).iter().chain(&results).find(|ty| ty.is_aggregate())
+    {
         let ty = types.display(ty);
         return Err(EngineError::Unsupported(format!(
             "aggregates ({ty}) do not pass between host and kernels"

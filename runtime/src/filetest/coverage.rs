@@ -22,7 +22,8 @@ pub fn ops_of(program: &Program, method: Method) -> BTreeSet<Op> {
             // Functions as values may be called by whom they are passed to.
             body.visit_operands(inst, |value| {
                 if body.value_const(value).is_some()
-                    && let Some(Singleton::Function(name)) = program.types.as_singleton(body.value_type(value))
+                    && let Some(Singleton::Function(name)) =
+                        program.types.as_singleton(body.value_type(value))
                 {
                     let called = program.methods_of(name).iter().copied();
                     stack.extend(called.filter(|&callee| seen.insert(callee)));
