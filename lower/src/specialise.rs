@@ -31,7 +31,7 @@ use marquetry_ir::program::{MethodData, MethodKind, Program, World, Worlds};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::span::Span;
 use marquetry_ir::text::mismatch_message;
-use marquetry_ir::types::{Scalar, Singleton, Type, TypeError};
+use marquetry_ir::types::{Scalar, Singleton, Type, TypeError, Types};
 use marquetry_ir::unit::{Function, Unit};
 use rustc_hash::{FxHashMap, FxHashSet};
 use settle::{Packs, Settler};
@@ -377,7 +377,10 @@ impl Specialiser<'_> {
             Shape::Call => return self.link_call(body, home, inst),
             Shape::FunctionAddress => self.link_function(body, home, inst)?,
             Shape::GlobalAddress => self.link_global(body, home, inst),
-            Shape::CallIndirect => complete_signature(body, inst),
+            Shape::CallIndirect => {
+                complete_signature(body, inst);
+                drop_sizeless(body, &self.unit.types, inst);
+            }
             Shape::Switch => complete_cases(body, inst),
             _ => {}
         }
@@ -601,6 +604,29 @@ fn complete_signature(body: &mut Body, inst: Inst) {
         }
     }
     body.inst_mut(inst).imm = body.make_signature(signature).as_u32();
+}
+
+/// Nothing is passed for arguments of no size: the functions that addresses are taken of have no parameters for them.
+fn drop_sizeless(body: &mut Body, types: &Types, inst: Inst) {
+    let id = body.inst(inst).imm;
+    if !body.signature_exists(id) {
+        return;
+    }
+    let mut signature = body.signature(SigRef::from_u32(id)).clone();
+    let keep: SmallVec<[bool; 8]> = signature.params.iter().map(|&ty| settle::has_size(types, ty)).collect();
+    let args = body.args(inst).to_vec();
+    // Another number of arguments is reported where the op's types are inferred.
+    if keep.iter().all(|&kept| kept) || args.len() != keep.len() + 1 {
+        return;
+    }
+    let is_kept = |n: usize| keep.get(n).copied().unwrap_or(true);
+    let passed: Vec<Value> =
+        args.iter().enumerate().filter(|&(n, _)| n == 0 || is_kept(n - 1)).map(|(_, &arg)| arg).collect();
+    let mut kept = keep.iter();
+    signature.params.retain(|_| kept.next().copied().unwrap_or(true));
+    let imm = body.make_signature(signature).as_u32();
+    let (op, ty) = (body.inst(inst).op, body.inst(inst).ty);
+    body.replace_inst(inst, op, ty, &passed, imm);
 }
 
 /// Cases of a selector of unknown type are kept in 128 bits; its type cuts them.
