@@ -5,19 +5,19 @@
 //! that is not `consistent`, or a body of base that the device table replaces, a sentinel. So a result that is computed
 //! here is the same in every job, and one that is not must come from where it belongs.
 
+use crate::call_graph;
 use crate::dispatch::edges::Instance;
 use crate::dispatch::pattern::accept_in;
 use crate::effects::{self, FuncEffects};
 use crate::passes::{PassContext, simplify};
 use cranelift_entity::{EntityRef, SecondaryMap};
-use marquetry_ir::body::{Body, Symbol};
+use marquetry_ir::body::Body;
 use marquetry_ir::constant::{ConstData, ConstValue};
-use marquetry_ir::entity::{Block, Func, Inst, SymbolRef, Table, Value};
+use marquetry_ir::entity::{Block, Func, Inst, Table, Value};
 use marquetry_ir::interp::{Config, Ended, Interp, Val};
-use marquetry_ir::op::Op;
 use marquetry_ir::program::{Program, World};
 use marquetry_ir::types::{Type, TypeKind};
-use marquetry_ir::unit::Unit;
+use marquetry_ir::unit::{Function, Unit};
 use rustc_hash::FxHashMap;
 
 /// Instructions of one call at most.
@@ -34,6 +34,9 @@ type Results = Option<Vec<Val>>;
 
 /// Evaluates the calls of a unit whose functions are these instances, in this order. Says how many went.
 pub fn run(program: &Program, world: World, unit: &mut Unit, instances: &[Instance]) -> usize {
+    if !has_candidates(unit) {
+        return 0;
+    }
     let overridden = |func: Func| match instances.get(func.index()) {
         Some(instance) if !is_overridden(program, world, unit, instance) => FuncEffects::PURE,
         _ => FuncEffects::OVERRIDDEN,
@@ -88,6 +91,23 @@ pub fn run(program: &Program, world: World, unit: &mut Unit, instances: &[Instan
     count
 }
 
+/// Whether any call could be computed, whatever it calls.
+fn has_candidates(unit: &Unit) -> bool {
+    unit.funcs.values().any(|Function { body, .. }| {
+        let mut insts = body.blocks().flat_map(|block| body.block_insts(block));
+        insts.any(|inst| candidate(body, inst).is_some())
+    })
+}
+
+/// The callee of a call whose arguments are constants and whose results can be.
+fn candidate(body: &Body, inst: Inst) -> Option<Func> {
+    let callee = call_graph::callee(body, inst)?;
+    let is_constant = |value: &Value| body.value_const(*value).is_some_and(|data| is_plain(data.ty));
+    let mut results = body.results(inst);
+    let plain = results.len() > 0 && results.all(|value| is_plain(body.value_type(value)));
+    (plain && body.args(inst).iter().all(is_constant)).then_some(callee)
+}
+
 /// Whether an instance means something else in other jobs.
 fn is_overridden(program: &Program, world: World, unit: &Unit, instance: &Instance) -> bool {
     let data = program.method(instance.method);
@@ -121,14 +141,9 @@ fn find_calls(
     let body = &function.body;
     let allowed = FuncEffects::THROWS.and(FuncEffects::NONTOTAL);
     for inst in body.blocks().flat_map(|block| body.block_insts(block)) {
-        let data = body.inst(inst);
-        if data.op != Op::Call || body.results(inst).len() == 0 {
+        let Some(callee) = candidate(body, inst).filter(|&callee| effects[callee].is_within(allowed)) else {
             continue;
-        }
-        let Symbol::Func(callee) = *body.symbol(SymbolRef::from_u32(data.imm)) else { continue };
-        if !effects[callee].is_within(allowed) || !body.results(inst).all(|v| is_plain(body.value_type(v))) {
-            continue;
-        }
+        };
         let args: Option<Vec<Val>> = body.args(inst).iter().map(|&arg| constant(body, arg)).collect();
         if let Some(args) = args {
             f(inst, callee, args);

@@ -285,3 +285,54 @@ fn arguments_must_fit_their_types() {
     assert_eq!(code(&output), 2, "{}", stdout(&output));
     assert!(stderr(&output).contains("99999999999 does not fit into i32"), "{}", stderr(&output));
 }
+
+const GENERIC: &str = "\
+abstract Real
+impl f32, f64 : Real
+method axpy<T: Real>(a: T, x: T, y: T) -> T {\nentry:\n    p = mul a, x\n    r = add p, y\n    return r\n}
+kernel scale<T: Real, S>(by: T, data: ptr<S>) {\nentry:\n    x = load.T data\n    y = mul x, by\n    store data, y\n    return\n}
+method bad(x: i8) -> i8 {\nentry:\n    a = call axpy(x, x, x)\n    b = call nowhere(x)\n    return x\n}
+";
+
+#[test]
+fn entries_with_type_variables_are_compiled_for_the_types_that_are_named() {
+    let folder = Folder::new();
+    let file = folder.file("a.mq", GENERIC);
+    let run = |entry: &str, args: &str| marq(&["run", text(&file), "--entry", entry, "--args", args]);
+    let output = run("axpy(f64, f64, f64)", "f64 2.0, f64 3.0, f64 1.0");
+    assert_eq!((code(&output), stdout(&output).trim(), stderr(&output)), (0, "f64 7.0", String::new()));
+    assert_eq!(stdout(&run("axpy", "f32 2.0, f32 3.0, f32 1.0")).trim(), "f32 7.0");
+    let output = run("axpy(i32, i32, i32)", "i32 2, i32 3, i32 1");
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("argument 1 is i32, expected T"), "{}", stderr(&output));
+    let compile = |entry: &str, target: &str| {
+        marq(&["compile", text(&file), "--entry", entry, "--target", target, "--stage", "code"])
+    };
+    let output = compile("scale(f64, ptr<global>)", "ptx");
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stdout(&output).contains(".entry _Z5scaleu3f64PU6globalv"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("mul.rn.f64"), "{}", stdout(&output));
+    let output = compile("axpy(f32, f32, f32)", "native");
+    assert!(stdout(&output).contains("fmul"), "{}", stdout(&output));
+    let output = compile("axpy", "native");
+    assert!(
+        stderr(&output).contains("as an entry it needs the types of its arguments"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn all_unresolved_calls_of_a_job_are_shown_with_their_near_misses() {
+    let folder = Folder::new();
+    let file = folder.file("a.mq", GENERIC);
+    let output = marq(&["compile", text(&file), "--entry", "bad", "--target", "native"]);
+    assert_eq!(code(&output), 1);
+    let shown = stderr(&output);
+    assert!(
+        shown.contains("no method axpy(i8, i8, i8) in sight; there is axpy<T: Real>(T, T, T) -> T"),
+        "{shown}"
+    );
+    assert!(shown.contains("argument 1 is i8, expected T"), "{shown}");
+    assert!(shown.contains("no method nowhere(i8) in sight"), "{shown}");
+}

@@ -101,6 +101,19 @@ entry:
 }
 
 #[test]
+fn a_sentinel_never_folds() {
+    let source = "\
+method size() -> i64 noinline {\nentry:\n    r = call global_size(i32 0)\n    return r\n}
+method one() -> i64 noinline {\nentry:\n    return i64 1\n}
+method main() -> i64 {\nentry:\n    a = call size()\n    b = call one()\n    r = add a, b\n    return r\n}\n";
+    // What a native job sees of the device functions are bodies that stand for what only devices can do.
+    let mut program = marquetry::library::program();
+    assert_eq!(text::parse(&mut program, "test.mq", source), []);
+    let found = printed(&program, View::native(&[]), true);
+    assert!(found.contains("call size()") && !found.contains("call one()"), "{found}");
+}
+
+#[test]
 fn what_has_effects_stays() {
     let source = "\
 global counter: i32 in global
