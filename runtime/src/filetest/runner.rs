@@ -259,6 +259,7 @@ fn carry_out(
     };
     match outcome {
         Err(EngineError::Unsupported(reason)) => Verdict::Skipped(reason),
+        Err(error) if call.expected.is_failure(&error.to_string()) => Verdict::Passed,
         Err(error) => Verdict::Failed(error.to_string()),
         Ok(outcome) => match compare(&call.expected, &outcome, &args, wanted) {
             Ok(()) => Verdict::Passed,
@@ -277,6 +278,12 @@ fn compare(
         (Expected::Throws(kind), Outcome::Threw(thrown)) if *kind == thrown.kind => Ok(()),
         (Expected::Throws(kind), Outcome::Threw(thrown)) => Err(format!("threw {thrown}, expected {kind}")),
         (Expected::Throws(kind), Outcome::Returned(_)) => Err(format!("returned, expected to throw {kind}")),
+        (Expected::Fails(text), Outcome::Threw(thrown)) => {
+            Err(format!("threw {thrown}, expected to fail with '{text}'"))
+        }
+        (Expected::Fails(text), Outcome::Returned(_)) => {
+            Err(format!("returned, expected to fail with '{text}'"))
+        }
         (Expected::Returns { .. }, Outcome::Threw(thrown)) => Err(format!("threw {thrown}")),
         (Expected::Returns { results, buffers }, Outcome::Returned(found)) => {
             if let Some(results) = results {
