@@ -119,3 +119,132 @@ impl std::fmt::Debug for CallStack {
         f.debug_struct("CallStack").field("bytes", &self.kept.as_ref().map(|kept| kept.1)).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::{Code, Target, compile};
+    use marquetry_codegen::native::JitCode;
+    use marquetry_ir::program::Program;
+    use marquetry_ir::text;
+    use marquetry_lower::dispatch::view::View;
+    use marquetry_lower::job::{Job, OptLevel};
+    use std::sync::Arc;
+
+    fn compiled(source: &str, level: OptLevel) -> Arc<JitCode> {
+        let mut program = Program::new();
+        assert_eq!(text::parse(&mut program, "test.mq", source), []);
+        let entries = program.methods_of("f").to_vec();
+        let job = Job { entries, view: View::native(&[]), opt_level: level };
+        match compile(&program, &job, &Target::parse("native", level).unwrap()).unwrap().code {
+            Code::Jit(code) => code,
+            Code::Artifact(_) => panic!("expected code in memory"),
+        }
+    }
+
+    /// Calls `f(n: i64) -> i64`.
+    fn call(stack: &mut CallStack, code: &JitCode, n: i64) -> Result<i64, Exhausted> {
+        let (args, mut results) = (n.to_le_bytes(), [0; 8]);
+        let mut status = Ok(1);
+        // SAFETY: the blocks have the sizes of the signature; the closure owns nothing.
+        unsafe {
+            let call = |limit: &StackLimit| status = code.call_packed(0, &args, &mut results, Some(limit));
+            stack.run(&code.stack(), call).unwrap()?;
+        }
+        assert_eq!(status, Ok(0));
+        Ok(i64::from_le_bytes(results))
+    }
+
+    /// A sum to `n`, forever for negative numbers; `then` is done on the way down.
+    fn sum(then: &str) -> String {
+        format!(
+            "method f(n: i64) -> i64 {{
+             entry:
+                 none = eq n, i64 0
+                 branch none, done, more
+             done:
+                 return i64 0
+             more:
+                 {then}
+                 m = sub n, i64 1
+                 rest = call f(m)
+                 s = add rest, n
+                 return s
+             }}
+             "
+        )
+    }
+
+    #[test]
+    fn threads_have_limits_of_their_own() {
+        let code = compiled(&sum(""), OptLevel::Default);
+        std::thread::scope(|scope| {
+            for thread in 0..8 {
+                let code = &code;
+                scope.spawn(move || {
+                    let mut stack = CallStack::new();
+                    for round in 0..6 {
+                        let n = if (thread + round) % 3 == 0 { -1 } else { 10_000 + thread };
+                        let wanted = if n < 0 { Err(Exhausted { function: 0 }) } else { Ok(n * (n + 1) / 2) };
+                        assert_eq!(call(&mut stack, code, n), wanted);
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn what_lies_between_two_checks_fits_below_the_limit() {
+        let large = "method large(n: i64) -> i64 noinline {
+            entry:
+                s = slot.array<i64, 100000>
+                at = and n, i64 65535
+                p = index s, at, i64
+                store p, n
+                x = load.i64 p volatile
+                return x
+            }
+            method larger(n: i64) -> i64 noinline {
+            entry:
+                s = slot.array<i64, 50000>
+                at = and n, i64 32767
+                p = index s, at, i64
+                store p, n
+                y = call large(n)
+                x = load.i64 p volatile
+                z = add x, y
+                return z
+            }
+            ";
+        for level in [OptLevel::None, OptLevel::Default] {
+            let code = compiled(&[&sum("x = call larger(n)"), large].concat(), level);
+            let needs = code.stack();
+            assert!(needs.recursive, "{needs:?}");
+            assert!((1_200_000..1_210_000).contains(&needs.reserve), "{needs:?}");
+            let mut stack = CallStack::new();
+            assert_eq!(call(&mut stack, &code, 1000), Ok(500_500));
+            assert_eq!(call(&mut stack, &code, -1), Err(Exhausted { function: 0 }));
+            assert_eq!(code.checked()[0].function, "f".into());
+        }
+    }
+
+    #[test]
+    fn code_without_recursion_knows_no_limit() {
+        let code = compiled("method f(n: i64) -> i64 {\nentry:\n    return n\n}\n", OptLevel::Default);
+        let needs = code.stack();
+        assert!(!needs.recursive && needs.reserve == 0 && needs.fixed < 1000, "{needs:?}");
+        assert!(!CallStack::is_wanted(&needs) && code.checked().is_empty());
+        // It may run on such a stack nevertheless.
+        assert_eq!(call(&mut CallStack::new(), &code, 7), Ok(7));
+    }
+
+    #[test]
+    fn calls_may_stand_on_stacks_of_each_other() {
+        let code = compiled(&sum(""), OptLevel::Default);
+        let (mut outer, mut inner) = (CallStack::new(), CallStack::new());
+        let mut found = Ok(0);
+        // SAFETY: the closure runs no native code itself.
+        let done = unsafe { outer.run(&code.stack(), |_| found = call(&mut inner, &code, -1)) };
+        assert_eq!((done.unwrap(), found), (Ok(()), Err(Exhausted { function: 0 })));
+    }
+}

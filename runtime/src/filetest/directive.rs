@@ -525,6 +525,18 @@ mod tests {
     }
 
     #[test]
+    fn failures_are_stated_in_quotes() {
+        for text in ["; fails: @f(i32 1) \"too deep\"", "; launch: @f grid=1 block=1 (i32 1) fails \"too deep\""] {
+            let (Action::Run(call) | Action::Launch { call, .. }) = only(text).action else {
+                panic!("expected a call")
+            };
+            assert_eq!(call.expected, Expected::Fails("too deep".into()));
+            assert!(call.expected.is_failure("it is too deep here") && !call.expected.is_failure("deep"));
+        }
+        assert_eq!(parse("; fails: @f(i32 1) deep").1.len(), 1);
+    }
+
+    #[test]
     fn errors_belong_to_lines() {
         let (directives, _) = parse("a\nb ; error: here\n; error: above");
         let lines: Vec<_> = directives.iter().map(|d| d.action.clone()).collect();
