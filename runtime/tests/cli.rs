@@ -213,6 +213,20 @@ fn endless_loops_end_in_the_interpreter() {
 }
 
 #[test]
+fn what_never_ends_is_given_up_in_time() {
+    let folder = Folder::new();
+    let loops = "method f() {\nentry:\n    jump again\nagain:\n    jump again\n}\n; run: @f()\n";
+    let path = folder.file("loop.mq", loops);
+    let run = marq(&["run", text(&path), "--entry", "f", "--on", "native", "--timeout", "1"]);
+    let test = marq(&["test", text(&path), "--on", "native", "--timeout", "1"]);
+    for output in [&run, &test] {
+        assert_eq!(code(output), 1);
+        assert!(stderr(output).contains("did not end within 1 seconds"), "{}", stderr(output));
+    }
+    assert!(stderr(&test).contains("loop.mq:7: native: run: @f()"), "{}", stderr(&test));
+}
+
+#[test]
 fn endless_recursion_ends_with_an_error_and_not_with_the_process() {
     let folder = Folder::new();
     let source = "method f(n: i32) -> i32 {

@@ -3,8 +3,9 @@
 use super::abi::Convention;
 use super::reach::Reach;
 use super::select::{self, Callee, Tables, internal};
+use super::stack::{self, Frames};
 use super::types::swap_scalars;
-use super::{stack, wrap};
+use super::wrap;
 use super::{Arch, NativeTarget};
 use crate::artifact::Scheduling;
 use crate::error::EmitError;
@@ -16,7 +17,7 @@ use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, ModuleE
 use marquetry_ir::entity::{Extern, Func, Global};
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::types::Space;
-use marquetry_ir::unit::{Function, Unit};
+use marquetry_ir::unit::Unit;
 use marquetry_lower::legal::{Legal, Site};
 use std::sync::Arc;
 
@@ -131,7 +132,7 @@ impl Declared {
             funcs[func] = Some((id.map_err(module_error)?.as_u32(), signature));
             if facts.checks {
                 check_numbers[func] = checked.len() as u32;
-                checked.push(site(function));
+                checked.push(stack::site(function));
             }
         }
         let mut externs = SecondaryMap::new();
@@ -266,7 +267,7 @@ impl Declared {
     /// What running the code takes.
     pub(super) fn scheduling(&self, unit: &Unit, frames: &Frames) -> Result<Scheduling, EmitError> {
         let waits = unit.entries.iter().map(|&func| self.reach.facts(func).waits).collect();
-        let stack = stack::needs(unit, &self.reach, &frames.of, frames.outermost)?;
+        let stack = stack::needs(unit, &self.reach, frames)?;
         Ok(Scheduling { waits, stack, checked: self.checked.clone() })
     }
 
@@ -314,36 +315,6 @@ pub(super) fn data_bytes(unit: &Unit) -> Result<u64, EmitError> {
         return Err(EmitError::Limit { what: "bytes of globals", limit: MAX_DATA_BYTES, found });
     }
     Ok(found)
-}
-
-/// Where a function begins that checks the stack.
-fn site(function: &Function) -> Site {
-    let body = &function.body;
-    let first = body.entry().and_then(|entry| body.first_inst(entry));
-    Site {
-        kind: "stack overflow".into(),
-        reason: None,
-        function: function.name.clone(),
-        file: function.file,
-        span: first.map_or(function.span, |inst| body.span(inst)),
-    }
-}
-
-/// Bytes of the frames of what was compiled.
-#[derive(Default)]
-pub(super) struct Frames {
-    of: SecondaryMap<Func, usize>,
-    /// The largest one of a wrapper, and of what hosts call in place of an entry.
-    outermost: usize,
-}
-
-impl Frames {
-    pub(super) fn add(&mut self, func: Option<Func>, bytes: usize) {
-        match func {
-            Some(func) => self.of[func] = bytes,
-            None => self.outermost = self.outermost.max(bytes),
-        }
-    }
 }
 
 /// A compiled function, before its context is used for the next.

@@ -6,8 +6,8 @@
 #![allow(unsafe_code)] // runs the code that it made, and frees it
 
 use super::context;
-use super::emit::{self, Declared, Frames, NativeContext, Spelling, module_error};
-use super::stack::{StackLimit, StackNeeds};
+use super::emit::{self, Declared, NativeContext, Spelling, module_error};
+use super::stack::{Frames, StackLimit, StackNeeds};
 use super::{KernelFn, NativeKernel, NativeTarget, fence};
 use crate::artifact::{Entry, Scheduling, argument_block, entries};
 use crate::error::EmitError;

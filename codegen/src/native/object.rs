@@ -3,7 +3,8 @@
 //! Entries are exported under their names, and their wrappers beside them. Other functions and all globals are local;
 //! they keep their names, for debuggers and profilers, unless another symbol has the name already.
 
-use super::emit::{self, Compiled, Declared, Frames, NativeContext, Spelling, module_error, wrapper_name};
+use super::emit::{self, Compiled, Declared, NativeContext, Spelling, module_error, wrapper_name};
+use super::stack::Frames;
 use super::{NativeTarget, fence};
 use crate::artifact::{Artifact, Format};
 use crate::error::EmitError;

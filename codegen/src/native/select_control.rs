@@ -76,7 +76,9 @@ impl Selector<'_> {
     /// Appends the hidden arguments of a call.
     fn hidden(&self, stack: bool, context: bool, args: &mut Vec<ir::Value>) -> Result<(), EmitError> {
         if stack {
-            args.push(self.stack.ok_or_else(|| internal("a function that reaches recursion knows no stack"))?);
+            args.push(
+                self.stack.ok_or_else(|| internal("a function that reaches recursion knows no stack"))?,
+            );
         }
         if context {
             args.push(self.item()?);

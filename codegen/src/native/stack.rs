@@ -15,7 +15,8 @@ use super::reach::Reach;
 use crate::error::EmitError;
 use cranelift_entity::SecondaryMap;
 use marquetry_ir::entity::Func;
-use marquetry_ir::unit::Unit;
+use marquetry_ir::unit::{Function, Unit};
+use marquetry_lower::legal::Site;
 use std::ffi::c_void;
 use std::mem::offset_of;
 
@@ -64,18 +65,43 @@ impl StackNeeds {
     }
 }
 
-/// What a unit needs, from the bytes of the frames of its functions and of the largest frames around its entries.
-pub(super) fn needs(
-    unit: &Unit,
-    reach: &Reach,
-    frames: &SecondaryMap<Func, usize>,
+/// Where a function begins that checks the stack.
+pub(super) fn site(function: &Function) -> Site {
+    let body = &function.body;
+    let first = body.entry().and_then(|entry| body.first_inst(entry));
+    Site {
+        kind: "stack overflow".into(),
+        reason: None,
+        function: function.name.clone(),
+        file: function.file,
+        span: first.map_or(function.span, |inst| body.span(inst)),
+    }
+}
+
+/// Bytes of the frames of what was compiled.
+#[derive(Default)]
+pub(super) struct Frames {
+    of: SecondaryMap<Func, usize>,
+    /// The largest one of a wrapper, and of what hosts call in place of an entry.
     outermost: usize,
-) -> Result<StackNeeds, EmitError> {
+}
+
+impl Frames {
+    pub(super) fn add(&mut self, func: Option<Func>, bytes: usize) {
+        match func {
+            Some(func) => self.of[func] = bytes,
+            None => self.outermost = self.outermost.max(bytes),
+        }
+    }
+}
+
+/// What a unit needs, from the bytes of its frames.
+pub(super) fn needs(unit: &Unit, reach: &Reach, frames: &Frames) -> Result<StackNeeds, EmitError> {
     // What a function's callees need until they have passed their checks, or at all.
     let mut below = SecondaryMap::<Func, usize>::new();
     let mut below_addresses = 0usize;
     let deep = |below: &SecondaryMap<Func, usize>, func: Func| {
-        frames[func].saturating_add(if reach.facts(func).checks { 0 } else { below[func] })
+        frames.of[func].saturating_add(if reach.facts(func).checks { 0 } else { below[func] })
     };
     let addressed = |func: &Func| reach.facts(*func).address;
     for &func in reach.order() {
@@ -95,13 +121,17 @@ pub(super) fn needs(
     let entries = unit.entries.iter().map(|&func| deep(&below, func));
     let reserve = unit.funcs.keys().filter(|&func| reach.facts(func).checks).map(|func| below[func]).max();
     let needs = StackNeeds {
-        fixed: entries.max().unwrap_or(0).saturating_add(outermost),
+        fixed: entries.max().unwrap_or(0).saturating_add(frames.outermost),
         reserve: reserve.unwrap_or(0),
         recursive: reserve.is_some(),
     };
     let found = needs.fixed.saturating_add(needs.reserve) as u64;
     if found > MAX_STACK_BYTES {
-        return Err(EmitError::Limit { what: "bytes of stack for nested calls", limit: MAX_STACK_BYTES, found });
+        return Err(EmitError::Limit {
+            what: "bytes of stack for nested calls",
+            limit: MAX_STACK_BYTES,
+            found,
+        });
     }
     Ok(needs)
 }

@@ -526,7 +526,9 @@ mod tests {
 
     #[test]
     fn failures_are_stated_in_quotes() {
-        for text in ["; fails: @f(i32 1) \"too deep\"", "; launch: @f grid=1 block=1 (i32 1) fails \"too deep\""] {
+        for text in
+            ["; fails: @f(i32 1) \"too deep\"", "; launch: @f grid=1 block=1 (i32 1) fails \"too deep\""]
+        {
             let (Action::Run(call) | Action::Launch { call, .. }) = only(text).action else {
                 panic!("expected a call")
             };

@@ -27,3 +27,4 @@ pub mod coverage;
 mod dispatch;
 pub mod runner;
 pub mod report;
+pub mod watchdog;

@@ -2,6 +2,7 @@
 
 use super::coverage::ops_of;
 use super::directive::{Action, Argument, BufferCheck, Call, Contents, Directive, Expected, bytes_of, parse};
+use super::watchdog::Watchdog;
 use crate::engine::{Engine, EngineError, Extent, Outcome};
 use crate::value::{HostArg, HostValue, same_bits};
 use marquetry_ir::diag::Diagnostic;
@@ -53,8 +54,13 @@ impl Row {
     }
 }
 
-/// Runs the directives of a file. Engines are reused between files.
-pub fn run(name: &str, source: &str, engines: &mut [Box<dyn Engine>]) -> Vec<Row> {
+/// Runs the directives of a file. Engines are reused between files. A watchdog is told of each directive on each engine.
+pub fn run(
+    name: &str,
+    source: &str,
+    engines: &mut [Box<dyn Engine>],
+    watchdog: Option<&Watchdog>,
+) -> Vec<Row> {
     let (directives, errors) = parse(source);
     let mut rows: Vec<Row> = Vec::new();
     let mut fail = |line, text: String| {
@@ -90,6 +96,8 @@ pub fn run(name: &str, source: &str, engines: &mut [Box<dyn Engine>]) -> Vec<Row
             if !wanted || !runs {
                 continue;
             }
+            let what = || format!("{name}:{}: {}: {}", directive.line, engine.name(), directive.text);
+            let _watched = watchdog.map(|watchdog| watchdog.begin(what()));
             let verdict = match references {
                 Ok(references) => carry_out(&program, directive, references, engine.as_mut()),
                 Err(message) => Verdict::Failed(message.clone()),

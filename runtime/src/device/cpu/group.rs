@@ -8,8 +8,8 @@ use crate::device::DeviceError;
 use crate::stack;
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
-use marquetry_codegen::native::{NativeKernel, StackLimit};
 use marquetry_codegen::native::context::{SUBGROUP_SIZE, SubgroupOp, WorkGroup, WorkItem};
+use marquetry_codegen::native::{NativeKernel, StackLimit};
 use std::cell::Cell;
 use std::ptr;
 
@@ -108,12 +108,7 @@ impl Runner<'_> {
     }
 
     /// Runs all work-items of a group.
-    pub(super) fn run(
-        &mut self,
-        args: &[u8],
-        group: &mut WorkGroup,
-        items: u32,
-    ) -> Result<(), DeviceError> {
+    pub(super) fn run(&mut self, args: &[u8], group: &mut WorkGroup, items: u32) -> Result<(), DeviceError> {
         self.desks.clear();
         self.desks.extend((0..items).map(|_| Desk {
             state: Cell::new(State::Runs),
