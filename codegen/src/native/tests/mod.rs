@@ -5,6 +5,7 @@ mod control;
 mod kernels;
 mod ops;
 mod random;
+mod stack;
 mod vectors;
 
 use super::*;
