@@ -22,9 +22,12 @@ use std::time::{Duration, Instant};
 pub(super) struct Stages {
     /// Programs; without any, those of tests/kernels
     files: Vec<PathBuf>,
-    /// Optimisation level, 0 to 3
-    #[arg(short = 'O', value_name = "LEVEL", default_value = "2", value_parser = clap::value_parser!(u32).range(0..=3))]
-    opt_level: u32,
+    /// Optimisation levels, 0 to 3, with commas in between
+    #[arg(short = 'O', value_name = "LEVELS", default_value = "2", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(0..=3))]
+    opt_levels: Vec<u32>,
+    /// Only the targets whose spelling starts with this
+    #[arg(long, value_name = "PREFIX", default_value = "")]
+    target: String,
 }
 
 /// The kernels of the tests, in order.
@@ -97,16 +100,18 @@ const COLUMNS: [&str; 10] = [
 impl Stages {
     pub(super) fn run(self, options: &Options) -> Outcome {
         let files = if self.files.is_empty() { kernels() } else { self.files };
-        let opt_level = OptLevel::from_number(self.opt_level).unwrap_or_default();
         let spellings = [
             ("native", None),
             ("ptx:sm_90", Some(("text to PTX", 200.0))),
             ("spirv:vulkan1.3", Some(("text to SPIR-V for Vulkan", 190.0))),
             ("spirv:opencl2.1", Some(("text to SPIR-V for OpenCL", 190.0))),
         ];
-        for (spelling, target) in spellings {
+        let spellings = spellings.into_iter().filter(|(spelling, _)| spelling.starts_with(&self.target));
+        let jobs = spellings.flat_map(|spelling| self.opt_levels.iter().map(move |&level| (spelling, level)));
+        for ((spelling, target), level) in jobs {
+            let opt_level = OptLevel::from_number(level).unwrap_or_default();
             let compiler = Target::parse(spelling, opt_level).map_err(|error| error.to_string())?;
-            let title = format!("us per stage, {spelling}, -O{}", self.opt_level);
+            let title = format!("us per stage, {spelling}, -O{level}");
             let mut columns = COLUMNS.to_vec();
             columns.push("program to code");
             let mut table = Table::new(title, &columns);
