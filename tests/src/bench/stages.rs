@@ -11,9 +11,10 @@ use marquetry_ir::text;
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::legal::Legal;
-use marquetry_lower::observe::Observer;
+use marquetry_lower::observe::{Observer, PassReport};
 use marquetry_lower::pipeline;
 use marquetry_lower::stage::Stage;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,9 @@ pub(super) struct Stages {
     /// Only the targets whose spelling starts with this
     #[arg(long, value_name = "PREFIX", default_value = "")]
     target: String,
+    /// Say how often each pass runs and changes something, and for how long, over all kernels
+    #[arg(long)]
+    passes: bool,
 }
 
 /// The kernels of the tests, in order.
@@ -69,6 +73,26 @@ pub(super) fn job(program: &Program, target: &Target, opt_level: OptLevel) -> Op
 /// Time per stage, in the order of the report.
 #[derive(Default)]
 struct Watch(Vec<Duration>);
+
+/// Runs, runs that changed something, and time, per pass and stage so far.
+#[derive(Default)]
+struct Passes {
+    stage: usize,
+    rows: BTreeMap<(usize, &'static str), (u32, u32, Duration)>,
+}
+
+impl Observer for Passes {
+    fn pass(&mut self, report: PassReport<'_>) {
+        let row = self.rows.entry((self.stage, report.pass)).or_default();
+        row.0 += 1;
+        row.1 += u32::from(report.changed);
+        row.2 += report.elapsed;
+    }
+
+    fn stage(&mut self, _: Stage, _: Duration) {
+        self.stage += 1;
+    }
+}
 
 impl Observer for Watch {
     fn stage(&mut self, _: Stage, elapsed: Duration) {
@@ -137,9 +161,50 @@ impl Stages {
                 table.target("program to SPIR-V", program, 60.0, " us");
             }
             table.print(options.json);
+            if self.passes {
+                passes(&files, &compiler, opt_level, spelling)?.print(options.json);
+            }
         }
         Ok(())
     }
+}
+
+/// What the passes do, in the order of the stages that run them.
+fn passes(
+    files: &[PathBuf],
+    target: &Target,
+    opt_level: OptLevel,
+    spelling: &str,
+) -> Result<Table, String> {
+    const ROUNDS: u32 = 20;
+    let mut all = BTreeMap::<(usize, &str), (u32, u32, Duration)>::new();
+    for file in files {
+        let source = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+        let program = parse(&source)?;
+        let Some(job) = job(&program, target, opt_level) else { continue };
+        for _ in 0..ROUNDS {
+            let mut watch = Passes::default();
+            drop(pipeline::run_observed(&program, &job, target.lowering(), &mut watch));
+            for (key, (runs, changed, time)) in watch.rows {
+                let row = all.entry(key).or_default();
+                *row = (row.0 + runs, row.1 + changed, row.2 + time);
+            }
+        }
+    }
+    let title = format!("passes, {spelling}, all kernels");
+    let mut table = Table::new(title, &["pass", "after stage", "runs", "changed", "us"]);
+    for ((stage, pass), (runs, changed, time)) in all {
+        let per = |n: f64| Cell::from(n / f64::from(ROUNDS));
+        let stage = ["", "specialised", "verified", "optimised", "exceptions"].get(stage).copied();
+        table.row(vec![
+            pass.into(),
+            stage.unwrap_or("legal").into(),
+            per(runs.into()),
+            per(changed.into()),
+            per(micros(time)),
+        ]);
+    }
+    Ok(table)
 }
 
 fn kernel(
