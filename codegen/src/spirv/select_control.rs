@@ -166,20 +166,20 @@ impl Selector<'_, '_> {
                         found: count as u64,
                     });
                 }
-                self.code.0.push(((count as u32 * 2 + 3) << 16) | Op::Phi as u32);
-                self.code.0.extend([ty, result]);
+                self.buffers.code.0.push(((count as u32 * 2 + 3) << 16) | Op::Phi as u32);
+                self.buffers.code.0.extend([ty, result]);
                 if is_entry {
                     let argument = self.value(param)?;
-                    self.code.0.extend([argument, prologue]);
+                    self.buffers.code.0.extend([argument, prologue]);
                 }
                 for &(from, call) in entered {
                     let arg = body.target_args(call).get(n).copied();
                     let arg = arg.ok_or_else(|| internal("an edge without arguments"))?;
-                    open.push((self.code.0.len(), arg));
+                    open.push((self.buffers.code.0.len(), arg));
                     let parent = steps.get(&call).copied().unwrap_or(label(from));
-                    self.code.0.extend([0, parent]);
+                    self.buffers.code.0.extend([0, parent]);
                 }
-                self.ids[param.as_u32() as usize] = result;
+                self.buffers.ids[param.as_u32() as usize] = result;
             }
             self.block_code(block)?;
             let inst = self.terminator(block)?;
@@ -201,7 +201,7 @@ impl Selector<'_, '_> {
         for (at, value) in open {
             // Constants of pointers are made in the prologue, which is not finished yet.
             let id = self.value(value)?;
-            if let Some(word) = self.code.0.get_mut(at) {
+            if let Some(word) = self.buffers.code.0.get_mut(at) {
                 *word = id;
             }
         }
@@ -213,9 +213,11 @@ impl Selector<'_, '_> {
 impl Selector<'_, '_> {
     /// Emits all steps of the plan.
     pub fn structured(&mut self) -> Result<(), EmitError> {
-        let graph = Graph::new(self.body, self.cfg);
+        let mut graph = std::mem::take(&mut self.state.scratch.graph);
+        let mut structurer = std::mem::take(&mut self.state.scratch.structurer);
+        graph.compute(self.body, self.cfg);
         let plan =
-            structure::plan(&graph).ok_or_else(|| internal("control flow that cannot be structured"))?;
+            structurer.plan(&graph).ok_or_else(|| internal("control flow that cannot be structured"))?;
         if plan.depth > structure::MAX_DEPTH {
             let (limit, found) = (structure::MAX_DEPTH as u64, plan.depth as u64);
             return Err(EmitError::Limit { what: "nested loops and selections", limit, found });
@@ -239,8 +241,10 @@ impl Selector<'_, '_> {
         self.first_label = first;
         self.label(first);
         for step in &plan.steps {
-            self.step(&graph, &plan, step, base, [exit, state])?;
+            self.step(&graph, plan, step, base, [exit, state])?;
         }
+        self.state.scratch.graph = graph;
+        self.state.scratch.structurer = structurer;
         Ok(())
     }
 
@@ -255,17 +259,21 @@ impl Selector<'_, '_> {
             for &param in body.block_params(block) {
                 let ty = self.type_id(body.value_type(param))?;
                 let variable = self.local_variable(ty);
-                self.variables[param.as_u32() as usize] = variable;
+                self.buffers.variables[param.as_u32() as usize] = variable;
                 if Some(block) == entry {
-                    let argument = self.ids[param.as_u32() as usize];
+                    let argument = self.buffers.ids[param.as_u32() as usize];
                     self.in_prologue = true;
                     self.emit_void(Op::Store, &[variable, argument]);
                     self.in_prologue = false;
                 }
             }
         }
-        // The node that makes each value.
-        let mut maker = vec![u32::MAX; body.value_count()];
+        if !graph.dispatches && graph.loops.is_empty() {
+            return Ok(());
+        }
+        let mut maker = std::mem::take(&mut self.state.scratch.makers);
+        maker.clear();
+        maker.resize(body.value_count(), u32::MAX);
         for (node, &block) in cfg.reverse_post_order().iter().enumerate() {
             for inst in body.block_insts(block).filter(|&inst| !self.is_fixed(inst)) {
                 body.results(inst).for_each(|v| maker[v.as_u32() as usize] = node as u32);
@@ -283,11 +291,12 @@ impl Selector<'_, '_> {
                 });
             }
         }
+        self.state.scratch.makers = maker;
         for value in moved {
             let index = value.as_u32() as usize;
-            if self.variables[index] == 0 {
+            if self.buffers.variables[index] == 0 {
                 let ty = self.type_id(body.value_type(value))?;
-                self.variables[index] = self.local_variable(ty);
+                self.buffers.variables[index] = self.local_variable(ty);
             }
         }
         Ok(())
@@ -364,11 +373,11 @@ impl Selector<'_, '_> {
         let body = self.body;
         for &param in body.block_params(block) {
             let index = param.as_u32() as usize;
-            if self.variables[index] != 0 {
+            if self.buffers.variables[index] != 0 {
                 let ty: Type = body.value_type(param);
                 let ty = self.type_id(ty)?;
-                self.ids[index] = self.emit(Op::Load, ty, &[self.variables[index]]);
-                self.stretch_of[index] = self.stretch;
+                self.buffers.ids[index] = self.emit(Op::Load, ty, &[self.buffers.variables[index]]);
+                self.buffers.stretch_of[index] = self.stretch;
             }
         }
         Ok(())
@@ -384,11 +393,11 @@ impl Selector<'_, '_> {
         let values: Result<SmallVec<[Id; 4]>, EmitError> =
             body.target_args(call).iter().map(|&arg| self.value(arg)).collect();
         for (&param, id) in body.block_params(to).iter().zip(values?) {
-            let variable = self.variables[param.as_u32() as usize];
+            let variable = self.buffers.variables[param.as_u32() as usize];
             self.emit_void(Op::Store, &[variable, id]);
         }
         let via =
-            graph.successors.get(node as usize).and_then(|s| s.get(edge as usize)).copied().unwrap_or(0);
+            graph.successors(node).get(edge as usize).copied().unwrap_or(0);
         if matches!(graph.origins.get(via as usize), Some(Origin::Dispatch(_))) {
             let number = self.cfg.position(to).unwrap_or(0) as u32;
             let number = self.module().u32(number);
@@ -405,13 +414,13 @@ impl Selector<'_, '_> {
         merge: Id,
         state: Id,
     ) -> Result<(), EmitError> {
-        let edges = graph.successors.get(node as usize).map_or(0, Vec::len) as u32;
+        let edges = graph.successors(node).len() as u32;
         let labels: SmallVec<[Id; 4]> = (arms..arms + edges).collect();
         match graph.origins.get(node as usize) {
             Some(Origin::Block(block)) => {
                 let inst = self.terminator(*block)?;
                 // What the terminator computes for its selector comes before the merge instruction.
-                let start = self.code.0.len();
+                let start = self.buffers.code.0.len();
                 self.branch_to(inst, &labels)?;
                 self.insert_merge(start, merge)
             }
@@ -432,7 +441,7 @@ impl Selector<'_, '_> {
 
     /// Puts a merge instruction before the last instruction, which began at or after `start`.
     fn insert_merge(&mut self, start: usize, merge: Id) -> Result<(), EmitError> {
-        let words = &mut self.code.0;
+        let words = &mut self.buffers.code.0;
         let mut at = start;
         loop {
             let Some(&first) = words.get(at) else { return Err(internal("a terminator was expected")) };

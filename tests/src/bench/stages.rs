@@ -5,6 +5,7 @@ use super::table::{Cell, Table};
 use super::{Options, Outcome};
 use marquetry::compile::Target;
 use marquetry_codegen::native::{NativeContext, emit_jit_with};
+use marquetry_codegen::spirv::{self, SpirvContext};
 use marquetry_ir::entity::{Method, Table as MethodTable};
 use marquetry_ir::program::{MethodKind, Program};
 use marquetry_ir::text;
@@ -100,9 +101,22 @@ impl Observer for Watch {
     }
 }
 
-fn emit(legal: &Legal, target: &Target, memory: &mut NativeContext) -> Result<(), String> {
+/// What a host that compiles much keeps.
+struct Memory {
+    native: NativeContext,
+    spirv: SpirvContext,
+}
+
+impl Memory {
+    fn new() -> Self {
+        Memory { native: NativeContext::new(), spirv: SpirvContext::new() }
+    }
+}
+
+fn emit(legal: &Legal, target: &Target, memory: &mut Memory) -> Result<(), String> {
     let done = match target {
-        Target::Native(native) => emit_jit_with(legal, native, &|_| None, memory).map(drop),
+        Target::Native(native) => emit_jit_with(legal, native, &|_| None, &mut memory.native).map(drop),
+        Target::Spirv(target) => spirv::emit_with(legal, target, &mut memory.spirv).map(drop),
         other => other.emit(legal).map(drop),
     };
     done.map_err(|error| error.to_string())
@@ -218,7 +232,7 @@ fn kernel(
     if job(&program, target, opt_level).is_none() {
         return Ok(None);
     }
-    let mut memory = NativeContext::new();
+    let mut memory = Memory::new();
     let mut samples: [Vec<f64>; 10] = Default::default();
     let start = Instant::now();
     let mut round = 0;
@@ -256,7 +270,7 @@ pub(super) fn emit_time(
     effort: Effort,
 ) -> Result<f64, String> {
     let legal = pipeline::run(program, job, target.lowering()).map_err(|error| error.to_string())?;
-    let mut memory = NativeContext::new();
+    let mut memory = Memory::new();
     emit(&legal, target, &mut memory)?;
     let [time] = alternate(effort, [&mut || drop(emit(&legal, target, &mut memory))]);
     Ok(time)
