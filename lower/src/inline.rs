@@ -8,6 +8,8 @@
 //! [`MAX_INLINED_INSTS`]. Calls inside a recursive cycle stay.
 
 use crate::call_graph::{BottomUp, callee};
+use crate::passes::PassContext;
+use crate::passes::replace::Replacements;
 use cranelift_entity::SecondaryMap;
 use cranelift_entity::packed_option::PackedOption;
 use marquetry_ir::analysis::cfg::ControlFlow;
@@ -30,14 +32,28 @@ pub fn size(body: &Body) -> usize {
 }
 
 /// Inlines calls in one function. Its callees must be finished. Says whether anything changed.
-pub fn run(unit: &mut Unit, func: Func, graph: &BottomUp, sizes: &SecondaryMap<Func, u32>) -> bool {
+pub fn run(
+    unit: &mut Unit,
+    func: Func,
+    graph: &BottomUp,
+    sizes: &SecondaryMap<Func, u32>,
+    ctx: &mut PassContext,
+) -> bool {
+    // Most functions call nothing.
+    let calls = |body: &Body| {
+        body.blocks().flat_map(|block| body.block_insts(block)).any(|inst| callee(body, inst).is_some())
+    };
+    if !calls(&unit.funcs[func].body) {
+        return false;
+    }
     // The caller's body is taken out while callees are read.
     let mut body = std::mem::take(&mut unit.funcs[func].body);
     let mut budget = MAX_INLINED_INSTS.saturating_sub(size(&body));
     let mut changed = false;
     let blocks: Vec<Block> = body.blocks().collect();
     let mut calls = Vec::new();
-    let mut cfg = ControlFlow::new();
+    let PassContext { cfg, replacements, .. } = ctx;
+    replacements.clear();
     for block in blocks {
         calls.clear();
         let sites = body.block_insts(block).filter_map(|inst| Some((inst, callee(&body, inst)?)));
@@ -56,16 +72,46 @@ pub fn run(unit: &mut Unit, func: Func, graph: &BottomUp, sizes: &SecondaryMap<F
         }));
         changed |= !calls.is_empty();
         for &(call, callee) in calls.iter().rev() {
-            copy_callee(&mut body, call, &unit.funcs[callee].body, &mut cfg);
+            let callee = &unit.funcs[callee].body;
+            match straight(callee) {
+                Some(leave) => copy_straight(&mut body, call, callee, leave, replacements),
+                None => copy_callee(&mut body, call, callee, cfg),
+            }
         }
     }
+    replacements.apply(&mut body);
     unit.funcs[func].body = body;
+    ctx.forget_flow();
     changed
 }
 
 /// Replaces one call by a copy of the callee's body.
 pub fn inline_call(caller: &mut Body, call: Inst, callee: &Body) {
     copy_callee(caller, call, callee, &mut ControlFlow::new());
+}
+
+/// The `return` of a body that has no other terminator.
+fn straight(callee: &Body) -> Option<Inst> {
+    let entry = callee.entry().filter(|&entry| callee.next_block(entry).is_none())?;
+    callee.terminator(entry).filter(|&inst| callee.inst(inst).op == Op::Return)
+}
+
+/// Replaces one call by a copy of the callee's instructions, in its own block.
+fn copy_straight(caller: &mut Body, call: Inst, callee: &Body, leave: Inst, replacements: &mut Replacements) {
+    let Some((entry, here)) = callee.entry().zip(caller.inst_block(call)) else { return };
+    caller.reserve(callee.inst_count());
+    let values = SecondaryMap::with_capacity(callee.value_count());
+    let mut copy = Copy { caller, callee, blocks: SecondaryMap::new(), values, call, after: here };
+    copy.map_arguments(entry);
+    for inst in callee.block_insts(entry).take_while(|&inst| inst != leave) {
+        let new = copy.computation(inst);
+        copy.caller.insert_inst_before(new, call);
+    }
+    let results: SmallVec<[Value; 4]> = callee.args(leave).iter().map(|&value| copy.value(value)).collect();
+    for (old, new) in caller.results(call).zip(results) {
+        replacements.set(old, new);
+    }
+    caller.remove_inst(call);
 }
 
 /// As [`inline_call`], with a table for the callee's control flow.
@@ -147,15 +193,24 @@ impl Copy<'_> {
     fn inst(&mut self, block: Block, inst: Inst) {
         let Some(block) = self.blocks[block].expand() else { return };
         let data = self.callee.inst(inst);
-        let args: SmallVec<[Value; 4]> = self.callee.args(inst).iter().map(|&arg| self.value(arg)).collect();
-        let span = self.caller.span(self.call);
         if data.op == Op::Return {
+            let args: SmallVec<[Value; 4]> =
+                self.callee.args(inst).iter().map(|&arg| self.value(arg)).collect();
             let jump = self.caller.make_inst(Op::Jump, Type::ERROR, &[], 0);
             let edge = self.caller.make_block_call(self.after, &args);
             self.caller.set_targets(jump, &[edge]);
             self.caller.append_inst(jump, block);
             return;
         }
+        let new = self.computation(inst);
+        self.caller.append_inst(new, block);
+    }
+
+    /// The copy of an instruction, in no block yet.
+    fn computation(&mut self, inst: Inst) -> Inst {
+        let data = self.callee.inst(inst);
+        let args: SmallVec<[Value; 4]> = self.callee.args(inst).iter().map(|&arg| self.value(arg)).collect();
+        let span = self.caller.span(self.call);
         let imm = self.immediate(inst);
         let new = self.caller.make_inst(data.op, data.ty, &args, imm);
         self.caller.inst_mut(new).guarded = data.guarded;
@@ -173,9 +228,11 @@ impl Copy<'_> {
                 edges.push(self.caller.make_block_call(target, &args));
             }
         }
-        self.caller.set_targets(new, &edges);
-        self.caller.append_inst(new, block);
+        if !edges.is_empty() {
+            self.caller.set_targets(new, &edges);
+        }
         self.caller.set_span(new, span);
+        new
     }
 
     /// The immediate, where it is an id of the body.

@@ -110,7 +110,7 @@ pub fn run(unit: &mut Unit, level: OptLevel, observer: &mut dyn Observer) {
     };
     let mut waiting = FxHashSet::default();
     for &func in &graph.order {
-        inline_calls(unit, func, &graph, &sizes, observer);
+        inline_calls(unit, func, &graph, &sizes, &mut ctx, observer);
         sizes[func] = size_of(&unit.funcs[func]);
         if waits(unit, func, sizes[func]) {
             waiting.insert(unit.funcs[func].name.clone());
@@ -159,25 +159,29 @@ fn inline_calls(
     func: Func,
     graph: &call_graph::BottomUp,
     sizes: &SecondaryMap<Func, u32>,
+    context: &mut PassContext,
     observer: &mut dyn Observer,
 ) {
-    let start = Instant::now();
-    let changed = inline::run(unit, func, graph, sizes);
-    observer.pass(PassReport { pass: "inline", unit, func, elapsed: start.elapsed(), changed });
+    let start = observer.wants_passes().then(Instant::now);
+    let changed = inline::run(unit, func, graph, sizes, context);
+    if let Some(start) = start {
+        observer.pass(PassReport { pass: "inline", unit, func, elapsed: start.elapsed(), changed });
+    }
 }
 
 /// Runs passes. One that found nothing to do is not asked again before another one changed something.
 fn run_list(unit: &mut Unit, func: Func, list: &[Pass], ctx: &mut PassContext, observer: &mut dyn Observer) {
     let mut idle: SmallVec<[&str; 16]> = SmallVec::new();
+    let wanted = observer.wants_passes();
     ctx.trusting = true;
     ctx.forget_flow();
     for pass in list {
         if idle.contains(&pass.name) {
             continue;
         }
-        let start = Instant::now();
+        let start = wanted.then(Instant::now);
         let changed = (pass.run)(&mut unit.funcs[func].body, ctx);
-        let elapsed = start.elapsed();
+        let elapsed = start.map(|start| start.elapsed());
         if changed {
             idle.clear();
         } else {
@@ -188,7 +192,9 @@ fn run_list(unit: &mut Unit, func: Func, list: &[Pass], ctx: &mut PassContext, o
             "{} says wrongly that edges stayed",
             pass.name
         );
-        observer.pass(PassReport { pass: pass.name, unit, func, elapsed, changed });
+        if let Some(elapsed) = elapsed {
+            observer.pass(PassReport { pass: pass.name, unit, func, elapsed, changed });
+        }
     }
     ctx.trusting = false;
 }

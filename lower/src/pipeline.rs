@@ -93,6 +93,7 @@ fn stages(
     let mut lowered = exceptions::run(unit)?;
     if job.opt_level > OptLevel::None {
         optimise::cleanup_some(&mut lowered.unit, &lowered.rewritten, observer);
+        lowered.tidy = true;
     }
     clock.report(Stage::Exceptions, observer);
     if until <= Stage::Exceptions {

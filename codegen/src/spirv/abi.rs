@@ -60,7 +60,10 @@ pub(super) fn function(state: &mut State<'_>, func: Func, cfg: &ControlFlow) -> 
     selector.in_prologue = true;
     if by_block {
         let arguments = block_arguments(&mut selector, &function.signature.params)?;
-        params.iter().zip(arguments).for_each(|(&param, id)| selector.buffers.ids[param.as_u32() as usize] = id);
+        params
+            .iter()
+            .zip(arguments)
+            .for_each(|(&param, id)| selector.buffers.ids[param.as_u32() as usize] = id);
     } else {
         for (n, &param) in params.iter().enumerate() {
             let held = *param_types.get(n).ok_or_else(|| internal("an entry block with other parameters"))?;

@@ -270,16 +270,16 @@ impl Module {
         let first = first_word(op, operands.len() + 2);
         let hash = Interned::hash(first, ty, operands);
         let words = &self.globals.0;
-        let is = |at: usize| {
-            words[at] == first && words[at + 1] == ty && words[at + 3..].starts_with(operands)
-        };
+        let is =
+            |at: usize| words[at] == first && words[at + 1] == ty && words[at + 3..].starts_with(operands);
         if let Some(at) = self.consts.find(hash, is) {
             return words[at + 2];
         }
         let at = self.globals.0.len();
         let id = self.global(op, ty, operands);
         let words = &self.globals.0;
-        self.consts.insert(hash, at, |at| Interned::hash(words[at], words[at + 1], operands_at(words, at, 3)));
+        self.consts
+            .insert(hash, at, |at| Interned::hash(words[at], words[at + 1], operands_at(words, at, 3)));
         id
     }
 

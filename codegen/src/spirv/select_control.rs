@@ -396,8 +396,7 @@ impl Selector<'_, '_> {
             let variable = self.buffers.variables[param.as_u32() as usize];
             self.emit_void(Op::Store, &[variable, id]);
         }
-        let via =
-            graph.successors(node).get(edge as usize).copied().unwrap_or(0);
+        let via = graph.successors(node).get(edge as usize).copied().unwrap_or(0);
         if matches!(graph.origins.get(via as usize), Some(Origin::Dispatch(_))) {
             let number = self.cfg.position(to).unwrap_or(0) as u32;
             let number = self.module().u32(number);

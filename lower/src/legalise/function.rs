@@ -32,7 +32,7 @@ impl Map {
 
 impl Legaliser<'_> {
     /// Legalises all functions of a unit, and the signatures of everything. Says which functions are written anew.
-    pub(super) fn legalise_unit(&mut self, unit: &mut Unit) -> Vec<Func> {
+    pub(super) fn legalise_unit(&mut self, unit: &mut Unit, tidy: bool) -> Vec<Func> {
         for host in unit.externs.values() {
             (self.f.file, self.f.span) = (host.file, host.span);
             let types: Vec<Type> =
@@ -54,7 +54,9 @@ impl Legaliser<'_> {
                 if left == Left::NarrowIndices {
                     super::indices::widen(&mut function.body, &self.cfg, &mut self.dominators);
                 }
-                super::tidy::remove_unused(&mut function.body);
+                if !tidy {
+                    super::tidy::remove_unused(&mut function.body);
+                }
                 continue;
             }
             self.f = Building::new(function.file);

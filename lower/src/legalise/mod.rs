@@ -104,7 +104,7 @@ struct Legaliser<'a> {
 /// # Errors
 /// Ops and types that the target does not have, all of them; static assertions that do not hold; a limit.
 pub fn run(lowered: Lowered, target: &dyn Target) -> Result<Legal, Failure> {
-    let Lowered { mut unit, sites, entries, .. } = lowered;
+    let Lowered { mut unit, sites, entries, tidy, .. } = lowered;
     let first_made = unit.funcs.len() as u32;
     let types = unit.types.clone();
     let mut legaliser = Legaliser {
@@ -125,7 +125,7 @@ pub fn run(lowered: Lowered, target: &dyn Target) -> Result<Legal, Failure> {
         reported: FxHashSet::default(),
     };
     legaliser.check_caps(&unit);
-    let mut rewritten = legaliser.legalise_unit(&mut unit);
+    let mut rewritten = legaliser.legalise_unit(&mut unit, tidy);
     let Legaliser { made, failure, problems, .. } = legaliser;
     if !problems.is_empty() {
         return Err(Failure::Program(problems));

@@ -184,12 +184,7 @@ impl Stages {
 }
 
 /// What the passes do, in the order of the stages that run them.
-fn passes(
-    files: &[PathBuf],
-    target: &Target,
-    opt_level: OptLevel,
-    spelling: &str,
-) -> Result<Table, String> {
+fn passes(files: &[PathBuf], target: &Target, opt_level: OptLevel, spelling: &str) -> Result<Table, String> {
     const ROUNDS: u32 = 20;
     let mut all = BTreeMap::<(usize, &str), (u32, u32, Duration)>::new();
     for file in files {

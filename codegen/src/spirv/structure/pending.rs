@@ -80,7 +80,9 @@ mod tests {
             let mut sum = 0;
             set.for_each(|node| sum += node);
             assert_eq!(sum, (0..count).map(|n| n * 3).sum());
-            assert!((0..count).rev().all(|n| set.remove(&(n * 3))) && set.is_empty() && set.first().is_none());
+            assert!(
+                (0..count).rev().all(|n| set.remove(&(n * 3))) && set.is_empty() && set.first().is_none()
+            );
         }
     }
 }
