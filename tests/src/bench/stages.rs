@@ -96,6 +96,10 @@ impl Observer for Passes {
 }
 
 impl Observer for Watch {
+    fn wants_passes(&self) -> bool {
+        false
+    }
+
     fn stage(&mut self, _: Stage, elapsed: Duration) {
         self.0.push(elapsed);
     }
