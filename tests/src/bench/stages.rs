@@ -107,13 +107,14 @@ impl Observer for Watch {
 
 /// What a host that compiles much keeps.
 struct Memory {
+    lowering: pipeline::Context,
     native: NativeContext,
     spirv: SpirvContext,
 }
 
 impl Memory {
     fn new() -> Self {
-        Memory { native: NativeContext::new(), spirv: SpirvContext::new() }
+        Memory { lowering: pipeline::Context::new(), native: NativeContext::new(), spirv: SpirvContext::new() }
     }
 }
 
@@ -242,7 +243,8 @@ fn kernel(
         let Some(job) = job(&program, target, opt_level) else { return Ok(None) };
         let middle = Instant::now();
         let mut watch = Watch::default();
-        let legal = pipeline::run_observed(&program, &job, target.lowering(), &mut watch);
+        let legal =
+            pipeline::run_in(&mut memory.lowering, &program, &job, target.lowering(), &mut watch);
         let legal = legal.map_err(|error| error.to_string())?;
         let (emitted, emission) = once(|| emit(&legal, target, &mut memory));
         emitted?;
