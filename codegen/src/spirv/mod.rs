@@ -1,8 +1,8 @@
 //! SPIR-V for OpenCL and for Vulkan.
 //!
-//! One selector ([`select`]) serves both environments. They differ in pointers ([`select_memory`]: real ones in OpenCL,
+//! One selector ([`select`]) serves both environments. They differ in pointers ([`select_address`], [`select_memory`]: real ones in OpenCL,
 //! addresses and [objects](pointers) in Vulkan), in control flow ([`select_control`]: any in OpenCL,
-//! [structured](structure) in Vulkan) and in how arguments arrive ([`abi`]). The target is given as
+//! [`select_structured`]: [structured](structure) in Vulkan) and in how arguments arrive ([`abi`]). The target is given as
 //! `spirv:vulkan1.3` (1.2 to 1.4) or `spirv:opencl2.2` (2.0 to 3.0); `spirv` alone is `spirv:vulkan1.3`.
 //!
 //! Division and square roots of `f32` are correctly rounded in OpenCL only for programs built with
@@ -16,12 +16,14 @@ mod legality;
 mod module;
 mod pointers;
 mod select;
+mod select_address;
 mod select_atomic;
 mod select_control;
 mod select_float;
 mod select_memory;
 mod select_object;
 mod select_scalar;
+mod select_structured;
 mod structure;
 #[cfg(test)]
 mod tests;

@@ -15,7 +15,7 @@ use marquetry_ir::body::{Body, Symbol, ValueDef};
 use marquetry_ir::constant::ConstValue;
 use marquetry_ir::entity::{Func, Global, Inst, SymbolRef, Value};
 use marquetry_ir::op::Op as IrOp;
-use marquetry_ir::types::{Scalar, Space, Type, TypeKind};
+use marquetry_ir::types::{Scalar, Type, TypeKind};
 use marquetry_ir::unit::{Function, Unit};
 use rspirv::spirv::{BuiltIn, Decoration, Op, StorageClass};
 use rustc_hash::FxHashMap;
@@ -389,35 +389,5 @@ impl<'s, 'u> Selector<'s, 'u> {
     pub fn is_fixed(&self, inst: Inst) -> bool {
         let data = self.body.inst(inst);
         matches!(data.op, IrOp::Slot | IrOp::GlobalAddress)
-    }
-}
-
-impl Module {
-    /// What a function with these results returns: nothing, the one, or a struct of all.
-    pub fn result_type(&mut self, results: &[Type]) -> Result<Id, EmitError> {
-        let mut types = SmallVec::<[Id; 4]>::new();
-        for &result in results {
-            let id = self.value_type(result);
-            types.push(id.ok_or_else(|| internal(&format!("a result of type {result} in a legal unit")))?);
-        }
-        Ok(match types.as_slice() {
-            [] => self.void(),
-            [one] => *one,
-            many => self.intern_type(Op::TypeStruct, many),
-        })
-    }
-
-    /// What a kernel of OpenCL takes for a parameter: truth values as bytes, generic pointers as global ones.
-    pub fn kernel_parameter(&mut self, ty: Type) -> Result<Id, EmitError> {
-        match ty.kind() {
-            TypeKind::Scalar(Scalar::I1) => Ok(self.int(8)),
-            TypeKind::Pointer(Space::Generic) => Ok(self.byte_pointer(Space::Global)),
-            TypeKind::Pointer(Space::Local | Space::Param) => {
-                Err(EmitError::Target(format!("OpenCL: a kernel parameter of type {ty}")))
-            }
-            _ => self
-                .value_type(ty)
-                .ok_or_else(|| internal(&format!("a parameter of type {ty} in a legal unit"))),
-        }
     }
 }

@@ -114,7 +114,11 @@ struct Memory {
 
 impl Memory {
     fn new() -> Self {
-        Memory { lowering: pipeline::Context::new(), native: NativeContext::new(), spirv: SpirvContext::new() }
+        Memory {
+            lowering: pipeline::Context::new(),
+            native: NativeContext::new(),
+            spirv: SpirvContext::new(),
+        }
     }
 }
 
@@ -243,8 +247,7 @@ fn kernel(
         let Some(job) = job(&program, target, opt_level) else { return Ok(None) };
         let middle = Instant::now();
         let mut watch = Watch::default();
-        let legal =
-            pipeline::run_in(&mut memory.lowering, &program, &job, target.lowering(), &mut watch);
+        let legal = pipeline::run_in(&mut memory.lowering, &program, &job, target.lowering(), &mut watch);
         let legal = legal.map_err(|error| error.to_string())?;
         let (emitted, emission) = once(|| emit(&legal, target, &mut memory));
         emitted?;
