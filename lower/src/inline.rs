@@ -1,7 +1,8 @@
 //! Inlining: calls are replaced by the callee's body, callees first.
 //!
-//! Mechanism: the block is split at the call, the callee's blocks are copied between the halves, returns become
-//! jumps to the second half, whose parameters are the call's results. Calls of one block are handled from its end,
+//! Mechanism: where the constants among the arguments decide the way through the callee, what stands on it is copied in
+//! front of the call. Else the block is split at the call, the callee's blocks are copied between the halves, returns
+//! become jumps to the second half, whose parameters are the call's results. Calls of one block are handled from its end,
 //! so that no instruction is moved more than once per block and the whole costs what is copied.
 //!
 //! Policy: `inline` always, `noinline` never, others when small, as long as the caller stays below
@@ -13,7 +14,7 @@ use crate::passes::replace::Replacements;
 use cranelift_entity::SecondaryMap;
 use cranelift_entity::packed_option::PackedOption;
 use marquetry_ir::analysis::cfg::ControlFlow;
-use marquetry_ir::body::{Body, Symbol};
+use marquetry_ir::body::{Body, Symbol, ValueDef};
 use marquetry_ir::constant::{ConstData, ConstValue};
 use marquetry_ir::entity::{Block, BlockCall, Const, Func, Inst, SigRef, Switch, SymbolRef, Value};
 use marquetry_ir::limits::MAX_INLINED_INSTS;
@@ -25,6 +26,8 @@ use smallvec::SmallVec;
 
 /// Callees of at most this many instructions are inlined when nothing is said about them.
 const SMALL: usize = 48;
+/// Most edges that are followed through a callee whose way the arguments decide.
+const MAX_WAY: usize = 16;
 
 /// How many instructions stand in the blocks of a body.
 pub fn size(body: &Body) -> usize {
@@ -73,8 +76,8 @@ pub fn run(
         changed |= !calls.is_empty();
         for &(call, callee) in calls.iter().rev() {
             let callee = &unit.funcs[callee].body;
-            match straight(callee) {
-                Some(leave) => copy_straight(&mut body, call, callee, leave, replacements),
+            match only_way(&body, call, callee) {
+                Some(way) => copy_way(&mut body, call, callee, &way, replacements),
                 None => copy_callee(&mut body, call, callee, cfg),
             }
         }
@@ -90,24 +93,77 @@ pub fn inline_call(caller: &mut Body, call: Inst, callee: &Body) {
     copy_callee(caller, call, callee, &mut ControlFlow::new());
 }
 
-/// The `return` of a body that has no other terminator.
-fn straight(callee: &Body) -> Option<Inst> {
-    let entry = callee.entry().filter(|&entry| callee.next_block(entry).is_none())?;
-    callee.terminator(entry).filter(|&inst| callee.inst(inst).op == Op::Return)
+/// The way through a callee: the edges that control takes, and the `return` at the end.
+struct Way {
+    edges: SmallVec<[BlockCall; 8]>,
+    leave: Inst,
 }
 
-/// Replaces one call by a copy of the callee's instructions, in its own block.
-fn copy_straight(caller: &mut Body, call: Inst, callee: &Body, leave: Inst, replacements: &mut Replacements) {
+/// The way through a callee, if the constants among the arguments decide it; no block is entered twice.
+fn only_way(caller: &Body, call: Inst, callee: &Body) -> Option<Way> {
+    let entry = callee.entry()?;
+    let bits = |value: Value| match callee.value_def(value) {
+        ValueDef::Const(id) => callee.constant(id).scalar(),
+        ValueDef::Param(block, number) if block == entry => {
+            caller.value_bits(*caller.args(call).get(number as usize)?)
+        }
+        _ => None,
+    };
+    let mut edges = SmallVec::new();
+    let mut block = entry;
+    // Callees have few blocks on the way, or are not worth it.
+    while edges.len() < MAX_WAY {
+        let last = callee.terminator(block)?;
+        let edge = match (callee.inst(last).op, callee.args(last), callee.targets(last)) {
+            (Op::Return, ..) => return Some(Way { edges, leave: last }),
+            (Op::Jump, _, &[edge]) => edge,
+            (Op::Branch, &[condition], &[yes, no]) => {
+                if bits(condition)? == 0 {
+                    no
+                } else {
+                    yes
+                }
+            }
+            (Op::Switch, &[selector], [otherwise, arms @ ..]) => {
+                let bits = bits(selector)?;
+                let cases = callee.switch_cases(Switch::from_u32(callee.inst(last).imm));
+                let chosen = cases.iter().position(|&case| case == bits).and_then(|n| arms.get(n));
+                *chosen.unwrap_or(otherwise)
+            }
+            _ => return None,
+        };
+        block = callee.target_block(edge);
+        let again = |&other: &BlockCall| callee.target_block(other) == block;
+        if block == entry || edges.iter().any(again) {
+            return None;
+        }
+        edges.push(edge);
+    }
+    None
+}
+
+/// Replaces one call by a copy of what stands on the only way through the callee, in the call's own block.
+fn copy_way(caller: &mut Body, call: Inst, callee: &Body, way: &Way, replacements: &mut Replacements) {
     let Some((entry, here)) = callee.entry().zip(caller.inst_block(call)) else { return };
-    caller.reserve(callee.inst_count());
     let values = SecondaryMap::with_capacity(callee.value_count());
     let mut copy = Copy { caller, callee, blocks: SecondaryMap::new(), values, call, after: here };
     copy.map_arguments(entry);
-    for inst in callee.block_insts(entry).take_while(|&inst| inst != leave) {
-        let new = copy.computation(inst);
-        copy.caller.insert_inst_before(new, call);
+    let mut block = entry;
+    for edge in way.edges.iter().copied().map(Some).chain([None]) {
+        let last = callee.terminator(block);
+        for inst in callee.block_insts(block).take_while(|&inst| Some(inst) != last) {
+            let new = copy.computation(inst);
+            copy.caller.insert_inst_before(new, call);
+        }
+        let Some(edge) = edge else { break };
+        block = callee.target_block(edge);
+        for (&param, &arg) in callee.block_params(block).iter().zip(callee.target_args(edge)) {
+            let value = copy.value(arg);
+            copy.values[param] = value.into();
+        }
     }
-    let results: SmallVec<[Value; 4]> = callee.args(leave).iter().map(|&value| copy.value(value)).collect();
+    let results: SmallVec<[Value; 4]> =
+        callee.args(way.leave).iter().map(|&value| copy.value(value)).collect();
     for (old, new) in caller.results(call).zip(results) {
         replacements.set(old, new);
     }

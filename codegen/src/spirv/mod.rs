@@ -229,7 +229,9 @@ pub fn emit_with(
     context: &mut SpirvContext,
 ) -> Result<Artifact, EmitError> {
     let words = emit_words(legal, target, context)?;
-    let mut code = Vec::with_capacity(words.len() * 4);
-    words.iter().for_each(|word| code.extend_from_slice(&word.to_le_bytes()));
+    let mut code = vec![0; words.len() * 4];
+    for (bytes, word) in code.as_chunks_mut::<4>().0.iter_mut().zip(&words) {
+        *bytes = word.to_le_bytes();
+    }
     Ok(Artifact::new(target.to_string(), Format::Spirv, code, legal))
 }
