@@ -8,6 +8,7 @@ use super::structure::graph::{Graph, Node, Origin};
 use super::structure::{self, Step};
 use crate::error::EmitError;
 use marquetry_ir::entity::{Block, Value};
+use marquetry_ir::inst::{Order, Scope};
 use marquetry_ir::types::Type;
 use rspirv::spirv::Op;
 use smallvec::SmallVec;
@@ -144,8 +145,12 @@ impl Selector<'_, '_> {
                 self.emit_void(Op::Branch, &[base + body]);
                 self.label(base + body);
             }
-            Step::Next { head, next } => {
+            Step::Next { head, next, endless } => {
                 self.label(base + next);
+                // Drivers drop loops without effects and go on behind them, even where nothing leaves the loop.
+                if endless {
+                    self.fence(Scope::Group, Order::AcqRel)?;
+                }
                 self.emit_void(Op::Branch, &[base + head]);
             }
             Step::Goto(label) => self.emit_void(Op::Branch, &[base + label]),

@@ -43,8 +43,8 @@ pub(super) enum Step {
     Label(Label),
     /// A loop begins: ends the block before, begins the body's.
     Loop { head: Label, body: Label, next: Label, merge: Label },
-    /// The continue block: back to the head.
-    Next { head: Label, next: Label },
+    /// The continue block: back to the head. `endless`: nothing leaves the loop.
+    Next { head: Label, next: Label, endless: bool },
     /// Ends a block.
     Goto(Label),
     /// Ends a block: on to `then` if the variable holds `exit`, else to `merge`; a selection.
@@ -74,8 +74,8 @@ pub(super) const MAX_DEPTH: usize = 1023;
 /// A construct that is open.
 #[derive(Debug)]
 struct Scope {
-    /// For loops: header and continue block.
-    looping: Option<(Node, Label, Label)>,
+    /// For loops: header, continue block, head, and how many places left the function before the loop.
+    looping: Option<(Node, Label, Label, usize)>,
     merge: Label,
     /// Destinations under way at the merge block.
     pending: Pending,
@@ -108,6 +108,8 @@ struct Tables {
     scopes: Vec<Scope>,
     /// Where the open loops are among the scopes.
     loops: Vec<usize>,
+    /// How many places that leave the function were emitted.
+    leaves: usize,
     /// Whether the open followers are guarded.
     guarded: Vec<bool>,
     work: Vec<Work>,
@@ -146,6 +148,7 @@ impl Structurer {
         reset(&mut tables.depth_of, count, 0);
         tables.scopes.clear();
         tables.loops.clear();
+        tables.leaves = 0;
         tables.guarded.clear();
         tables.work.clear();
         let mut planner = Planner { graph, tables, here: Some(Pending::default()), plan };
@@ -239,7 +242,7 @@ impl Planner<'_> {
         let (head, body, next, merge) = (self.label(), self.label(), self.label(), self.label());
         self.step(Step::Loop { head, body, next, merge });
         self.tables.loops.push(self.tables.scopes.len());
-        let looping = Some((node, next, head));
+        let looping = Some((node, next, head, self.tables.leaves));
         self.open(Scope { looping, merge, pending: Pending::default() });
         self.tables.work.push(Work::LoopEnd);
         self.tables.work.push(Work::Body(node));
@@ -252,6 +255,7 @@ impl Planner<'_> {
         match edges {
             0 => {
                 self.step(Step::Leave(node));
+                self.tables.leaves += 1;
                 self.here = None;
             }
             1 => self.edge(node, 0)?,
@@ -296,7 +300,7 @@ impl Planner<'_> {
         }
         let innermost = *self.tables.loops.last()?;
         let scope = self.tables.scopes.get_mut(innermost)?;
-        let (_, next, _) = scope.looping?;
+        let (_, next, ..) = scope.looping?;
         if depth == open {
             self.step(Step::Goto(next));
         } else {
@@ -333,7 +337,7 @@ impl Planner<'_> {
     fn loop_end(&mut self) -> Option<()> {
         self.tables.loops.pop()?;
         let scope = self.tables.scopes.last_mut()?;
-        let (header, next, head) = scope.looping?;
+        let (header, next, head, leaves) = scope.looping?;
         let merge = scope.merge;
         if let Some(mut pending) = self.here.take() {
             let again = pending.remove(&header);
@@ -345,7 +349,8 @@ impl Planner<'_> {
                 (false, _) => Step::Goto(merge),
             });
         }
-        self.step(Step::Next { head, next });
+        let endless = self.tables.scopes.last()?.pending.is_empty() && self.tables.leaves == leaves;
+        self.step(Step::Next { head, next, endless });
         self.close()
     }
 
