@@ -425,7 +425,7 @@ impl Program {
         (self.lifetime(last).until == World::MAX).then_some(last)
     }
 
-    fn insert_method(&mut self, data: MethodData) -> Result<Method, MethodError> {
+    fn insert_method(&mut self, mut data: MethodData) -> Result<Method, MethodError> {
         self.check_variables(&data)?;
         let key = self.canonical(&data);
         if let Some(old) = self.living(&data, &key) {
@@ -436,6 +436,7 @@ impl Program {
         let variadic = data.signature.params.last().is_some_and(|&ty| self.types.as_pack(ty).is_some());
         let method = self.methods.next_key();
         let candidate = Candidate::new(method, &data.signature.params);
+        data.body.shrink();
         self.methods.push(Arc::new(data));
         self.advance(method);
         self.lifetimes[method] = Some(Worlds { from: self.world, until: World::MAX });

@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::job::{Job, OptLevel};
 use crate::legal::Legal;
 use crate::observe::{Observer, Silent};
+use crate::passes::PassContext;
 use crate::stage::Stage;
 use crate::target::Target;
 use crate::{convergence, evaluate, exceptions, legalise, optimise, specialise};
@@ -15,6 +16,19 @@ use marquetry_ir::program::Program;
 use marquetry_ir::unit::Unit;
 use marquetry_ir::verify::verify_unit;
 use std::time::Instant;
+
+/// The tables of the passes, which one job after the other uses. Nothing in them outlives a job but their memory.
+#[derive(Default)]
+pub struct Context {
+    passes: PassContext,
+}
+
+impl Context {
+    /// No tables yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
 
 /// Compiles a job up to the point where an emitter takes over.
 ///
@@ -34,7 +48,21 @@ pub fn run_observed(
     target: &dyn Target,
     observer: &mut dyn Observer,
 ) -> Result<Legal, Failure> {
-    match stages(program, job, target, Stage::Legal, observer)? {
+    run_in(&mut Context::new(), program, job, target, observer)
+}
+
+/// As [`run_observed`], with the tables of earlier jobs: for hosts that compile much.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_in(
+    context: &mut Context,
+    program: &Program,
+    job: &Job,
+    target: &dyn Target,
+    observer: &mut dyn Observer,
+) -> Result<Legal, Failure> {
+    match stages(context, program, job, target, Stage::Legal, observer)? {
         Reached::Legal(legal) => Ok(legal),
         Reached::Unit(_) => Err(Failure::Internal("the pipeline stopped before its end".into())),
     }
@@ -45,7 +73,7 @@ pub fn run_observed(
 /// # Errors
 /// As [`run`].
 pub fn run_until(program: &Program, job: &Job, target: &dyn Target, stage: Stage) -> Result<Unit, Failure> {
-    Ok(match stages(program, job, target, stage, &mut Silent)? {
+    Ok(match stages(&mut Context::new(), program, job, target, stage, &mut Silent)? {
         Reached::Legal(legal) => legal.into_unit(),
         Reached::Unit(unit) => unit,
     })
@@ -68,6 +96,7 @@ enum Reached {
 }
 
 fn stages(
+    context: &mut Context,
     program: &Program,
     job: &Job,
     target: &dyn Target,
@@ -89,14 +118,15 @@ fn stages(
     if job.options.evaluate && job.options.opt_level > OptLevel::None {
         evaluate::run(program, job.view.world(program), &mut unit, &made.instances);
     }
-    optimise::run(&mut unit, job.options.opt_level, observer);
+    optimise::run_in(&mut context.passes, &mut unit, job.options.opt_level, observer);
     clock.report(Stage::Optimised, observer);
     if until <= Stage::Optimised {
         return Ok(Reached::Unit(unit));
     }
     let mut lowered = exceptions::run(unit)?;
     if job.options.opt_level > OptLevel::None {
-        optimise::cleanup_some(&mut lowered.unit, &lowered.rewritten, observer);
+        optimise::cleanup_some(&mut context.passes, &mut lowered.unit, &lowered.rewritten, observer);
+        lowered.tidy = true;
     }
     clock.report(Stage::Exceptions, observer);
     if until <= Stage::Exceptions {
@@ -111,7 +141,7 @@ fn stages(
     let mut legal = legalise::run(lowered, target)?;
     if job.options.opt_level > OptLevel::None {
         let rewritten = legal.take_rewritten();
-        optimise::cleanup_some(legal.unit_mut(), &rewritten, observer);
+        optimise::cleanup_some(&mut context.passes, legal.unit_mut(), &rewritten, observer);
     }
     clock.report(Stage::Legal, observer);
     Ok(Reached::Legal(legal))

@@ -7,6 +7,7 @@ use super::{
 use crate::limits::{MAX_FIELDS, MAX_TYPE_BYTES, MAX_TYPE_DEPTH};
 use rustc_hash::FxHashMap;
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 /// What an aggregate is made of.
@@ -146,9 +147,29 @@ impl fmt::Display for TypeError {
 
 impl std::error::Error for TypeError {}
 
-/// The arrays and structs of a program, interned, with their layouts.
+/// The arrays and structs of a program, interned, with their layouts. Copies share what they hold until one of them
+/// gets another type: a job has a copy of its program's.
+#[derive(Clone, Debug, Default)]
+pub struct Types(Arc<Tables>);
+
+impl Deref for Types {
+    type Target = Tables;
+
+    #[inline]
+    fn deref(&self) -> &Tables {
+        &self.0
+    }
+}
+
+impl DerefMut for Types {
+    fn deref_mut(&mut self) -> &mut Tables {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+/// What [`Types`] holds.
 #[derive(Clone, Debug)]
-pub struct Types {
+pub struct Tables {
     pub(super) rows: Vec<Row>,
     pub(super) arrays: FxHashMap<(Type, u64), Type>,
     pub(super) names: FxHashMap<Arc<str>, Nominal>,
@@ -168,9 +189,9 @@ pub struct Types {
     pub(super) erasures: FxHashMap<Type, Type>,
 }
 
-impl Default for Types {
+impl Default for Tables {
     fn default() -> Self {
-        Types {
+        Tables {
             rows: Vec::new(),
             arrays: FxHashMap::default(),
             names: FxHashMap::default(),
