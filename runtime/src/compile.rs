@@ -9,11 +9,14 @@ use marquetry_codegen::native::{
 };
 use marquetry_codegen::ptx::{self, PtxTarget};
 use marquetry_codegen::spirv::{self, SpirvTarget};
+use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::program::Program;
 use marquetry_ir::span::SourceFile;
+use marquetry_ir::text;
 use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::legal::{Legal, Site};
 use marquetry_lower::pipeline;
+use marquetry_lower::stage::Stage;
 use std::sync::Arc;
 
 /// A target of any back-end.
@@ -149,6 +152,24 @@ pub fn compile(program: &Program, job: &Job, target: &Target) -> Result<Compiled
 /// The program is wrong, the target cannot do what it asks for, or a limit is passed.
 pub fn compile_artifact(program: &Program, job: &Job, target: &Target) -> Result<Artifact, EngineError> {
     Ok(target.emit(&pipeline::run(program, job, target.lowering())?)?)
+}
+
+/// The methods of a name that hosts may compile: those of base.
+pub fn entries_named(program: &Program, name: &str) -> Vec<Method> {
+    let in_base = |method: &Method| program.method(*method).table == Table::BASE;
+    program.methods_of(name).iter().copied().filter(in_base).collect()
+}
+
+/// What a job is at a stage, as text: the program, a unit, or the target's code.
+///
+/// # Errors
+/// As [`compile`].
+pub fn text_at(program: &Program, job: &Job, target: &Target, stage: Stage) -> Result<String, EngineError> {
+    Ok(match stage {
+        Stage::Program => text::print_program(program),
+        Stage::Code => target.emit_text(&pipeline::run(program, job, target.lowering())?)?,
+        _ => text::print_unit(&pipeline::run_until(program, job, target.lowering(), stage)?),
+    })
 }
 
 impl Compiled {

@@ -285,3 +285,44 @@ fn arguments_must_fit_their_types() {
     assert_eq!(code(&output), 2, "{}", stdout(&output));
     assert!(stderr(&output).contains("99999999999 does not fit into i32"), "{}", stderr(&output));
 }
+
+#[test]
+fn golden_text_is_compared_and_blessed() {
+    let folder = Folder::new();
+    let source = format!("{GOOD}\n; compile: @twice native stage=specialised\n  ;| wrong\n; a remark\n");
+    let path = folder.file("a.mq", &source);
+    let output = marq(&["test", "--on", "interp", text(&path)]);
+    assert_eq!(code(&output), 1);
+    let shown = stdout(&output);
+    assert!(shown.contains("     - wrong\n") && shown.contains("     +     y = add x, x\n"), "{shown}");
+    assert_eq!(std::fs::read_to_string(&path).expect("the file"), source, "only --bless changes files");
+    let blessed = marq(&["test", "--on", "interp", "--bless", text(&path)]);
+    assert_eq!(code(&blessed), 0, "{}", stdout(&blessed));
+    assert!(stdout(&blessed).contains("blessed") && stdout(&blessed).contains("- wrong"));
+    let golden = std::fs::read_to_string(&path).expect("the file");
+    let wanted = "  ;| ; entry\n  ;| method twice(x: i32) -> i32 {\n  ;| entry:\n  ;|     y = add x, x\n  ;|     return y\n  ;| }\n; a remark\n";
+    assert!(golden.ends_with(wanted), "{golden}");
+    let again = marq(&["test", "--on", "interp", "--bless", text(&path)]);
+    assert!(code(&again) == 0 && !stdout(&again).contains("blessed"));
+}
+
+#[test]
+fn directives_that_would_be_skipped_fail() {
+    let folder = Folder::new();
+    for (directive, wanted) in [
+        ("; run @twice(i32 2) == i32 4", "did you mean 'run:'"),
+        ("; lanch: @k grid=1 block=1 ()", "did you mean 'launch:'"),
+        ("; expect: @twice(i32 2) == i32 4", "is not a directive"),
+        ("; run[naitve]: @twice(i32 2) == i32 4", "'naitve' is not an engine"),
+        ("; contains: add", "below a 'compile:' line"),
+        ("; compile: @twice native\n; lacks: add", "is there"),
+        ("; compile: @twice ptx\n; fails: too slow", "expected to fail"),
+        ("; error: nothing is wrong here", "no error on line"),
+        ("; run: @twice(i32 2) == i32 4\nmethod { ; error: expected", "not tried"),
+    ] {
+        let path = folder.file("a.mq", format!("{GOOD}{directive}\n"));
+        let output = marq(&["test", "--on", "interp", text(&path)]);
+        assert_eq!(code(&output), 1, "{directive}");
+        assert!(stdout(&output).contains(wanted), "{directive}: {}", stdout(&output));
+    }
+}

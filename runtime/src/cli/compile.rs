@@ -1,12 +1,11 @@
 //! `marq compile`: code for one target, or the unit at an earlier stage.
 
 use super::{CliError, CliResult, input, output};
-use crate::compile::Target;
+use crate::compile::{Target, entries_named, text_at};
 use crate::engine::EngineError;
 use clap::Args;
 use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::program::{MethodKind, Program};
-use marquetry_ir::text;
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::pipeline;
@@ -87,7 +86,7 @@ impl Compile {
         }
         let mut entries = Vec::new();
         for name in &self.entry {
-            let found: Vec<Method> = methods.iter().filter(|(_, m)| *m.name == **name).map(|m| m.0).collect();
+            let found = entries_named(program, name);
             if found.is_empty() {
                 return Err(CliError::Failed(format!("there is no '{name}'")));
             }
@@ -103,17 +102,11 @@ impl Compile {
         target: &Target,
         stage: Stage,
     ) -> Result<Vec<u8>, EngineError> {
-        if stage == Stage::Program {
-            return Ok(text::print_program(program).into_bytes());
-        }
-        if stage != Stage::Code {
-            let unit = pipeline::run_until(program, job, target.lowering(), stage)?;
-            return Ok(text::print_unit(&unit).into_bytes());
-        }
-        let legal = pipeline::run(program, job, target.lowering())?;
         match self.output {
-            Some(_) => Ok(target.emit(&legal)?.code),
-            None => Ok(target.emit_text(&legal)?.into_bytes()),
+            Some(_) if stage == Stage::Code => {
+                Ok(target.emit(&pipeline::run(program, job, target.lowering())?)?.code)
+            }
+            _ => Ok(text_at(program, job, target, stage)?.into_bytes()),
         }
     }
 }

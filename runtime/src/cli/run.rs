@@ -2,7 +2,7 @@
 
 use super::{CliError, CliResult, input, output};
 use crate::engine::{EngineError, EngineKind, Extent, Outcome};
-use crate::filetest::directive::{Argument, parse_arguments};
+use crate::filetest::argument::{Argument, parse_arguments};
 use crate::filetest::runner::find_method;
 use crate::value::{HostArg, write_lane};
 use clap::Args;

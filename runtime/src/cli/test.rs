@@ -5,12 +5,13 @@ use super::{CliError, CliResult, output};
 use crate::engine::{Engine, EngineKind};
 use crate::filetest::corpus::corpus;
 use crate::filetest::coverage::Coverage;
+use crate::filetest::golden;
 use crate::filetest::report::Report;
 use crate::filetest::runner;
 use clap::Args;
 use marquetry_lower::job::OptLevel;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Carry out the directives in files, on every engine that this machine has
 #[derive(Args, Debug)]
@@ -30,6 +31,9 @@ pub(super) struct Test {
     /// Print how many directives ran each op on each engine, and every hole with its reason
     #[arg(long)]
     coverage: bool,
+    /// Replace golden text that differs by what the compiler gives, and show what changed
+    #[arg(long)]
+    bless: bool,
     /// Optimisation level, 0 to 3
     #[arg(short = 'O', value_name = "LEVEL", default_value = "2", value_parser = clap::value_parser!(u32).range(0..=3))]
     opt_level: u32,
@@ -57,7 +61,12 @@ impl Test {
             let bytes = super::input::read_bytes(file)?;
             let name = file.display().to_string();
             let rows = match String::from_utf8(bytes) {
-                Ok(source) => runner::run(&name, &source, &mut engines),
+                Ok(mut source) => {
+                    if self.bless {
+                        source = bless(file, &name, source)?;
+                    }
+                    runner::run(&name, &source, &mut engines)
+                }
                 Err(error) => vec![runner::Row::not_text(&error)],
             };
             coverage.add(&rows);
@@ -97,4 +106,17 @@ impl Test {
         }
         Ok(engines)
     }
+}
+
+/// Brings the golden text of a file up to date; gives what the file now holds.
+fn bless(file: &Path, name: &str, source: String) -> Result<String, CliError> {
+    let (blessed, changes) = golden::bless(name, &source);
+    if changes.is_empty() {
+        return Ok(source);
+    }
+    output::replace(file, blessed.as_bytes())?;
+    for change in changes {
+        output::print(format!("blessed {name}:{}\n{}", change.line, change.difference).as_bytes())?;
+    }
+    Ok(blessed)
 }
