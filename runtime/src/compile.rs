@@ -11,7 +11,7 @@ use marquetry_codegen::ptx::{self, PtxTarget};
 use marquetry_codegen::spirv::{self, SpirvTarget};
 use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::program::Program;
-use marquetry_ir::span::SourceFile;
+use marquetry_ir::span::{Location, SourceFile};
 use marquetry_ir::text;
 use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::legal::{Legal, Site};
@@ -220,15 +220,10 @@ impl Compiled {
 
 /// An exception from its site.
 pub fn thrown_at(site: &Site, files: &[SourceFile]) -> Thrown {
-    let file = site.file.and_then(|file| files.get(file as usize)).filter(|_| site.span.is_somewhere());
-    let place = file.map(|file| {
-        let (line, column) = file.line_column(site.span.start);
-        (file.name.to_string(), line, column)
-    });
     Thrown {
         kind: site.kind.to_string(),
         reason: site.reason.as_deref().map(String::from),
         function: site.function.to_string(),
-        place,
+        place: Location::of(files, site.file, site.span),
     }
 }

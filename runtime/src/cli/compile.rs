@@ -33,7 +33,7 @@ pub(super) struct Compile {
     /// Optimisation level, 0 to 3
     #[arg(short = 'O', value_name = "LEVEL", default_value = "2", value_parser = clap::value_parser!(u32).range(0..=3))]
     opt_level: u32,
-    /// Where to write the code; without it, it is printed as text
+    /// Where to write the code, '-' for standard output; without it, it is printed as text
     #[arg(short, value_name = "OUT")]
     output: Option<PathBuf>,
 }
@@ -60,7 +60,7 @@ impl Compile {
             other => CliError::Failed(other.to_string()),
         })?;
         match &self.output {
-            Some(path) => output::replace(path, &bytes),
+            Some(path) => output::write(path, &bytes),
             None => output::print(&bytes),
         }
     }

@@ -30,12 +30,12 @@ pub(super) struct Run {
     /// Arguments, as in directives: 'i32 1, buf f32[256]=iota'
     #[arg(long, default_value = "", value_name = "ARGUMENTS")]
     args: String,
-    /// Groups along each dimension: X, X,Y or X,Y,Z; makes this a launch
+    /// Groups along each dimension: X, X,Y or X,Y,Z; makes this a launch. 1 if only --block is given
     #[arg(long, value_name = "X,Y,Z")]
     grid: Option<String>,
-    /// Work-items of a group along each dimension
-    #[arg(long, value_name = "X,Y,Z", default_value = "64")]
-    block: String,
+    /// Work-items of a group along each dimension; makes this a launch. 64 if only --grid is given
+    #[arg(long, value_name = "X,Y,Z")]
+    block: Option<String>,
     /// Optimisation level, 0 to 3
     #[arg(short = 'O', value_name = "LEVEL", default_value = "2", value_parser = clap::value_parser!(u32).range(0..=3))]
     opt_level: u32,
@@ -45,11 +45,12 @@ impl Run {
     pub(super) fn run(self) -> CliResult {
         let program = input::read_valid(&[&self.file])?;
         let args = parse_arguments(&self.args).map_err(|e| CliError::Usage(format!("--args: {e}")))?;
-        let extent = match &self.grid {
-            Some(grid) => {
-                Some(Extent { grid: extent("--grid", grid)?, block: extent("--block", &self.block)? })
-            }
-            None => None,
+        let extent = match (&self.grid, &self.block) {
+            (None, None) => None,
+            (grid, block) => Some(Extent {
+                grid: extent("--grid", grid.as_deref().unwrap_or("1"))?,
+                block: extent("--block", block.as_deref().unwrap_or("64"))?,
+            }),
         };
         let default = if extent.is_some() { "cpu" } else { "native" };
         let name = self.on.as_deref().unwrap_or(default);

@@ -1,14 +1,14 @@
 //! `marq test`: carry out the directives in files, on every engine that this machine has.
 
 use super::run::unknown_engine;
-use super::{CliError, CliResult, output};
+use super::{CliError, CliResult, input, output};
 use crate::engine::{Engine, EngineKind};
-use crate::filetest::corpus::corpus;
 use crate::filetest::coverage::Coverage;
 use crate::filetest::golden;
 use crate::filetest::report::Report;
 use crate::filetest::runner;
 use clap::Args;
+use marquetry_ir::diag::printable;
 use marquetry_lower::job::OptLevel;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -41,24 +41,16 @@ pub(super) struct Test {
 
 impl Test {
     pub(super) fn run(self) -> CliResult {
-        let mut files = Vec::new();
-        for path in &self.paths {
-            let failed = |error| CliError::Failed(format!("cannot read '{}': {error}", path.display()));
-            files.extend(corpus(path).map_err(failed)?);
-        }
-        if files.is_empty() {
-            return Err(CliError::Usage("no .mq files in these paths".into()));
-        }
+        let files = input::files(&self.paths)?;
         let mut report = Report::new();
         let mut coverage = Coverage::new();
         let mut engines = self.engines(&mut report)?;
         let progress = std::io::stderr().is_terminal();
         for (n, file) in files.iter().enumerate() {
             if progress {
-                let shown = format!("\r\x1b[K[{}/{}] {}", n + 1, files.len(), file.display());
-                output::complain(&shown);
+                output::progress(&format!("[{}/{}] {}", n + 1, files.len(), file.display()));
             }
-            let bytes = super::input::read_bytes(file)?;
+            let bytes = input::read_bytes(file)?;
             let name = file.display().to_string();
             let rows = match String::from_utf8(bytes) {
                 Ok(mut source) => {
@@ -73,12 +65,12 @@ impl Test {
             report.add(&name, rows);
         }
         if progress {
-            output::complain("\r\x1b[K");
+            output::progress("");
         }
         if self.coverage {
             output::print(coverage.render().as_bytes())?;
         }
-        output::print(report.render(self.verbose).as_bytes())?;
+        output::print(printable(&report.render(self.verbose)).as_bytes())?;
         if report.is_success() { Ok(()) } else { Err(CliError::Reported) }
     }
 

@@ -16,6 +16,7 @@ use marquetry_codegen::error::EmitError;
 use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::Program;
+use marquetry_ir::span::Location;
 use marquetry_lower::failure::Failure;
 use marquetry_lower::job::OptLevel;
 use std::fmt;
@@ -39,8 +40,8 @@ pub struct Thrown {
     pub reason: Option<String>,
     /// The function whose code threw.
     pub function: String,
-    /// Where in the source: file, line and column.
-    pub place: Option<(String, usize, usize)>,
+    /// Where in the source.
+    pub place: Option<Location>,
 }
 
 impl fmt::Display for Thrown {
@@ -50,8 +51,8 @@ impl fmt::Display for Thrown {
             write!(f, ": {reason}")?;
         }
         write!(f, " (in '{}'", self.function)?;
-        if let Some((file, line, column)) = &self.place {
-            write!(f, ", {file}:{line}:{column}")?;
+        if let Some(place) = &self.place {
+            write!(f, ", {place}")?;
         }
         f.write_str(")")
     }

@@ -92,9 +92,9 @@ impl Piece {
         let rest = line.get(from..)?;
         rest.match_indices(&self.text).find_map(|(at, found)| {
             let (before, after) = (line.get(..from + at)?, line.get(from + at + found.len()..)?);
-            let whole = !(self.starts_word && before.ends_with(is_word))
-                && !(self.ends_word && after.starts_with(is_word));
-            whole.then_some(from + at + found.len())
+            let torn = (self.starts_word && before.ends_with(is_word))
+                || (self.ends_word && after.starts_with(is_word));
+            (!torn).then_some(from + at + found.len())
         })
     }
 }

@@ -10,6 +10,7 @@ use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::op::Op;
 use marquetry_ir::program::{LibraryKey, MethodKind, Program};
+use marquetry_ir::span::Location;
 use marquetry_ir::text;
 use marquetry_ir::types::{Scalar, Type};
 use std::collections::BTreeSet;
@@ -123,8 +124,8 @@ fn match_errors(program: &Program, diagnostics: &[Diagnostic], directives: &[Dir
         .collect();
     let mut rows = Vec::new();
     for diagnostic in diagnostics {
-        let file = diagnostic.file.and_then(|file| program.files.get(file as usize));
-        let line = file.map_or(0, |file| file.line_column(diagnostic.span.start).0);
+        let place = Location::of(&program.files, diagnostic.file, diagnostic.span);
+        let line = place.map_or(0, |place| place.line);
         let matches = |e: &&mut (usize, &Directive, &str, bool)| {
             !e.3 && e.0 == line && diagnostic.message.contains(e.2)
         };
