@@ -9,14 +9,17 @@ use marquetry_codegen::native::{
 };
 use marquetry_codegen::ptx::{self, PtxTarget};
 use marquetry_codegen::spirv::{self, SpirvTarget};
+use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::program::Program;
 use marquetry_ir::span::{Location, SourceFile};
 use marquetry_ir::text;
+use marquetry_lower::failure::Failure;
 use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::legal::{Legal, Site};
 use marquetry_lower::pipeline;
 use marquetry_lower::stage::Stage;
+use std::fmt;
 use std::sync::Arc;
 
 /// A target of any back-end.
@@ -150,7 +153,7 @@ pub fn compile(program: &Program, job: &Job, target: &Target) -> Result<Compiled
 ///
 /// # Errors
 /// The program is wrong, the target cannot do what it asks for, or a limit is passed.
-pub fn compile_artifact(program: &Program, job: &Job, target: &Target) -> Result<Artifact, EngineError> {
+pub fn compile_artifact(program: &Program, job: &Job, target: &Target) -> Result<Artifact, CompileError> {
     Ok(target.emit(&pipeline::run(program, job, target.lowering())?)?)
 }
 
@@ -160,11 +163,56 @@ pub fn entries_named(program: &Program, name: &str) -> Vec<Method> {
     program.methods_of(name).iter().copied().filter(in_base).collect()
 }
 
+/// Why a job did not become code.
+#[derive(Clone, Debug)]
+pub enum CompileError {
+    /// Before it was legal for its target.
+    Lower(Failure),
+    /// When it was.
+    Emit(EmitError),
+}
+
+impl CompileError {
+    /// What to show of it in the program's text; none if it is about nothing there.
+    pub fn diagnostics(&self) -> Option<Vec<Diagnostic>> {
+        match self {
+            CompileError::Lower(Failure::Program(diagnostics)) => Some(diagnostics.clone()),
+            CompileError::Lower(Failure::Limit(limit)) | CompileError::Emit(EmitError::Limit(limit)) => {
+                Some(vec![limit.diagnostic()])
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<Failure> for CompileError {
+    fn from(failure: Failure) -> Self {
+        CompileError::Lower(failure)
+    }
+}
+
+impl From<EmitError> for CompileError {
+    fn from(error: EmitError) -> Self {
+        CompileError::Emit(error)
+    }
+}
+
+impl std::error::Error for CompileError {}
+
+impl fmt::Display for CompileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CompileError::Lower(failure) => failure.fmt(f),
+            CompileError::Emit(error) => error.fmt(f),
+        }
+    }
+}
+
 /// What a job is at a stage, as text: the program, a unit, or the target's code.
 ///
 /// # Errors
-/// As [`compile`].
-pub fn text_at(program: &Program, job: &Job, target: &Target, stage: Stage) -> Result<String, EngineError> {
+/// The program is wrong, the target cannot do what it asks for, or a limit is passed.
+pub fn text_at(program: &Program, job: &Job, target: &Target, stage: Stage) -> Result<String, CompileError> {
     Ok(match stage {
         Stage::Program => text::print_program(program),
         Stage::Code => target.emit_text(&pipeline::run(program, job, target.lowering())?)?,

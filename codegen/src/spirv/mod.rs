@@ -31,8 +31,9 @@ pub use abi::PUSH_CONSTANT_BYTES;
 pub use check::{check, disassemble};
 
 use crate::artifact::{Artifact, Format};
-use crate::error::EmitError;
+use crate::error::{EmitError, check_data};
 use marquetry_ir::analysis::cfg::ControlFlow;
+use marquetry_ir::limits::MAX_DEVICE_DATA_BYTES;
 use marquetry_lower::legal::Legal;
 use marquetry_lower::target::Caps;
 use rustc_hash::FxHashMap;
@@ -142,6 +143,7 @@ fn internal(message: &str) -> EmitError {
 /// What the environment cannot express, or a unit that is not legal for it.
 pub fn emit_words(legal: &Legal, target: &SpirvTarget) -> Result<Vec<u32>, EmitError> {
     let unit = legal.unit();
+    check_data(unit, 0, MAX_DEVICE_DATA_BYTES)?;
     let cfgs: Vec<ControlFlow> = unit
         .funcs
         .values()
@@ -168,13 +170,13 @@ pub fn emit_words(legal: &Legal, target: &SpirvTarget) -> Result<Vec<u32>, EmitE
         uses: vec![Default::default(); unit.funcs.len()],
     };
     for (func, cfg) in unit.funcs.keys().zip(&cfgs) {
-        abi::function(&mut state, func, cfg)?;
+        abi::function(&mut state, func, cfg).map_err(|error| error.within(&unit.funcs[func]))?;
     }
     abi::entry_points(&mut state)?;
     let words = state.module.finish();
     match words.get(3) {
         Some(&bound) if bound > MAX_BOUND => {
-            Err(EmitError::Limit { what: "SPIR-V ids", limit: u64::from(MAX_BOUND), found: u64::from(bound) })
+            Err(EmitError::limit("SPIR-V ids", u64::from(MAX_BOUND), u64::from(bound)))
         }
         _ => Ok(words),
     }

@@ -107,7 +107,7 @@ impl Selector<'_, '_> {
         let limit = super::module::MAX_OPERANDS;
         if operands.len() > limit {
             let found = operands.len() as u64;
-            return Err(EmitError::Limit { what: "words of a switch", limit: limit as u64, found });
+            return Err(EmitError::limit("words of a switch", limit as u64, found));
         }
         self.emit_void(Op::Switch, operands);
         Ok(())
@@ -160,11 +160,7 @@ impl Selector<'_, '_> {
                 let count = entered.len() + usize::from(is_entry);
                 if count * 2 > super::module::MAX_OPERANDS {
                     let limit = super::module::MAX_OPERANDS as u64 / 2;
-                    return Err(EmitError::Limit {
-                        what: "edges into a block with parameters",
-                        limit,
-                        found: count as u64,
-                    });
+                    return Err(EmitError::limit("edges into a block with parameters", limit, count as u64));
                 }
                 self.code.0.push(((count as u32 * 2 + 3) << 16) | Op::Phi as u32);
                 self.code.0.extend([ty, result]);
@@ -218,7 +214,7 @@ impl Selector<'_, '_> {
             structure::plan(&graph).ok_or_else(|| internal("control flow that cannot be structured"))?;
         if plan.depth > structure::MAX_DEPTH {
             let (limit, found) = (structure::MAX_DEPTH as u64, plan.depth as u64);
-            return Err(EmitError::Limit { what: "nested loops and selections", limit, found });
+            return Err(EmitError::limit("nested loops and selections", limit, found));
         }
         self.fixed_addresses()?;
         self.make_variables(&graph)?;

@@ -90,7 +90,7 @@ impl Observer for Culprit<'_> {
 fn lowered(reference: &Reference, unit: Unit, what: &str) -> Result<(), Bug> {
     let mut lowered = match exceptions::run(unit) {
         Ok(lowered) => lowered,
-        Err(Failure::Limit { .. }) => return Ok(()),
+        Err(Failure::Limit(_)) => return Ok(()),
         Err(failure) => return Err(reference.bug(&format!("{what}: {failure}"), "")),
     };
     for cleaned in [false, true] {
@@ -176,7 +176,7 @@ pub fn result_types(reference: &Reference) -> Vec<marquetry_ir::types::Type> {
 pub fn refusal(reference: &Reference, what: &str, failure: &Failure) -> Result<(), Bug> {
     use marquetry_ir::diag::Code;
     let allowed = match failure {
-        Failure::Limit { .. } => true,
+        Failure::Limit(_) => true,
         Failure::Program(list) => list.iter().all(|d| d.code == Code::Unsupported),
         _ => false,
     };

@@ -34,7 +34,7 @@ pub fn garbage(input: &mut Unstructured<'_>) -> Checked {
         Err(Failure::Program(list)) if list.iter().all(|d| d.code != Code::Unsupported) => {
             return Ok(Verdict::Refused);
         }
-        Err(Failure::Limit { .. }) => return Ok(Verdict::Refused),
+        Err(Failure::Limit(_)) => return Ok(Verdict::Refused),
         Err(failure) => return Err(bug(format!("specialise: {failure}"))),
     };
     for end in run::calls(&unit, &case, None) {

@@ -12,7 +12,7 @@ mod guards;
 mod rewrite;
 mod throwing;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Limit};
 use crate::fresh::fresh_name;
 use crate::legal::{EntryAbi, Site};
 use marquetry_ir::body::{Body, Symbol};
@@ -51,7 +51,8 @@ pub fn run(mut unit: Unit) -> Result<Lowered, Failure> {
     let throwing = throwing::find(&unit);
     for function in unit.funcs.values() {
         for signature in mentioned_signatures(&function.body) {
-            check_room(signature.results.len() + 1, "results of an indirect call", MAX_RESULTS)?;
+            check_room(signature.results.len() + 1, "results of an indirect call", MAX_RESULTS)
+                .map_err(|limit| Failure::Limit(limit.at(&function.name, function.file, function.span)))?;
         }
     }
     for (func, function) in unit.funcs.iter_mut() {
@@ -62,8 +63,9 @@ pub fn run(mut unit: Unit) -> Result<Lowered, Failure> {
             MethodKind::Kernel => function.signature.params.push(MAILBOX),
             MethodKind::Function => function.signature.results.insert(0, Type::I32),
         }
-        check_room(function.signature.params.len(), "parameters", MAX_PARAMS)?;
-        check_room(function.signature.results.len(), "results", MAX_RESULTS)?;
+        check_room(function.signature.params.len(), "parameters", MAX_PARAMS)
+            .and_then(|()| check_room(function.signature.results.len(), "results", MAX_RESULTS))
+            .map_err(|limit| Failure::Limit(limit.at(&function.name, function.file, function.span)))?;
     }
     let mut sites = Vec::new();
     let funcs: Vec<Func> = unit.funcs.keys().collect();
@@ -75,7 +77,7 @@ pub fn run(mut unit: Unit) -> Result<Lowered, Failure> {
             rewritten.push(func);
         }
     }
-    check_room(sites.len(), "places that throw", i32::MAX as usize - 1)?;
+    check_room(sites.len(), "places that throw", i32::MAX as usize - 1).map_err(Failure::Limit)?;
     let abi = |&func: &Func| {
         let throws = throwing.contains(func);
         let kernel = unit.funcs[func].kind == MethodKind::Kernel;
@@ -85,12 +87,8 @@ pub fn run(mut unit: Unit) -> Result<Lowered, Failure> {
     Ok(Lowered { unit, sites, entries, rewritten })
 }
 
-fn check_room(found: usize, what: &'static str, limit: usize) -> Result<(), Failure> {
-    if found <= limit {
-        Ok(())
-    } else {
-        Err(Failure::Limit { what, limit: limit as u64, found: found as u64 })
-    }
+fn check_room(found: usize, what: &'static str, limit: usize) -> Result<(), Limit> {
+    if found <= limit { Ok(()) } else { Err(Limit::new(what, limit as u64, found as u64)) }
 }
 
 /// The signatures that indirect calls of a body mention.

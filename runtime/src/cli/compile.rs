@@ -1,14 +1,12 @@
 //! `marq compile`: code for one target, or the unit at an earlier stage.
 
 use super::{CliError, CliResult, input, output};
-use crate::compile::{Target, entries_named, text_at};
-use crate::engine::EngineError;
+use crate::compile::{CompileError, Target, compile_artifact, entries_named, text_at};
 use clap::Args;
 use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::program::{MethodKind, Program};
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{Job, OptLevel};
-use marquetry_lower::pipeline;
 use marquetry_lower::stage::Stage;
 use std::path::PathBuf;
 
@@ -52,13 +50,14 @@ impl Compile {
         let tables = input::tables(&program, &self.table)?;
         let view = if target.is_device() { View::device(&tables) } else { View::native(&tables) };
         let job = Job { entries, view, opt_level };
-        let bytes = self.compile(&program, &job, &target, stage).map_err(|error| match error {
-            EngineError::Program(diagnostics) => {
-                input::show(&diagnostics, &program.files);
-                CliError::Reported
-            }
-            other => CliError::Failed(other.to_string()),
-        })?;
+        let bytes =
+            self.compile(&program, &job, &target, stage).map_err(|error| match error.diagnostics() {
+                Some(diagnostics) => {
+                    input::show(&diagnostics, &program.files);
+                    CliError::Reported
+                }
+                None => CliError::Failed(error.to_string()),
+            })?;
         match &self.output {
             Some(path) => output::write(path, &bytes),
             None => output::print(&bytes),
@@ -101,11 +100,9 @@ impl Compile {
         job: &Job,
         target: &Target,
         stage: Stage,
-    ) -> Result<Vec<u8>, EngineError> {
+    ) -> Result<Vec<u8>, CompileError> {
         match self.output {
-            Some(_) if stage == Stage::Code => {
-                Ok(target.emit(&pipeline::run(program, job, target.lowering())?)?.code)
-            }
+            Some(_) if stage == Stage::Code => Ok(compile_artifact(program, job, target)?.code),
             _ => Ok(text_at(program, job, target, stage)?.into_bytes()),
         }
     }

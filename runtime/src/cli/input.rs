@@ -171,7 +171,12 @@ fn draw(diagnostic: &Diagnostic, files: &[SourceFile]) -> shown::Diagnostic<usiz
                 None => drawn,
             };
         }
-        let range = |span: Span| span.start as usize..span.end as usize;
+        let range = |span: Span| {
+            let (start, end) = (span.start as usize, span.end as usize);
+            // The end of a line is a place, not two lines.
+            let is_line_end = files.get(file).is_some_and(|data| data.text.get(start..end) == Some("\n"));
+            if is_line_end { start..start } else { start..end }
+        };
         let mut labels = vec![Label::primary(file, range(diagnostic.span))];
         let others = diagnostic.labels.iter();
         labels.extend(

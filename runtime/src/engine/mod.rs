@@ -10,6 +10,7 @@ mod object;
 mod parts;
 mod wrap;
 
+use crate::compile::CompileError;
 use crate::device::DeviceKind;
 use crate::value::{HostArg, HostValue};
 use marquetry_codegen::error::EmitError;
@@ -91,7 +92,17 @@ impl From<Failure> for EngineError {
                 EngineError::Unsupported(messages.join("; "))
             }
             Failure::Program(diagnostics) => EngineError::Program(diagnostics),
+            Failure::Limit(limit) => EngineError::Program(vec![limit.diagnostic()]),
             other => EngineError::Failed(other.to_string()),
+        }
+    }
+}
+
+impl From<CompileError> for EngineError {
+    fn from(error: CompileError) -> Self {
+        match error {
+            CompileError::Lower(failure) => failure.into(),
+            CompileError::Emit(error) => error.into(),
         }
     }
 }
@@ -100,6 +111,7 @@ impl From<EmitError> for EngineError {
     fn from(error: EmitError) -> Self {
         match error {
             EmitError::Target(message) | EmitError::Unsupported(message) => EngineError::Unsupported(message),
+            EmitError::Limit(limit) => EngineError::Program(vec![limit.diagnostic()]),
             other => EngineError::Failed(other.to_string()),
         }
     }

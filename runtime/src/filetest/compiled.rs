@@ -125,7 +125,7 @@ impl Compile {
             entries.extend(named);
         }
         let job = Job { entries, view, opt_level: self.opt_level };
-        text_at(program, &job, &target, self.stage)
+        Ok(text_at(program, &job, &target, self.stage)?)
     }
 
     /// Whether it gives what it should.

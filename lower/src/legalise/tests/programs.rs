@@ -3,7 +3,7 @@
 use super::target::{Circular, Harsh};
 use crate::dispatch::view::View;
 use crate::exceptions;
-use crate::failure::Failure;
+use crate::failure::{Failure, Limit};
 use crate::job::{Job, OptLevel};
 use crate::legal::Legal;
 use crate::specialise;
@@ -449,7 +449,10 @@ fn large_values_are_a_limit() {
          }",
     );
     let found = legal(&unit, &Harsh::new(0, false, true));
-    assert!(matches!(found, Err(Failure::Limit { limit: 4096, found: 5000, .. })), "{found:?}");
+    assert!(
+        matches!(found, Err(Failure::Limit(Limit { limit: 4096, found: 5000, place: Some(_), .. }))),
+        "{found:?}"
+    );
 }
 
 /// A block with very many guards is split at each; the time is that of one pass.
