@@ -15,6 +15,8 @@ mod throwing;
 use crate::failure::{Failure, Limit};
 use crate::fresh::fresh_name;
 use crate::legal::{EntryAbi, Site};
+use crate::observe::Observer;
+use crate::optimise;
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::entity::{Extern, Func, SigRef};
 use marquetry_ir::limits::{MAX_PARAMS, MAX_RESULTS};
@@ -24,19 +26,39 @@ use marquetry_ir::signature::Signature;
 use marquetry_ir::span::Span;
 use marquetry_ir::types::{Space, Type};
 use marquetry_ir::unit::{Function, Unit};
+use marquetry_ir::verify::Verified;
 use rustc_hash::FxHashMap;
 
-/// A unit without `throw`.
+/// A unit without `throw`, as only this stage makes it, from verified code.
 #[derive(Clone, Debug)]
 pub struct Lowered {
-    /// The code.
-    pub unit: Unit,
-    /// The places that throw, by number.
-    pub sites: Vec<Site>,
-    /// One per entry of the unit, in order.
-    pub entries: Vec<EntryAbi>,
+    pub(crate) unit: Unit,
+    pub(crate) sites: Vec<Site>,
+    pub(crate) entries: Vec<EntryAbi>,
     /// The functions whose code is not what it was.
-    pub rewritten: Vec<Func>,
+    pub(crate) rewritten: Vec<Func>,
+}
+
+impl Lowered {
+    /// The code.
+    pub fn unit(&self) -> &Unit {
+        &self.unit
+    }
+
+    /// The places that throw, by number.
+    pub fn sites(&self) -> &[Site] {
+        &self.sites
+    }
+
+    /// One per entry of the unit, in order.
+    pub fn entries(&self) -> &[EntryAbi] {
+        &self.entries
+    }
+
+    /// Runs the passes that tidy up after a stage.
+    pub fn cleanup(&mut self, observer: &mut dyn Observer) {
+        optimise::cleanup(&mut self.unit, observer);
+    }
 }
 
 /// Type of a kernel's mailbox parameter.
@@ -46,7 +68,8 @@ pub const MAILBOX: Type = Type::pointer(Space::Global);
 ///
 /// # Errors
 /// A limit is passed.
-pub fn run(mut unit: Unit) -> Result<Lowered, Failure> {
+pub fn run(unit: Verified) -> Result<Lowered, Failure> {
+    let mut unit = unit.into_unit();
     wrap_addressed_externs(&mut unit);
     let throwing = throwing::find(&unit);
     for function in unit.funcs.values() {

@@ -7,6 +7,7 @@ use marquetry_ir::interp::{self, Config, Ended, Fault, FaultKind, Interp, Val};
 use marquetry_ir::program::Program;
 use marquetry_ir::span::Location;
 use marquetry_ir::unit::Unit;
+use marquetry_ir::verify::Verified;
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::pipeline;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 /// Interprets calls and launches.
 pub(super) struct InterpEngine {
     program: Arc<Program>,
-    units: HashMap<Method, Unit>,
+    units: HashMap<Method, Verified>,
 }
 
 impl InterpEngine {
@@ -38,7 +39,7 @@ impl InterpEngine {
         let Some(unit) = self.units.get(&method) else {
             return Err(EngineError::Failed("the unit is missing".into()));
         };
-        interpret(unit, extent, args)
+        interpret(unit.unit(), extent, args)
     }
 }
 
