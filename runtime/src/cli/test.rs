@@ -1,7 +1,7 @@
 //! `marq test`: carry out the directives in files, on every engine that this machine has.
 
 use super::run::unknown_engine;
-use super::{CliError, CliResult, input, output};
+use super::{CliError, CliResult, input, output, watchdog};
 use crate::engine::{Engine, EngineKind};
 use crate::filetest::coverage::Coverage;
 use crate::filetest::golden;
@@ -34,6 +34,9 @@ pub(super) struct Test {
     /// Replace golden text that differs by what the compiler gives, and show what changed
     #[arg(long)]
     bless: bool,
+    /// Seconds that a directive may take on an engine before the command ends with an error; 0 for any time
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    timeout: u64,
     /// Optimisation level, 0 to 3
     #[arg(short = 'O', value_name = "LEVEL", default_value = "2", value_parser = clap::value_parser!(u32).range(0..=3))]
     opt_level: u32,
@@ -45,6 +48,7 @@ impl Test {
         let mut report = Report::new();
         let mut coverage = Coverage::new();
         let mut engines = self.engines(&mut report)?;
+        let watchdog = watchdog(self.timeout, "the directives after it were not carried out")?;
         let progress = std::io::stderr().is_terminal();
         for (n, file) in files.iter().enumerate() {
             if progress {
@@ -57,7 +61,7 @@ impl Test {
                     if self.bless {
                         source = bless(file, &name, source)?;
                     }
-                    runner::run(&name, &source, &mut engines)
+                    runner::run(&name, &source, &mut engines, watchdog.as_ref())
                 }
                 Err(error) => vec![runner::Row::not_text(&error)],
             };

@@ -28,6 +28,15 @@ pub enum Expected {
     },
     /// It throws this kind of exception.
     Throws(String),
+    /// It ends with an error that contains this.
+    Fails(String),
+}
+
+impl Expected {
+    /// Whether this error is what must come out.
+    pub fn is_failure(&self, error: &str) -> bool {
+        matches!(self, Expected::Fails(text) if error.contains(text))
+    }
 }
 
 /// What one argument's buffer holds afterwards.
@@ -50,13 +59,15 @@ pub enum Contents {
     Reference(String),
 }
 
-/// `@NAME(ARGUMENTS) EXPECTED`, or `@NAME(ARGUMENTS) EXCEPTION`.
-pub(super) fn parse_call(text: &str, throws: bool) -> Result<Call, String> {
+/// `@NAME(ARGUMENTS) OUTCOME`
+pub(super) fn parse_call(
+    text: &str,
+    outcome: impl FnOnce(&mut Lexer<'_>) -> Result<Expected, String>,
+) -> Result<Call, String> {
     let mut lexer = Lexer::new(text);
     let name = lexer.function()?;
     let args = arguments(&mut lexer)?;
-    let expected =
-        if throws { Expected::Throws(lexer.name("an exception")?.into()) } else { expected(&mut lexer)? };
+    let expected = outcome(&mut lexer)?;
     lexer.end()?;
     Ok(Call { name, args, expected })
 }
@@ -88,10 +99,26 @@ fn extent(lexer: &mut Lexer<'_>) -> Result<[u32; 3], String> {
     Ok(extent)
 }
 
-fn expected(lexer: &mut Lexer<'_>) -> Result<Expected, String> {
-    if lexer.peek() == Token::Name("throws") {
-        lexer.advance();
-        return Ok(Expected::Throws(lexer.name("an exception")?.into()));
+/// `KIND`
+pub(super) fn thrown(lexer: &mut Lexer<'_>) -> Result<Expected, String> {
+    Ok(Expected::Throws(lexer.name("an exception")?.into()))
+}
+
+/// `"TEXT"`
+pub(super) fn failure(lexer: &mut Lexer<'_>) -> Result<Expected, String> {
+    match lexer.next() {
+        Token::Text(text) => Ok(Expected::Fails(text.into())),
+        other => Err(format!("expected text of the error in quotes, found {other}")),
+    }
+}
+
+/// Results and what buffers hold, `throws KIND` or `fails "TEXT"`.
+pub(super) fn expected(lexer: &mut Lexer<'_>) -> Result<Expected, String> {
+    for (word, outcome) in [("throws", thrown as fn(&mut Lexer<'_>) -> _), ("fails", failure)] {
+        if lexer.peek() == Token::Name(word) {
+            lexer.advance();
+            return outcome(lexer);
+        }
     }
     let mut results = None;
     if lexer.accept_pair('=', '=') {

@@ -1,8 +1,9 @@
 //! Which comments are directives, and which were meant to be.
 
 /// The names of all directives, and of the lines that may stand below `compile:`.
-pub(super) const NAMES: [&str; 11] = [
-    "run", "throws", "launch", "which", "compile", "refused", "error", "contains", "lacks", "count", "fails",
+pub(super) const NAMES: [&str; 12] = [
+    "run", "throws", "launch", "which", "compile", "refused", "error", "contains", "lacks", "count",
+    "rejected", "fails",
 ];
 
 /// The comment of a line.
@@ -103,7 +104,7 @@ pub(super) fn misspelt(text: &str, below_compile: bool) -> Option<String> {
         .is_some_and(|(_, rest)| rest.contains("->"));
     let suspicious = match nearest {
         Some("which") => arrow,
-        Some("contains" | "lacks" | "count" | "fails") => below_compile && after_colon.is_some(),
+        Some("contains" | "lacks" | "count" | "rejected") => below_compile && after_colon.is_some(),
         Some(_) => function || (!closed && text.contains('@')),
         None => function && after_colon.is_some(),
     };
@@ -188,7 +189,7 @@ mod tests {
         ] {
             assert!(misspelt(text, false).is_some(), "{text}");
         }
-        for text in ["contain: ret", "Lacks: call", "counts: 1 fma", "fail: too large"] {
+        for text in ["contain: ret", "Lacks: call", "counts: 1 fma", "reject: too large"] {
             assert!(misspelt(text, true).is_some(), "{text}");
             assert!(misspelt(text, false).is_none(), "{text}");
         }

@@ -49,7 +49,7 @@ enum Kind {
     /// It stands there so many times.
     Count(usize),
     /// There is no code, and this is in the message.
-    Fails,
+    Rejected,
 }
 
 /// Golden text: the comments below `compile:` that start with `;|`.
@@ -130,15 +130,15 @@ impl Compile {
 
     /// Whether it gives what it should.
     pub(super) fn check(&self, program: &Program) -> Result<(), String> {
-        let expects_failure = self.checks.iter().any(|check| check.kind == Kind::Fails);
+        let expects_failure = self.checks.iter().any(|check| check.kind == Kind::Rejected);
         match self.text(program) {
-            Ok(_) if expects_failure => Err("compiled, expected to fail".into()),
+            Ok(_) if expects_failure => Err("compiled, expected to be rejected".into()),
             Ok(text) => self.check_text(&text),
             Err(error) if expects_failure => {
                 let message = error.to_string();
                 let lines = lines(&message);
                 for check in &self.checks {
-                    if check.kind != Kind::Fails || check.text.find(&lines, Cursor::default()).is_none() {
+                    if check.kind != Kind::Rejected || check.text.find(&lines, Cursor::default()).is_none() {
                         return Err(format!("line {}: '{}' is not in: {message}", check.line, check.text));
                     }
                 }
@@ -174,7 +174,7 @@ impl Compile {
                     found => format!("is there {found} times, expected {count}"),
                 },
                 // Checked where it failed.
-                Kind::Fails => continue,
+                Kind::Rejected => continue,
             };
             return Err(format!("line {line}: '{wanted}' {complaint}; the text is:\n{}", text.trim_end()));
         }
@@ -193,7 +193,7 @@ impl Check {
         let (kind, text) = match name {
             "contains" => (Kind::Contains, text),
             "lacks" => (Kind::Lacks, text),
-            "fails" => (Kind::Fails, text),
+            "rejected" => (Kind::Rejected, text),
             "count" => {
                 let (count, text) = text.split_once(' ').unwrap_or((text, ""));
                 match count.parse() {

@@ -1,6 +1,6 @@
 //! Directives: the comments of a filetest that say what must happen.
 
-use super::call::{Call, parse_call, parse_launch};
+use super::call::{Call, expected, failure, parse_call, parse_launch, thrown};
 use super::comment::{Comment, misspelt, split};
 use super::compiled::{Check, Compile};
 use super::lexer::Lexer;
@@ -125,12 +125,13 @@ impl Reader {
             return Ok(());
         }
         let engines = engines(head.engines)?;
-        if !engines.is_empty() && !matches!(head.name, "run" | "throws" | "launch") {
+        if !engines.is_empty() && !matches!(head.name, "run" | "throws" | "fails" | "launch") {
             return Err(format!("'{}' takes no engines", head.name));
         }
         let action = match head.name {
-            "run" => Action::Run(parse_call(rest, false)?),
-            "throws" => Action::Run(parse_call(rest, true)?),
+            "run" => Action::Run(parse_call(rest, expected)?),
+            "throws" => Action::Run(parse_call(rest, thrown)?),
+            "fails" => Action::Run(parse_call(rest, failure)?),
             "launch" => parse_launch(rest)?,
             "which" => parse_which(rest)?,
             "compile" => Action::Compile(Compile::parse(rest)?),
@@ -232,6 +233,20 @@ mod tests {
         let Contents::Parts(parts) = &buffers[0].contents else { panic!("expected parts") };
         assert_eq!(bytes_of(parts).len(), 16);
         assert_eq!(buffers[0].tolerance, 1e-6);
+    }
+
+    #[test]
+    fn failures_are_stated_in_quotes() {
+        for text in
+            ["; fails: @f(i32 1) \"too deep\"", "; launch: @f grid=1 block=1 (i32 1) fails \"too deep\""]
+        {
+            let (Action::Run(call) | Action::Launch { call, .. }) = only(text).action else {
+                panic!("expected a call")
+            };
+            assert_eq!(call.expected, Expected::Fails("too deep".into()));
+            assert!(call.expected.is_failure("it is too deep here") && !call.expected.is_failure("deep"));
+        }
+        assert_eq!(parse("; fails: @f(i32 1) deep").1.len(), 1);
     }
 
     #[test]
