@@ -2,7 +2,11 @@
 //!
 //! ```text
 //! program -> specialised -> optimised -> exceptions -> legal -> code
+//!            Verified                    Lowered       Legal
 //! ```
+//!
+//! Below the names of the stages: the proof that each hands on. Only verification makes a [`Verified`], only the next
+//! stage can make something else of it, and emitters take a [`Legal`].
 
 use crate::failure::Failure;
 use crate::job::{Job, OptLevel};
@@ -14,7 +18,7 @@ use crate::target::Target;
 use crate::{convergence, evaluate, exceptions, legalise, optimise, specialise};
 use marquetry_ir::program::Program;
 use marquetry_ir::unit::Unit;
-use marquetry_ir::verify::verify_unit;
+use marquetry_ir::verify::Verified;
 use std::time::Instant;
 
 /// The tables of the passes, which one job after the other uses. Nothing in them outlives a job but their memory.
@@ -83,10 +87,8 @@ pub fn run_until(program: &Program, job: &Job, target: &dyn Target, stage: Stage
 ///
 /// # Errors
 /// The program is wrong, or a limit is passed.
-pub fn specialised(program: &Program, job: &Job) -> Result<Unit, Failure> {
-    let unit = specialise::run(program, job)?;
-    let diagnostics = verify_unit(&unit);
-    if diagnostics.is_empty() { Ok(unit) } else { Err(Failure::Program(diagnostics)) }
+pub fn specialised(program: &Program, job: &Job) -> Result<Verified, Failure> {
+    Verified::new(specialise::run(program, job)?).map_err(Failure::Program)
 }
 
 /// How far a job got.
@@ -104,26 +106,25 @@ fn stages(
     observer: &mut dyn Observer,
 ) -> Result<Reached, Failure> {
     let mut clock = Clock(Instant::now());
-    let made = specialise::run_recorded(program, job)?;
-    let mut unit = made.unit;
+    let specialise::Specialised { unit, instances, .. } = specialise::run_recorded(program, job)?;
     clock.report(Stage::Specialised, observer);
-    let diagnostics = verify_unit(&unit);
-    if !diagnostics.is_empty() {
-        return Err(Failure::Program(diagnostics));
-    }
+    let mut verified = Verified::new(unit).map_err(Failure::Program)?;
     clock.report(Stage::Specialised, observer);
     if until <= Stage::Specialised {
-        return Ok(Reached::Unit(unit));
+        return Ok(Reached::Unit(verified.into_unit()));
     }
-    if job.options.evaluate && job.options.opt_level > OptLevel::None {
-        evaluate::run(program, job.view.world(program), &mut unit, &made.instances);
-    }
-    optimise::run_in(&mut context.passes, &mut unit, job.options.opt_level, observer);
+    verified.pass(|unit| {
+        if job.options.evaluate && job.options.opt_level > OptLevel::None {
+            evaluate::run(program, job.view.world(program), unit, &instances);
+        }
+        optimise::run_in(&mut context.passes, unit, job.options.opt_level, observer);
+    });
     clock.report(Stage::Optimised, observer);
     if until <= Stage::Optimised {
-        return Ok(Reached::Unit(unit));
+        return Ok(Reached::Unit(verified.into_unit()));
     }
-    let mut lowered = exceptions::run(unit)?;
+    let mut lowered = exceptions::run(verified)?;
+    optimise::debug_check(lowered.unit());
     if job.options.opt_level > OptLevel::None {
         optimise::cleanup_some(&mut context.passes, &mut lowered.unit, &lowered.rewritten, observer);
         lowered.tidy = true;
@@ -139,6 +140,7 @@ fn stages(
         }
     }
     let mut legal = legalise::run(lowered, target)?;
+    optimise::debug_check(legal.unit());
     if job.options.opt_level > OptLevel::None {
         let rewritten = legal.take_rewritten();
         optimise::cleanup_some(&mut context.passes, legal.unit_mut(), &rewritten, observer);

@@ -16,7 +16,7 @@ mod unresolved;
 use crate::dispatch::edges::{Edge, Instance};
 use crate::dispatch::resolve::{Answer, look_up_in};
 use crate::dispatch::{explain, pattern};
-use crate::failure::Failure;
+use crate::failure::{Failure, Limit};
 use crate::job::{Job, JobEntry, Unresolved};
 use crate::report::{self, Place};
 use cranelift_entity::EntityRef;
@@ -210,11 +210,9 @@ impl Specialiser<'_> {
         }
         let found = self.instances.len() + 1;
         if found > MAX_INSTANCES {
-            return Err(Failure::Limit {
-                what: "instances",
-                limit: MAX_INSTANCES as u64,
-                found: found as u64,
-            });
+            let data = self.program.method(method);
+            let limit = Limit::new("instances", MAX_INSTANCES as u64, found as u64);
+            return Err(Failure::Limit(limit.at(&data.name, data.file, data.span)));
         }
         let program = self.program;
         let data = program.method(method);

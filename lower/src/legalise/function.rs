@@ -59,7 +59,7 @@ impl Legaliser<'_> {
                 }
                 continue;
             }
-            self.f = Building::new(function.file);
+            self.f = Building::new(function.name.clone(), function.file);
             self.f.span = function.span;
             function.signature = self.flat_signature(&function.signature.clone());
             let old = std::mem::take(&mut function.body);
@@ -84,7 +84,7 @@ impl Legaliser<'_> {
             }
             if leaves.len() > limit {
                 let found = leaves.len() as u64;
-                self.fail(Failure::Limit { what, limit: limit as u64, found });
+                self.too_much(what, limit as u64, found);
             }
             leaves
         };
@@ -273,7 +273,7 @@ impl Legaliser<'_> {
         }
         if types.len() > MAX_RESULTS {
             let (what, limit) = ("results once aggregates are taken apart", MAX_RESULTS as u64);
-            self.fail(Failure::Limit { what, limit, found: types.len() as u64 });
+            self.too_much(what, limit, types.len() as u64);
         }
         let inst = self.append(ask, &leaves, &types);
         let values: Vec<Value> = self.f.body.results(inst).collect();

@@ -3,9 +3,11 @@
 use super::{Engine, EngineError, Extent, Outcome, Thrown};
 use crate::value::{HostArg, HostValue};
 use marquetry_ir::entity::Method;
-use marquetry_ir::interp::{Config, Ended, Fault, FaultKind, Interp, Val};
+use marquetry_ir::interp::{self, Config, Ended, Fault, FaultKind, Interp, Val};
 use marquetry_ir::program::Program;
+use marquetry_ir::span::Location;
 use marquetry_ir::unit::Unit;
+use marquetry_ir::verify::Verified;
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::pipeline;
@@ -15,7 +17,7 @@ use std::sync::Arc;
 /// Interprets calls and launches.
 pub(super) struct InterpEngine {
     program: Arc<Program>,
-    units: HashMap<Method, Unit>,
+    units: HashMap<Method, Verified>,
 }
 
 impl InterpEngine {
@@ -37,7 +39,7 @@ impl InterpEngine {
         let Some(unit) = self.units.get(&method) else {
             return Err(EngineError::Failed("the unit is missing".into()));
         };
-        interpret(unit, extent, args)
+        interpret(unit.unit(), extent, args)
     }
 }
 
@@ -80,25 +82,20 @@ fn interpret(unit: &Unit, extent: Option<Extent>, args: &mut [HostArg]) -> Resul
                 kind: thrown.kind.to_string(),
                 reason: thrown.reason.as_deref().map(String::from),
                 function: location.map_or_else(String::new, |l| l.function.to_string()),
-                place: location.and_then(|l| {
-                    let file = unit.funcs.get(l.func)?.file?;
-                    let file = unit.files.get(file as usize).filter(|_| l.span.is_somewhere())?;
-                    let (line, column) = file.line_column(l.span.start);
-                    Some((file.name.to_string(), line, column))
-                }),
+                place: location.and_then(|l| place(unit, l)),
             }))
         }
     }
 }
 
+fn place(unit: &Unit, location: &interp::Location) -> Option<Location> {
+    Location::of(&unit.files, unit.funcs.get(location.func)?.file, location.span)
+}
+
 fn describe(unit: &Unit, fault: &Fault) -> String {
     let Some(location) = &fault.location else { return fault.kind.to_string() };
-    let file = unit.funcs.get(location.func).and_then(|f| unit.files.get(f.file? as usize));
-    match file.filter(|_| location.span.is_somewhere()) {
-        Some(file) => {
-            let (line, column) = file.line_column(location.span.start);
-            format!("{} (in '{}', {}:{line}:{column})", fault.kind, location.function, file.name)
-        }
+    match place(unit, location) {
+        Some(place) => format!("{} (in '{}', {place})", fault.kind, location.function),
         None => format!("{} ({location})", fault.kind),
     }
 }
@@ -138,6 +135,12 @@ impl Engine for InterpEngine {
         extent: Extent,
         args: &mut [HostArg],
     ) -> Result<Outcome, EngineError> {
+        if let [x, y, z] = extent.block
+            && extent.block.contains(&0)
+        {
+            let reason = format!("a block of {x} x {y} x {z} work-items; each dimension needs at least 1");
+            return Err(EngineError::Failed(reason));
+        }
         self.run(method, Some(extent), args)
     }
 }

@@ -10,12 +10,14 @@ mod object;
 mod parts;
 mod wrap;
 
+use crate::compile::CompileError;
 use crate::device::DeviceKind;
 use crate::value::{HostArg, HostValue};
 use marquetry_codegen::error::EmitError;
 use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::Program;
+use marquetry_ir::span::Location;
 use marquetry_lower::failure::Failure;
 use marquetry_lower::job::OptLevel;
 use std::fmt;
@@ -39,8 +41,8 @@ pub struct Thrown {
     pub reason: Option<String>,
     /// The function whose code threw.
     pub function: String,
-    /// Where in the source: file, line and column.
-    pub place: Option<(String, usize, usize)>,
+    /// Where in the source.
+    pub place: Option<Location>,
 }
 
 impl fmt::Display for Thrown {
@@ -50,8 +52,8 @@ impl fmt::Display for Thrown {
             write!(f, ": {reason}")?;
         }
         write!(f, " (in '{}'", self.function)?;
-        if let Some((file, line, column)) = &self.place {
-            write!(f, ", {file}:{line}:{column}")?;
+        if let Some(place) = &self.place {
+            write!(f, ", {place}")?;
         }
         f.write_str(")")
     }
@@ -93,7 +95,17 @@ impl From<Failure> for EngineError {
                 EngineError::Unsupported(messages.join("; "))
             }
             Failure::Program(diagnostics) => EngineError::Program(diagnostics),
+            Failure::Limit(limit) => EngineError::Program(vec![limit.diagnostic()]),
             other => EngineError::Failed(other.to_string()),
+        }
+    }
+}
+
+impl From<CompileError> for EngineError {
+    fn from(error: CompileError) -> Self {
+        match error {
+            CompileError::Lower(failure) => failure.into(),
+            CompileError::Emit(error) => error.into(),
         }
     }
 }
@@ -102,6 +114,7 @@ impl From<EmitError> for EngineError {
     fn from(error: EmitError) -> Self {
         match error {
             EmitError::Target(message) | EmitError::Unsupported(message) => EngineError::Unsupported(message),
+            EmitError::Limit(limit) => EngineError::Program(vec![limit.diagnostic()]),
             other => EngineError::Failed(other.to_string()),
         }
     }

@@ -1,4 +1,4 @@
-//! Directives about dispatch: what calls mean, and what is refused.
+//! Directives that no engine carries out: what calls mean, what is refused, and what code looks like.
 
 use super::directive::Action;
 use super::runner::Verdict;
@@ -13,11 +13,12 @@ use marquetry_lower::failure::Failure;
 use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::pipeline;
 
-/// How a directive about dispatch went; none for other directives.
+/// How a directive went that no engine carries out; none for other directives.
 pub(super) fn verdict(program: &Program, action: &Action) -> Option<Verdict> {
     let result = match action {
         Action::Which { call, target, tables, answer } => which(program, call, target, tables, answer),
         Action::Refused { name, text } => refused(program, name, text),
+        Action::Compile(compile) => compile.check(program),
         Action::Run(_) | Action::Launch { .. } | Action::Error { .. } => return None,
     };
     Some(result.map_or_else(Verdict::Failed, |()| Verdict::Passed))

@@ -1,7 +1,9 @@
 //! Carrying out the directives of a file on engines.
 
+use super::argument::{Argument, bytes_of};
+use super::call::{BufferCheck, Call, Contents, Expected};
 use super::coverage::ops_of;
-use super::directive::{Action, Argument, BufferCheck, Call, Contents, Directive, Expected, bytes_of, parse};
+use super::directive::{Action, Directive, parse};
 use super::watchdog::Watchdog;
 use crate::engine::{Engine, EngineError, Extent, Outcome};
 use crate::value::{HostArg, HostValue, same_bits};
@@ -9,6 +11,7 @@ use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::op::Op;
 use marquetry_ir::program::{LibraryKey, MethodKind, Program};
+use marquetry_ir::span::Location;
 use marquetry_ir::text;
 use marquetry_ir::types::{Scalar, Space, Type};
 use marquetry_lower::dispatch::resolve::{Answer, look_up};
@@ -77,6 +80,10 @@ pub fn run(
     }
     rows.extend(match_errors(&program, &diagnostics, &directives));
     if !diagnostics.is_empty() {
+        // They would pass without having been tried.
+        let untried = directives.iter().filter(|d| !matches!(d.action, Action::Error { .. }));
+        let verdict = Verdict::Failed("not tried, because the file has errors".into());
+        rows.extend(untried.map(|d| Row::of_text(d.line, &d.text, verdict.clone())));
         return rows;
     }
     rows.push(round_trip(&program));
@@ -129,8 +136,8 @@ fn match_errors(program: &Program, diagnostics: &[Diagnostic], directives: &[Dir
         .collect();
     let mut rows = Vec::new();
     for diagnostic in diagnostics {
-        let file = diagnostic.file.and_then(|file| program.files.get(file as usize));
-        let line = file.map_or(0, |file| file.line_column(diagnostic.span.start).0);
+        let place = Location::of(&program.files, diagnostic.file, diagnostic.span);
+        let line = place.map_or(0, |place| place.line);
         let matches = |e: &&mut (usize, &Directive, &str, bool)| {
             !e.3 && e.0 == line && diagnostic.message.contains(e.2)
         };
@@ -247,7 +254,7 @@ fn ops_of_directive(program: &Program, directive: &Directive) -> BTreeSet<Op> {
     let (call, kind) = match &directive.action {
         Action::Run(call) => (call, MethodKind::Function),
         Action::Launch { call, .. } => (call, MethodKind::Kernel),
-        Action::Error { .. } | Action::Which { .. } | Action::Refused { .. } => return BTreeSet::new(),
+        _ => return BTreeSet::new(),
     };
     let method = find_method(program, &call.name, &call.args, kind);
     method.map_or_else(|_| BTreeSet::new(), |method| ops_of(program, method))
@@ -297,7 +304,7 @@ fn carry_out(
     let (call, extent) = match &directive.action {
         Action::Run(call) => (call, None),
         Action::Launch { call, grid, block } => (call, Some(Extent { grid: *grid, block: *block })),
-        Action::Error { .. } | Action::Which { .. } | Action::Refused { .. } => return Verdict::Passed,
+        _ => return Verdict::Passed,
     };
     let kind = if extent.is_some() { MethodKind::Kernel } else { MethodKind::Function };
     let method = match find_method(program, &call.name, &call.args, kind) {
