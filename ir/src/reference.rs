@@ -264,6 +264,7 @@ fn spelling(op: Op) -> String {
         | Rule::MemorySet
         | Rule::Nothing
         | Rule::Terminator
+        | Rule::Print
         | Rule::Assert => "",
         Rule::AtomicAny if op == Op::AtomicStore => "",
         _ => "r = ",
@@ -299,6 +300,8 @@ fn spelling(op: Op) -> String {
         Shape::Return => " a, b",
         Shape::Throw => " Kind, \"reason\"",
         Shape::Assert => " a, \"message\"",
+        Shape::Input => ".TYPE name",
+        Shape::Print => " \"format\", a, b",
     };
     format!("{results}{name}{operands}")
 }
@@ -379,6 +382,9 @@ fn rule_in_words(op: Op) -> String {
             _ => "no operands",
         },
         Rule::Assert => "i1",
+        Rule::Input => "result: a scalar or pointer of the suffix's type",
+        Rule::Sentinel => "result: a scalar, vector or pointer of the suffix's type",
+        Rule::Print => "one operand per conversion of the format: integers of at most 64 bits, floats, pointers",
     };
     words.into()
 }

@@ -3,12 +3,19 @@
 //! ```text
 //! program -> specialised -> optimised -> exceptions -> legal -> code
 //! ```
+//!
+//! The device library is linked with specialisation, and once more wherever lowering made new calls of it; hidden inputs
+//! are threaded after the last of these, as part of the exceptions stage.
 
 use crate::failure::Failure;
 use crate::job::{Job, OptLevel};
 use crate::legal::Legal;
 use crate::observe::{Observer, Silent};
 use crate::stage::Stage;
+use crate::exceptions::Lowered;
+use crate::report::{self, Place};
+use crate::runtime::link::Linker;
+use crate::runtime::{Library, hooks, inputs, print};
 use crate::target::Target;
 use crate::{convergence, exceptions, legalise, optimise, specialise};
 use marquetry_ir::program::Program;
@@ -34,7 +41,21 @@ pub fn run_observed(
     target: &dyn Target,
     observer: &mut dyn Observer,
 ) -> Result<Legal, Failure> {
-    match stages(program, job, target, Stage::Legal, observer)? {
+    run_with(program, job, target, &Library::new(), observer)
+}
+
+/// As [`run_observed`], with a library that is kept for later jobs of the same program.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(
+    program: &Program,
+    job: &Job,
+    target: &dyn Target,
+    library: &Library,
+    observer: &mut dyn Observer,
+) -> Result<Legal, Failure> {
+    match stages(program, job, target, Stage::Legal, library, observer)? {
         Reached::Legal(legal) => Ok(legal),
         Reached::Unit(_) => Err(Failure::Internal("the pipeline stopped before its end".into())),
     }
@@ -45,7 +66,7 @@ pub fn run_observed(
 /// # Errors
 /// As [`run`].
 pub fn run_until(program: &Program, job: &Job, target: &dyn Target, stage: Stage) -> Result<Unit, Failure> {
-    Ok(match stages(program, job, target, stage, &mut Silent)? {
+    Ok(match stages(program, job, target, stage, &Library::new(), &mut Silent)? {
         Reached::Legal(legal) => legal.into_unit(),
         Reached::Unit(unit) => unit,
     })
@@ -72,10 +93,12 @@ fn stages(
     job: &Job,
     target: &dyn Target,
     until: Stage,
+    library: &Library,
     observer: &mut dyn Observer,
 ) -> Result<Reached, Failure> {
     let mut clock = Clock(Instant::now());
-    let mut unit = specialise::run(program, job)?;
+    let mut linker = Linker::new(program, job, library);
+    let mut unit = specialise::run_linked(&mut linker, job)?.unit;
     clock.report(Stage::Specialised, observer);
     let diagnostics = verify_unit(&unit);
     if !diagnostics.is_empty() {
@@ -90,7 +113,15 @@ fn stages(
     if until <= Stage::Optimised {
         return Ok(Reached::Unit(unit));
     }
+    // What is linked may print as well.
+    while print::lower(&mut unit) {
+        linker.link(&mut unit)?;
+    }
     let mut lowered = exceptions::run(unit)?;
+    if hooks::run(&mut lowered, &linker)? {
+        link_after_exceptions(&mut linker, &mut lowered)?;
+    }
+    inputs::run(&mut lowered)?;
     if job.opt_level > OptLevel::None {
         optimise::cleanup_some(&mut lowered.unit, &lowered.rewritten, observer);
     }
@@ -111,6 +142,27 @@ fn stages(
     }
     clock.report(Stage::Legal, observer);
     Ok(Reached::Legal(legal))
+}
+
+/// Links what the lowering of exceptions calls; nothing of it may throw any more.
+fn link_after_exceptions(linker: &mut Linker<'_>, lowered: &mut Lowered) -> Result<(), Failure> {
+    let count = lowered.unit.funcs.len();
+    loop {
+        linker.link(&mut lowered.unit)?;
+        if !print::lower(&mut lowered.unit) {
+            break;
+        }
+    }
+    let throwing = exceptions::throwing_functions(&lowered.unit);
+    match throwing.into_iter().find(|func| func.as_u32() as usize >= count) {
+        None => Ok(()),
+        Some(func) => {
+            let function = &lowered.unit.funcs[func];
+            let place = Place { function: &function.name, file: function.file, span: function.span };
+            let message = format!("'{}' reports exceptions, so it cannot throw", function.name);
+            Err(Failure::Program(vec![report::unsupported(&place, message)]))
+        }
+    }
 }
 
 /// When the stage that runs began.

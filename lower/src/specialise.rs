@@ -15,18 +15,22 @@ use crate::dispatch::{explain, pattern};
 use crate::failure::Failure;
 use crate::job::Job;
 use crate::report::{self, Place};
+use crate::runtime::host::{self, HostPolicy};
+use crate::runtime::link::Linker;
+use crate::runtime::{Library, provider};
 use cranelift_entity::EntityRef;
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::entity::{Block, Extern, Func, Global, Inst, Method, SigRef, Switch, SymbolRef, Value};
 use marquetry_ir::infer::infer;
+use marquetry_ir::library::{self, Intrinsic};
 use marquetry_ir::limits::{MAX_DIAGNOSTICS, MAX_INSTANCES, MAX_SPECIALISATION_DEPTH};
 use marquetry_ir::op::{Op, Shape};
 use marquetry_ir::program::{MethodData, Program, World, Worlds};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::text::mismatch_message;
-use marquetry_ir::types::{Scalar, Singleton, Type, TypeError};
+use marquetry_ir::types::{Scalar, Singleton, Type, TypeError, Types};
 use marquetry_ir::unit::{Function, Unit};
 use rustc_hash::{FxHashMap, FxHashSet};
 use settle::{Packs, Settler};
@@ -38,10 +42,15 @@ use std::sync::Arc;
 pub struct Specialised {
     /// The unit.
     pub unit: Unit,
-    /// Per function of the unit, in order: the method, the arguments and what was looked up.
+    /// Per function of the unit, in order: the method, the arguments and what was looked up. Linked functions of the
+    /// device library follow, and have none here.
     pub instances: Vec<Instance>,
+    /// What the linked functions were made of.
+    pub linked: Vec<Instance>,
     /// The worlds in which the job gives this unit.
     pub worlds: Worlds,
+    /// Whether link names are called.
+    pub(crate) calls_runtime: bool,
 }
 
 /// Makes the unit of a job.
@@ -58,8 +67,29 @@ pub fn run(program: &Program, job: &Job) -> Result<Unit, Failure> {
 /// # Errors
 /// As [`run`].
 pub fn run_recorded(program: &Program, job: &Job) -> Result<Specialised, Failure> {
+    let library = Library::new();
+    run_linked(&mut Linker::new(program, job, &library), job)
+}
+
+/// As [`run_recorded`], with what the linker keeps of the device library.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_linked(linker: &mut Linker<'_>, job: &Job) -> Result<Specialised, Failure> {
+    let types = Arc::new(linker.program().types.clone());
+    let mut made = run_unlinked(linker.program(), job, types)?;
+    if made.calls_runtime {
+        linker.link(&mut made.unit)?;
+        made.linked.append(&mut linker.instances);
+        made.worlds = made.worlds.intersect(linker.worlds);
+    }
+    Ok(made)
+}
+
+/// As [`run_recorded`], but calls of link names stay as they are; `types` began as a copy of the program's.
+pub(crate) fn run_unlinked(program: &Program, job: &Job, types: Arc<Types>) -> Result<Specialised, Failure> {
     let unit = Unit {
-        types: Arc::new(program.types.clone()),
+        types,
         files: program.files.as_slice().into(),
         ..Unit::default()
     };
@@ -76,6 +106,7 @@ pub fn run_recorded(program: &Program, job: &Job) -> Result<Specialised, Failure
         packs: Packs::default(),
         seen: FxHashSet::default(),
         diagnostics: Vec::new(),
+        calls_runtime: false,
         scratch_cfg: ControlFlow::new(),
     };
     for &entry in &job.entries {
@@ -92,7 +123,8 @@ pub fn run_recorded(program: &Program, job: &Job) -> Result<Specialised, Failure
     }
     let instances: Vec<Instance> = specialiser.records.into_iter().map(|record| record.instance).collect();
     let worlds = instances.iter().fold(Worlds::ALL, |all, instance| all.intersect(instance.worlds));
-    Ok(Specialised { unit: specialiser.unit, instances, worlds })
+    let (unit, calls_runtime) = (specialiser.unit, specialiser.calls_runtime);
+    Ok(Specialised { unit, instances, linked: Vec::new(), worlds, calls_runtime })
 }
 
 struct Specialiser<'p> {
@@ -111,6 +143,8 @@ struct Specialiser<'p> {
     /// Look-ups of the body that is being filled.
     seen: FxHashSet<Edge>,
     diagnostics: Vec<Diagnostic>,
+    /// Whether a link name was called.
+    calls_runtime: bool,
     scratch_cfg: ControlFlow,
 }
 
@@ -291,6 +325,12 @@ impl Specialiser<'_> {
             let place = Place { function: &name, file: data.file, span };
             self.diagnostics.push(report::dispatch(&place, message));
         }
+        if let Some((span, message)) = host::apply(&mut body, &self.job.view, &data.name) {
+            let span = if span.is_somewhere() { span } else { data.span };
+            let chain = self.chain(Some(func));
+            let place = Place { function: &data.name, file: data.file, span };
+            self.diagnostics.push(report::unsupported(&place, message).with_note(chain));
+        }
         let result = self.type_and_link(&mut body, Home { func, data }, &cfg);
         self.scratch_cfg = cfg;
         self.unit.funcs[func].body = body;
@@ -383,8 +423,19 @@ impl Specialiser<'_> {
                 return Ok(());
             }
         };
+        if let Some(intrinsic) = library::intrinsic(&name) {
+            self.link_intrinsic(body, home, inst, intrinsic, &args);
+            return Ok(());
+        }
         let (symbol, results) = match self.find(&name, &arguments, home.func) {
             Some(Callee::Method(method)) => {
+                let view = &self.job.view;
+                let refused = !view.is_device() && view.host_policy() == HostPolicy::Error;
+                if refused && host::is_host_body(&self.program.method(method).body) {
+                    let message = format!("'{name}' runs on devices only, and this is code for the host");
+                    self.complain(body, home, inst, message);
+                    return Ok(());
+                }
                 let func = self.instance(method, &arguments, Some(home.func))?;
                 let results = self.records.get(func.index()).map(|record| record.results.clone());
                 (Symbol::Func(func), results.unwrap_or_default())
@@ -416,6 +467,54 @@ impl Specialiser<'_> {
             body.replace_inst(inst, op, ty, &args, id.as_u32());
         }
         Ok(())
+    }
+
+    /// A call of a link name: checked against the declaration and the provider, and left for the linker.
+    fn link_intrinsic(
+        &mut self,
+        body: &mut Body,
+        home: Home<'_>,
+        inst: Inst,
+        intrinsic: &Intrinsic,
+        args: &[Value],
+    ) {
+        let wanted = &intrinsic.signature;
+        let found: Vec<Type> = args.iter().map(|&arg| body.value_type(arg)).collect();
+        let results = body.results(inst).len();
+        let problem = if found != wanted.params || results != wanted.results.len() {
+            let found = Signature::new(found, []);
+            let declared = provider::declared(intrinsic);
+            let found = found.display(&self.unit.types);
+            Some(format!("arguments {found} and {results} results for {declared}"))
+        } else {
+            provider::supplied(self.program, &self.job.view, intrinsic).err()
+        };
+        if let Some(problem) = problem {
+            self.complain(body, home, inst, problem);
+            let chain = self.chain(Some(home.func));
+            if let Some(diagnostic) = self.diagnostics.pop() {
+                self.diagnostics.push(diagnostic.with_note(chain));
+            }
+            return;
+        }
+        self.find(&intrinsic.link_name, &wanted.params, home.func);
+        self.calls_runtime = true;
+        self.set_result_types(body, inst, &wanted.results);
+        let id = body.make_symbol(Symbol::Name(intrinsic.link_name.clone()));
+        let (op, ty) = (body.inst(inst).op, body.inst(inst).ty);
+        body.replace_inst(inst, op, ty, args, id.as_u32());
+    }
+
+    /// How a function was first reached, innermost first.
+    fn chain(&self, func: Option<Func>) -> String {
+        const SHOWN: usize = 16;
+        let mut names = Vec::new();
+        let mut next = func;
+        while let Some(func) = next.filter(|_| names.len() < SHOWN) {
+            names.push(format!("'{}'", self.unit.funcs[func].name));
+            next = self.records.get(func.index()).and_then(|record| record.parent);
+        }
+        format!("called through {}", names.join(", from "))
     }
 
     /// The generic function that a call names, and whether its first operand does.

@@ -267,7 +267,15 @@ impl<'a> Selector<'a> {
             Op::ReduceMinS | Op::ReduceMinU | Op::ReduceMaxS | Op::ReduceMaxU | Op::ReduceMin => {
                 Err(self.unexpected(inst))
             }
-            Op::ReduceMax | Op::BoundsCheck | Op::Throw | Op::Unreachable | Op::StaticAssert => {
+            Op::ReduceMax
+            | Op::BoundsCheck
+            | Op::Throw
+            | Op::Unreachable
+            | Op::StaticAssert
+            | Op::Assert
+            | Op::Sentinel
+            | Op::Print
+            | Op::KernelInput => {
                 Err(self.unexpected(inst))
             }
         }

@@ -13,7 +13,9 @@ pub fn spoil(choices: &mut Choices, program: &mut Program) {
     let methods: Vec<_> = program.methods().map(|(method, _)| method).collect();
     for _ in 0..choices.range(1..6) {
         if let Some(&method) = choices.pick(&methods) {
-            spoil_body(choices, &mut program.method_mut(method).body);
+            if let Some(body) = program.body_mut(method) {
+                spoil_body(choices, body);
+            }
         }
     }
 }

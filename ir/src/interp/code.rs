@@ -68,6 +68,10 @@ pub(super) enum Step {
     Throw { kind: u32 },
     Unreachable,
     Assert { condition: Operand, message: u32 },
+    /// Throws unless the condition holds.
+    Check { condition: Operand, kind: u32 },
+    Input { name: u32, dest: u32 },
+    Print { format: u32, types: u32, args: List },
     Malformed { message: u32 },
 }
 
@@ -104,6 +108,8 @@ pub(super) struct Code {
     pub parts: Vec<Box<[(usize, usize)]>>,
     pub thrown: Vec<(Arc<str>, Option<Arc<str>>)>,
     pub messages: Vec<Arc<str>>,
+    /// Types of what is printed.
+    pub printed: Vec<Box<[Type]>>,
     /// How many slots a frame has. The parameters of the function are the first ones.
     pub slots: u32,
 }

@@ -18,13 +18,13 @@ use crate::legal::{EntryAbi, Site};
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::entity::{Extern, Func, SigRef};
 use marquetry_ir::limits::{MAX_PARAMS, MAX_RESULTS};
-use marquetry_ir::op::Op;
+use marquetry_ir::op::{Effects, Op};
 use marquetry_ir::program::{Inlining, MethodKind};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::span::Span;
 use marquetry_ir::types::{Space, Type};
 use marquetry_ir::unit::{Function, Unit};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// A unit without `throw`.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub struct Lowered {
     pub entries: Vec<EntryAbi>,
     /// The functions whose code is not what it was.
     pub rewritten: Vec<Func>,
+    /// The functions and kernels that may throw.
+    pub throwing: FxHashSet<Func>,
 }
 
 /// Type of a kernel's mailbox parameter.
@@ -79,10 +81,23 @@ pub fn run(mut unit: Unit) -> Result<Lowered, Failure> {
     let abi = |&func: &Func| {
         let throws = throwing.contains(func);
         let kernel = unit.funcs[func].kind == MethodKind::Kernel;
-        EntryAbi { status: throws && !kernel, mailbox: throws && kernel }
+        EntryAbi { status: throws && !kernel, mailbox: throws && kernel, inputs: Vec::new() }
     };
     let entries = unit.entries.iter().map(abi).collect();
-    Ok(Lowered { unit, sites, entries, rewritten })
+    let throwing = unit.funcs.keys().filter(|&func| throwing.contains(func)).collect();
+    Ok(Lowered { unit, sites, entries, rewritten, throwing })
+}
+
+/// The functions that throw by an op of their own or of a callee. After lowering there are none, but new ones.
+pub(crate) fn throwing_functions(unit: &Unit) -> Vec<Func> {
+    let throws = |func: &Func| {
+        let body = &unit.funcs[*func].body;
+        body.blocks().flat_map(|block| body.block_insts(block)).any(|inst| {
+            let data = body.inst(inst);
+            !data.guarded && !matches!(data.op, Op::Call | Op::CallIndirect) && data.op.effects().has(Effects::THROW)
+        })
+    };
+    unit.funcs.keys().filter(throws).collect()
 }
 
 fn check_room(found: usize, what: &'static str, limit: usize) -> Result<(), Failure> {
