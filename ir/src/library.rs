@@ -55,6 +55,7 @@ struct Library {
     intrinsics: Vec<Intrinsic>,
     /// Those that a provider supplies, by link name.
     by_link_name: FxHashMap<Arc<str>, usize>,
+    by_name: FxHashMap<Arc<str>, usize>,
 }
 
 /// Reads the files into a new program.
@@ -69,7 +70,8 @@ fn load() -> (Library, Vec<Diagnostic>) {
     }
     let linked = intrinsics.iter().enumerate().filter(|(_, i)| i.supplier == Supplier::Provider);
     let by_link_name = linked.map(|(n, intrinsic)| (intrinsic.link_name.clone(), n)).collect();
-    (Library { program, intrinsics, by_link_name }, diagnostics)
+    let by_name = intrinsics.iter().enumerate().map(|(n, intrinsic)| (intrinsic.name.clone(), n)).collect();
+    (Library { program, intrinsics, by_link_name, by_name }, diagnostics)
 }
 
 /// Checked by a test: the library has no mistakes.
@@ -107,6 +109,11 @@ pub fn intrinsic(link_name: &str) -> Option<&'static Intrinsic> {
     }
     let library = library();
     library.by_link_name.get(link_name).and_then(|&n| library.intrinsics.get(n))
+}
+
+/// Whether a device function has this name.
+pub fn is_device_function(name: &str) -> bool {
+    library().by_name.contains_key(name)
 }
 
 /// The table of device functions, for people.

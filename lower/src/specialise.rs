@@ -22,7 +22,9 @@ use cranelift_entity::EntityRef;
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::diag::Diagnostic;
-use marquetry_ir::entity::{Block, Extern, Func, Global, Inst, Method, SigRef, Switch, SymbolRef, Value};
+use marquetry_ir::entity::{
+    Block, Extern, Func, Global, Inst, Method, SigRef, Switch, SymbolRef, Table, Value,
+};
 use marquetry_ir::infer::infer;
 use marquetry_ir::library::{self, Intrinsic};
 use marquetry_ir::limits::{MAX_DIAGNOSTICS, MAX_INSTANCES, MAX_SPECIALISATION_DEPTH};
@@ -286,6 +288,10 @@ impl Specialiser<'_> {
     /// The plain name where the generic function has one signature without variables, else with the argument types.
     /// Depends on the program in this world only, so that units compiled apart agree.
     fn symbol_name(&self, data: &MethodData, arguments: &[Type]) -> Arc<str> {
+        if data.table == Table::BASE && library::is_device_function(&data.name) && host::is_host_body(&data.body) {
+            // Neither half of a pair is taken for the other, nor for a function of the C library.
+            return format!("host_{}", data.name).into();
+        }
         let params = &data.signature.params;
         let siblings = self.program.all_methods_of(&data.name).iter();
         let mut siblings = siblings.filter(|&&method| self.program.is_alive(method, self.world));

@@ -110,7 +110,10 @@ fn name_of(body: &Body, inst: Inst) -> Arc<str> {
 }
 
 /// All inputs that a unit names, in order.
-fn collect(unit: &Unit) -> Result<Vec<Input>, Failure> {
+///
+/// # Errors
+/// A name with two types, or too many.
+pub fn collect(unit: &Unit) -> Result<Vec<Input>, Failure> {
     let mut found: BTreeMap<Arc<str>, Type> = BTreeMap::new();
     for function in unit.funcs.values() {
         let body = &function.body;

@@ -10,6 +10,7 @@ use marquetry_ir::text;
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::pipeline;
+use marquetry_lower::runtime::host::HostPolicy;
 use marquetry_lower::stage::Stage;
 use std::path::PathBuf;
 
@@ -28,6 +29,10 @@ pub(super) struct Compile {
     /// A table of overlays to consult, before the library's; may be given more than once, first asked first
     #[arg(long, value_name = "NAME")]
     table: Vec<String>,
+    /// What code for the host gets for functions that only devices have: sentinel (a harmless value), trap (an
+    /// exception) or error (compilation fails)
+    #[arg(long, value_name = "POLICY", default_value = "sentinel")]
+    host_policy: String,
     /// Stop at a stage and print the unit: program, specialised, optimised, exceptions, legal or code
     #[arg(long, value_name = "STAGE", default_value = "code")]
     stage: String,
@@ -45,6 +50,11 @@ impl Compile {
             let names: Vec<&str> = Stage::ALL.iter().map(|stage| stage.name()).collect();
             CliError::Usage(format!("'{}' is not a stage: expected one of {}", self.stage, names.join(", ")))
         })?;
+        let policy = HostPolicy::from_name(&self.host_policy).ok_or_else(|| {
+            let names: Vec<&str> = HostPolicy::ALL.iter().map(|policy| policy.name()).collect();
+            let (found, names) = (&self.host_policy, names.join(", "));
+            CliError::Usage(format!("'{found}' is not a host policy: expected one of {names}"))
+        })?;
         let opt_level = OptLevel::from_number(self.opt_level).unwrap_or_default();
         let target =
             Target::parse(&self.target, opt_level).map_err(|error| CliError::Usage(error.to_string()))?;
@@ -52,7 +62,7 @@ impl Compile {
         let entries = self.entries(&program, &target)?;
         let tables = input::tables(&program, &self.table)?;
         let view = if target.is_device() { View::device(&tables) } else { View::native(&tables) };
-        let job = Job { entries, view, opt_level };
+        let job = Job { entries, view: view.with_host_policy(policy), opt_level };
         let bytes = self.compile(&program, &job, &target, stage).map_err(|error| match error {
             EngineError::Program(diagnostics) => {
                 input::show(&diagnostics, &program.files);

@@ -77,6 +77,9 @@ impl Run {
             Some(extent) => engine.launch(method, extent, &mut args),
             None => engine.call(method, &mut args),
         };
+        for line in engine.take_output() {
+            output::print(format!("{line}\n").as_bytes())?;
+        }
         match outcome {
             Ok(Outcome::Returned(values)) => {
                 let mut text = String::new();

@@ -20,6 +20,8 @@ pub struct Directive {
     pub engines: Vec<String>,
     /// What must happen.
     pub action: Action,
+    /// The lines that the launch must print, if anything is said about them; in any order if there are several work-items.
+    pub prints: Option<Vec<String>>,
 }
 
 /// What must happen.
@@ -199,6 +201,17 @@ pub fn parse(text: &str) -> (Vec<Directive>, Vec<DirectiveError>) {
         };
         let engines = engines.split(',').map(str::trim).filter(|e| !e.is_empty()).map(String::from).collect();
         let line = n + 1;
+        if kind == "prints" {
+            let text = rest.strip_prefix(' ').unwrap_or(rest).trim_end();
+            match directives.last_mut() {
+                Some(Directive { action: Action::Launch { .. }, prints, .. }) => {
+                    let lines = prints.get_or_insert_default();
+                    lines.extend((!text.is_empty()).then(|| text.to_owned()));
+                }
+                _ => errors.push(DirectiveError { line, message: "'prints' follows a 'launch'".into() }),
+            }
+            continue;
+        }
         let action = match kind {
             "run" => parse_call(rest, false).map(Action::Run),
             "throws" => parse_call(rest, true).map(Action::Run),
@@ -212,7 +225,7 @@ pub fn parse(text: &str) -> (Vec<Directive>, Vec<DirectiveError>) {
             _ => continue,
         };
         match action {
-            Ok(action) => directives.push(Directive { line, text: comment.trim().into(), engines, action }),
+            Ok(action) => directives.push(Directive { line, text: comment.trim().into(), engines, action, prints: None }),
             Err(message) => errors.push(DirectiveError { line, message }),
         }
     }
