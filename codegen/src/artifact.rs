@@ -2,8 +2,8 @@
 
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::signature::Signature;
-use marquetry_ir::unit::PrintFormat;
 use marquetry_ir::types::{Layout, Space, Type, Types};
+use marquetry_ir::unit::PrintFormat;
 use marquetry_lower::legal::{EntryAbi, Legal, Site};
 use std::sync::Arc;
 

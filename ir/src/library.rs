@@ -180,6 +180,9 @@ mod tests {
             std::fs::write(path, document()).unwrap();
         }
         let found = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(found == document(), "ir/DEVICE.md is stale: MARQ_BLESS=1 cargo test -p marquetry-ir --lib library");
+        assert!(
+            found == document(),
+            "ir/DEVICE.md is stale: MARQ_BLESS=1 cargo test -p marquetry-ir --lib library"
+        );
     }
 }

@@ -97,7 +97,11 @@ impl Format {
                     number = number.saturating_mul(10).saturating_add(digit as usize);
                     chars.next();
                 }
-                if number <= MAX_WIDTH { Ok(number) } else { Err(format!("width {number}, the most is {MAX_WIDTH}")) }
+                if number <= MAX_WIDTH {
+                    Ok(number)
+                } else {
+                    Err(format!("width {number}, the most is {MAX_WIDTH}"))
+                }
             };
             conversion.width = number()?;
             if chars.peek() == Some(&'.') {
@@ -114,14 +118,19 @@ impl Format {
             }
             match chars.next() {
                 Some('%') => plain.push('%'),
-                Some(kind @ ('d' | 'i' | 'u' | 'x' | 'X' | 'o' | 'b' | 'c' | 'f' | 'F' | 'e' | 'E' | 'g' | 'G' | 'p')) => {
+                Some(
+                    kind @ ('d' | 'i' | 'u' | 'x' | 'X' | 'o' | 'b' | 'c' | 'f' | 'F' | 'e' | 'E' | 'g' | 'G'
+                    | 'p'),
+                ) => {
                     if !plain.is_empty() {
                         pieces.push(Piece::Text(std::mem::take(&mut plain)));
                     }
                     pieces.push(Piece::Conversion(Conversion { kind, ..conversion }));
                 }
                 Some(other) => {
-                    return Err(format!("found conversion '%{other}', expected one of d i u x X o b c f F e E g G p %"));
+                    return Err(format!(
+                        "found conversion '%{other}', expected one of d i u x X o b c f F e E g G p %"
+                    ));
                 }
                 None => return Err("the format ends inside a conversion".into()),
             }
@@ -273,7 +282,9 @@ impl Conversion {
         let exponent: i64 = scientific.split_once('e').and_then(|(_, e)| e.parse().ok()).unwrap_or(0);
         let is_fixed = (-4..precision as i64).contains(&exponent);
         let (digits, tail) = match scientific.split_once('e') {
-            _ if is_fixed => (format!("{x:.*}", (precision as i64 - 1 - exponent).max(0) as usize), String::new()),
+            _ if is_fixed => {
+                (format!("{x:.*}", (precision as i64 - 1 - exponent).max(0) as usize), String::new())
+            }
             Some((digits, exponent)) => (digits.into(), format!("e{exponent}")),
             None => (scientific.clone(), String::new()),
         };

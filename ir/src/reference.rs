@@ -384,7 +384,9 @@ fn rule_in_words(op: Op) -> String {
         Rule::Assert => "i1",
         Rule::Input => "result: a scalar or pointer of the suffix's type",
         Rule::Sentinel => "result: a scalar, vector or pointer of the suffix's type",
-        Rule::Print => "one operand per conversion of the format: integers of at most 64 bits, floats, pointers",
+        Rule::Print => {
+            "one operand per conversion of the format: integers of at most 64 bits, floats, pointers"
+        }
     };
     words.into()
 }

@@ -7,15 +7,15 @@
 //! The device library is linked with specialisation, and once more wherever lowering made new calls of it; hidden inputs
 //! are threaded after the last of these, as part of the exceptions stage.
 
+use crate::exceptions::Lowered;
 use crate::failure::Failure;
 use crate::job::{Job, OptLevel};
 use crate::legal::Legal;
 use crate::observe::{Observer, Silent};
-use crate::stage::Stage;
-use crate::exceptions::Lowered;
 use crate::report::{self, Place};
 use crate::runtime::link::Linker;
 use crate::runtime::{Library, hooks, inputs, print};
+use crate::stage::Stage;
 use crate::target::Target;
 use crate::{convergence, exceptions, legalise, optimise, specialise};
 use marquetry_ir::program::Program;

@@ -90,11 +90,7 @@ pub fn run_linked(linker: &mut Linker<'_>, job: &Job) -> Result<Specialised, Fai
 
 /// As [`run_recorded`], but calls of link names stay as they are; `types` began as a copy of the program's.
 pub(crate) fn run_unlinked(program: &Program, job: &Job, types: Arc<Types>) -> Result<Specialised, Failure> {
-    let unit = Unit {
-        types,
-        files: program.files.as_slice().into(),
-        ..Unit::default()
-    };
+    let unit = Unit { types, files: program.files.as_slice().into(), ..Unit::default() };
     let mut specialiser = Specialiser {
         program,
         job,
@@ -288,7 +284,10 @@ impl Specialiser<'_> {
     /// The plain name where the generic function has one signature without variables, else with the argument types.
     /// Depends on the program in this world only, so that units compiled apart agree.
     fn symbol_name(&self, data: &MethodData, arguments: &[Type]) -> Arc<str> {
-        if data.table == Table::BASE && library::is_device_function(&data.name) && host::is_host_body(&data.body) {
+        if data.table == Table::BASE
+            && library::is_device_function(&data.name)
+            && host::is_host_body(&data.body)
+        {
             // Neither half of a pair is taken for the other, nor for a function of the C library.
             return format!("host_{}", data.name).into();
         }

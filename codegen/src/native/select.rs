@@ -275,9 +275,7 @@ impl<'a> Selector<'a> {
             | Op::Assert
             | Op::Sentinel
             | Op::Print
-            | Op::KernelInput => {
-                Err(self.unexpected(inst))
-            }
+            | Op::KernelInput => Err(self.unexpected(inst)),
         }
     }
 

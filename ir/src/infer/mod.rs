@@ -311,13 +311,21 @@ impl Rules<'_> {
                 self.name()?;
                 let fits = self.is_open() || self.suffix.as_scalar().is_some() || self.suffix.is_pointer();
                 let wanted = "a scalar or pointer";
-                if fits { Ok(smallvec![self.suffix]) } else { Err(TypeMismatch::Suffix { found: self.suffix, wanted }) }
+                if fits {
+                    Ok(smallvec![self.suffix])
+                } else {
+                    Err(TypeMismatch::Suffix { found: self.suffix, wanted })
+                }
             }
             Rule::Sentinel => {
                 self.count(0)?;
                 let fits = self.is_open() || self.suffix.lane().is_some() || self.suffix.is_pointer();
                 let wanted = "a scalar, vector or pointer";
-                if fits { Ok(smallvec![self.suffix]) } else { Err(TypeMismatch::Suffix { found: self.suffix, wanted }) }
+                if fits {
+                    Ok(smallvec![self.suffix])
+                } else {
+                    Err(TypeMismatch::Suffix { found: self.suffix, wanted })
+                }
             }
             Rule::Print => {
                 self.name()?;

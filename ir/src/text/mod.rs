@@ -31,9 +31,9 @@ use std::sync::Arc;
 
 pub use format::format;
 pub use literal::settle;
-pub(crate) use parse_device::DeviceFunction;
 pub(crate) use literal::write_scalar;
 pub use parse_body::mismatch_message;
+pub(crate) use parse_device::DeviceFunction;
 pub use print::{
     Annotate, Place, print_body, print_program, print_program_with, print_unit, print_unit_with,
 };

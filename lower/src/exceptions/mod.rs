@@ -94,7 +94,9 @@ pub(crate) fn throwing_functions(unit: &Unit) -> Vec<Func> {
         let body = &unit.funcs[*func].body;
         body.blocks().flat_map(|block| body.block_insts(block)).any(|inst| {
             let data = body.inst(inst);
-            !data.guarded && !matches!(data.op, Op::Call | Op::CallIndirect) && data.op.effects().has(Effects::THROW)
+            !data.guarded
+                && !matches!(data.op, Op::Call | Op::CallIndirect)
+                && data.op.effects().has(Effects::THROW)
         })
     };
     unit.funcs.keys().filter(throws).collect()

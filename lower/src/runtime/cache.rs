@@ -122,9 +122,10 @@ impl LibraryFunction {
             program.method_exists(instance.method)
                 && Arc::ptr_eq(&program.method_object(instance.method), object)
                 && program.is_alive(instance.method, world)
-                && instance.edges.iter().all(|edge| {
-                    look_up(program, view, &edge.name, &edge.arguments).answer == edge.answer
-                })
+                && instance
+                    .edges
+                    .iter()
+                    .all(|edge| look_up(program, view, &edge.name, &edge.arguments).answer == edge.answer)
         })
     }
 }

@@ -107,5 +107,12 @@ fn text_of(lowered: &mut Lowered, text: &str) -> Result<Global, Failure> {
         .map_err(|error| Failure::Internal(format!("the text of '{text}': {error}")))?;
     let name = crate::fresh::fresh_name(&lowered.unit, &format!("kind_{text}"));
     let (init, file) = (Some(bytes.into()), None);
-    Ok(lowered.unit.globals.push(GlobalData { name, ty, space: Space::Constant, init, file, span: Span::NOWHERE }))
+    Ok(lowered.unit.globals.push(GlobalData {
+        name,
+        ty,
+        space: Space::Constant,
+        init,
+        file,
+        span: Span::NOWHERE,
+    }))
 }

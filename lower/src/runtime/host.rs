@@ -54,7 +54,8 @@ fn first(body: &Body, op: Op) -> Option<Inst> {
 pub(crate) fn apply(body: &mut Body, view: &View, name: &str) -> Option<(Span, String)> {
     if view.is_device() {
         let inst = first(body, Op::Sentinel)?;
-        let message = format!("code for devices reaches the host body of '{name}': no table above overlays it");
+        let message =
+            format!("code for devices reaches the host body of '{name}': no table above overlays it");
         return Some((body.span(inst), message));
     }
     let policy = view.host_policy();

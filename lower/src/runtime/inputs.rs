@@ -170,7 +170,8 @@ fn spread(unit: &Unit, inputs: &[Input]) -> Vec<Needs> {
                     needs[number] |= bit.map_or(0, |bit| 1 << bit);
                 }
                 Op::Call => {
-                    if let Some(list) = callee(body, inst).and_then(|f| callers.get_mut(f.as_u32() as usize)) {
+                    if let Some(list) = callee(body, inst).and_then(|f| callers.get_mut(f.as_u32() as usize))
+                    {
                         list.push(number);
                     }
                 }

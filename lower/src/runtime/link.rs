@@ -109,7 +109,9 @@ impl<'a> Linker<'a> {
             return Ok(known);
         }
         if !self.linked.contains_key(name) && unit.find(name).is_some() {
-            return Err(failed(format!("the unit has a function '{name}' already, which is not the library's")));
+            return Err(failed(format!(
+                "the unit has a function '{name}' already, which is not the library's"
+            )));
         }
         let function = self.library.get(self.program, self.view, self.opt_level, method, &unit.types)?;
         self.instances.extend(function.instances.iter().cloned());
@@ -219,10 +221,8 @@ fn append(unit: &mut Unit, library: &LibraryFunction) -> Option<Func> {
         let insts: Vec<Inst> = body.blocks().flat_map(|block| body.block_insts(block)).collect();
         for inst in insts {
             let data = body.inst(inst);
-            let mentions = matches!(
-                data.op.info().shape,
-                Shape::Call | Shape::FunctionAddress | Shape::GlobalAddress
-            );
+            let mentions =
+                matches!(data.op.info().shape, Shape::Call | Shape::FunctionAddress | Shape::GlobalAddress);
             if !mentions || !body.symbol_exists(data.imm) {
                 continue;
             }

@@ -120,7 +120,9 @@ pub fn records(formats: &[PrintFormat], buffer: &[u8]) -> (Vec<Printed>, u32) {
     while next < used {
         let Some(header) = word(next) else { break };
         let (number, count) = (header as u32, (header >> 32) as usize);
-        let Some(format) = formats.get(number as usize).filter(|format| format.types.len() == count) else { break };
+        let Some(format) = formats.get(number as usize).filter(|format| format.types.len() == count) else {
+            break;
+        };
         let values = format.types.iter().enumerate().map_while(|(n, &ty)| Some((ty, word(next + 1 + n)?)));
         records.push(Printed { format: format.text.clone(), values: values.collect() });
         next += 1 + count;

@@ -64,7 +64,9 @@ pub fn supplied(program: &Program, view: &View, intrinsic: &Intrinsic) -> Result
         Answer::Method(method) => method,
         Answer::Ambiguous(a, b) => {
             let [a, b] = [a, b].map(|method| header(&program.types, program.method(method)));
-            return Err(format!("the runtime provider supplies both {a} and {b}, and neither is more specific"));
+            return Err(format!(
+                "the runtime provider supplies both {a} and {b}, and neither is more specific"
+            ));
         }
         Answer::Nothing => match nearest(program, view, name) {
             Some(method) => method,
@@ -85,9 +87,8 @@ fn nearest(program: &Program, view: &View, name: &str) -> Option<Method> {
     let world = view.world(program);
     let methods = program.all_methods_of(name);
     view.provider().iter().find_map(|&table| {
-        let fits = |&&method: &&Method| {
-            program.method(method).table == table && program.is_alive(method, world)
-        };
+        let fits =
+            |&&method: &&Method| program.method(method).table == table && program.is_alive(method, world);
         methods.iter().find(fits).copied()
     })
 }
@@ -95,7 +96,11 @@ fn nearest(program: &Program, view: &View, name: &str) -> Option<Method> {
 fn absent(program: &Program, view: &View, intrinsic: &Intrinsic) -> String {
     let tables: Vec<&str> = view.provider().iter().map(|&table| program.table_name(table)).collect();
     let plural = if tables.len() == 1 { "" } else { "s" };
-    format!("the runtime provider (table{plural} {}) does not supply {}", tables.join(", "), declared(intrinsic))
+    format!(
+        "the runtime provider (table{plural} {}) does not supply {}",
+        tables.join(", "),
+        declared(intrinsic)
+    )
 }
 
 fn check(program: &Program, method: Method, intrinsic: &Intrinsic) -> Result<(), String> {
@@ -119,7 +124,9 @@ fn check(program: &Program, method: Method, intrinsic: &Intrinsic) -> Result<(),
         Some(problem) => {
             let (header, table) = (header(&program.types, data), program.table_name(data.table));
             let declared = declared(intrinsic);
-            Err(format!("the runtime provider's {header} in table {table} does not fit {declared}: {problem}"))
+            Err(format!(
+                "the runtime provider's {header} in table {table} does not fit {declared}: {problem}"
+            ))
         }
     }
 }

@@ -107,7 +107,10 @@ fn a_provider_with_another_signature_is_an_error_that_names_both() {
         let program = program(&source);
         let message = refused(&program, &job(&program, "k", provided(&program, "mine")));
         assert!(message.contains(problem), "{message}");
-        assert!(message.contains("gpu_malloc(i64) -> ptr<global>") && message.contains("in table mine"), "{message}");
+        assert!(
+            message.contains("gpu_malloc(i64) -> ptr<global>") && message.contains("in table mine"),
+            "{message}"
+        );
     }
 }
 
@@ -139,7 +142,8 @@ entry:
 
 #[test]
 fn a_function_of_the_unit_is_not_taken_for_the_librarys() {
-    let source = "kernel gpu_local_id(dimension: i32) {\nentry:\n    i = call local_id(dimension)\n    return\n}\n";
+    let source =
+        "kernel gpu_local_id(dimension: i32) {\nentry:\n    i = call local_id(dimension)\n    return\n}\n";
     let program = program(source);
     let kernel = *program.methods_of("gpu_local_id").last().expect("the kernel");
     let job = Job { entries: vec![kernel], view: View::device(&[]), opt_level: OptLevel::Default };
@@ -233,10 +237,10 @@ fn what_the_library_depends_on_makes_it_anew() {
     let view = provided(&program, "mine");
     let made = link_with(&library, &program, "first", view.clone());
     assert_eq!(library.counts(), (1, 0));
-    assert_eq!(made.linked.iter().map(|i| &*program.method(i.method).name).collect::<Vec<_>>(), [
-        "gpu_local_id",
-        "helper"
-    ]);
+    assert_eq!(
+        made.linked.iter().map(|i| &*program.method(i.method).name).collect::<Vec<_>>(),
+        ["gpu_local_id", "helper"]
+    );
     // A table of the job's own is asked before base: another view, another library.
     let other = program.find_table("other").expect("a table");
     let overlaid = View::device(&[other]).with_provider(view.provider());
@@ -392,7 +396,8 @@ entry:
 }
 ";
     let program = program(source);
-    let mut lowered = exceptions::run(linked(&program, &job(&program, "k", View::device(&[])))).expect("lowered");
+    let mut lowered =
+        exceptions::run(linked(&program, &job(&program, "k", View::device(&[])))).expect("lowered");
     match inputs::run(&mut lowered) {
         Err(Failure::Program(diagnostics)) => {
             assert_eq!(diagnostics[0].message, "hidden input 'seed' has type i32 here, and i64 elsewhere");

@@ -225,7 +225,13 @@ pub fn parse(text: &str) -> (Vec<Directive>, Vec<DirectiveError>) {
             _ => continue,
         };
         match action {
-            Ok(action) => directives.push(Directive { line, text: comment.trim().into(), engines, action, prints: None }),
+            Ok(action) => directives.push(Directive {
+                line,
+                text: comment.trim().into(),
+                engines,
+                action,
+                prints: None,
+            }),
             Err(message) => errors.push(DirectiveError { line, message }),
         }
     }

@@ -261,7 +261,11 @@ fn carry_out(
 }
 
 /// What work-items print comes in any order, except from a single one.
-fn compare_output(directive: &Directive, extent: Option<Extent>, mut found: Vec<String>) -> Result<(), String> {
+fn compare_output(
+    directive: &Directive,
+    extent: Option<Extent>,
+    mut found: Vec<String>,
+) -> Result<(), String> {
     let Some(mut wanted) = directive.prints.clone() else { return Ok(()) };
     let items = extent.map_or(1, |e| e.grid.iter().chain(&e.block).map(|&n| u64::from(n)).product());
     if items > 1 {
