@@ -7,9 +7,10 @@
 //! | `; throws: @div(i32 1, i32 0) DivideError` | calling throws this |
 //! | `; launch: @k grid=4 block=64 (i64 256, buf f32[256]=iota) => [1] == f32[256]=2*iota` | launching leaves this |
 //! | `; launch: ... throws BoundsError` | launching throws this |
+//! | `; prints: item 3` | the `launch` above prints this line; one directive per line, in any order unless it has one work-item; without a text, nothing is printed |
 //! | `; which: f(f32) on ptx -> base` | a call means a method of this table, or is `ambiguous`, or means `nothing` |
 //! | `; which: f(f32) on ptx with fast, exact -> fast` | the same with these tables before the library's |
-//! | `; refused: @f text` | compiling this for the host gives a diagnostic that contains the text |
+//! | `; refused: @f text` | compiling this, a function for the host or a kernel for devices, gives a diagnostic that contains the text |
 //! | `; error: text` | a diagnostic on this line (or, alone on a line, on the one above) contains the text |
 //!
 //! `run`, `throws` and `launch` are carried out on every engine that the machine has; `launch[cpu,vulkan]:` names
