@@ -7,6 +7,7 @@
 //! An instance is a method with concrete argument types. Arguments of no size (functions, types and constants as values,
 //! empty structs) are part of what tells instances apart, but not of their signatures: nothing is passed for them.
 
+mod intrinsics;
 mod settle;
 
 use crate::dispatch::edges::{Edge, Instance};
@@ -15,9 +16,9 @@ use crate::dispatch::{explain, pattern};
 use crate::failure::Failure;
 use crate::job::Job;
 use crate::report::{self, Place};
+use crate::runtime::Library;
 use crate::runtime::host::{self, HostPolicy};
 use crate::runtime::link::Linker;
-use crate::runtime::{Library, provider};
 use cranelift_entity::EntityRef;
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::{Body, Symbol};
@@ -26,11 +27,12 @@ use marquetry_ir::entity::{
     Block, Extern, Func, Global, Inst, Method, SigRef, Switch, SymbolRef, Table, Value,
 };
 use marquetry_ir::infer::infer;
-use marquetry_ir::library::{self, Intrinsic};
+use marquetry_ir::library;
 use marquetry_ir::limits::{MAX_DIAGNOSTICS, MAX_INSTANCES, MAX_SPECIALISATION_DEPTH};
 use marquetry_ir::op::{Op, Shape};
 use marquetry_ir::program::{MethodData, Program, World, Worlds};
 use marquetry_ir::signature::Signature;
+use marquetry_ir::span::Span;
 use marquetry_ir::text::mismatch_message;
 use marquetry_ir::types::{Scalar, Singleton, Type, TypeError, Types};
 use marquetry_ir::unit::{Function, Unit};
@@ -105,6 +107,7 @@ pub(crate) fn run_unlinked(program: &Program, job: &Job, types: Arc<Types>) -> R
         seen: FxHashSet::default(),
         diagnostics: Vec::new(),
         calls_runtime: false,
+        at: Span::NOWHERE,
         scratch_cfg: ControlFlow::new(),
     };
     for &entry in &job.entries {
@@ -143,6 +146,8 @@ struct Specialiser<'p> {
     diagnostics: Vec<Diagnostic>,
     /// Whether a link name was called.
     calls_runtime: bool,
+    /// Where the call stands that is being linked.
+    at: Span,
     scratch_cfg: ControlFlow,
 }
 
@@ -154,6 +159,8 @@ struct Record {
     results: Vec<Type>,
     /// Whose body mentioned it first.
     parent: Option<Func>,
+    /// Where in that.
+    mentioned: Span,
     /// How many instances of methods with variables lead here.
     nesting: usize,
 }
@@ -250,7 +257,7 @@ impl Specialiser<'_> {
         });
         let worlds = program.lifetime(method);
         let instance = Instance { func, method, arguments: arguments.into(), edges: Vec::new(), worlds };
-        self.records.push(Record { instance, bindings, results, parent, nesting });
+        self.records.push(Record { instance, bindings, results, parent, mentioned: self.at, nesting });
         self.instances.insert(key, func);
         self.worklist.push(func);
         Ok(func)
@@ -331,10 +338,7 @@ impl Specialiser<'_> {
             self.diagnostics.push(report::dispatch(&place, message));
         }
         if let Some((span, message)) = host::apply(&mut body, &self.job.view, &data.name) {
-            let span = if span.is_somewhere() { span } else { data.span };
-            let chain = self.chain(Some(func));
-            let place = Place { function: &data.name, file: data.file, span };
-            self.diagnostics.push(report::unsupported(&place, message).with_note(chain));
+            self.refuse(func, span, message);
         }
         let result = self.type_and_link(&mut body, Home { func, data }, &cfg);
         self.scratch_cfg = cfg;
@@ -367,6 +371,7 @@ impl Specialiser<'_> {
                 return Ok(());
             }
         }
+        self.at = body.span(inst);
         match shape {
             Shape::Call => return self.link_call(body, home, inst),
             Shape::FunctionAddress => self.link_function(body, home, inst)?,
@@ -472,54 +477,6 @@ impl Specialiser<'_> {
             body.replace_inst(inst, op, ty, &args, id.as_u32());
         }
         Ok(())
-    }
-
-    /// A call of a link name: checked against the declaration and the provider, and left for the linker.
-    fn link_intrinsic(
-        &mut self,
-        body: &mut Body,
-        home: Home<'_>,
-        inst: Inst,
-        intrinsic: &Intrinsic,
-        args: &[Value],
-    ) {
-        let wanted = &intrinsic.signature;
-        let found: Vec<Type> = args.iter().map(|&arg| body.value_type(arg)).collect();
-        let results = body.results(inst).len();
-        let problem = if found != wanted.params || results != wanted.results.len() {
-            let found = Signature::new(found, []);
-            let declared = provider::declared(intrinsic);
-            let found = found.display(&self.unit.types);
-            Some(format!("arguments {found} and {results} results for {declared}"))
-        } else {
-            provider::supplied(self.program, &self.job.view, intrinsic).err()
-        };
-        if let Some(problem) = problem {
-            self.complain(body, home, inst, problem);
-            let chain = self.chain(Some(home.func));
-            if let Some(diagnostic) = self.diagnostics.pop() {
-                self.diagnostics.push(diagnostic.with_note(chain));
-            }
-            return;
-        }
-        self.find(&intrinsic.link_name, &wanted.params, home.func);
-        self.calls_runtime = true;
-        self.set_result_types(body, inst, &wanted.results);
-        let id = body.make_symbol(Symbol::Name(intrinsic.link_name.clone()));
-        let (op, ty) = (body.inst(inst).op, body.inst(inst).ty);
-        body.replace_inst(inst, op, ty, args, id.as_u32());
-    }
-
-    /// How a function was first reached, innermost first.
-    fn chain(&self, func: Option<Func>) -> String {
-        const SHOWN: usize = 16;
-        let mut names = Vec::new();
-        let mut next = func;
-        while let Some(func) = next.filter(|_| names.len() < SHOWN) {
-            names.push(format!("'{}'", self.unit.funcs[func].name));
-            next = self.records.get(func.index()).and_then(|record| record.parent);
-        }
-        format!("called through {}", names.join(", from "))
     }
 
     /// The generic function that a call names, and whether its first operand does.

@@ -42,7 +42,8 @@ fn refused(program: &Program, job: &Job) -> String {
     match specialise::run(program, job) {
         Err(Failure::Program(diagnostics)) => {
             let first = diagnostics.first().expect("a diagnostic");
-            format!("{}\n{}", first.message, first.notes.join("\n"))
+            let file = first.file.and_then(|file| program.files.get(file as usize)).expect("a file");
+            format!("{}: {}\n{}", file.name, first.message, first.notes.join("\n"))
         }
         Err(other) => panic!("{other}"),
         Ok(unit) => panic!("was not refused:\n{}", text::print_unit(&unit)),
@@ -79,6 +80,8 @@ fn what_a_provider_does_not_supply_is_an_error_that_names_it_and_the_way_there()
     let wanted = "the runtime provider (table empty) does not supply gpu_malloc(i64) -> ptr<global>";
     assert!(message.contains(wanted), "{message}");
     assert!(message.contains("called through 'malloc', from 'inner', from 'k'"), "{message}");
+    // The author's own call is shown, not the library's.
+    assert!(message.starts_with("test.mq: "), "{message}");
     let none = job(&program, "k", View::device(&[]).with_provider(&[]));
     assert!(refused(&program, &none).contains("has no runtime provider"));
     // What is not used may be absent.
