@@ -313,7 +313,11 @@ impl<'a> Selector<'a> {
             | Op::Unresolved
             | Op::Throw
             | Op::Unreachable
-            | Op::StaticAssert => Err(self.unexpected(inst)),
+            | Op::StaticAssert
+            | Op::Assert
+            | Op::Sentinel
+            | Op::Print
+            | Op::KernelInput => Err(self.unexpected(inst)),
         }
     }
 

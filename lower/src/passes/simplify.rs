@@ -132,7 +132,11 @@ impl Rules<'_> {
 
     /// Whether an instruction asserts what is known to hold.
     fn is_kept_promise(&self, inst: Inst) -> bool {
-        let condition = self.body.args(inst).first().filter(|_| self.body.inst(inst).op == Op::StaticAssert);
+        let condition = self
+            .body
+            .args(inst)
+            .first()
+            .filter(|_| matches!(self.body.inst(inst).op, Op::StaticAssert | Op::Assert));
         condition.and_then(|&condition| self.bits(condition)) == Some(1)
     }
 
