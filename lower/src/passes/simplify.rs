@@ -11,6 +11,7 @@
 use super::PassContext;
 use super::effects::splat_bits;
 use super::{simplify_address, simplify_arithmetic, simplify_compare, simplify_convert};
+use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::Body;
 use marquetry_ir::constant::{ConstData, ConstValue};
 use marquetry_ir::entity::{Const, Inst, Value};
@@ -36,6 +37,7 @@ const MAX_STEPS: usize = 16;
 pub(super) struct Rules<'a> {
     pub(super) body: &'a mut Body,
     pub(super) types: &'a Types,
+    pub(super) cfg: &'a ControlFlow,
     pub(super) light: bool,
 }
 
@@ -44,7 +46,7 @@ pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
     ctx.find_flow(body);
     let PassContext { types, light, cfg, replacements, .. } = ctx;
     replacements.clear();
-    let mut rules = Rules { body, types, light: *light };
+    let mut rules = Rules { body, types, cfg, light: *light };
     let mut changed = false;
     for &block in cfg.reverse_post_order() {
         let mut next = rules.body.first_inst(block);

@@ -1,33 +1,46 @@
 //! Loops of few, constantly many rounds become straight code.
 //!
 //! Computes loops. Only innermost loops that are tested at the bottom (after rotation) and whose trip count follows from
-//! constants; from the inside out, for as long as there are any. Small results are always worth it; larger ones if
-//! the loop indexes a slot that nobody else knows, because the slot then falls apart into values: that is what keeps
-//! the tiles of a GPU kernel in registers. Costs what is copied, which is limited per function.
+//! constants; from the inside out, for as long as there are any. Worth it are loops of which little is left: what
+//! follows from the counter alone is computed now, and if the rest of all rounds is not much more than one round was,
+//! the code is shorter to run and hardly longer to compile. Larger results are worth it if the loop indexes a slot
+//! that nobody else knows, because the slot then falls apart into values: that is what keeps the tiles of a GPU kernel
+//! in registers. Costs what is copied, which is limited per function, by its size.
 
 use super::PassContext;
 use super::copy::{ValueMap, copy_insts, copy_params};
 use super::dce;
 use super::simplify_cfg::jump;
-use super::trip_count::{Test, trip_count};
+use super::trip_count::{Test, Trips, trip_count};
 use cranelift_entity::SecondaryMap;
 use cranelift_entity::packed_option::PackedOption;
 use marquetry_ir::analysis::loops::Loop;
 use marquetry_ir::body::Body;
 use marquetry_ir::entity::{Block, Inst, Value};
 use marquetry_ir::op::{Effects, Op};
+use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
 /// Most rounds.
 const MAX_ROUNDS: usize = 64;
 /// Most instructions of a loop's rounds together.
 const MAX_SIZE: usize = 128;
-/// The same, for loops that index slots.
+/// Most instructions that are left of all rounds, beyond those of one round.
+const MAX_REST: usize = 32;
+/// Most instructions of the rounds of a loop that indexes slots.
 const MAX_SIZE_WITH_SLOTS: usize = 1024;
-/// Most instructions that unrolling adds to one function.
-const MAX_GROWTH: usize = 8192;
+/// Most instructions that unrolling adds to one function, to which a quarter of its size is added.
+const MAX_GROWTH: usize = 512;
+/// The same, for loops that index slots.
+const MAX_GROWTH_WITH_SLOTS: usize = 8192;
 /// Deepest nest of loops that is unrolled whole.
 const MAX_NESTING: usize = 4;
+
+/// How many instructions unrolling may still add to the function.
+struct Budget {
+    plain: usize,
+    slots: usize,
+}
 
 struct Candidate {
     this: Loop,
@@ -65,11 +78,18 @@ impl CopiesByValue {
 /// Unrolls loops. Says whether there were any.
 pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
     let mut changed = false;
-    let mut growth = MAX_GROWTH;
+    let mut budget = None;
     for _ in 0..MAX_NESTING {
         changed |= dce::remove_unreachable(body, ctx);
         ctx.find_loops(body);
-        let candidates = find(body, ctx, &mut growth);
+        if ctx.loops.iter().next().is_none() {
+            break;
+        }
+        let budget = budget.get_or_insert_with(|| Budget {
+            plain: MAX_GROWTH + body.blocks().map(|block| body.block_insts(block).count()).sum::<usize>() / 4,
+            slots: MAX_GROWTH_WITH_SLOTS,
+        });
+        let candidates = find(body, ctx, budget);
         if candidates.is_empty() {
             break;
         }
@@ -80,7 +100,7 @@ pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
     changed
 }
 
-fn find(body: &Body, ctx: &mut PassContext, growth: &mut usize) -> Vec<Candidate> {
+fn find(body: &Body, ctx: &mut PassContext, budget: &mut Budget) -> Vec<Candidate> {
     let mut blocks = SecondaryMap::<Loop, Vec<Block>>::new();
     let mut is_outer = SecondaryMap::<Loop, bool>::new();
     for &block in ctx.cfg.reverse_post_order() {
@@ -96,30 +116,34 @@ fn find(body: &Body, ctx: &mut PassContext, growth: &mut usize) -> Vec<Candidate
     let mut found = Vec::new();
     let mut has_addresses = false;
     for this in ctx.loops.iter().filter(|&this| !is_outer[this]) {
-        let Some((latch, rounds)) = count_rounds(body, ctx, this) else { continue };
+        let Some((latch, Trips { rounds, known })) = count_rounds(body, ctx, this) else { continue };
+        let header = ctx.loops.header(this);
         let blocks = std::mem::take(&mut blocks[this]);
         let size: usize = blocks.iter().map(|&block| body.block_insts(block).count()).sum();
         let total = size * rounds;
-        if total > MAX_SIZE_WITH_SLOTS || total > *growth || !is_copyable(body, ctx, &blocks, latch) {
+        if total > MAX_SIZE_WITH_SLOTS || !is_copyable(body, ctx, &blocks, latch) {
             continue;
         }
-        if total > MAX_SIZE {
+        let rest = (size - follows_from_counters(body, ctx, &blocks, header, &known)) * rounds;
+        if total <= MAX_SIZE && rest <= size + MAX_REST && rest <= budget.plain {
+            budget.plain -= rest;
+        } else {
             if !has_addresses {
                 ctx.addresses.compute(body, &ctx.types, &ctx.cfg);
                 has_addresses = true;
             }
-            if !indexes_slots(body, ctx, &blocks) {
+            if total > budget.slots || !indexes_slots(body, ctx, &blocks) {
                 continue;
             }
+            budget.slots -= total;
         }
-        *growth -= total;
-        found.push(Candidate { this, blocks, latch, header: ctx.loops.header(this), rounds });
+        found.push(Candidate { this, blocks, latch, header, rounds });
     }
     found
 }
 
 /// The latch and the number of rounds of a loop that is tested at the bottom.
-fn count_rounds(body: &Body, ctx: &PassContext, this: Loop) -> Option<(Block, usize)> {
+fn count_rounds(body: &Body, ctx: &PassContext, this: Loop) -> Option<(Block, Trips)> {
     let header = ctx.loops.header(this);
     let inside = |&&(from, _): &&(Block, _)| ctx.loops.contains(this, from);
     let mut back = ctx.cfg.predecessors(header).iter().filter(inside);
@@ -134,6 +158,40 @@ fn count_rounds(body: &Body, ctx: &PassContext, this: Loop) -> Option<(Block, us
     }
     let test = Test { header, entry, back, condition, goes_back_if: yes == back };
     Some((latch, trip_count(body, &test, MAX_ROUNDS)?))
+}
+
+/// How many instructions of a loop go when its counters are constants: what is computed from these, the branches that
+/// they decide, and the addresses that they say, which accesses absorb.
+fn follows_from_counters(
+    body: &Body,
+    ctx: &PassContext,
+    blocks: &[Block],
+    header: Block,
+    known: &[bool],
+) -> usize {
+    let counters = body.block_params(header).iter().zip(known).filter(|(_, known)| **known);
+    let mut values: FxHashSet<Value> = counters.map(|(&param, _)| param).collect();
+    let mut count = 0;
+    for inst in blocks.iter().flat_map(|&block| body.block_insts(block)) {
+        let op = body.inst(inst).op;
+        let is_known = |value: &Value| values.contains(value) || body.value_const_id(*value).is_some();
+        let outside = |value: &Value| {
+            body.value_block(*value)
+                .is_some_and(|block| ctx.loops.innermost(block) != ctx.loops.innermost(header))
+        };
+        let args = body.args(inst);
+        let goes = match (op, args) {
+            (Op::Branch | Op::Switch, _) => args.iter().all(is_known),
+            (Op::Jump, _) => true,
+            (Op::Index | Op::PtrAdd, [base, offset]) => is_known(offset) && (is_known(base) || outside(base)),
+            _ => op.effects().is_pure() && !args.is_empty() && args.iter().all(is_known),
+        };
+        if goes {
+            count += 1;
+            values.extend(body.results(inst));
+        }
+    }
+    count
 }
 
 /// Whether the blocks of a loop can be copied: slots cannot, convergent ops only if every work-item runs every round.

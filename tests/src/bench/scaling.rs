@@ -179,7 +179,8 @@ fn measure(
     // The first one only warms up, unless it took long.
     if start.elapsed() < effort.budget {
         profiles.clear();
-        while profiles.is_empty() || (profiles.len() < effort.repetitions && start.elapsed() < effort.budget) {
+        while profiles.is_empty() || (profiles.len() < effort.repetitions && start.elapsed() < effort.budget)
+        {
             profiles.push(compile()?);
         }
     }
