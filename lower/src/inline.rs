@@ -37,7 +37,7 @@ pub fn run(unit: &mut Unit, func: Func, graph: &BottomUp, sizes: &SecondaryMap<F
     let mut changed = false;
     let blocks: Vec<Block> = body.blocks().collect();
     let mut calls = Vec::new();
-    let mut cfg = ControlFlow::new();
+    let mut tables = Tables::default();
     for block in blocks {
         calls.clear();
         let sites = body.block_insts(block).filter_map(|inst| Some((inst, callee(&body, inst)?)));
@@ -56,7 +56,12 @@ pub fn run(unit: &mut Unit, func: Func, graph: &BottomUp, sizes: &SecondaryMap<F
         }));
         changed |= !calls.is_empty();
         for &(call, callee) in calls.iter().rev() {
-            copy_callee(&mut body, call, &unit.funcs[callee].body, &mut cfg);
+            // Functions are often called several times in a row.
+            if tables.callee != Some(callee) {
+                tables.cfg.compute(&unit.funcs[callee].body);
+                tables.callee = Some(callee);
+            }
+            copy_callee(&mut body, call, &unit.funcs[callee].body, &mut tables);
         }
     }
     unit.funcs[func].body = body;
@@ -65,11 +70,25 @@ pub fn run(unit: &mut Unit, func: Func, graph: &BottomUp, sizes: &SecondaryMap<F
 
 /// Replaces one call by a copy of the callee's body.
 pub fn inline_call(caller: &mut Body, call: Inst, callee: &Body) {
-    copy_callee(caller, call, callee, &mut ControlFlow::new());
+    let mut tables = Tables::default();
+    tables.cfg.compute(callee);
+    copy_callee(caller, call, callee, &mut tables);
 }
 
-/// As [`inline_call`], with a table for the callee's control flow.
-fn copy_callee(caller: &mut Body, call: Inst, callee: &Body, cfg: &mut ControlFlow) {
+/// Tables that are reused from call to call. The maps are empty in between: a callee may have had many more blocks and
+/// values than are left of it.
+#[derive(Default)]
+struct Tables {
+    /// Whose control flow it is.
+    callee: Option<Func>,
+    cfg: ControlFlow,
+    blocks: SecondaryMap<Block, PackedOption<Block>>,
+    values: SecondaryMap<Value, PackedOption<Value>>,
+    mapped: Vec<Value>,
+}
+
+/// As [`inline_call`], with tables that hold the callee's control flow.
+fn copy_callee(caller: &mut Body, call: Inst, callee: &Body, tables: &mut Tables) {
     let Some(before) = caller.inst_block(call) else { return };
     let Some(entry) = callee.entry() else { return };
     let after = caller.make_block();
@@ -78,11 +97,8 @@ fn copy_callee(caller: &mut Body, call: Inst, callee: &Body, cfg: &mut ControlFl
         caller.move_tail(tail, after);
     }
     caller.results_to_params(call, after);
-    cfg.compute(callee);
-    caller.reserve(callee.inst_count());
-    let blocks = SecondaryMap::with_capacity(callee.block_count());
-    let values = SecondaryMap::with_capacity(callee.value_count());
-    let mut copy = Copy { caller, callee, blocks, values, call, after };
+    let Tables { cfg, blocks, values, mapped, .. } = tables;
+    let mut copy = Copy { caller, callee, blocks, values, mapped, call, after };
     copy.make_blocks(cfg, before);
     copy.map_arguments(entry);
     for &block in cfg.reverse_post_order() {
@@ -90,7 +106,10 @@ fn copy_callee(caller: &mut Body, call: Inst, callee: &Body, cfg: &mut ControlFl
             copy.inst(block, inst);
         }
     }
-    let Some(start) = copy.blocks[entry].expand() else { return };
+    let start = copy.blocks[entry].expand();
+    cfg.reverse_post_order().iter().for_each(|&block| blocks[block] = None.into());
+    mapped.drain(..).for_each(|value| values[value] = None.into());
+    let Some(start) = start else { return };
     let edge = caller.make_block_call(start, &[]);
     caller.replace_inst(call, Op::Jump, Type::ERROR, &[], 0);
     caller.set_targets(call, &[edge]);
@@ -99,8 +118,10 @@ fn copy_callee(caller: &mut Body, call: Inst, callee: &Body, cfg: &mut ControlFl
 struct Copy<'a> {
     caller: &'a mut Body,
     callee: &'a Body,
-    blocks: SecondaryMap<Block, PackedOption<Block>>,
-    values: SecondaryMap<Value, PackedOption<Value>>,
+    blocks: &'a mut SecondaryMap<Block, PackedOption<Block>>,
+    values: &'a mut SecondaryMap<Value, PackedOption<Value>>,
+    /// The keys of `values`.
+    mapped: &'a mut Vec<Value>,
     call: Inst,
     after: Block,
 }
@@ -118,7 +139,7 @@ impl Copy<'_> {
             }
             for &param in self.callee.block_params(block) {
                 let copied = self.caller.append_block_param(new, self.callee.value_type(param));
-                self.values[param] = copied.into();
+                self.map(param, copied);
             }
         }
     }
@@ -126,8 +147,13 @@ impl Copy<'_> {
     fn map_arguments(&mut self, entry: Block) {
         let arguments = self.caller.args(self.call).to_vec();
         for (&param, argument) in self.callee.block_params(entry).iter().zip(arguments) {
-            self.values[param] = argument.into();
+            self.map(param, argument);
         }
+    }
+
+    fn map(&mut self, old: Value, new: Value) {
+        self.values[old] = new.into();
+        self.mapped.push(old);
     }
 
     fn value(&mut self, value: Value) -> Value {
@@ -140,7 +166,7 @@ impl Copy<'_> {
             None => ConstData { ty: self.callee.value_type(value), value: ConstValue::Zero },
         };
         let mapped = self.caller.make_const(data);
-        self.values[value] = mapped.into();
+        self.map(value, mapped);
         mapped
     }
 
@@ -164,6 +190,7 @@ impl Copy<'_> {
         self.caller.make_results(new, &types);
         for (old, new) in self.callee.results(inst).zip(self.caller.results(new)) {
             self.values[old] = new.into();
+            self.mapped.push(old);
         }
         let mut edges = SmallVec::<[BlockCall; 2]>::new();
         for &edge in self.callee.targets(inst) {

@@ -11,6 +11,7 @@ use super::PassContext;
 use super::copy::{ValueMap, copy_insts, copy_params};
 use super::dce;
 use super::simplify_cfg::jump;
+use super::ssa::{self, Use};
 use super::trip_count::{Test, Trips, trip_count};
 use cranelift_entity::SecondaryMap;
 use cranelift_entity::packed_option::PackedOption;
@@ -48,6 +49,8 @@ struct Candidate {
     latch: Block,
     header: Block,
     rounds: usize,
+    /// Whether it can be left from elsewhere than its end.
+    leaves_early: bool,
 }
 
 /// Where the copies of each value of unrolled loops are, by rounds.
@@ -121,9 +124,10 @@ fn find(body: &Body, ctx: &mut PassContext, budget: &mut Budget) -> Vec<Candidat
         let blocks = std::mem::take(&mut blocks[this]);
         let size: usize = blocks.iter().map(|&block| body.block_insts(block).count()).sum();
         let total = size * rounds;
-        if total > MAX_SIZE_WITH_SLOTS || !is_copyable(body, ctx, &blocks, latch) {
+        if total > MAX_SIZE_WITH_SLOTS {
             continue;
         }
+        let Some(leaves_early) = copyable(body, ctx, &blocks, latch) else { continue };
         let rest = (size - follows_from_counters(body, ctx, &blocks, header, &known)) * rounds;
         if total <= MAX_SIZE && rest <= size + MAX_REST && rest <= budget.plain {
             budget.plain -= rest;
@@ -137,7 +141,7 @@ fn find(body: &Body, ctx: &mut PassContext, budget: &mut Budget) -> Vec<Candidat
             }
             budget.slots -= total;
         }
-        found.push(Candidate { this, blocks, latch, header, rounds });
+        found.push(Candidate { this, blocks, latch, header, rounds, leaves_early });
     }
     found
 }
@@ -195,14 +199,15 @@ fn follows_from_counters(
 }
 
 /// Whether the blocks of a loop can be copied: slots cannot, convergent ops only if every work-item runs every round.
-fn is_copyable(body: &Body, ctx: &PassContext, blocks: &[Block], latch: Block) -> bool {
+/// Says whether the loop can be left from elsewhere than its end.
+fn copyable(body: &Body, ctx: &PassContext, blocks: &[Block], latch: Block) -> Option<bool> {
     let (mut convergent, mut leaves_early) = (false, false);
     for &block in blocks {
         let this = ctx.loops.innermost(block);
         for inst in body.block_insts(block) {
             let op = body.inst(inst).op;
             if op == Op::Slot {
-                return false;
+                return None;
             }
             convergent |= op.effects().has(Effects::CONVERGENT);
         }
@@ -210,7 +215,7 @@ fn is_copyable(body: &Body, ctx: &PassContext, blocks: &[Block], latch: Block) -
             body.successors(block).iter().any(|&edge| ctx.loops.innermost(body.target_block(edge)) != this);
         leaves_early |= block != latch && leaves;
     }
-    !(convergent && leaves_early)
+    (!(convergent && leaves_early)).then_some(leaves_early)
 }
 
 /// Whether an access of a slot that nobody else knows is at an offset that varies.
@@ -231,10 +236,13 @@ fn unroll(body: &mut Body, ctx: &mut PassContext, candidates: &[Candidate]) {
     let mut membership = SecondaryMap::<Block, PackedOption<Loop>>::new();
     let mut copies = CopiesByValue::default();
     let mut map = ValueMap::default();
+    // Which loops are left at the end of the last round only.
+    let mut leaves_late = SecondaryMap::<Loop, bool>::new();
     for candidate in candidates {
+        leaves_late[candidate.this] = !candidate.leaves_early;
         copy_rounds(body, candidate, &mut map, &mut membership, &mut copies);
     }
-    repair(body, ctx, &membership, &copies);
+    repair(body, ctx, &membership, &leaves_late, &copies);
 }
 
 fn copy_rounds(
@@ -244,7 +252,7 @@ fn copy_rounds(
     membership: &mut SecondaryMap<Block, PackedOption<Loop>>,
     copies: &mut CopiesByValue,
 ) {
-    let Candidate { this, blocks, latch, header, rounds } = candidate;
+    let Candidate { this, blocks, latch, header, rounds, .. } = candidate;
     blocks.iter().for_each(|&block| membership[block] = (*this).into());
     let mut latches = vec![*latch];
     let mut headers = vec![*header];
@@ -300,40 +308,32 @@ fn repair(
     body: &mut Body,
     ctx: &mut PassContext,
     membership: &SecondaryMap<Block, PackedOption<Loop>>,
+    leaves_late: &SecondaryMap<Loop, bool>,
     copies: &CopiesByValue,
 ) {
-    let mut uses = Vec::<(Value, Block, Inst)>::new();
+    let (mut uses, mut direct) = (Vec::<Use>::new(), Vec::<(Inst, Value, Value)>::new());
     for block in body.blocks() {
         for inst in body.block_insts(block) {
             body.visit_operands(inst, |value| {
-                let inside = if copies.get(value).is_empty() { None } else { body.value_block(value) };
-                if inside.is_some_and(|home| membership[home] != membership[block]) {
-                    uses.push((value, block, inst));
+                let Some(&(_, last)) = copies.get(value).last() else { return };
+                let Some(home) = body.value_block(value) else { return };
+                let Some(this) = membership[home].expand() else { return };
+                if membership[block] != Some(this).into() {
+                    if leaves_late[this] {
+                        direct.push((inst, value, last));
+                    } else {
+                        uses.push((value, block, inst));
+                    }
                 }
             });
         }
     }
-    uses.sort_by_key(|&(value, ..)| value);
+    for (inst, old, last) in direct {
+        body.rewrite_operands(inst, |value| if value == old { last } else { value });
+    }
     ctx.forget_flow();
     ctx.find_loops(body);
-    let PassContext { cfg, loops, replacements, ssa, .. } = ctx;
-    replacements.clear();
-    ssa.start();
-    for uses in uses.chunk_by(|a, b| a.0 == b.0) {
-        let old = uses[0].0;
-        ssa.begin();
-        if let Some(block) = body.value_block(old) {
-            ssa.define(loops, block, old);
-        }
-        for &(block, value) in copies.get(old) {
-            ssa.define(loops, block, value);
-        }
-        uses.iter().for_each(|&(_, block, _)| ssa.want(block));
-        ssa.solve(body, cfg, loops, replacements, body.value_type(old));
-        for &(_, block, inst) in uses {
-            if let Some(reaching) = ssa.at_start(block) {
-                body.rewrite_operands(inst, |value| if value == old { reaching } else { value });
-            }
-        }
-    }
+    ssa::reroute(body, ctx, uses, |_, old, define| {
+        copies.get(old).iter().for_each(|&(block, value)| define(block, value));
+    });
 }

@@ -1,7 +1,8 @@
-//! `marq-bench shapes`: time per instruction as one thing about a kernel grows, for every target.
+//! `marq-bench shapes`: time per instruction as one thing about a kernel grows, for every target. Time is the thread's
+//! own, so that a busy machine shows the same growth as an idle one.
 
 use super::extremes::{self, Extreme};
-use super::measure::{median, micros};
+use super::measure::{median, micros, thread_micros};
 use super::table::{Cell, Table};
 use super::{Options, Outcome};
 use marquetry::compile::Target;
@@ -160,17 +161,17 @@ fn measure(
     let mut memory = NativeContext::new();
     let mut compile = || {
         let mut profile = Profile::default();
-        let start = Instant::now();
+        let start = thread_micros();
         let legal = pipeline::run_observed(program, &job, target.lowering(), &mut profile);
         let legal = legal.map_err(|error| format!("{error:.200}"))?;
-        profile.lowering = micros(start.elapsed());
-        let start = Instant::now();
+        profile.lowering = thread_micros() - start;
+        let start = thread_micros();
         let done = match target {
             Target::Native(native) => emit_jit_with(&legal, native, &|_| None, &mut memory).map(drop),
             other => other.emit(&legal).map(drop),
         };
         done.map_err(|error| format!("{error:.200}"))?;
-        profile.emission = micros(start.elapsed());
+        profile.emission = thread_micros() - start;
         Ok::<Profile, String>(profile)
     };
     let start = Instant::now();
