@@ -38,6 +38,14 @@ const EASY_PRESSURE: usize = 24;
 /// Most values that live at once beyond these, times instructions.
 const MAX_PRESSURE: usize = 1 << 20;
 
+/// Most values per instruction that edges pass to block parameters.
+const MAX_PASSED: usize = 8;
+
+/// Most edges into a block times its parameters.
+const MAX_JOINED: usize = 8192;
+/// Most constants times the dominators of the block that uses them: the optimiser searches these.
+const MAX_SEARCHED: usize = 1 << 26;
+
 /// Where a value begins and ends: by instructions, and by blocks.
 #[derive(Copy, Clone, Default)]
 struct Range {
@@ -51,11 +59,12 @@ pub(super) fn effort(body: &Body, flow: &ControlFlow) -> Effort {
         return Effort::Full;
     }
     let mut ranges = SecondaryMap::<Value, Range>::with_capacity(body.value_count());
-    let (mut at, mut size) = (0u32, 0usize);
+    let (mut at, mut size, mut passed, mut joined) = (0u32, 0usize, 0usize, 0usize);
     for (number, &block) in (0u32..).zip(flow.reverse_post_order()) {
         let begin = |ranges: &mut SecondaryMap<Value, Range>, value, at| {
             ranges[value] = Range { start: (at, number), end: (at, number) };
         };
+        joined = joined.max(flow.predecessors(block).len().saturating_mul(body.block_params(block).len()));
         body.block_params(block).iter().for_each(|&param| begin(&mut ranges, param, at));
         for inst in body.block_insts(block) {
             at = at.saturating_add(1);
@@ -66,6 +75,7 @@ pub(super) fn effort(body: &Body, flow: &ControlFlow) -> Effort {
                 // On the way back to a loop's header a value may be used before it is computed.
                 range.end = range.end.max((at, number));
             });
+            passed += body.targets(inst).iter().map(|&edge| body.target_args(edge).len()).sum::<usize>();
             body.results(inst).for_each(|result| begin(&mut ranges, result, at));
         }
     }
@@ -79,12 +89,32 @@ pub(super) fn effort(body: &Body, flow: &ControlFlow) -> Effort {
     if crossings > MAX_CROSSING.saturating_mul(size) {
         return Effort::Least;
     }
+    if passed > MAX_PASSED.saturating_mul(at as usize) || joined > MAX_JOINED {
+        return Effort::Quick;
+    }
     if lives.saturating_sub(EASY_PRESSURE.saturating_mul(at as usize)) > MAX_PRESSURE {
         return Effort::Quick;
     }
     let (mut dominators, mut loops) = (Dominators::new(), Loops::new());
     dominators.compute(flow);
     loops.compute(flow, &dominators);
-    let deepest = flow.reverse_post_order().iter().map(|&block| loops.depth(block)).max();
-    if deepest.is_some_and(|deepest| deepest > MAX_DEPTH) { Effort::Plain } else { Effort::Full }
+    let order = flow.reverse_post_order();
+    if order.iter().any(|&block| loops.depth(block) > MAX_DEPTH) {
+        return Effort::Plain;
+    }
+    let mut depths = vec![0usize; order.len()];
+    let mut searched = 0usize;
+    for (n, &block) in order.iter().enumerate() {
+        let above = dominators.immediate(flow, block).and_then(|above| flow.position(above));
+        let depth = above.and_then(|above| depths.get(above)).map_or(0, |depth| depth + 1);
+        if let Some(slot) = depths.get_mut(n) {
+            *slot = depth;
+        }
+        let mut constants = 0;
+        for inst in body.block_insts(block) {
+            body.visit_operands(inst, |value| constants += usize::from(body.value_const_id(value).is_some()));
+        }
+        searched = searched.saturating_add(depth.saturating_mul(constants));
+    }
+    if searched > MAX_SEARCHED { Effort::Plain } else { Effort::Full }
 }

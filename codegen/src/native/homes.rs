@@ -17,8 +17,8 @@ use marquetry_ir::body::Body;
 use marquetry_ir::entity::{Block, Value};
 use marquetry_ir::limits::MAX_FRAME_BYTES;
 
-/// Bytes that a home's place is a multiple of.
-const UNIT: u32 = 16;
+/// Bytes that a home's place is a multiple of; vectors and `i128` take two.
+const UNIT: u32 = 8;
 
 /// The homes of a function's values.
 pub(super) struct Homes {
@@ -41,11 +41,14 @@ impl Homes {
     /// Gives values homes, if there is room in the frame.
     pub(super) fn build(body: &Body, flow: &ControlFlow, out: &mut ir::Function) -> Option<Homes> {
         let mut places = SecondaryMap::<Value, u32>::with_capacity(body.value_count());
-        let mut count = 0;
+        let mut count = 0u32;
         let mut give = |value: Value| {
             if places[value] == 0 {
-                count += 1;
-                places[value] = count;
+                let is_wide = held(body.value_type(value)).is_ok_and(|ty| ty.bytes() > UNIT);
+                // An even place is aligned to both.
+                count += if is_wide { count % 2 } else { 0 };
+                places[value] = count + 1;
+                count += if is_wide { 2 } else { 1 };
             }
         };
         for &block in flow.reverse_post_order() {
@@ -60,7 +63,7 @@ impl Homes {
         }
         let bytes = u64::from(count) * u64::from(UNIT);
         let size = u32::try_from(bytes).ok().filter(|_| bytes <= MAX_FRAME_BYTES)?;
-        let data = StackSlotData::new(StackSlotKind::ExplicitSlot, size.max(1), UNIT.trailing_zeros() as u8);
+        let data = StackSlotData::new(StackSlotKind::ExplicitSlot, size.max(1), 4);
         let slot = out.create_sized_stack_slot(data);
         Some(Homes { slot, places, at_hand: Vec::new(), detours: Vec::new() })
     }
