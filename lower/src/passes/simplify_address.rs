@@ -2,16 +2,12 @@
 
 use super::addresses::{constant_offset, offset_bits};
 use super::simplify::{Change, Rules};
-use marquetry_ir::body::ValueDef;
 use marquetry_ir::entity::{Inst, Value};
 use marquetry_ir::op::Op;
 use marquetry_ir::types::{Scalar, Type};
 
 /// How many `set` are looked through for one `get`.
 const MAX_SETS: usize = 64;
-
-/// How many edges into a block are looked at.
-const MAX_EDGES: usize = 4;
 
 /// `ptr_add index field_address`: constant moves become one `ptr_add`.
 pub(super) fn address(rules: &mut Rules<'_>, inst: Inst) -> Change {
@@ -52,7 +48,7 @@ fn constant_part_last(rules: &mut Rules<'_>, inst: Inst, op: Op, base: Value) ->
     }
     let Some((rest, added)) = rules.binary(index, Op::Add) else { return Change::Nothing };
     let Some(added) = rules.body.value_bits(added) else { return Change::Nothing };
-    if is_next(rules, rest, index) {
+    if rules.is_next(rest, index) {
         return Change::Nothing;
     }
     let ty = rules.body.inst(inst).ty;
@@ -70,14 +66,6 @@ fn constant_part_last(rules: &mut Rules<'_>, inst: Inst, op: Op, base: Value) ->
     let Some(varying) = rules.body.first_result(varying) else { return Change::Nothing };
     let moved = rules.body.make_scalar(Type::I64, added.wrapping_mul(u128::from(size)));
     rules.rewrite(inst, Op::PtrAdd, &[varying, moved])
-}
-
-/// Whether a value is what a block parameter is in the next round. Then it is needed anyway, and the parameter, if it
-/// were used beyond it, could not be changed in place.
-fn is_next(rules: &Rules<'_>, now: Value, next: Value) -> bool {
-    let ValueDef::Param(block, number) = rules.body.value_def(now) else { return false };
-    let mut edges = rules.cfg.predecessors(block).iter().take(MAX_EDGES);
-    edges.any(|&(_, edge)| rules.body.target_args(edge).get(number as usize) == Some(&next))
 }
 
 /// `get set make`.

@@ -58,12 +58,12 @@ fn less_is_done_where_it_would_take_too_long() {
     assert_eq!(effort_of(&wide(3000)), Effort::Quick);
     assert_eq!(effort_of(&nest(10, 2100)), Effort::Full);
     assert_eq!(effort_of(&nest(40, 3000)), Effort::Plain);
-    assert_eq!(effort_of(&nest(400, 0)), Effort::Least);
+    assert_eq!(effort_of(&nest(600, 0)), Effort::Least);
 }
 
 #[test]
 fn what_is_left_out_changes_nothing() {
-    for (depth, padding) in [(40, 3000), (400, 0)] {
+    for (depth, padding) in [(40, 3000), (600, 0)] {
         for opt_level in [0, 2] {
             let code = jit(&nest(depth, padding), opt_level);
             // Even numbers of xor cancel out; each level but the first, and each round, exchanges the two.
