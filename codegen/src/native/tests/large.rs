@@ -44,13 +44,19 @@ fn effort_of(text: &str) -> Effort {
 fn less_is_done_where_it_would_take_too_long() {
     let straight = |count: usize| {
         let mut text = "method f(a: i64, b: i64) -> i64 {\nentry:\n    x0 = add a, b\n".to_owned();
-        (0..count).for_each(|k| drop(writeln!(text, "    x{} = xor x{k}, b", k + 1)));
+        (0..count).for_each(|k| {
+            let _ = writeln!(text, "    x{} = xor x{k}, b", k + 1);
+        });
         text + &format!("    return x{count}\n}}")
     };
     let wide = |count: usize| {
         let mut text = "method f(a: i64, b: i64) -> i64 {\nentry:\n    y0 = add a, b\n".to_owned();
-        (0..count).for_each(|k| drop(writeln!(text, "    x{k} = add a, i64 {k}")));
-        (0..count).for_each(|k| drop(writeln!(text, "    y{} = mul y{k}, x{k}", k + 1)));
+        (0..count).for_each(|k| {
+            let _ = writeln!(text, "    x{k} = add a, i64 {k}");
+        });
+        (0..count).for_each(|k| {
+            let _ = writeln!(text, "    y{} = mul y{k}, x{k}", k + 1);
+        });
         text + &format!("    return y{count}\n}}")
     };
     assert_eq!(effort_of(&straight(10_000)), Effort::Full);
