@@ -10,7 +10,7 @@ use crate::legal::Legal;
 use crate::observe::{Observer, Silent};
 use crate::stage::Stage;
 use crate::target::Target;
-use crate::{convergence, exceptions, legalise, optimise, specialise};
+use crate::{convergence, evaluate, exceptions, legalise, optimise, specialise};
 use marquetry_ir::program::Program;
 use marquetry_ir::unit::Unit;
 use marquetry_ir::verify::verify_unit;
@@ -75,7 +75,8 @@ fn stages(
     observer: &mut dyn Observer,
 ) -> Result<Reached, Failure> {
     let mut clock = Clock(Instant::now());
-    let mut unit = specialise::run(program, job)?;
+    let made = specialise::run_recorded(program, job)?;
+    let mut unit = made.unit;
     clock.report(Stage::Specialised, observer);
     let diagnostics = verify_unit(&unit);
     if !diagnostics.is_empty() {
@@ -85,13 +86,16 @@ fn stages(
     if until <= Stage::Specialised {
         return Ok(Reached::Unit(unit));
     }
-    optimise::run(&mut unit, job.opt_level, observer);
+    if job.options.evaluate && job.options.opt_level > OptLevel::None {
+        evaluate::run(program, job.view.world(program), &mut unit, &made.instances);
+    }
+    optimise::run(&mut unit, job.options.opt_level, observer);
     clock.report(Stage::Optimised, observer);
     if until <= Stage::Optimised {
         return Ok(Reached::Unit(unit));
     }
     let mut lowered = exceptions::run(unit)?;
-    if job.opt_level > OptLevel::None {
+    if job.options.opt_level > OptLevel::None {
         optimise::cleanup_some(&mut lowered.unit, &lowered.rewritten, observer);
     }
     clock.report(Stage::Exceptions, observer);
@@ -105,7 +109,7 @@ fn stages(
         }
     }
     let mut legal = legalise::run(lowered, target)?;
-    if job.opt_level > OptLevel::None {
+    if job.options.opt_level > OptLevel::None {
         let rewritten = legal.take_rewritten();
         optimise::cleanup_some(legal.unit_mut(), &rewritten, observer);
     }

@@ -57,6 +57,7 @@ impl Legaliser<'_> {
                 return true;
             }
             Op::CallIndirect
+            | Op::Unresolved
             | Op::Throw
             | Op::Unreachable
             | Op::StaticAssert

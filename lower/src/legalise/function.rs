@@ -218,7 +218,7 @@ impl Legaliser<'_> {
             Op::Jump | Op::Branch | Op::Switch | Op::Return => {
                 self.translate_terminator(old, map, inst, &args)
             }
-            Op::Throw | Op::Unreachable => {
+            Op::Unresolved | Op::Throw | Op::Unreachable => {
                 self.fail(Failure::Internal(format!("'{}' after exceptions were lowered", data.op)));
             }
             Op::StaticAssert => self.assertion(old, inst, &args),

@@ -107,7 +107,8 @@ fn check_inst(
         Op::Extract | Op::Insert => {
             body.args(inst).last().is_some_and(|&index| body.value_const(index).is_none())
         }
-        Op::Throw
+        Op::Unresolved
+        | Op::Throw
         | Op::Unreachable
         | Op::BoundsCheck
         | Op::StaticAssert

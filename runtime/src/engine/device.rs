@@ -66,7 +66,7 @@ impl DeviceEngine {
         kernel: Method,
         block: [u32; 3],
     ) -> Result<Arc<Loaded>, EngineError> {
-        let job = Job { entries: vec![kernel], view: View::device(&[]), opt_level: self.opt_level };
+        let job = Job::new(vec![kernel], View::device(&[]), self.opt_level);
         let compiled = (self.compiler)(program, &job, &self.target)?;
         let params = kernel_params(&compiled.entry()?.signature.params);
         let image = compiled.image(&params, block)?;
@@ -108,7 +108,11 @@ impl DeviceEngine {
         passed.extend(
             [&result_buffer, &mailbox_buffer].into_iter().flatten().map(|buffer| Arg::Buffer(buffer, 0)),
         );
-        self.device.launch(&loaded.module, extent.grid, extent.block, &passed).map_err(failed)?;
+        let launched = self.device.launch(&loaded.module, extent.grid, extent.block, &passed);
+        launched.map_err(|error| match error {
+            DeviceError::StackOverflow { number, .. } => loaded.compiled.exhausted(number),
+            other => failed(other),
+        })?;
         drop(passed);
         self.device.sync().map_err(failed)?;
         for (arg, buffer) in args.iter_mut().zip(&buffers) {

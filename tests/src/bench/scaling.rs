@@ -157,7 +157,7 @@ fn measure(
 ) -> Result<Profile, String> {
     let entries = program.methods_of("k").to_vec();
     let view = if target.is_device() { View::device(&[]) } else { View::native(&[]) };
-    let job = Job { entries, view, opt_level };
+    let job = Job::new(entries, view, opt_level);
     let mut memory = NativeContext::new();
     let mut compile = || {
         let mut profile = Profile::default();
