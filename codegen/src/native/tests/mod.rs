@@ -3,6 +3,7 @@
 
 mod control;
 mod kernels;
+mod large;
 mod ops;
 mod random;
 mod stack;
