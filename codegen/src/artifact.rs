@@ -1,8 +1,10 @@
 //! Artifacts: what a job produces.
 
+use crate::native::StackNeeds;
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::signature::Signature;
 use marquetry_ir::types::{Layout, Space, Type, Types};
+use marquetry_ir::unit::PrintFormat;
 use marquetry_lower::legal::{EntryAbi, Legal, Site};
 use std::sync::Arc;
 
@@ -30,7 +32,8 @@ pub struct Entry {
     pub symbol: Arc<str>,
     /// Function or kernel.
     pub kind: MethodKind,
-    /// Its signature after lowering: the mailbox is the last parameter, the status the first result.
+    /// Its signature after lowering: the status is the first result; after the arguments come the mailbox and the hidden
+    /// inputs, which `abi` lists.
     pub signature: Signature,
     /// How it reports exceptions.
     pub abi: EntryAbi,
@@ -49,19 +52,23 @@ pub struct Artifact {
     pub entries: Vec<Entry>,
     /// The places that throw, by number.
     pub sites: Vec<Site>,
+    /// The formats of what is printed, by number.
+    pub formats: Vec<PrintFormat>,
     /// Bytes of shared memory that a group needs.
     pub shared_bytes: u64,
-    /// What running its kernels takes. Only objects state it: of the other formats, drivers find it out.
+    /// What running it takes. Only objects state it: of the other formats, drivers find it out.
     pub scheduling: Option<Scheduling>,
 }
 
-/// What whoever runs work-items of native kernels must know.
+/// What whoever runs native code must know.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Scheduling {
     /// By entry, whether work-items meet: each must be run on a stack of its own then.
     pub waits: Vec<bool>,
-    /// Bytes of stack that a work-item should have: what all functions need at once, and room for their host's.
-    pub stack_bytes: usize,
+    /// The stack that calls and work-items need.
+    pub stack: StackNeeds,
+    /// The functions that check the limit of the stack, by number.
+    pub checked: Arc<[Site]>,
 }
 
 impl Artifact {
@@ -79,6 +86,7 @@ impl Artifact {
             code,
             entries: entries(legal),
             sites: legal.sites().to_vec(),
+            formats: unit.formats.clone(),
             shared_bytes,
             scheduling: None,
         }

@@ -16,15 +16,21 @@ pub enum Exception {
     BoundsError,
     /// Control got where the program claims that it never gets.
     UnreachableError,
+    /// A call that no method fits was reached.
+    UnresolvedError,
+    /// The condition of an `assert` is false.
+    AssertionFailed,
 }
 
 impl Exception {
     /// All of them.
-    pub const ALL: [Exception; 4] = [
+    pub const ALL: [Exception; 6] = [
         Exception::DivideError,
         Exception::OverflowError,
         Exception::BoundsError,
         Exception::UnreachableError,
+        Exception::UnresolvedError,
+        Exception::AssertionFailed,
     ];
 
     /// The kind, as `throw` spells it.
@@ -34,6 +40,8 @@ impl Exception {
             Exception::OverflowError => "OverflowError",
             Exception::BoundsError => "BoundsError",
             Exception::UnreachableError => "UnreachableError",
+            Exception::UnresolvedError => "UnresolvedError",
+            Exception::AssertionFailed => "AssertionFailed",
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Instructions: one shape of 24 bytes for all ops.
+//! Instructions: one shape of 28 bytes for all ops.
 //!
-//! Operands are a slice of values, destinations a slice of edges, results a range of value ids. What else an op
+//! Operands are a slice of values, up to two of them in the instruction itself, destinations a slice of edges, results a range of value ids. What else an op
 //! needs is in `ty` (a type suffix) and in `imm`, whose meaning follows from the op's [`Shape`](crate::op::Shape):
 //!
 //! | shape | `ty` | `imm` |
@@ -12,10 +12,11 @@
 //! | `Index` | element type | 0 |
 //! | `FieldAddress` | aggregate type | field index |
 //! | `GlobalAddress` | pointer type | [`SymbolRef`](crate::entity::SymbolRef) |
-//! | `Slot` | type in memory | 0 |
+//! | `Slot` | type in memory, of a sentinel: result type | 0 |
+//! | `Input` | result type | [`SymbolRef`](crate::entity::SymbolRef) |
 //! | `Load`, `AtomicLoad` | result type | [`MemFlags`] |
 //! | `Store`, `Memory`, `Atomic`, `Fence` | – | [`MemFlags`] |
-//! | `Call`, `Throw`, `Assert` | – | [`SymbolRef`](crate::entity::SymbolRef) |
+//! | `Call`, `Throw`, `Assert`, `Print` | – | [`SymbolRef`](crate::entity::SymbolRef) |
 //! | `FunctionAddress` | – | [`SymbolRef`](crate::entity::SymbolRef) |
 //! | `CallIndirect` | – | [`SigRef`](crate::entity::SigRef) |
 //! | `Switch` | – | [`Switch`](crate::entity::Switch) |
@@ -40,10 +41,12 @@ pub struct InstData {
     pub(crate) result_count: u8,
     /// Whether an earlier guard already excludes what the op would throw for.
     pub guarded: bool,
+    /// How many operands there are in `args`, or [`InstData::LONG`].
+    pub(crate) arg_count: u8,
     /// Type suffix.
     pub ty: Type,
-    /// Operands; a list in the pool of the body, so only the body can make one.
-    pub(crate) args: ValueList,
+    /// Operands, as most ops have two at most; else where the body keeps them, and how many there are.
+    pub(crate) args: [Value; 2],
     /// Destinations of a terminator.
     pub(crate) targets: BlockCallList,
     /// See the table above.
@@ -52,7 +55,20 @@ pub struct InstData {
     pub(crate) first_result: PackedOption<Value>,
 }
 
-const _: () = assert!(size_of::<InstData>() == 24);
+const _: () = assert!(size_of::<InstData>() == 28);
+const _: () = assert!(size_of::<BlockCallData>() == 8);
+
+impl InstData {
+    /// The count of operands that stand for more than two, which the body keeps elsewhere.
+    pub(crate) const LONG: u8 = 3;
+
+    /// Where the operands are in the body's table, if they are not here.
+    #[inline]
+    pub(crate) fn long_args(&self) -> std::ops::Range<usize> {
+        let start = self.args[0].as_u32() as usize;
+        start..start + self.args[1].as_u32() as usize
+    }
+}
 
 /// A destination and the values for its parameters.
 #[derive(Clone, Debug)]

@@ -38,9 +38,9 @@ fn write_reference(out: &mut String) -> fmt::Result {
         writeln!(out, "| {code} | {} |", code.description())?;
     }
     out.push_str(
-        "\n## Limits\n\nPassing a limit is an error that names it.\n\n| limit | value |\n|---|---|\n",
+        "\n## Limits\n\nPassing a limit is an error that names it.\n\n| most | value |\n|---|---|\n",
     );
-    LIMITS.iter().try_for_each(|(what, value)| writeln!(out, "| {what} | {value} |"))
+    limits::ALL.iter().try_for_each(|(what, value)| writeln!(out, "| {what} | {value} |"))
 }
 
 const INTRODUCTION: &str = "\
@@ -90,6 +90,10 @@ done:
 - Structs and abstract types are defined before their use; everything else may stand in any order, in any number of files.
 - A method without `overlay` lives in the table `base`, one with it in the table of that name. Attributes: `inline`,
   `noinline`, `consistent` (an overlay with the same observable result as what it replaces).
+- The tables `device` and `standard` are the library's own, and nobody else adds to them. Its device functions (`global_id`,
+  `malloc`, ...) are listed in `DEVICE.md`: on the host they give a `sentinel`, on devices they call what the back-end's
+  runtime provider supplies as a method `gpu_NAME` in a table of its own. `device func NAME(...) -> ...` declares both halves;
+  only the library's text may. Other programs write a method that gives a `sentinel`, and overlay it.
 - A body is a list of blocks. The first is the entry; the method's parameters are its own. Other blocks may have
   parameters, for which every edge to them brings values. Blocks may stand in any order; every use of a value
   must be reached only through its definition.
@@ -97,6 +101,10 @@ done:
   or one of `fn type const zero null true false nan inf`.
 - Initial contents are a constant, `zero`, `bytes \"...\"` for an array of `i8`, or a list in brackets with one entry
   per element, field or lane.
+- A loop may run for ever. Where it has no effect and an exit, the driver of a device may go on as if it had ended.
+- Recursion may go as deep as the stack allows, which is for the engine to say. Using the stack up is an error of the
+  call or launch, not an exception: nothing in the program sees it, memory stays as it was left, and the host learns
+  which function did not fit any more. Targets without a stack refuse recursion.
 - Quoted texts know the escapes `\\n \\t \\r \\\" \\\\ \\xHH`.
 
 ";
@@ -133,6 +141,7 @@ abstract Float : Real
 impl f32, f64 : Float
 
 struct pair<A, B> { first: A, second: B }
+newtype celsius : Float = f32
 
 method axpy<T: Real>(a: T, x: T, y: T) -> T inline {
 entry:
@@ -165,6 +174,9 @@ entry:
 
 - Abstract types form a tree below `Any`. A struct says behind its name what it is; scalars, vectors and pointers are
   declared with `impl`, once each. `Function` is what the singleton types of functions are.
+- `newtype meters : Length = f32` and `newtype tagged<T, U> = T` are types of their own for dispatch and for the operands of
+  ops; everywhere else they are what stands behind `=`: in memory, in calls of hosts, in initial contents of globals, at no
+  cost. `make.meters x` wraps, `get m, 0` unwraps.
 - A parameter's type is a pattern. A type variable stands for one type below its bound, the same wherever it stands; an
   abstract type stands for a variable of its own at each place. Variables may stand in `vec<T, N>`, `array<T, N>`,
   `ptr<S>`, `type T` and structs with parameters; `N` is then a number, `S` an address space. Every variable must be in
@@ -182,6 +194,11 @@ entry:
   Inside a table a method that takes less than all other applicable ones wins; if there is none, the call is ambiguous
   and refused. The types of what a method with variables computes are known, and checked, once it is specialised for the
   arguments of a call.
+- A call that no method fits is refused with the nearest misses and the calls that lead to it, unless control cannot get to
+  it: `inline` methods are inlined, constants folded and branches on them taken before. A job may ask for an exception,
+  `UnresolvedError`, or for a call of the host instead.
+- An overlay returns what the method of base that takes the same returns. A pure call with constant arguments may be computed
+  during compilation if nothing that it reaches is an overlay without `consistent`, or a body that the device table replaces.
 
 ";
 
@@ -264,6 +281,7 @@ fn spelling(op: Op) -> String {
         | Rule::MemorySet
         | Rule::Nothing
         | Rule::Terminator
+        | Rule::Print
         | Rule::Assert => "",
         Rule::AtomicAny if op == Op::AtomicStore => "",
         _ => "r = ",
@@ -299,6 +317,8 @@ fn spelling(op: Op) -> String {
         Shape::Return => " a, b",
         Shape::Throw => " Kind, \"reason\"",
         Shape::Assert => " a, \"message\"",
+        Shape::Input => ".TYPE name",
+        Shape::Print => " \"format\", a, b",
     };
     format!("{results}{name}{operands}")
 }
@@ -379,31 +399,14 @@ fn rule_in_words(op: Op) -> String {
             _ => "no operands",
         },
         Rule::Assert => "i1",
+        Rule::Input => "result: a scalar or pointer of the suffix's type",
+        Rule::Sentinel => "result: a scalar, vector or pointer of the suffix's type",
+        Rule::Print => {
+            "one operand per conversion of the format: integers of at most 64 bits, floats, pointers"
+        }
     };
     words.into()
 }
-
-const LIMITS: [(&str, u64); 19] = [
-    ("bytes of a source text", limits::MAX_SOURCE_BYTES as u64),
-    ("diagnostics of one run", limits::MAX_DIAGNOSTICS as u64),
-    ("instructions of a body", limits::MAX_INSTS as u64),
-    ("values of a body", limits::MAX_VALUES as u64),
-    ("blocks of a body", limits::MAX_BLOCKS as u64),
-    ("results of a signature or an instruction", limits::MAX_RESULTS as u64),
-    ("parameters of a signature", limits::MAX_PARAMS as u64),
-    ("operands of an instruction", limits::MAX_OPERANDS as u64),
-    ("lanes of a vector", limits::MAX_LANES as u64),
-    ("nesting of a type", limits::MAX_TYPE_DEPTH as u64),
-    ("fields of a struct", limits::MAX_FIELDS as u64),
-    ("bytes of a type", limits::MAX_TYPE_BYTES),
-    ("stack-slot bytes of a function", limits::MAX_FRAME_BYTES),
-    ("bytes of a name", limits::MAX_NAME_BYTES as u64),
-    ("instances of a unit", limits::MAX_INSTANCES as u64),
-    ("instances with type variables that lead to one another", limits::MAX_SPECIALISATION_DEPTH as u64),
-    ("instructions of a function after inlining", limits::MAX_INLINED_INSTS as u64),
-    ("call depth of the interpreter", limits::MAX_CALL_DEPTH as u64),
-    ("levels of lists in initial contents", limits::MAX_TYPE_DEPTH as u64),
-];
 
 #[cfg(test)]
 mod tests {

@@ -50,8 +50,8 @@ fn check(target: &str, extension: &str, command: &dyn Fn(&Path) -> Command) {
         if entries.is_empty() {
             continue;
         }
-        let job = Job { entries, view: View::device(&[]), opt_level: OptLevel::Default };
-        let artifact = match compile_artifact(&program, &job, &target) {
+        let job = Job::new(entries, View::device(&[]), OptLevel::Default);
+        let artifact = match compile_artifact(&program, &job, &target).map_err(EngineError::from) {
             Ok(artifact) => artifact,
             Err(EngineError::Unsupported(reason)) => {
                 println!("skipped: {}: {reason}", path.display());

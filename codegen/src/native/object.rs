@@ -4,6 +4,7 @@
 //! they keep their names, for debuggers and profilers, unless another symbol has the name already.
 
 use super::emit::{self, Compiled, Declared, NativeContext, Spelling, module_error, wrapper_name};
+use super::stack::Frames;
 use super::{NativeTarget, fence};
 use crate::artifact::{Artifact, Format};
 use crate::error::EmitError;
@@ -35,13 +36,14 @@ pub fn emit_object_with(
 ) -> Result<Artifact, EmitError> {
     fence(|| {
         let (mut module, declared) = declare(legal, target)?;
-        let mut frames = 0;
+        let mut frames = Frames::default();
         emit::each_function(legal, &declared, memory, &mut |compiled| {
-            frames += emit::define(&mut module, compiled)?;
+            let func = compiled.func;
+            frames.add(func, emit::define(&mut module, &target.object_isas, compiled)?);
             Ok(())
         })?;
         let code = module.finish().emit().map_err(|e| EmitError::Internal(e.to_string()))?;
-        let scheduling = Some(declared.scheduling(legal.unit(), frames));
+        let scheduling = Some(declared.scheduling(legal.unit(), &frames)?);
         Ok(Artifact { scheduling, ..Artifact::new(target.name.clone(), Format::Object, code, legal) })
     })
 }
@@ -58,7 +60,8 @@ pub fn emit_text(legal: &Legal, target: &NativeTarget) -> Result<String, EmitErr
         let isa = emit::target_isa(target, false)?;
         memory.cranelift.set_disasm(true);
         emit::each_function(legal, &declared, &mut memory, &mut |compiled: Compiled<'_>| {
-            let Compiled { name, context, .. } = compiled;
+            let Compiled { name, context, effort, .. } = compiled;
+            let isa = target.object_isas.get(effort).unwrap_or(isa);
             let clif = context.func.display().to_string();
             context.set_disasm(true);
             let code = context.compile(isa, &mut Default::default());
@@ -75,7 +78,7 @@ pub fn emit_text(legal: &Legal, target: &NativeTarget) -> Result<String, EmitErr
 }
 
 fn declare(legal: &Legal, target: &NativeTarget) -> Result<(ObjectModule, Declared), EmitError> {
-    let isa = target.object_isa.clone();
+    let isa = target.object_isas.full.clone();
     let builder = ObjectBuilder::new(isa, "marquetry", default_libcall_names()).map_err(module_error)?;
     let mut module = ObjectModule::new(builder);
     let mut names = Names::new(legal.unit());
@@ -120,6 +123,10 @@ impl Spelling for Names {
             return Err(EmitError::Unsupported(message));
         }
         Ok(Some(name.to_string()))
+    }
+
+    fn inner(&mut self, unit: &Unit, func: Func) -> Result<Option<String>, EmitError> {
+        Ok(self.local(&format!("{}$limited", unit.funcs[func].name)))
     }
 
     fn wrapper(&mut self, unit: &Unit, func: Func) -> Result<Option<String>, EmitError> {

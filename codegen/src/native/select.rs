@@ -5,11 +5,15 @@
 //! cheapest near their use.
 
 use super::abi::Convention;
+use super::effort::{Effort, effort};
 use super::emit::Declared;
+use super::homes::{self, Homes};
+use super::stack::offset;
 use super::types::{constant, held, vector_constant};
 use crate::error::EmitError;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
-use cranelift_codegen::ir::{self, InstBuilder};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{self, InstBuilder, MemFlagsData, TrapCode, types};
 use cranelift_entity::SecondaryMap;
 use cranelift_entity::packed_option::PackedOption;
 use marquetry_ir::analysis::cfg::ControlFlow;
@@ -29,6 +33,9 @@ pub(super) enum Callee {
     Set,
     Clock,
 }
+
+/// Behind a call that does not return.
+const NEVER_RETURNS: TrapCode = TrapCode::unwrap_user(1);
 
 /// A map whose entries are forgotten all at once, in no time.
 struct Stamped<K: cranelift_entity::EntityRef, V: Clone> {
@@ -62,7 +69,7 @@ impl<K: cranelift_entity::EntityRef, V: Clone + Copy> Stamped<K, V> {
 /// Tables that are reused from function to function.
 #[derive(Default)]
 pub(super) struct Tables {
-    values: SecondaryMap<Value, PackedOption<ir::Value>>,
+    pub(super) values: SecondaryMap<Value, PackedOption<ir::Value>>,
     blocks: SecondaryMap<Block, PackedOption<ir::Block>>,
     funcs: Stamped<Func, ir::FuncRef>,
     externs: Stamped<Extern, ir::FuncRef>,
@@ -98,17 +105,21 @@ pub(super) struct Selector<'a> {
     pub(super) tables: &'a mut Tables,
     /// The work-item, for functions that ask for it.
     pub(super) context: Option<ir::Value>,
+    /// What leads to the limit of the stack, for functions that reach recursion.
+    pub(super) stack: Option<ir::Value>,
     pub(super) frame_bytes: u64,
+    /// Where values are that live across blocks, if not in registers.
+    pub(super) homes: Option<Homes>,
 }
 
-/// Translates a function's body into `out`, whose signature is set.
+/// Translates a function's body into `out`, whose signature is set. Says how much work compiling it is worth.
 pub(super) fn translate<'a>(
     unit: &'a Unit,
     func: Func,
     declared: &'a Declared,
     tables: &'a mut Tables,
     out: &'a mut ir::Function,
-) -> Result<(), EmitError> {
+) -> Result<Effort, EmitError> {
     let function = unit.funcs.get(func).ok_or_else(|| internal("a function is missing"))?;
     let body = &function.body;
     tables.start_function();
@@ -116,7 +127,15 @@ pub(super) fn translate<'a>(
     tables.blocks.resize(body.block_count());
     tables.flow.compute(body);
     let entry = body.entry().ok_or_else(|| internal("a function has no body"))?;
-    let has_context = declared.reach.facts(func).context;
+    let mut effort = effort(body, &tables.flow);
+    let mut homes = None;
+    if homes::are_needed(effort) {
+        homes = Homes::build(body, &tables.flow, out);
+        if homes.is_none() {
+            effort = Effort::Quick;
+        }
+    }
+    let facts = declared.reach.facts(func);
     if declared.reach.facts(func).waits {
         tables.sites.clear();
         let insts = body.blocks().flat_map(|block| body.block_insts(block));
@@ -125,20 +144,23 @@ pub(super) fn translate<'a>(
     }
     let params: Vec<ir::Type> = out.signature.params.iter().map(|param| param.value_type).collect();
 
-    // Nothing may jump to the entry block of CLIF; a loop around ours gets a block of its own.
-    let looped = !tables.flow.predecessors(entry).is_empty();
+    // Nothing may jump to the entry block of CLIF; a loop around ours gets a block of its own. So does what follows a
+    // check.
+    let check = declared.check_number(func);
+    let separate = !tables.flow.predecessors(entry).is_empty() || check.is_some();
     let first = out.dfg.make_block();
     out.layout.append_block(first);
     for &ty in &params {
         out.dfg.append_block_param(first, ty);
     }
     for &block in tables.flow.reverse_post_order() {
-        let clif = if block == entry && !looped {
+        let clif = if block == entry && !separate {
             first
         } else {
             let clif = out.dfg.make_block();
             out.layout.append_block(clif);
-            for &param in body.block_params(block) {
+            let params = if homes.is_none() { body.block_params(block) } else { &[] };
+            for &param in params {
                 out.dfg.append_block_param(clif, held(body.value_type(param))?);
             }
             clif
@@ -148,16 +170,9 @@ pub(super) fn translate<'a>(
             tables.values[param] = value.into();
         }
     }
-    let context = if has_context { out.dfg.block_params(first).last().copied() } else { None };
-    if looped && let Some(target) = tables.blocks[entry].expand() {
-        let count = params.len() - usize::from(has_context);
-        let args: Vec<ir::BlockArg> =
-            out.dfg.block_params(first).iter().take(count).map(|&v| ir::BlockArg::Value(v)).collect();
-        let mut cursor = FuncCursor::new(out);
-        cursor.goto_bottom(first);
-        cursor.ins().jump(target, &args);
-    }
-
+    let mut hidden = out.dfg.block_params(first).iter().rev().copied();
+    let context = if facts.context { hidden.next() } else { None };
+    let stack = if facts.stack { hidden.next() } else { None };
     let order = tables.flow.reverse_post_order().to_vec();
     let mut selector = Selector {
         unit,
@@ -168,16 +183,50 @@ pub(super) fn translate<'a>(
         cursor: FuncCursor::new(out),
         tables,
         context,
+        stack,
         frame_bytes: 0,
+        homes,
     };
+    if separate {
+        selector.enter(first, entry, check)?;
+    }
     for block in order {
         let Some(clif) = selector.tables.blocks[block].expand() else { continue };
+        selector.leave_homes();
         selector.cursor.goto_bottom(clif);
+        if clif == first {
+            selector.store_params(block);
+        }
         for inst in body.block_insts(block) {
             selector.inst(inst)?;
         }
+        selector.finish_detours()?;
     }
-    Ok(())
+    Ok(effort)
+}
+
+/// Ends a block: goes on where the stack is not used up, and gives up elsewhere.
+fn check_stack(
+    cursor: &mut FuncCursor<'_>,
+    convention: Convention,
+    stack: ir::Value,
+    number: u32,
+    (go_on, args): (ir::Block, &[ir::BlockArg]),
+) {
+    let trusted = MemFlagsData::trusted().with_readonly();
+    let give_up = cursor.func.dfg.make_block();
+    cursor.func.layout.append_block(give_up);
+    cursor.func.layout.set_cold(give_up);
+    let pointer = cursor.ins().get_stack_pointer(types::I64);
+    let lowest = cursor.ins().load(types::I64, trusted, stack, offset::LOWEST);
+    let passed = cursor.ins().icmp(IntCC::UnsignedLessThan, pointer, lowest);
+    cursor.ins().brif(passed, give_up, &[], go_on, args);
+    cursor.goto_bottom(give_up);
+    let exhausted = cursor.ins().load(types::I64, trusted, stack, offset::EXHAUSTED);
+    let number = constant(cursor, types::I64, u128::from(number));
+    let signature = cursor.func.import_signature(convention.registers(2, 0));
+    cursor.ins().call_indirect(signature, exhausted, &[stack, number]);
+    cursor.ins().trap(NEVER_RETURNS);
 }
 
 pub(super) fn internal(message: impl Into<String>) -> EmitError {
@@ -185,6 +234,34 @@ pub(super) fn internal(message: impl Into<String>) -> EmitError {
 }
 
 impl<'a> Selector<'a> {
+    /// From the first block of CLIF to the function's, by way of a check of the stack if there is one.
+    fn enter(&mut self, first: ir::Block, entry: Block, check: Option<u32>) -> Result<(), EmitError> {
+        let count = self.body.block_params(entry).len();
+        let params = self.cursor.func.dfg.block_params(first).iter().take(count);
+        let args: Vec<ir::BlockArg> = params.map(|&v| ir::BlockArg::Value(v)).collect();
+        self.cursor.goto_bottom(first);
+        self.pass(entry, &args);
+        let args = if self.homes.is_none() { &args[..] } else { &[] };
+        let target = self.block(entry)?;
+        match (check, self.stack) {
+            (Some(number), Some(stack)) => {
+                check_stack(&mut self.cursor, self.convention, stack, number, (target, args));
+            }
+            _ => drop(self.cursor.ins().jump(target, args)),
+        }
+        Ok(())
+    }
+
+    /// The function's parameters go home.
+    fn store_params(&mut self, entry: Block) {
+        let body = self.body;
+        for &param in body.block_params(entry) {
+            if let Some(value) = self.tables.values[param].expand() {
+                self.store_home(param, value);
+            }
+        }
+    }
+
     fn inst(&mut self, inst: Inst) -> Result<(), EmitError> {
         let op = self.body.inst(inst).op;
         match op {
@@ -267,9 +344,16 @@ impl<'a> Selector<'a> {
             Op::ReduceMinS | Op::ReduceMinU | Op::ReduceMaxS | Op::ReduceMaxU | Op::ReduceMin => {
                 Err(self.unexpected(inst))
             }
-            Op::ReduceMax | Op::BoundsCheck | Op::Throw | Op::Unreachable | Op::StaticAssert => {
-                Err(self.unexpected(inst))
-            }
+            Op::ReduceMax
+            | Op::BoundsCheck
+            | Op::Unresolved
+            | Op::Throw
+            | Op::Unreachable
+            | Op::StaticAssert
+            | Op::Assert
+            | Op::Sentinel
+            | Op::Print
+            | Op::KernelInput => Err(self.unexpected(inst)),
         }
     }
 
@@ -284,6 +368,9 @@ impl<'a> Selector<'a> {
     pub(super) fn value(&mut self, value: Value) -> Result<ir::Value, EmitError> {
         if let Some(known) = self.tables.values[value].expand() {
             return Ok(known);
+        }
+        if let Some(loaded) = self.load_home(value)? {
+            return Ok(loaded);
         }
         let Some(data) = self.body.value_const(value) else {
             return Err(internal(format!("{value} is used before it is computed")));
@@ -318,6 +405,7 @@ impl<'a> Selector<'a> {
     pub(super) fn define(&mut self, inst: Inst, value: ir::Value) -> Result<(), EmitError> {
         if let Some(result) = self.body.first_result(inst) {
             self.tables.values[result] = value.into();
+            self.store_home(result, value);
         }
         Ok(())
     }
@@ -326,6 +414,7 @@ impl<'a> Selector<'a> {
     pub(super) fn define_all(&mut self, inst: Inst, values: &[ir::Value]) -> Result<(), EmitError> {
         for (result, &value) in self.body.results(inst).zip(values) {
             self.tables.values[result] = value.into();
+            self.store_home(result, value);
         }
         Ok(())
     }

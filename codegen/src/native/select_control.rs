@@ -30,9 +30,8 @@ impl Selector<'_> {
             Op::Call => {
                 let callee = match *self.body.symbol(SymbolRef::from_u32(imm)) {
                     Symbol::Func(func) => {
-                        if self.declared.reach.facts(func).context {
-                            args.push(self.item()?);
-                        }
+                        let facts = self.declared.reach.facts(func);
+                        self.hidden(facts.stack, facts.context, &mut args)?;
                         Callee::Func(func)
                     }
                     Symbol::Extern(id) => Callee::Extern(id),
@@ -42,15 +41,15 @@ impl Selector<'_> {
                 self.cursor.ins().call(callee, &args)
             }
             Op::CallIndirect => {
-                let context = self.declared.reach.indirect_context;
+                let reach = &self.declared.reach;
+                let (stack, context) = (reach.indirect_stack, reach.indirect_context);
+                let hidden = usize::from(stack) + usize::from(context);
                 // The operands' types are known here; the signature may have been written before they were.
                 let params: Vec<_> =
                     self.body.args(inst).iter().skip(1).map(|&a| self.body.value_type(a)).collect();
                 let results = self.body.signature(SigRef::from_u32(imm)).results.clone();
-                let signature = self.convention.signature(&Signature { params, results }, context, true)?;
-                if context {
-                    args.push(self.item()?);
-                }
+                let signature = self.convention.signature(&Signature { params, results }, hidden, true)?;
+                self.hidden(stack, context, &mut args)?;
                 let signature = self.cursor.func.import_signature(signature);
                 let address = self.arg(inst, 0)?;
                 self.cursor.ins().call_indirect(signature, address, &args)
@@ -74,8 +73,27 @@ impl Selector<'_> {
         done
     }
 
-    /// A destination, its arguments computed here.
+    /// Appends the hidden arguments of a call.
+    fn hidden(&self, stack: bool, context: bool, args: &mut Vec<ir::Value>) -> Result<(), EmitError> {
+        if stack {
+            args.push(
+                self.stack.ok_or_else(|| internal("a function that reaches recursion knows no stack"))?,
+            );
+        }
+        if context {
+            args.push(self.item()?);
+        }
+        Ok(())
+    }
+
+    /// A destination, its arguments computed here, of an edge that is not the only one.
     fn edge(&mut self, call: BlockCall, args: &mut Vec<BlockArg>) -> Result<ir::Block, EmitError> {
+        let target = self.only_edge(call, args)?;
+        Ok(self.detour(self.body.target_block(call), target, args))
+    }
+
+    /// A destination, its arguments computed here.
+    fn only_edge(&mut self, call: BlockCall, args: &mut Vec<BlockArg>) -> Result<ir::Block, EmitError> {
         args.clear();
         let body = self.body;
         for &arg in body.target_args(call) {
@@ -89,7 +107,11 @@ impl Selector<'_> {
         match (op, body.targets(inst)) {
             (Op::Jump, &[target]) => {
                 let mut args = std::mem::take(&mut self.tables.edge);
-                let block = self.edge(target, &mut args)?;
+                let block = self.only_edge(target, &mut args)?;
+                if self.homes.is_some() {
+                    self.pass(body.target_block(target), &args);
+                    args.clear();
+                }
                 self.cursor.ins().jump(block, &args);
                 self.tables.edge = args;
                 Ok(())

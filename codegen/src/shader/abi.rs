@@ -36,15 +36,19 @@ pub(super) fn module(legal: &Legal, target: &ShaderTarget) -> Result<naga::Modul
     let mut state = State::new(unit, objects, target.block());
     for (&entry, abi) in unit.entries.iter().zip(legal.entries()) {
         if abi.mailbox {
-            state.mailboxes.insert(entry);
+            // What follows it are hidden inputs.
+            let params = unit.funcs[entry].signature.params.len();
+            let mailbox = params.saturating_sub(1 + abi.inputs.len());
+            state.mailboxes.insert(entry, mailbox as u32);
         }
     }
     for func in callees_first(unit) {
         let cfg = cfgs.get(func.as_u32() as usize).ok_or_else(|| internal("a dangling function"))?;
         match unit.funcs[func].kind {
-            MethodKind::Function => function(&mut state, func, cfg)?,
-            MethodKind::Kernel => kernel(&mut state, func, cfg)?,
+            MethodKind::Function => function(&mut state, func, cfg),
+            MethodKind::Kernel => kernel(&mut state, func, cfg),
         }
+        .map_err(|error| error.within(&unit.funcs[func]))?;
     }
     Ok(state.module)
 }

@@ -90,6 +90,7 @@ fn pointer_action(op: Op, to: Type) -> Action {
     use Op::*;
     match op {
         Load if to.is_pointer() => Action::Unsupported("shading languages have no pointers in memory"),
+        Load if to == Type::I1 => Action::Expand,
         Index | FieldAddress | PtrAdd | GlobalAddress | SpaceCast | Select | Load | Store | Slot | Eq
         | Ne => Action::Legal,
         MemCopy | MemSet => Action::Expand,

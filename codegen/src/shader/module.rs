@@ -10,7 +10,7 @@ use naga::{
     AddressSpace, ArraySize, Expression, Function, GlobalVariable, Handle, Literal, MemoryDecorations,
     PredeclaredType, ResourceBinding, Span, StorageAccess, StructMember, TypeInner,
 };
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use std::num::NonZeroU32;
 
 /// What all functions share.
@@ -25,8 +25,8 @@ pub(super) struct State<'u> {
     pub variables: FxHashMap<Object, Handle<GlobalVariable>>,
     /// Positions in the grid for functions that are no kernels, by number of the built-in.
     pub positions: [Option<Handle<GlobalVariable>>; 3],
-    /// Kernels whose last parameter is the mailbox.
-    pub mailboxes: FxHashSet<Func>,
+    /// The parameter of each kernel that is its mailbox.
+    pub mailboxes: FxHashMap<Func, u32>,
 }
 
 /// The most words of a table that is written into the text.
@@ -189,8 +189,7 @@ impl<'u> State<'u> {
         ty: Handle<naga::Type>,
     ) -> Result<Handle<Expression>, EmitError> {
         if words > MAX_INITIAL_WORDS {
-            let what = "words of an initialised global";
-            return Err(EmitError::Limit { what, limit: MAX_INITIAL_WORDS, found: words });
+            return Err(EmitError::limit("words of an initialised global", MAX_INITIAL_WORDS, words));
         }
         let expressions = &mut self.module.global_expressions;
         if bytes.iter().all(|&byte| byte == 0) {

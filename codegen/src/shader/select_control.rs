@@ -8,8 +8,8 @@ use super::internal;
 use super::module::{U32, held};
 use super::select::{Expr, Open, Selector};
 use crate::error::EmitError;
+use crate::spirv::structure::Structurer;
 use crate::spirv::structure::graph::{Graph, Node, Origin};
-use crate::spirv::structure::plan;
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::entity::{Block, Inst, Switch, Value};
 use marquetry_ir::op::Op as IrOp;
@@ -53,13 +53,14 @@ struct Flow<'a> {
 impl Selector<'_, '_> {
     /// Emits all blocks.
     pub fn control(&mut self, cfg: &ControlFlow) -> Result<(), EmitError> {
-        let graph = Graph::new(self.body, cfg);
-        let plan = plan(&graph).ok_or_else(|| internal("control flow that cannot be structured"))?;
+        let (mut graph, mut structurer) = (Graph::default(), Structurer::default());
+        graph.compute(self.body, cfg);
+        let plan =
+            structurer.plan(&graph).ok_or_else(|| internal("control flow that cannot be structured"))?;
         if plan.depth > MAX_DEPTH {
-            let what = "nested statements";
-            return Err(EmitError::Limit { what, limit: MAX_DEPTH as u64, found: plan.depth as u64 });
+            return Err(EmitError::limit("nested statements", MAX_DEPTH as u64, plan.depth as u64));
         }
-        let list = events(&plan)?;
+        let list = events(plan)?;
         self.block_variables(cfg)?;
         self.moved_values(&graph, &list)?;
         let exit = plan.told_apart.contains(&true).then(|| self.local("exit", None, U32));
@@ -328,7 +329,7 @@ impl Selector<'_, '_> {
             let variable = self.variable_of(param)?;
             self.store_local(variable, value);
         }
-        let via = flow.graph.successors.get(node as usize).and_then(|s| s.get(edge as usize)).copied();
+        let via = flow.graph.successors(node).get(edge as usize).copied();
         if let Some(via) = via
             && self.block_of(flow, via)?.is_none()
             && let Some(state) = flow.state

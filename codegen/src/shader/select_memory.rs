@@ -84,10 +84,7 @@ impl Selector<'_, '_> {
     fn check_order(&self, inst: Inst, object: Object) -> Result<(), EmitError> {
         let order = MemFlags::from_bits(self.body.inst(inst).imm).order();
         let kernel = |kernel: &Kind| match *kernel {
-            Kind::Buffer { kernel, param } => {
-                let params = &self.state.unit.funcs[kernel].signature.params;
-                self.state.mailboxes.contains(&kernel) && param as usize + 1 == params.len()
-            }
+            Kind::Buffer { kernel, param } => self.state.mailboxes.get(&kernel) == Some(&param),
             _ => false,
         };
         let mailbox = self.state.objects.list.get(object as usize).is_some_and(|data| kernel(&data.kind));

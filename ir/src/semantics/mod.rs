@@ -238,7 +238,11 @@ pub fn scalar(op: Op, operand: Scalar, result: Scalar, args: &[u128]) -> Option<
         | Op::SubgroupReduceMaxS
         | Op::SubgroupReduceMaxU
         | Op::Clock
+        | Op::KernelInput
+        | Op::Sentinel
+        | Op::Print
         | Op::Call
+        | Op::Unresolved
         | Op::CallIndirect
         | Op::FunctionAddress
         | Op::Jump
@@ -247,6 +251,7 @@ pub fn scalar(op: Op, operand: Scalar, result: Scalar, args: &[u128]) -> Option<
         | Op::Return
         | Op::Throw
         | Op::Unreachable
+        | Op::Assert
         | Op::StaticAssert => None,
     }
 }

@@ -17,7 +17,7 @@ use crate::text::lexer::{Kind, Lexer, Token};
 /// types) are no obstacle.
 pub fn format(text: &str) -> Result<String, Vec<Diagnostic>> {
     let mut program = Program::new();
-    let (diagnostics, skipped) = super::read(&mut program, "", text, None);
+    let (diagnostics, skipped) = super::read(&mut program, "", text);
     if skipped || diagnostics.iter().any(|diagnostic| diagnostic.code.is_syntax()) {
         return Err(diagnostics);
     }
@@ -175,10 +175,11 @@ impl Formatter<'_> {
 
     /// What the token changes for those after it.
     fn advance(&mut self, token: Token) {
-        let after_item_word = ["struct", "abstract"].iter().any(|word| self.is_word(self.last[0], word));
+        let after_item_word =
+            ["struct", "newtype", "abstract"].iter().any(|word| self.is_word(self.last[0], word));
         if token.kind() == Kind::Name && !self.in_body && self.nesting == 0 && !after_item_word {
             match self.lexer.text(token.span()) {
-                "struct" | "abstract" | "impl" => self.supertype = true,
+                "struct" | "newtype" | "abstract" | "impl" => self.supertype = true,
                 "method" | "kernel" | "overlay" | "global" | "extern" => self.supertype = false,
                 _ => {}
             }

@@ -13,7 +13,7 @@ use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::entity::{Block, Func, Inst, SigRef, SymbolRef, Value};
 use marquetry_ir::exception::Exception;
 use marquetry_ir::inst::{MemFlags, Order, Scope};
-use marquetry_ir::op::{Op, Shape};
+use marquetry_ir::op::{Effects, Op, Shape};
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::semantics::{const_from_lanes, const_lanes};
 use marquetry_ir::span::Span;
@@ -61,6 +61,13 @@ pub(super) fn function(unit: &mut Unit, func: Func, throwing: &Funcs, sites: &mu
     let body = &mut function.body;
     let Some(entry) = body.entry() else { return };
     let throws = throwing.contains(func);
+    let concerned = |inst: Inst| {
+        let op = body.inst(inst).op;
+        op.effects().has(Effects::THROW.and(Effects::CALL)) || matches!(op, Op::Throw | Op::Unreachable)
+    };
+    if !throws && !body.blocks().flat_map(|block| body.block_insts(block)).any(concerned) {
+        return;
+    }
     let leave = match function.kind {
         MethodKind::Kernel if throws => Leave::Mailbox(body.append_block_param(entry, MAILBOX)),
         MethodKind::Kernel | MethodKind::Function => {
@@ -103,6 +110,7 @@ impl Rewriter<'_> {
             match self.body.inst(inst).op {
                 Op::DivS | Op::DivU | Op::RemS | Op::RemU => self.guard_division(inst),
                 Op::BoundsCheck => self.check_bounds(inst),
+                Op::Assert => self.assert(inst),
                 Op::Throw => self.throw(inst),
                 Op::Unreachable => {
                     self.body.remove_inst(inst);
@@ -266,6 +274,17 @@ impl Rewriter<'_> {
         if let Some(result) = self.body.first_result(inst) {
             self.replaced.set(result, index);
         }
+    }
+
+    fn assert(&mut self, inst: Inst) {
+        let message = match symbol(self.body, inst) {
+            Some(Symbol::Message(message)) => Some(message.clone()),
+            _ => None,
+        };
+        let &[condition] = self.body.args(inst) else { return };
+        self.body.remove_inst(inst);
+        let status = self.site(Exception::AssertionFailed.name().into(), message);
+        self.branch(condition, false, status);
     }
 
     fn throw(&mut self, inst: Inst) {

@@ -1,6 +1,6 @@
 //! Legalisation: every op on every type becomes one that the target has.
 //!
-//! Each function is built anew. A value whose type the target does not hold becomes several legal values
+//! A function that lacks more than wide [`indices`] is built anew. A value whose type the target does not hold becomes several legal values
 //! ([`shape`]); an op is split, asked about and, where the target lacks it, written in terms of other ops, which are
 //! asked about in turn ([`emit`]). What takes a loop or much code becomes a function of the unit, made once
 //! ([`helpers`]). All that the target cannot do is reported at once, each thing once per place.
@@ -24,6 +24,7 @@ mod formulas;
 mod function;
 mod held;
 mod helpers;
+mod indices;
 mod ints;
 mod memory;
 mod promote;
@@ -37,9 +38,11 @@ mod wide_ints;
 pub use shape::MAX_LEAVES;
 
 use crate::exceptions::Lowered;
-use crate::failure::Failure;
+use crate::failure::{Failure, Limit};
 use crate::legal::Legal;
 use crate::target::Target;
+use marquetry_ir::analysis::cfg::ControlFlow;
+use marquetry_ir::analysis::dominators::Dominators;
 use marquetry_ir::body::Body;
 use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::entity::{Block, Func, Value};
@@ -62,17 +65,18 @@ struct Building {
     block: Block,
     /// Leaves of all values so far.
     parts: Vec<Value>,
+    name: Arc<str>,
     span: Span,
     file: Option<u32>,
 }
 
 impl Building {
     /// An empty function with its entry block.
-    fn new(file: Option<u32>) -> Self {
+    fn new(name: Arc<str>, file: Option<u32>) -> Self {
         let mut body = Body::new();
         let block = body.make_block();
         body.append_block(block);
-        Building { body, block, parts: Vec::new(), span: Span::NOWHERE, file }
+        Building { body, block, parts: Vec::new(), name, span: Span::NOWHERE, file }
     }
 }
 
@@ -82,6 +86,10 @@ struct Legaliser<'a> {
     shapes: FxHashMap<Type, Rc<Shape>>,
     /// Whether the target has an op on some types, as far as it was asked.
     answers: FxHashMap<(Op, Type, Type), bool>,
+    /// Whether values of some types are legal, as far as they were seen.
+    held: Vec<(Type, bool)>,
+    cfg: ControlFlow,
+    dominators: Dominators,
     f: Building,
     depth: u32,
     helpers: FxHashMap<String, Func>,
@@ -97,7 +105,7 @@ struct Legaliser<'a> {
 /// # Errors
 /// Ops and types that the target does not have, all of them; static assertions that do not hold; a limit.
 pub fn run(lowered: Lowered, target: &dyn Target) -> Result<Legal, Failure> {
-    let Lowered { mut unit, sites, entries, .. } = lowered;
+    let Lowered { mut unit, sites, entries, tidy, .. } = lowered;
     let first_made = unit.funcs.len() as u32;
     let types = unit.types.clone();
     let mut legaliser = Legaliser {
@@ -105,7 +113,10 @@ pub fn run(lowered: Lowered, target: &dyn Target) -> Result<Legal, Failure> {
         types,
         shapes: FxHashMap::default(),
         answers: FxHashMap::default(),
-        f: Building::new(None),
+        held: Vec::new(),
+        cfg: ControlFlow::new(),
+        dominators: Dominators::new(),
+        f: Building::new("".into(), None),
         depth: 0,
         helpers: FxHashMap::default(),
         made: Vec::new(),
@@ -115,7 +126,7 @@ pub fn run(lowered: Lowered, target: &dyn Target) -> Result<Legal, Failure> {
         reported: FxHashSet::default(),
     };
     legaliser.check_caps(&unit);
-    let mut rewritten = legaliser.legalise_unit(&mut unit);
+    let mut rewritten = legaliser.legalise_unit(&mut unit, tidy);
     let Legaliser { made, failure, problems, .. } = legaliser;
     if !problems.is_empty() {
         return Err(Failure::Program(problems));
@@ -138,6 +149,12 @@ impl Legaliser<'_> {
     /// Notes what makes going on pointless; the first counts.
     fn fail(&mut self, failure: Failure) {
         self.failure.get_or_insert(failure);
+    }
+
+    /// Notes that a limit was passed in the function at hand.
+    fn too_much(&mut self, what: &'static str, limit: u64, found: u64) {
+        let limit = Limit::new(what, limit, found).at(&self.f.name, self.f.file, self.f.span);
+        self.fail(Failure::Limit(limit));
     }
 
     /// Notes a mistake of the program, once per place.

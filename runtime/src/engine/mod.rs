@@ -10,12 +10,14 @@ mod object;
 mod parts;
 mod wrap;
 
+use crate::compile::CompileError;
 use crate::device::DeviceKind;
 use crate::value::{HostArg, HostValue};
 use marquetry_codegen::error::EmitError;
 use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::Program;
+use marquetry_ir::span::Location;
 use marquetry_lower::failure::Failure;
 use marquetry_lower::job::OptLevel;
 use std::fmt;
@@ -39,8 +41,8 @@ pub struct Thrown {
     pub reason: Option<String>,
     /// The function whose code threw.
     pub function: String,
-    /// Where in the source: file, line and column.
-    pub place: Option<(String, usize, usize)>,
+    /// Where in the source.
+    pub place: Option<Location>,
 }
 
 impl fmt::Display for Thrown {
@@ -50,8 +52,8 @@ impl fmt::Display for Thrown {
             write!(f, ": {reason}")?;
         }
         write!(f, " (in '{}'", self.function)?;
-        if let Some((file, line, column)) = &self.place {
-            write!(f, ", {file}:{line}:{column}")?;
+        if let Some(place) = &self.place {
+            write!(f, ", {place}")?;
         }
         f.write_str(")")
     }
@@ -66,12 +68,15 @@ pub enum EngineError {
     Program(Vec<Diagnostic>),
     /// It failed.
     Failed(String),
+    /// Recursion used up the stack: where.
+    StackOverflow(Thrown),
 }
 
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             EngineError::Unsupported(reason) | EngineError::Failed(reason) => f.write_str(reason),
+            EngineError::StackOverflow(place) => write!(f, "{place}"),
             EngineError::Program(diagnostics) => {
                 let messages: Vec<&str> = diagnostics.iter().map(|d| d.message.as_str()).collect();
                 f.write_str(&messages.join("; "))
@@ -90,7 +95,17 @@ impl From<Failure> for EngineError {
                 EngineError::Unsupported(messages.join("; "))
             }
             Failure::Program(diagnostics) => EngineError::Program(diagnostics),
+            Failure::Limit(limit) => EngineError::Program(vec![limit.diagnostic()]),
             other => EngineError::Failed(other.to_string()),
+        }
+    }
+}
+
+impl From<CompileError> for EngineError {
+    fn from(error: CompileError) -> Self {
+        match error {
+            CompileError::Lower(failure) => failure.into(),
+            CompileError::Emit(error) => error.into(),
         }
     }
 }
@@ -99,6 +114,7 @@ impl From<EmitError> for EngineError {
     fn from(error: EmitError) -> Self {
         match error {
             EmitError::Target(message) | EmitError::Unsupported(message) => EngineError::Unsupported(message),
+            EmitError::Limit(limit) => EngineError::Program(vec![limit.diagnostic()]),
             other => EngineError::Failed(other.to_string()),
         }
     }
@@ -126,6 +142,11 @@ pub trait Engine: Send {
     /// # Errors
     /// The program is wrong, or the engine cannot do it or fails.
     fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError>;
+
+    /// The lines that the last call or launch printed, in the order in which they were written.
+    fn take_output(&mut self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Launches a kernel. Buffers hold afterwards what the kernel left in them.
     ///

@@ -99,10 +99,13 @@ impl Engine for WebGpu {
         args: &mut [HostArg],
     ) -> Result<Outcome, EngineError> {
         let target = ShaderTarget::new(Language::Wgsl, extent.block)?;
-        let job = Job { entries: vec![method], view: View::device(&[]), opt_level: self.opt_level };
+        let job = Job::new(vec![method], View::device(&[]), self.opt_level);
         let compiled = compile(&self.program, &job, &Target::Shader(target))?;
         let Code::Artifact(artifact) = &compiled.code else { return Err(failed("no text")) };
         let entry = compiled.entry()?;
+        if !entry.abi.inputs.is_empty() {
+            return Err(EngineError::Unsupported("hidden inputs are not bound here".into()));
+        }
         let text = String::from_utf8_lossy(&artifact.code);
 
         let guard = self.device.push_error_scope(wgpu::ErrorFilter::Validation);

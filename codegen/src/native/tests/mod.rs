@@ -3,8 +3,10 @@
 
 mod control;
 mod kernels;
+mod large;
 mod ops;
 mod random;
+mod stack;
 mod vectors;
 
 use super::*;
@@ -27,7 +29,7 @@ pub(super) fn target(spelling: &str, opt_level: u8) -> NativeTarget {
 /// The job of compiling every method of a program.
 pub(super) fn job(program: &Program) -> Job {
     let entries = program.methods().map(|(method, _)| method).collect();
-    Job { entries, view: View::native(&[]), opt_level: OptLevel::None }
+    Job::new(entries, View::native(&[]), OptLevel::None)
 }
 
 /// Every method of a text, legal for a target.
@@ -35,7 +37,7 @@ pub(super) fn legal(text: &str, target: &NativeTarget) -> Legal {
     let mut program = Program::new();
     let diagnostics = text::parse(&mut program, "test.mq", text);
     assert!(diagnostics.is_empty(), "{diagnostics:?}");
-    let unit = marquetry_lower::specialise::run(&program, &job(&program)).unwrap();
+    let unit = marquetry_lower::pipeline::specialised(&program, &job(&program)).unwrap();
     let lowered = marquetry_lower::exceptions::run(unit).unwrap();
     marquetry_lower::legalise::run(lowered, target).unwrap()
 }
@@ -82,7 +84,7 @@ pub(super) fn call_status(code: &JitCode, name: &str, args: &[u128]) -> (u32, Ve
     let block = pack(&entry.entry.signature.params, args);
     let mut results = vec![0xa5; entry.result_bytes as usize];
     // SAFETY: the tests pass addresses of memory that they own.
-    let status = unsafe { code.call_packed(index, &block, &mut results) }.unwrap();
+    let status = unsafe { code.call_packed(index, &block, &mut results, None) }.unwrap();
     (status, unpack(&entry.results, &results))
 }
 
