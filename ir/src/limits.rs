@@ -36,6 +36,9 @@ pub const MAX_INSTANCES: usize = 1 << 16;
 pub const MAX_SPECIALISATION_DEPTH: usize = 256;
 /// Most instructions that inlining may leave in one function.
 pub const MAX_INLINED_INSTS: usize = 1 << 16;
+/// How many inlined calls deep a location tells where code is from. Deeper code counts as part of the last call, so that
+/// a chain of small functions does not make tables that are quadratic in its length.
+pub const MAX_INLINE_CHAIN: u32 = 32;
 /// Most work-items of one group that the interpreter launches.
 pub const MAX_GROUP_ITEMS: u64 = 1 << 16;
 /// Most values in all stack frames of the interpreter together.

@@ -12,7 +12,7 @@ use crate::call_graph::{callee, mentioned};
 use crate::report::{self, Place};
 use cranelift_entity::SecondaryMap;
 use marquetry_ir::analysis::cfg::ControlFlow;
-use marquetry_ir::body::Body;
+use marquetry_ir::body::{Body, Frame};
 use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::entity::{Block, Func, Inst, Value};
 use marquetry_ir::op::{Effects, Op};
@@ -32,11 +32,14 @@ pub fn check(unit: &Unit) -> Vec<Diagnostic> {
         }
         let is_kernel = function.kind == MethodKind::Kernel;
         for inst in Analysis::new(&function.body, &meets, is_kernel).missed_barriers() {
-            let span = function.body.span(inst);
-            let place = Place { function: &function.name, file: function.file, span };
+            let chain: Vec<Frame> = function.frames(function.body.location(inst)).owned().collect();
+            let Some((own, callers)) = chain.split_first() else { continue };
+            let place = Place { function: &own.function, file: own.file, span: own.span };
             let message =
                 "a barrier that some work-items of a group may miss, which the target does not allow";
-            diagnostics.push(report::unsupported(&place, message.into()));
+            let mut diagnostic = report::unsupported(&place, message.into());
+            diagnostic.notes.extend(report::inlined_into(callers, &unit.files));
+            diagnostics.push(diagnostic);
         }
     }
     diagnostics
@@ -232,7 +235,12 @@ mod tests {
         let diagnostics = text::parse(&mut program, "test.mq", &source);
         assert_eq!(diagnostics, []);
         let entries = vec![program.methods_of("k")[0]];
-        let job = Job { entries, view: View::device(&[]), opt_level: OptLevel::None };
+        let job = Job {
+            entries,
+            view: View::device(&[]),
+            opt_level: OptLevel::None,
+            debug_level: Default::default(),
+        };
         check(&crate::specialise::run(&program, &job).expect("a unit")).len()
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Mechanism: the block is split at the call, the callee's blocks are copied between the halves, returns become
 //! jumps to the second half, whose parameters are the call's results. Calls of one block are handled from its end,
-//! so that no instruction is moved more than once per block and the whole costs what is copied.
+//! so that no instruction is moved more than once per block and the whole costs what is copied. Copies remember the
+//! call that they replace ([`marquetry_ir::body::Location`]).
 //!
 //! Policy: `inline` always, `noinline` never, others when small, as long as the caller stays below
 //! [`MAX_INLINED_INSTS`]. Calls inside a recursive cycle stay.
@@ -11,14 +12,14 @@ use crate::call_graph::{BottomUp, callee};
 use cranelift_entity::SecondaryMap;
 use cranelift_entity::packed_option::PackedOption;
 use marquetry_ir::analysis::cfg::ControlFlow;
-use marquetry_ir::body::{Body, Symbol};
+use marquetry_ir::body::{Body, InlineMap, Symbol};
 use marquetry_ir::constant::{ConstData, ConstValue};
 use marquetry_ir::entity::{Block, BlockCall, Const, Func, Inst, SigRef, Switch, SymbolRef, Value};
 use marquetry_ir::limits::MAX_INLINED_INSTS;
 use marquetry_ir::op::{Op, Shape};
 use marquetry_ir::program::Inlining;
 use marquetry_ir::types::Type;
-use marquetry_ir::unit::Unit;
+use marquetry_ir::unit::{Function, Unit};
 use smallvec::SmallVec;
 
 /// Callees of at most this many instructions are inlined when nothing is said about them.
@@ -56,7 +57,7 @@ pub fn run(unit: &mut Unit, func: Func, graph: &BottomUp, sizes: &SecondaryMap<F
         }));
         changed |= !calls.is_empty();
         for &(call, callee) in calls.iter().rev() {
-            copy_callee(&mut body, call, &unit.funcs[callee].body, &mut cfg);
+            copy_callee(&mut body, call, &unit.funcs[callee], &mut cfg);
         }
     }
     unit.funcs[func].body = body;
@@ -64,12 +65,13 @@ pub fn run(unit: &mut Unit, func: Func, graph: &BottomUp, sizes: &SecondaryMap<F
 }
 
 /// Replaces one call by a copy of the callee's body.
-pub fn inline_call(caller: &mut Body, call: Inst, callee: &Body) {
+pub fn inline_call(caller: &mut Body, call: Inst, callee: &Function) {
     copy_callee(caller, call, callee, &mut ControlFlow::new());
 }
 
 /// As [`inline_call`], with a table for the callee's control flow.
-fn copy_callee(caller: &mut Body, call: Inst, callee: &Body, cfg: &mut ControlFlow) {
+fn copy_callee(caller: &mut Body, call: Inst, function: &Function, cfg: &mut ControlFlow) {
+    let callee = &function.body;
     let Some(before) = caller.inst_block(call) else { return };
     let Some(entry) = callee.entry() else { return };
     let after = caller.make_block();
@@ -82,7 +84,9 @@ fn copy_callee(caller: &mut Body, call: Inst, callee: &Body, cfg: &mut ControlFl
     caller.reserve(callee.inst_count());
     let blocks = SecondaryMap::with_capacity(callee.block_count());
     let values = SecondaryMap::with_capacity(callee.value_count());
-    let mut copy = Copy { caller, callee, blocks, values, call, after };
+    let location = caller.location(call);
+    let locations = InlineMap::new(caller, function, location);
+    let mut copy = Copy { caller, callee, blocks, values, locations, call, after };
     copy.make_blocks(cfg, before);
     copy.map_arguments(entry);
     for &block in cfg.reverse_post_order() {
@@ -101,6 +105,7 @@ struct Copy<'a> {
     callee: &'a Body,
     blocks: SecondaryMap<Block, PackedOption<Block>>,
     values: SecondaryMap<Value, PackedOption<Value>>,
+    locations: InlineMap,
     call: Inst,
     after: Block,
 }
@@ -148,12 +153,13 @@ impl Copy<'_> {
         let Some(block) = self.blocks[block].expand() else { return };
         let data = self.callee.inst(inst);
         let args: SmallVec<[Value; 4]> = self.callee.args(inst).iter().map(|&arg| self.value(arg)).collect();
-        let span = self.caller.span(self.call);
+        let location = self.locations.get(self.caller, self.callee, self.callee.location(inst));
         if data.op == Op::Return {
             let jump = self.caller.make_inst(Op::Jump, Type::ERROR, &[], 0);
             let edge = self.caller.make_block_call(self.after, &args);
             self.caller.set_targets(jump, &[edge]);
             self.caller.append_inst(jump, block);
+            self.caller.set_location(jump, location);
             return;
         }
         let imm = self.immediate(inst);
@@ -175,7 +181,7 @@ impl Copy<'_> {
         }
         self.caller.set_targets(new, &edges);
         self.caller.append_inst(new, block);
-        self.caller.set_span(new, span);
+        self.caller.set_location(new, location);
     }
 
     /// The immediate, where it is an id of the body.

@@ -24,6 +24,25 @@ impl OptLevel {
     }
 }
 
+/// How much of what the source says about places and names goes into the code.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum DebugLevel {
+    /// Nothing.
+    #[default]
+    None,
+    /// Functions and lines.
+    Lines,
+    /// Names of values and inlined calls as well, as far as the target's format has a place for them.
+    Full,
+}
+
+impl DebugLevel {
+    /// The level of `-g0` to `-g2`.
+    pub fn from_number(number: u32) -> Option<Self> {
+        [DebugLevel::None, DebugLevel::Lines, DebugLevel::Full].get(number as usize).copied()
+    }
+}
+
 /// What to compile, through which tables, and how: a value.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Job {
@@ -33,4 +52,6 @@ pub struct Job {
     pub view: View,
     /// How much work goes into the code.
     pub opt_level: OptLevel,
+    /// What of the source goes into the code. Never changes the code itself.
+    pub debug_level: DebugLevel,
 }

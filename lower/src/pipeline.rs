@@ -104,7 +104,7 @@ fn stages(
             return Err(Failure::Program(missed));
         }
     }
-    let mut legal = legalise::run(lowered, target)?;
+    let mut legal = legalise::run(lowered, target)?.with_debug_level(job.debug_level);
     if job.opt_level > OptLevel::None {
         let rewritten = legal.take_rewritten();
         optimise::cleanup_some(legal.unit_mut(), &rewritten, observer);

@@ -1,7 +1,7 @@
 //! From a program and a job to code for one target: the whole way, in one function.
 
 use crate::device::{DeviceInfo, DeviceKind, KernelCode, KernelImage, KernelParam};
-use crate::engine::{EngineError, Thrown};
+use crate::engine::{Caller, EngineError, Thrown, place};
 use marquetry_codegen::artifact::{Artifact, Entry};
 use marquetry_codegen::error::EmitError;
 use marquetry_codegen::native::{
@@ -191,7 +191,7 @@ impl Compiled {
         let site = self.sites.get((status as usize).checked_sub(1)?);
         let Some(site) = site else {
             let kind = format!("unknown exception {status}");
-            return Some(Thrown { kind, reason: None, function: "?".into(), place: None });
+            return Some(Thrown { kind, reason: None, function: "?".into(), place: None, callers: vec![] });
         };
         Some(thrown_at(site, &self.files))
     }
@@ -199,15 +199,11 @@ impl Compiled {
 
 /// An exception from its site.
 pub fn thrown_at(site: &Site, files: &[SourceFile]) -> Thrown {
-    let file = site.file.and_then(|file| files.get(file as usize)).filter(|_| site.span.is_somewhere());
-    let place = file.map(|file| {
-        let (line, column) = file.line_column(site.span.start);
-        (file.name.to_string(), line, column)
-    });
     Thrown {
         kind: site.kind.to_string(),
         reason: site.reason.as_deref().map(String::from),
         function: site.function.to_string(),
-        place,
+        place: place(files, site.file, site.span),
+        callers: site.callers.iter().map(|caller| Caller::new(caller, files)).collect(),
     }
 }

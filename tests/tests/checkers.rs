@@ -50,7 +50,12 @@ fn check(target: &str, extension: &str, command: &dyn Fn(&Path) -> Command) {
         if entries.is_empty() {
             continue;
         }
-        let job = Job { entries, view: View::device(&[]), opt_level: OptLevel::Default };
+        let job = Job {
+            entries,
+            view: View::device(&[]),
+            opt_level: OptLevel::Default,
+            debug_level: Default::default(),
+        };
         let artifact = match compile_artifact(&program, &job, &target) {
             Ok(artifact) => artifact,
             Err(EngineError::Unsupported(reason)) => {

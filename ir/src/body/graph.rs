@@ -6,7 +6,6 @@ use crate::entity::{Block, BlockCall, Const, Inst, SigRef, Switch, SymbolRef, Va
 use crate::inst::{BlockCallData, BlockCallList, InstData, ValueList};
 use crate::op::Op;
 use crate::signature::Signature;
-use crate::span::Span;
 use crate::types::{Scalar, Type, TypeKind};
 use cranelift_entity::EntityRef;
 
@@ -385,19 +384,5 @@ impl Body {
     #[inline]
     pub fn block_exists(&self, block: Block) -> bool {
         block.index() < self.blocks.len()
-    }
-
-    /// Where the text spelled an instruction.
-    #[inline]
-    pub fn span(&self, inst: Inst) -> Span {
-        self.spans[inst]
-    }
-
-    /// Says where the text spelled an instruction.
-    #[inline]
-    pub fn set_span(&mut self, inst: Inst, span: Span) {
-        if span.is_somewhere() {
-            self.spans[inst] = span;
-        }
     }
 }

@@ -11,10 +11,13 @@
 //! - Values are never aliases: a pass that replaces a value rewrites the operands ([`Body::rewrite_operands`]).
 
 mod graph;
+mod location;
 mod order;
 
+pub use location::{Frame, Frames, InlineMap, InlinedCall, Location};
+
 use crate::constant::ConstData;
-use crate::entity::{Block, BlockCall, Const, Inst, SigRef, Switch, SymbolRef, Value};
+use crate::entity::{Block, BlockCall, Const, Inlined, Inst, SigRef, Switch, SymbolRef, Value};
 use crate::inst::{BlockCallData, InstData, ValueList};
 use crate::names::Names;
 use crate::signature::Signature;
@@ -131,6 +134,9 @@ pub struct Body {
     switches: PrimaryMap<Switch, Box<[u128]>>,
     order: SecondaryMap<Inst, InstNode>,
     spans: SecondaryMap<Inst, Span>,
+    /// Reaches up to the last instruction of an inlined call: bodies without any do not pay.
+    inlined_from: SecondaryMap<Inst, PackedOption<Inlined>>,
+    inlined: PrimaryMap<Inlined, InlinedCall>,
     first_block: PackedOption<Block>,
     last_block: PackedOption<Block>,
     value_pool: ListPool<Value>,
@@ -162,6 +168,8 @@ impl Body {
             switches,
             order,
             spans,
+            inlined_from,
+            inlined,
             first_block,
             last_block,
             value_pool,
@@ -181,6 +189,8 @@ impl Body {
         switches.clear();
         order.clear();
         spans.clear();
+        inlined_from.clear();
+        inlined.clear();
         *first_block = None.into();
         *last_block = None.into();
         value_pool.clear();

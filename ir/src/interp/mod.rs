@@ -17,7 +17,7 @@ mod stack;
 mod run;
 mod launch;
 
-pub use fault::{Fault, FaultKind, Location};
+pub use fault::{Fault, FaultKind, Location, MAX_BACKTRACE};
 pub use memory::Memory;
 pub use value::Val;
 

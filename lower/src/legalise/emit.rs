@@ -259,7 +259,7 @@ impl Legaliser<'_> {
         let body = &mut self.f.body;
         let inst = body.make_inst(ask.op, ask.ty, args, ask.imm);
         body.make_results(inst, results);
-        body.set_span(inst, self.f.span);
+        body.set_location(inst, self.f.location);
         let divides = matches!(ask.op, Op::DivS | Op::DivU | Op::RemS | Op::RemU);
         body.inst_mut(inst).guarded = ask.guarded && divides;
         body.append_inst(inst, self.f.block);

@@ -39,12 +39,13 @@ pub use shape::MAX_LEAVES;
 use crate::exceptions::Lowered;
 use crate::failure::Failure;
 use crate::legal::Legal;
+use crate::report;
 use crate::target::Target;
-use marquetry_ir::body::Body;
+use marquetry_ir::body::{Body, Frame, Location};
 use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::entity::{Block, Func, Value};
 use marquetry_ir::op::Op;
-use marquetry_ir::span::Span;
+use marquetry_ir::span::{SourceFile, Span};
 use marquetry_ir::types::{Type, Types};
 use marquetry_ir::unit::Function;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -62,17 +63,20 @@ struct Building {
     block: Block,
     /// Leaves of all values so far.
     parts: Vec<Value>,
-    span: Span,
+    /// Of the instruction that is legalised.
+    location: Location,
+    /// Name and file of the function.
+    name: Arc<str>,
     file: Option<u32>,
 }
 
 impl Building {
     /// An empty function with its entry block.
-    fn new(file: Option<u32>) -> Self {
+    fn new(name: Arc<str>, file: Option<u32>) -> Self {
         let mut body = Body::new();
         let block = body.make_block();
         body.append_block(block);
-        Building { body, block, parts: Vec::new(), span: Span::NOWHERE, file }
+        Building { body, block, parts: Vec::new(), location: Location::default(), name, file }
     }
 }
 
@@ -83,6 +87,7 @@ struct Legaliser<'a> {
     /// Whether the target has an op on some types, as far as it was asked.
     answers: FxHashMap<(Op, Type, Type), bool>,
     f: Building,
+    files: Arc<[SourceFile]>,
     depth: u32,
     helpers: FxHashMap<String, Func>,
     made: Vec<Function>,
@@ -105,7 +110,8 @@ pub fn run(lowered: Lowered, target: &dyn Target) -> Result<Legal, Failure> {
         types,
         shapes: FxHashMap::default(),
         answers: FxHashMap::default(),
-        f: Building::new(None),
+        f: Building::new("".into(), None),
+        files: unit.files.clone(),
         depth: 0,
         helpers: FxHashMap::default(),
         made: Vec::new(),
@@ -142,7 +148,15 @@ impl Legaliser<'_> {
 
     /// Notes a mistake of the program, once per place.
     fn problem(&mut self, code: Code, message: String, note: Option<&str>) {
-        let (file, span) = (self.f.file, self.f.span);
+        let frames = self.f.body.frames(&self.f.name, self.f.file, self.f.location);
+        let chain: Vec<Frame> = frames.owned().collect();
+        self.problem_at(&chain, code, message, note);
+    }
+
+    /// Notes a mistake of the program in a function, the first of these, that was inlined into the others.
+    fn problem_at(&mut self, chain: &[Frame], code: Code, message: String, note: Option<&str>) {
+        let Some((own, callers)) = chain.split_first() else { return };
+        let (file, span) = (own.file, own.span);
         let new = self.reported.insert((message.clone(), file, span));
         if !new || self.problems.len() >= marquetry_ir::limits::MAX_DIAGNOSTICS {
             return;
@@ -151,6 +165,7 @@ impl Legaliser<'_> {
         if let Some(note) = note {
             diagnostic = diagnostic.with_note(note);
         }
+        diagnostic.notes.extend(report::inlined_into(callers, &self.files));
         self.problems.push(diagnostic);
     }
 

@@ -66,7 +66,12 @@ impl DeviceEngine {
         kernel: Method,
         block: [u32; 3],
     ) -> Result<Arc<Loaded>, EngineError> {
-        let job = Job { entries: vec![kernel], view: View::device(&[]), opt_level: self.opt_level };
+        let job = Job {
+            entries: vec![kernel],
+            view: View::device(&[]),
+            opt_level: self.opt_level,
+            debug_level: Default::default(),
+        };
         let compiled = (self.compiler)(program, &job, &self.target)?;
         let params = kernel_params(&compiled.entry()?.signature.params);
         let image = compiled.image(&params, block)?;

@@ -1,6 +1,6 @@
 //! The interpreter as an engine: it runs units as specialisation makes them.
 
-use super::{Engine, EngineError, Extent, Outcome, Thrown};
+use super::{Caller, Engine, EngineError, Extent, Outcome, Thrown, place};
 use crate::value::{HostArg, HostValue};
 use marquetry_ir::entity::Method;
 use marquetry_ir::interp::{Config, Ended, Fault, FaultKind, Interp, Val};
@@ -31,7 +31,12 @@ impl InterpEngine {
     ) -> Result<Outcome, EngineError> {
         if !self.units.contains_key(&method) {
             let view = if extent.is_some() { View::device(&[]) } else { View::native(&[]) };
-            let job = Job { entries: vec![method], view, opt_level: OptLevel::None };
+            let job = Job {
+                entries: vec![method],
+                view,
+                opt_level: OptLevel::None,
+                debug_level: Default::default(),
+            };
             self.units.insert(method, pipeline::specialised(&self.program, &job)?);
         }
         let Some(unit) = self.units.get(&method) else {
@@ -76,16 +81,13 @@ fn interpret(unit: &Unit, extent: Option<Extent>, args: &mut [HostArg]) -> Resul
         }
         Ended::Threw(thrown) => {
             let location = thrown.location.as_ref();
+            let callers = location.map_or(&[][..], |l| &l.callers);
             Ok(Outcome::Threw(Thrown {
                 kind: thrown.kind.to_string(),
                 reason: thrown.reason.as_deref().map(String::from),
                 function: location.map_or_else(String::new, |l| l.function.to_string()),
-                place: location.and_then(|l| {
-                    let file = unit.funcs.get(l.func)?.file?;
-                    let file = unit.files.get(file as usize).filter(|_| l.span.is_somewhere())?;
-                    let (line, column) = file.line_column(l.span.start);
-                    Some((file.name.to_string(), line, column))
-                }),
+                place: location.and_then(|l| place(&unit.files, l.file, l.span)),
+                callers: callers.iter().map(|caller| Caller::new(caller, &unit.files)).collect(),
             }))
         }
     }
@@ -93,11 +95,9 @@ fn interpret(unit: &Unit, extent: Option<Extent>, args: &mut [HostArg]) -> Resul
 
 fn describe(unit: &Unit, fault: &Fault) -> String {
     let Some(location) = &fault.location else { return fault.kind.to_string() };
-    let file = unit.funcs.get(location.func).and_then(|f| unit.files.get(f.file? as usize));
-    match file.filter(|_| location.span.is_somewhere()) {
-        Some(file) => {
-            let (line, column) = file.line_column(location.span.start);
-            format!("{} (in '{}', {}:{line}:{column})", fault.kind, location.function, file.name)
+    match place(&unit.files, location.file, location.span) {
+        Some((file, line, column)) => {
+            format!("{} (in '{}', {file}:{line}:{column})", fault.kind, location.function)
         }
         None => format!("{} ({location})", fault.kind),
     }

@@ -13,9 +13,11 @@ mod wrap;
 use crate::device::DeviceKind;
 use crate::value::{HostArg, HostValue};
 use marquetry_codegen::error::EmitError;
+use marquetry_ir::body::Frame;
 use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::Program;
+use marquetry_ir::span::{SourceFile, Span};
 use marquetry_lower::failure::Failure;
 use marquetry_lower::job::OptLevel;
 use std::fmt;
@@ -41,7 +43,36 @@ pub struct Thrown {
     pub function: String,
     /// Where in the source: file, line and column.
     pub place: Option<(String, usize, usize)>,
+    /// Who called it, from the inside to the outside, as far as the engine knows: the interpreter knows all, compiled
+    /// code knows those that the function was inlined into.
+    pub callers: Vec<Caller>,
 }
+
+/// A function on the way to a place that threw.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Caller {
+    /// The function.
+    pub function: String,
+    /// Where in the source it called: file, line and column.
+    pub place: Option<(String, usize, usize)>,
+}
+
+impl Caller {
+    /// From a frame of a unit with these files.
+    pub fn new(frame: &Frame, files: &[SourceFile]) -> Self {
+        Caller { function: frame.function.to_string(), place: place(files, frame.file, frame.span) }
+    }
+}
+
+/// File, line and column of a span; none if no text spelled it.
+pub(crate) fn place(files: &[SourceFile], file: Option<u32>, span: Span) -> Option<(String, usize, usize)> {
+    let file = files.get(file? as usize).filter(|_| span.is_somewhere())?;
+    let (line, column) = file.line_column(span.start);
+    Some((file.name.to_string(), line, column))
+}
+
+/// How many callers a message names.
+const SHOWN_CALLERS: usize = 8;
 
 impl fmt::Display for Thrown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -49,11 +80,23 @@ impl fmt::Display for Thrown {
         if let Some(reason) = &self.reason {
             write!(f, ": {reason}")?;
         }
-        write!(f, " (in '{}'", self.function)?;
-        if let Some((file, line, column)) = &self.place {
-            write!(f, ", {file}:{line}:{column}")?;
+        let show = |f: &mut fmt::Formatter<'_>, function: &str, place: &Option<(String, usize, usize)>| {
+            write!(f, "'{function}'")?;
+            match place {
+                Some((file, line, column)) => write!(f, ", {file}:{line}:{column}"),
+                None => Ok(()),
+            }
+        };
+        f.write_str(" (in ")?;
+        show(f, &self.function, &self.place)?;
+        for caller in self.callers.iter().take(SHOWN_CALLERS) {
+            f.write_str("; called by ")?;
+            show(f, &caller.function, &caller.place)?;
         }
-        f.write_str(")")
+        match self.callers.len().saturating_sub(SHOWN_CALLERS) {
+            0 => f.write_str(")"),
+            more => write!(f, "; and {more} more)"),
+        }
     }
 }
 

@@ -17,7 +17,12 @@ fn unit(text: &str) -> Unit {
     let diagnostics = marquetry_ir::text::parse(&mut program, "test.mq", text);
     assert!(diagnostics.is_empty(), "{}", marquetry_ir::diag::render(&diagnostics, &program.files));
     let entry = *program.methods_of("main").first().expect("a method 'main'");
-    let job = Job { entries: vec![entry], view: View::native(&[]), opt_level: OptLevel::None };
+    let job = Job {
+        entries: vec![entry],
+        view: View::native(&[]),
+        opt_level: OptLevel::None,
+        debug_level: Default::default(),
+    };
     specialise::run(&program, &job).unwrap_or_else(|failure| panic!("{failure}"))
 }
 

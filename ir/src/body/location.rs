@@ -1,0 +1,263 @@
+//! Where instructions come from: a place in a text, and the calls through which the code got into the body.
+//!
+//! A [`Location`] is a span and, for code that was inlined, the call that it replaced. Inlined calls form a tree in a
+//! table of the body: each knows its callee and the location of the call itself, so that a chain of calls is followed
+//! from the inside to the outside. Spans are in the file of the callee of the innermost call; without one, in the
+//! file of the function.
+//!
+//! An instruction pays for its span, and four bytes more in bodies that something was inlined into.
+
+use super::Body;
+use crate::entity::{Inlined, Inst};
+use crate::limits::MAX_INLINE_CHAIN;
+use crate::span::Span;
+use crate::unit::Function;
+use cranelift_entity::SecondaryMap;
+use cranelift_entity::packed_option::PackedOption;
+use std::sync::Arc;
+
+/// Where an instruction comes from.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Location {
+    /// Where the text spelled it.
+    pub span: Span,
+    /// The innermost inlined call whose code it is part of.
+    pub inlined: PackedOption<Inlined>,
+}
+
+/// A call that was replaced by the code of its callee.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct InlinedCall {
+    /// The callee.
+    pub function: Arc<str>,
+    /// The callee's file.
+    pub file: Option<u32>,
+    /// Where the text spelled the callee's name.
+    pub span: Span,
+    /// Where the call was.
+    pub call: Location,
+    /// How many calls its code is inside of, itself included.
+    depth: u32,
+}
+
+impl Body {
+    /// Where the text spelled an instruction.
+    #[inline]
+    pub fn span(&self, inst: Inst) -> Span {
+        self.spans[inst]
+    }
+
+    /// Says where the text spelled an instruction.
+    #[inline]
+    pub fn set_span(&mut self, inst: Inst, span: Span) {
+        if span.is_somewhere() {
+            self.spans[inst] = span;
+        }
+    }
+
+    /// Where an instruction comes from.
+    #[inline]
+    pub fn location(&self, inst: Inst) -> Location {
+        Location { span: self.spans[inst], inlined: self.inlined_from[inst] }
+    }
+
+    /// Says where an instruction comes from.
+    #[inline]
+    pub fn set_location(&mut self, inst: Inst, location: Location) {
+        self.set_span(inst, location.span);
+        if location.inlined.is_some() || self.inlined_from.get(inst).is_some() {
+            self.inlined_from[inst] = location.inlined;
+        }
+    }
+
+    /// Notes that the call at `call` is replaced by the code of a function. Gives the location of code of that
+    /// function whose span is not known, to be refined by [`Location::at`].
+    pub fn add_inlined_call(&mut self, callee: &Function, call: Location) -> Location {
+        let (function, file, span) = (callee.name.clone(), callee.file, callee.span);
+        self.push_inlined(InlinedCall { function, file, span, call, depth: 0 })
+    }
+
+    fn push_inlined(&mut self, mut call: InlinedCall) -> Location {
+        let outer = call.call.inlined.expand().and_then(|outer| self.inlined.get(outer));
+        call.depth = outer.map_or(0, |outer| outer.depth) + 1;
+        if call.depth > MAX_INLINE_CHAIN {
+            return call.call;
+        }
+        Location { span: Span::NOWHERE, inlined: self.inlined.push(call).into() }
+    }
+
+    /// An inlined call; none if there is no such.
+    #[inline]
+    pub fn inlined_call(&self, inlined: Inlined) -> Option<&InlinedCall> {
+        self.inlined.get(inlined)
+    }
+
+    /// Takes the table of inlined calls of a body that this one is made from; locations stay what they are.
+    pub fn take_inlined_calls(&mut self, other: &mut Body) {
+        self.inlined = std::mem::take(&mut other.inlined);
+    }
+
+    /// Where a location is as seen by people: the code's own function first, then the functions that it was inlined
+    /// into, each with the place of the call. The name and file of the outermost are the caller's to say.
+    pub fn frames<'b>(&'b self, name: &'b Arc<str>, file: Option<u32>, location: Location) -> Frames<'b> {
+        Frames { body: self, name, file, next: Some(location) }
+    }
+}
+
+impl Location {
+    /// This location with another span, where that is somewhere; code beyond the chain that is kept stays at its call.
+    #[must_use]
+    pub fn at(self, span: Span) -> Location {
+        if self.span.is_somewhere() || !span.is_somewhere() { self } else { Location { span, ..self } }
+    }
+}
+
+/// A function on the way to a place, and where in it the way goes on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Frame {
+    /// The function.
+    pub function: Arc<str>,
+    /// Its source file.
+    pub file: Option<u32>,
+    /// Where in it.
+    pub span: Span,
+}
+
+/// The chain of a location, from the inside to the outside: name, file and span.
+#[derive(Clone, Debug)]
+pub struct Frames<'b> {
+    body: &'b Body,
+    name: &'b Arc<str>,
+    file: Option<u32>,
+    next: Option<Location>,
+}
+
+impl Frames<'_> {
+    /// The chain, to keep.
+    pub fn owned(self) -> impl Iterator<Item = Frame> {
+        self.map(|(function, file, span)| Frame { function: function.clone(), file, span })
+    }
+}
+
+impl<'b> Iterator for Frames<'b> {
+    type Item = (&'b Arc<str>, Option<u32>, Span);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let location = self.next.take()?;
+        match location.inlined.expand().and_then(|inlined| self.body.inlined_call(inlined)) {
+            Some(call) => {
+                self.next = Some(call.call);
+                Some((&call.function, call.file, location.span))
+            }
+            None => Some((self.name, self.file, location.span)),
+        }
+    }
+}
+
+/// Locations of a callee's code, as it is copied into a caller.
+#[derive(Debug)]
+pub struct InlineMap {
+    /// The location of the callee's code as such.
+    top: Location,
+    map: SecondaryMap<Inlined, PackedOption<Inlined>>,
+    chain: Vec<Inlined>,
+}
+
+impl InlineMap {
+    /// For a callee whose call, in `caller`, is at `call`.
+    pub fn new(caller: &mut Body, callee: &Function, call: Location) -> Self {
+        let top = caller.add_inlined_call(callee, call);
+        InlineMap { top, map: SecondaryMap::new(), chain: Vec::new() }
+    }
+
+    /// The caller's location for one of the callee. Only what is in use is copied: what folded away costs nothing.
+    pub fn get(&mut self, caller: &mut Body, callee: &Body, location: Location) -> Location {
+        let Some(mut inlined) = location.inlined.expand() else { return self.top.at(location.span) };
+        // From the outermost call that is not copied yet to the innermost.
+        let mut outer = self.top;
+        self.chain.clear();
+        loop {
+            if let Some(&copied) = self.map.get(inlined)
+                && copied.is_some()
+            {
+                outer = Location { span: Span::NOWHERE, inlined: copied };
+                break;
+            }
+            self.chain.push(inlined);
+            match callee.inlined_call(inlined).and_then(|call| call.call.inlined.expand()) {
+                Some(next) => inlined = next,
+                None => break,
+            }
+        }
+        while let Some(inlined) = self.chain.pop() {
+            let Some(call) = callee.inlined_call(inlined) else { continue };
+            let call = InlinedCall { call: outer.at(call.call.span), ..call.clone() };
+            outer = caller.push_inlined(call);
+            if outer.span.is_somewhere() {
+                // Beyond the limit: this and all inside of it stay at the call.
+                return outer;
+            }
+            self.map[inlined] = outer.inlined;
+        }
+        outer.at(location.span)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::{Inlining, MethodKind};
+    use crate::signature::Signature;
+
+    fn function(name: &str, body: Body) -> Function {
+        Function {
+            name: name.into(),
+            kind: MethodKind::Function,
+            signature: Signature::default(),
+            body,
+            inlining: Inlining::Auto,
+            file: Some(7),
+            span: Span::new(1, 2),
+        }
+    }
+
+    fn chain(body: &Body, location: Location) -> Vec<(String, u32)> {
+        let name = "outer".into();
+        body.frames(&name, None, location).map(|(name, _, span)| (name.to_string(), span.start)).collect()
+    }
+
+    #[test]
+    fn chains_grow_at_their_outer_end() {
+        let at = |start: usize| Location { span: Span::new(start, start + 1), ..Location::default() };
+        let leaf = function("leaf", Body::new());
+        let mut middle = function("middle", Body::new());
+        let mut map = InlineMap::new(&mut middle.body, &leaf, at(10));
+        let inner = map.get(&mut middle.body, &leaf.body, at(20));
+        let mut outer = Body::new();
+        let mut map = InlineMap::new(&mut outer, &middle, at(30));
+        let copied = map.get(&mut outer, &middle.body, inner);
+        let expected = [("leaf", 20), ("middle", 10), ("outer", 30)].map(|(name, at)| (name.to_owned(), at));
+        assert_eq!(chain(&outer, copied), expected);
+        assert_eq!(map.get(&mut outer, &middle.body, inner), copied);
+        assert_eq!(outer.inlined.len(), 2);
+    }
+
+    #[test]
+    fn chains_are_limited() {
+        let at = |start: usize| Location { span: Span::new(start, start + 1), ..Location::default() };
+        let mut inner = function("f0", Body::new());
+        let mut location = at(1);
+        for n in 1..100 {
+            let mut body = Body::new();
+            let mut map = InlineMap::new(&mut body, &inner, at(n * 10));
+            location = map.get(&mut body, &inner.body, location);
+            assert!(body.inlined.len() <= MAX_INLINE_CHAIN as usize);
+            inner = function(&format!("f{n}"), body);
+        }
+        let chain = chain(&inner.body, location);
+        assert_eq!(chain.len(), MAX_INLINE_CHAIN as usize + 1);
+        // The outer end is exact, the inner end says which call the code is part of.
+        assert_eq!(chain[MAX_INLINE_CHAIN as usize], ("outer".to_owned(), 990));
+        assert_eq!(chain[0], (format!("f{}", 99 - MAX_INLINE_CHAIN), 10 * (99 - MAX_INLINE_CHAIN)));
+    }
+}
