@@ -4,6 +4,7 @@
 
 pub mod artifact;
 pub mod error;
+mod lines;
 pub mod native;
 pub mod ptx;
 pub mod spirv;

@@ -1,6 +1,7 @@
 //! What objects and code in memory share: declaring a unit's symbols, translating and compiling its functions.
 
 use super::abi::Convention;
+use super::debug::{Known, Notes};
 use super::reach::Reach;
 use super::select::{self, Callee, Tables, internal};
 use super::types::swap_scalars;
@@ -17,6 +18,7 @@ use marquetry_ir::entity::{Extern, Func, Global};
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::types::Space;
 use marquetry_ir::unit::Unit;
+use marquetry_lower::job::DebugLevel;
 use marquetry_lower::legal::Legal;
 
 /// Most bytes of globals in one artifact: what instructions can reach relative to themselves, with room for the code.
@@ -271,6 +273,9 @@ pub(super) fn data_bytes(unit: &Unit) -> Result<u64, EmitError> {
 pub(super) struct Compiled<'a> {
     pub(super) id: FuncId,
     pub(super) name: &'a str,
+    /// The function of the unit; none for wrappers.
+    pub(super) func: Option<Func>,
+    pub(super) notes: &'a Notes,
     pub(super) context: &'a mut Context,
 }
 
@@ -288,14 +293,22 @@ pub(super) fn each_function(
         cranelift.clear();
         cranelift.func.signature = signature.clone();
         cranelift.func.name = ir::UserFuncName::user(0, id.as_u32());
+        tables.notes.start(legal.debug_level());
         let translated = select::translate(unit, func, declared, tables, &mut cranelift.func);
         translated.map_err(|error| match error {
             EmitError::Internal(message) => internal(format!("function '{}': {message}", function.name)),
             other => other,
         })?;
-        sink(Compiled { id, name: &function.name, context: cranelift })?;
+        sink(Compiled {
+            id,
+            name: &function.name,
+            func: Some(func),
+            notes: &tables.notes,
+            context: cranelift,
+        })?;
     }
     let entries = unit.entries.iter().zip(legal.entries()).zip(&declared.wrappers);
+    tables.notes.start(DebugLevel::None);
     for ((&func, abi), &id) in entries {
         cranelift.clear();
         cranelift.func.name = ir::UserFuncName::user(0, id.as_u32());
@@ -304,7 +317,7 @@ pub(super) fn each_function(
             MethodKind::Function => wrap::packed(unit, func, abi, declared, &mut cranelift.func)?,
             MethodKind::Kernel => wrap::kernel(unit, func, declared, &mut cranelift.func)?,
         }
-        sink(Compiled { id, name: &name, context: cranelift })?;
+        sink(Compiled { id, name: &name, func: None, notes: &tables.notes, context: cranelift })?;
     }
     Ok(())
 }
@@ -319,13 +332,21 @@ pub(super) fn wrapper_name(unit: &Unit, func: Func) -> String {
     format!("{}${suffix}", function.name)
 }
 
-/// Compiles what is in `context` and keeps nothing of it. Gives the bytes of the function's frame, rather too many.
-pub(super) fn define<M: Module>(module: &mut M, compiled: Compiled<'_>) -> Result<usize, EmitError> {
-    let Compiled { id, name, context } = compiled;
+/// Compiles what is in `context`. Gives the bytes of the function's frame, rather too many. Debuggers get to know the
+/// function where `known` is a list.
+pub(super) fn define<M: Module>(
+    module: &mut M,
+    compiled: Compiled<'_>,
+    known: Option<&mut Vec<Known>>,
+) -> Result<usize, EmitError> {
+    let Compiled { id, name, func, notes, context } = compiled;
     module.define_function(id, context).map_err(|error| match error {
         ModuleError::Compilation(error) => codegen_error(name, context, &error),
         other => module_error(other),
     })?;
+    if let Some(known) = known {
+        known.extend(Known::read(id, func, name, notes, context, module.isa()));
+    }
     let slots: usize = context.func.sized_stack_slots.values().map(|slot| slot.size as usize + 16).sum();
     let spilled = context.compiled_code().and_then(|code| code.buffer.frame_layout());
     Ok(slots + spilled.map_or(256, |layout| layout.frame_to_fp_offset as usize + 64))

@@ -216,7 +216,7 @@ pub fn emit_jit_with(
         let declared = Declared::declare(module, legal, target.arch, Some(solo), &mut Anonymous)?;
         let mut frames = 0;
         emit::each_function(legal, &declared, memory, &mut |compiled| {
-            frames += emit::define(module, compiled)?;
+            frames += emit::define(module, compiled, None)?;
             Ok(())
         })?;
         module.finalize_definitions().map_err(module_error)?;

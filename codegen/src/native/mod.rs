@@ -11,6 +11,8 @@
 
 pub mod context;
 mod abi;
+mod debug;
+mod dwarf;
 mod emit;
 mod intrinsics;
 mod jit;

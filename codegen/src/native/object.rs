@@ -4,13 +4,14 @@
 //! they keep their names, for debuggers and profilers, unless another symbol has the name already.
 
 use super::emit::{self, Compiled, Declared, NativeContext, Spelling, module_error, wrapper_name};
-use super::{NativeTarget, fence};
+use super::{NativeTarget, dwarf, fence};
 use crate::artifact::{Artifact, Format};
 use crate::error::EmitError;
 use cranelift_module::default_libcall_names;
 use cranelift_object::{ObjectBuilder, ObjectModule};
 use marquetry_ir::entity::{Extern, Func, Global};
 use marquetry_ir::unit::Unit;
+use marquetry_lower::job::DebugLevel;
 use marquetry_lower::legal::Legal;
 use rustc_hash::FxHashSet;
 use std::fmt::Write;
@@ -36,11 +37,18 @@ pub fn emit_object_with(
     fence(|| {
         let (mut module, declared) = declare(legal, target)?;
         let mut frames = 0;
+        let level = legal.debug_level();
+        let mut known = Vec::new();
         emit::each_function(legal, &declared, memory, &mut |compiled| {
-            frames += emit::define(&mut module, compiled)?;
+            let known = (level > DebugLevel::None).then_some(&mut known);
+            frames += emit::define(&mut module, compiled, known)?;
             Ok(())
         })?;
-        let code = module.finish().emit().map_err(|e| EmitError::Internal(e.to_string()))?;
+        let mut product = module.finish();
+        if level > DebugLevel::None {
+            dwarf::add(&mut product, legal.unit(), &known, level, &*target.object_isa)?;
+        }
+        let code = product.emit().map_err(|e| EmitError::Internal(e.to_string()))?;
         let scheduling = Some(declared.scheduling(legal.unit(), frames));
         Ok(Artifact { scheduling, ..Artifact::new(target.name.clone(), Format::Object, code, legal) })
     })
@@ -76,7 +84,9 @@ pub fn emit_text(legal: &Legal, target: &NativeTarget) -> Result<String, EmitErr
 
 fn declare(legal: &Legal, target: &NativeTarget) -> Result<(ObjectModule, Declared), EmitError> {
     let isa = target.object_isa.clone();
-    let builder = ObjectBuilder::new(isa, "marquetry", default_libcall_names()).map_err(module_error)?;
+    let mut builder = ObjectBuilder::new(isa, "marquetry", default_libcall_names()).map_err(module_error)?;
+    // How to walk the stack, for debuggers and profilers.
+    builder.unwind_info(legal.debug_level() > DebugLevel::None);
     let mut module = ObjectModule::new(builder);
     let mut names = Names::new(legal.unit());
     let declared = Declared::declare(&mut module, legal, target.arch, None, &mut names)?;

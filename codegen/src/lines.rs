@@ -1,0 +1,67 @@
+//! Lines and columns of the places that a unit's code comes from, as all formats for debuggers want them.
+
+use marquetry_ir::span::{SourceFile, Span};
+use marquetry_ir::unit::Unit;
+
+/// A place in a text.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Place {
+    /// The file, an index into [`Unit::files`].
+    pub(crate) file: u32,
+    /// The line, from 1.
+    pub(crate) line: u32,
+    /// The column in characters, from 1; 0 where that is far to the right.
+    pub(crate) column: u32,
+}
+
+/// Bytes of a line that are looked at to count a column, so that a text of one line does not cost its square.
+const MAX_LINE: usize = 4096;
+
+/// Where the lines of a unit's files start, for those files that were asked about.
+#[derive(Debug)]
+pub(crate) struct Lines<'u> {
+    files: &'u [SourceFile],
+    starts: Vec<Option<Vec<u32>>>,
+}
+
+impl<'u> Lines<'u> {
+    /// Of the files of a unit.
+    pub(crate) fn new(unit: &'u Unit) -> Self {
+        Lines { files: &unit.files, starts: vec![None; unit.files.len()] }
+    }
+
+    /// Line and column of a span; none if no text spelled it.
+    pub(crate) fn place(&mut self, file: Option<u32>, span: Span) -> Option<Place> {
+        let file = file.filter(|_| span.is_somewhere())?;
+        let text = &self.files.get(file as usize)?.text;
+        let starts = self.starts.get_mut(file as usize)?.get_or_insert_with(|| {
+            let ends = text.bytes().zip(1u32..).filter(|&(byte, _)| byte == b'\n');
+            std::iter::once(0).chain(ends.map(|(_, next)| next)).collect()
+        });
+        let line = starts.partition_point(|&start| start <= span.start);
+        let start = starts.get(line.checked_sub(1)?).copied()?;
+        let head = text.get(start as usize..span.start as usize).filter(|head| head.len() <= MAX_LINE);
+        let column = head.map_or(0, |head| head.chars().count() as u32 + 1);
+        Some(Place { file, line: line as u32, column })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_those_of_messages() {
+        let text = "one\n\ntwo ü x\nthree";
+        let file = SourceFile { name: "t.mq".into(), text: text.into() };
+        let unit = Unit { files: vec![file.clone()].into(), ..Unit::default() };
+        let mut lines = Lines::new(&unit);
+        for (at, _) in text.char_indices().skip(1) {
+            let place = lines.place(Some(0), Span::new(at, at + 1)).unwrap();
+            assert_eq!((place.line as usize, place.column as usize), file.line_column(at as u32), "{at}");
+        }
+        assert_eq!(lines.place(Some(0), Span::NOWHERE), None);
+        assert_eq!(lines.place(Some(1), Span::new(1, 2)), None);
+        assert_eq!(lines.place(None, Span::new(1, 2)), None);
+    }
+}
