@@ -54,6 +54,16 @@ fn string_words(text: &str) -> Vec<u32> {
 /// The most words of one instruction (2.3: the count is 16 bits wide), less room for its fixed operands.
 pub(super) const MAX_OPERANDS: usize = 65_000;
 
+/// What is shown of a name: an instruction has no room for any length, and strings end at a zero byte.
+fn shown(name: &str) -> &str {
+    let name = name.split('\0').next().unwrap_or("");
+    let mut end = name.len().min(4096);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    name.get(..end).unwrap_or("")
+}
+
 /// A module.
 #[derive(Debug)]
 pub(super) struct Module {
@@ -66,6 +76,7 @@ pub(super) struct Module {
     std: Id,
     entries: Words,
     modes: Words,
+    sources: Words,
     names: Words,
     annotations: Words,
     /// Types, constants and module-scope variables.
@@ -89,6 +100,7 @@ impl Module {
             std: 0,
             entries: Words::default(),
             modes: Words::default(),
+            sources: Words::default(),
             names: Words::default(),
             annotations: Words::default(),
             // What a small kernel needs, so that tables grow for large ones only.
@@ -199,7 +211,16 @@ impl Module {
 
     /// Names an id, for people who read the module.
     pub fn name(&mut self, id: Id, name: &str) {
-        self.names.op_string(spv::Op::Name, &[id], name, &[]);
+        self.names.op_string(spv::Op::Name, &[id], shown(name), &[]);
+    }
+
+    /// The id of a source file's name.
+    pub fn source(&mut self, name: &str) -> Id {
+        let id = self.id();
+        self.sources.op_string(spv::Op::String, &[id], shown(name), &[]);
+        // No language with a number, no version.
+        self.sources.op(spv::Op::Source, &[spv::SourceLanguage::Unknown as u32, 0, id]);
+        id
     }
 
     /// Declares an entry point and the module-scope variables that it uses.
@@ -227,8 +248,15 @@ impl Module {
             Api::Vulkan => (spv::AddressingModel::PhysicalStorageBuffer64, spv::MemoryModel::Vulkan),
             Api::OpenCl => (spv::AddressingModel::Physical64, spv::MemoryModel::OpenCL),
         };
-        let words =
-            [&self.entries, &self.modes, &self.names, &self.annotations, &self.globals, &self.functions];
+        let words = [
+            &self.entries,
+            &self.modes,
+            &self.sources,
+            &self.names,
+            &self.annotations,
+            &self.globals,
+            &self.functions,
+        ];
         let count: usize = words.iter().map(|section| section.0.len()).sum();
         let mut out = Words(Vec::with_capacity(count + 64));
         let version = self.caps.version();
@@ -241,8 +269,15 @@ impl Module {
         }
         out.0.extend(self.imports.0);
         out.op(spv::Op::MemoryModel, &[addressing as u32, memory as u32]);
-        for section in [self.entries, self.modes, self.names, self.annotations, self.globals, self.functions]
-        {
+        for section in [
+            self.entries,
+            self.modes,
+            self.sources,
+            self.names,
+            self.annotations,
+            self.globals,
+            self.functions,
+        ] {
             out.0.extend(section.0);
         }
         out.0

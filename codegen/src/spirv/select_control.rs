@@ -25,6 +25,7 @@ impl Selector<'_, '_> {
         for inst in body.block_insts(block).take_while(|&inst| inst != last) {
             // Addresses of variables were made in the prologue: they are good everywhere.
             if !self.is_fixed(inst) {
+                self.at(inst);
                 self.select(inst)?;
             }
         }
@@ -45,6 +46,7 @@ impl Selector<'_, '_> {
     /// A return, or the end of what does not return.
     fn leave(&mut self, block: Block) -> Result<(), EmitError> {
         let inst = self.terminator(block)?;
+        self.at(inst);
         match self.body.inst(inst).op {
             IrOp::Return => {
                 let values = self.operands(inst)?;
@@ -69,6 +71,7 @@ impl Selector<'_, '_> {
 
     /// A branch or switch to labels, one per edge.
     fn branch_to(&mut self, inst: Inst, labels: &[Id]) -> Result<(), EmitError> {
+        self.at(inst);
         let data = self.body.inst(inst);
         let args = self.operands(inst)?;
         match (data.op, labels) {
@@ -114,6 +117,7 @@ impl Selector<'_, '_> {
     }
 
     fn label(&mut self, id: Id) {
+        self.forget_place();
         self.emit_void(Op::Label, &[id]);
         self.stretch += 1;
     }
@@ -180,6 +184,7 @@ impl Selector<'_, '_> {
                     self.code.0.extend([0, parent]);
                 }
                 self.ids[param.as_u32() as usize] = result;
+                self.name_value(param, result);
             }
             self.block_code(block)?;
             let inst = self.terminator(block)?;
@@ -256,6 +261,7 @@ impl Selector<'_, '_> {
                 let ty = self.type_id(body.value_type(param))?;
                 let variable = self.local_variable(ty);
                 self.variables[param.as_u32() as usize] = variable;
+                self.name_value(param, variable);
                 if Some(block) == entry {
                     let argument = self.ids[param.as_u32() as usize];
                     self.in_prologue = true;
