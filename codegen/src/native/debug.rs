@@ -7,6 +7,7 @@ use cranelift_codegen::Context;
 use cranelift_codegen::LabelValueLoc;
 use cranelift_codegen::ir::{self, SourceLoc, ValueLabel};
 use cranelift_codegen::isa::TargetIsa;
+use cranelift_codegen::isa::unwind::UnwindInfo;
 use cranelift_module::FuncId;
 use marquetry_ir::body::{Body, Location};
 use marquetry_ir::entity::{Func, Inst, Value};
@@ -92,6 +93,8 @@ pub(super) struct Known {
     pub(super) rows: Vec<Row>,
     /// Values with names, and where they are.
     pub(super) homes: BTreeMap<Value, Vec<Home>>,
+    /// How to find its caller's frame.
+    pub(super) unwind: Option<UnwindInfo>,
 }
 
 impl Known {
@@ -137,7 +140,8 @@ impl Known {
                 homes.insert(value, ranges);
             }
         }
-        Some(Known { id, func, name: name.to_owned(), size, rows, homes })
+        let unwind = code.create_unwind_info(isa).ok().flatten();
+        Some(Known { id, func, name: name.to_owned(), size, rows, homes, unwind })
     }
 }
 

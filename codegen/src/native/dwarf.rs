@@ -28,9 +28,20 @@ use std::sync::Arc;
 
 /// A section under construction.
 #[derive(Clone)]
-struct Section {
-    bytes: EndianVec<RunTimeEndian>,
-    relocations: Vec<Relocation>,
+pub(super) struct Section {
+    pub(super) bytes: EndianVec<RunTimeEndian>,
+    pub(super) relocations: Vec<Relocation>,
+}
+
+impl Section {
+    /// An empty one for a machine.
+    pub(super) fn new(isa: &dyn TargetIsa) -> Self {
+        let endian = match isa.endianness() {
+            Endianness::Little => RunTimeEndian::Little,
+            Endianness::Big => RunTimeEndian::Big,
+        };
+        Section { bytes: EndianVec::new(endian), relocations: Vec::new() }
+    }
 }
 
 impl RelocateWriter for Section {
@@ -63,11 +74,7 @@ pub(super) fn add(
         writer.function(number, function);
     }
     let mut dwarf = writer.finish(known);
-    let endian = match isa.endianness() {
-        Endianness::Little => RunTimeEndian::Little,
-        Endianness::Big => RunTimeEndian::Big,
-    };
-    let mut sections = Sections::new(Section { bytes: EndianVec::new(endian), relocations: Vec::new() });
+    let mut sections = Sections::new(Section::new(isa));
     dwarf.write(&mut sections).map_err(failed)?;
     let mut added = BTreeMap::<&str, SymbolId>::new();
     let mut pending = Vec::new();

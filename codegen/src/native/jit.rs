@@ -7,7 +7,7 @@
 
 use super::context;
 use super::emit::{self, Declared, NativeContext, Spelling, module_error};
-use super::{KernelFn, NativeKernel, NativeTarget, fence};
+use super::{CodeMap, KernelFn, NativeKernel, NativeTarget, fence};
 use crate::artifact::{Entry, Scheduling, argument_block, entries};
 use crate::error::EmitError;
 use cranelift_codegen::ir::LibCall;
@@ -16,6 +16,7 @@ use marquetry_ir::entity::{Extern, Func, Global};
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
+use marquetry_lower::job::DebugLevel;
 use marquetry_lower::legal::{Legal, Site};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
@@ -48,6 +49,7 @@ pub struct JitCode {
     sites: Vec<Site>,
     shared_bytes: u64,
     stack_bytes: usize,
+    map: CodeMap,
 }
 
 impl JitCode {
@@ -64,6 +66,11 @@ impl JitCode {
     /// The places that throw, by number.
     pub fn sites(&self) -> &[Site] {
         &self.sites
+    }
+
+    /// What addresses in the code stand for; empty unless the job asked for debug information.
+    pub fn map(&self) -> &CodeMap {
+        &self.map
     }
 
     /// Bytes of shared memory that a group needs.
@@ -215,8 +222,10 @@ pub fn emit_jit_with(
         let solo = (context::solo_barrier as *const () as u64, context::solo_subgroup as *const () as u64);
         let declared = Declared::declare(module, legal, target.arch, Some(solo), &mut Anonymous)?;
         let mut frames = 0;
+        let debug = legal.debug_level() > DebugLevel::None;
+        let mut noted = Vec::new();
         emit::each_function(legal, &declared, memory, &mut |compiled| {
-            frames += emit::define(module, compiled, None)?;
+            frames += emit::define(module, compiled, debug.then_some(&mut noted))?;
             Ok(())
         })?;
         module.finalize_definitions().map_err(module_error)?;
@@ -236,7 +245,10 @@ pub fn emit_jit_with(
                 entry,
             });
         }
+        let address = |id| module.get_finalized_function(id).expose_provenance();
+        let map = CodeMap::new(unit, &noted, address);
         Ok(JitCode {
+            map,
             module: Mutex::new(guard.0.take()),
             entries: known,
             sites: legal.sites().to_vec(),

@@ -7,6 +7,7 @@
 //! - Memory has the byte order of the machine; first contents of globals, which are stated little-endian, are swapped
 //!   on big-endian machines. Argument and result blocks are little-endian everywhere.
 //! - Functions that ask which work-item they run for get a hidden last parameter ([`context`]); others do not pay.
+//! - At `-g1` and `-g2` objects carry DWARF and unwind tables, and code in memory a [`CodeMap`]; the code is the same.
 //! - Nothing that Cranelift says or does leaves as a panic: every call into it is fenced.
 
 pub mod context;
@@ -18,6 +19,7 @@ mod intrinsics;
 mod jit;
 mod kernel;
 mod legal;
+mod map;
 mod object;
 mod reach;
 mod select;
@@ -26,6 +28,7 @@ mod select_memory;
 mod select_scalar;
 mod select_vector;
 mod types;
+mod unwind;
 mod wrap;
 
 #[cfg(test)]
@@ -34,6 +37,7 @@ mod tests;
 pub use emit::NativeContext;
 pub use jit::{JitCode, JitEntry, emit_jit, emit_jit_with};
 pub use kernel::{KernelFn, NativeKernel};
+pub use map::{CodeMap, MappedFunction};
 pub use object::{emit_object, emit_object_with, emit_text};
 
 use crate::error::EmitError;

@@ -4,7 +4,7 @@
 //! they keep their names, for debuggers and profilers, unless another symbol has the name already.
 
 use super::emit::{self, Compiled, Declared, NativeContext, Spelling, module_error, wrapper_name};
-use super::{NativeTarget, dwarf, fence};
+use super::{NativeTarget, dwarf, fence, unwind};
 use crate::artifact::{Artifact, Format};
 use crate::error::EmitError;
 use cranelift_module::default_libcall_names;
@@ -46,6 +46,7 @@ pub fn emit_object_with(
         })?;
         let mut product = module.finish();
         if level > DebugLevel::None {
+            unwind::add(&mut product, &known, &*target.object_isa)?;
             dwarf::add(&mut product, legal.unit(), &known, level, &*target.object_isa)?;
         }
         let code = product.emit().map_err(|e| EmitError::Internal(e.to_string()))?;
@@ -84,9 +85,7 @@ pub fn emit_text(legal: &Legal, target: &NativeTarget) -> Result<String, EmitErr
 
 fn declare(legal: &Legal, target: &NativeTarget) -> Result<(ObjectModule, Declared), EmitError> {
     let isa = target.object_isa.clone();
-    let mut builder = ObjectBuilder::new(isa, "marquetry", default_libcall_names()).map_err(module_error)?;
-    // How to walk the stack, for debuggers and profilers.
-    builder.unwind_info(legal.debug_level() > DebugLevel::None);
+    let builder = ObjectBuilder::new(isa, "marquetry", default_libcall_names()).map_err(module_error)?;
     let mut module = ObjectModule::new(builder);
     let mut names = Names::new(legal.unit());
     let declared = Declared::declare(&mut module, legal, target.arch, None, &mut names)?;
