@@ -4,7 +4,6 @@
 
 pub mod artifact;
 pub mod error;
-mod lines;
 pub mod native;
 pub mod ptx;
 pub mod spirv;

@@ -57,7 +57,7 @@ impl Notes {
     }
 }
 
-/// Some bytes of a function, and what they come from; none for what the compiler made up.
+/// Some bytes of a function, and what they come from; none before the first place.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(super) struct Row {
     pub(super) start: u32,
@@ -113,16 +113,12 @@ impl Known {
         if func.is_some() {
             let mut end = 0;
             for loc in code.buffer.get_srclocs_sorted() {
-                if loc.start > end {
-                    push(&mut rows, Row { start: end, end: loc.start, location: None });
-                }
                 let at = notes.places.get(loc.loc.bits() as usize).filter(|_| !loc.loc.is_default());
+                push(&mut rows, Row { start: end, end: loc.start, location: None });
                 push(&mut rows, Row { start: loc.start, end: loc.end, location: at.copied() });
                 end = loc.end;
             }
-            if size > end {
-                push(&mut rows, Row { start: end, end: size, location: None });
-            }
+            push(&mut rows, Row { start: end, end: size, location: None });
         }
         let mut homes = BTreeMap::new();
         for (label, ranges) in &code.value_labels_ranges {
@@ -145,11 +141,11 @@ impl Known {
     }
 }
 
-/// Adds a row, to the last one if they are of one place.
+/// Adds a row, to the last one if they are of one place. What has no place is part of what was before it.
 fn push(rows: &mut Vec<Row>, row: Row) {
     match rows.last_mut() {
-        Some(last) if last.location == row.location && last.end == row.start => last.end = row.end,
-        _ if row.start < row.end => rows.push(row),
-        _ => {}
+        _ if row.start >= row.end => {}
+        Some(last) if last.location == row.location || row.location.is_none() => last.end = row.end,
+        _ => rows.push(row),
     }
 }

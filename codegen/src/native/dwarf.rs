@@ -6,7 +6,6 @@
 use super::debug::{Home, HomePlace, Known};
 use super::select::internal;
 use crate::error::EmitError;
-use crate::lines::{Lines, Place};
 use cranelift_codegen::ir::Endianness;
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_object::ObjectProduct;
@@ -19,6 +18,7 @@ use gimli::write::{
 use gimli::{Encoding, Format, LineEncoding, RunTimeEndian, constants as dw};
 use marquetry_ir::body::Location;
 use marquetry_ir::entity::{Func, Inlined};
+use marquetry_ir::lines::{Lines, Place};
 use marquetry_ir::types::{Scalar, Type, TypeKind};
 use marquetry_ir::unit::{Function, Unit};
 use marquetry_lower::job::DebugLevel;
@@ -153,7 +153,7 @@ impl<'u> Writer<'u> {
         Writer {
             unit,
             level,
-            lines: Lines::new(unit),
+            lines: Lines::new(&unit.files),
             encoding,
             program,
             dwarf,
@@ -234,7 +234,6 @@ impl<'u> Writer<'u> {
         for row in &known.rows {
             let mut frames = row.location.into_iter().flat_map(|at| function.frames(at));
             let place = frames.next().and_then(|(_, file, span)| self.lines.place(file, span));
-            // What has no place is part of what was before it.
             if place.is_some() && place != last {
                 self.row(row.start, place);
                 last = place;

@@ -7,7 +7,7 @@ use super::select::{self, Callee, Tables, internal};
 use super::types::swap_scalars;
 use super::wrap;
 use super::{Arch, NativeTarget};
-use crate::artifact::Scheduling;
+use crate::artifact::{Scheduling, shared_memory};
 use crate::error::EmitError;
 use cranelift_codegen::ir::{self, ExtFuncData, ExternalName, Signature, UserExternalName};
 use cranelift_codegen::isa::TargetIsa;
@@ -178,12 +178,12 @@ impl Declared {
         spelling: &mut dyn Spelling,
     ) -> Result<(), EmitError> {
         data_bytes(unit)?;
+        let (offsets, shared_bytes) = shared_memory(unit);
+        self.shared_bytes = shared_bytes;
         for (global, data) in unit.globals.iter() {
             let layout = unit.types.layout(data.ty).ok_or_else(|| internal("a global has no layout"))?;
             if data.space == Space::Shared {
-                let offset = self.shared_bytes.next_multiple_of(u64::from(layout.align));
-                self.places[global] = Some(Place::Shared(offset));
-                self.shared_bytes = offset.saturating_add(layout.size);
+                self.places[global] = offsets[global].map(Place::Shared);
                 continue;
             }
             let writable = data.space != Space::Constant;

@@ -70,7 +70,7 @@ impl<'a> Checker<'a> {
             _ if line.starts_with("//") || line.starts_with(".file") => {}
             _ if line.starts_with(".section") => self.in_section = true,
             _ if self.in_section => self.in_section = line != "}",
-            _ if line.starts_with(".loc") => self.location(n, line),
+            _ if line.starts_with(".loc\t") => self.location(n, line),
             "{" => {
                 self.depth += 1;
                 self.scope.get_or_insert_default();

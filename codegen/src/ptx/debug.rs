@@ -7,9 +7,9 @@
 
 use super::regs::{Base, Place as Home, Registers};
 use super::write::{Arg, Label, Writer};
-use crate::lines::{Lines, Place};
 use marquetry_ir::body::Location;
 use marquetry_ir::entity::Inlined;
+use marquetry_ir::lines::{Lines, Place};
 use marquetry_ir::unit::{Function, Unit};
 use marquetry_lower::job::DebugLevel;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -43,7 +43,7 @@ impl<'a> Debug<'a> {
         Debug {
             level,
             unit,
-            lines: Lines::new(unit),
+            lines: Lines::new(&unit.files),
             files: FxHashMap::default(),
             order: Vec::new(),
             names: FxHashMap::default(),

@@ -28,6 +28,8 @@ mod names;
 mod regs;
 mod select;
 mod select_atomic;
+mod select_bits;
+mod select_compare;
 mod select_control;
 mod select_convert;
 mod select_memory;

@@ -5,8 +5,8 @@
 
 use super::module::{Id, Module};
 use super::select::Selector;
-use crate::lines::{Lines, Place};
 use marquetry_ir::entity::{Inst, Value};
+use marquetry_ir::lines::{Lines, Place};
 use marquetry_ir::unit::Unit;
 use marquetry_lower::job::DebugLevel;
 use rspirv::spirv::Op;
@@ -25,7 +25,7 @@ pub(super) struct Debug<'u> {
 
 impl<'u> Debug<'u> {
     pub fn new(unit: &'u Unit, level: DebugLevel) -> Self {
-        Debug { level, lines: Lines::new(unit), files: BTreeMap::new(), here: None, stated: None }
+        Debug { level, lines: Lines::new(&unit.files), files: BTreeMap::new(), here: None, stated: None }
     }
 
     /// Whether names of functions and lines are wanted.

@@ -17,6 +17,7 @@ mod parse_generic;
 mod parse_body;
 mod parse_inst;
 mod names;
+mod places;
 mod print;
 mod print_inst;
 mod format;
@@ -32,6 +33,7 @@ pub use format::format;
 pub use literal::settle;
 pub(crate) use literal::write_scalar;
 pub use parse_body::mismatch_message;
+pub use places::Places;
 pub use print::{
     Annotate, Place, print_body, print_program, print_program_with, print_unit, print_unit_with,
 };

@@ -112,7 +112,13 @@ impl Compile {
         }
         if stage != Stage::Code {
             let unit = pipeline::run_until(program, job, target.lowering(), stage)?;
-            return Ok(text::print_unit(&unit).into_bytes());
+            let dump = match job.debug_level {
+                DebugLevel::None => text::print_unit(&unit),
+                DebugLevel::Lines | DebugLevel::Full => {
+                    text::print_unit_with(&unit, &mut text::Places::new(&unit))
+                }
+            };
+            return Ok(dump.into_bytes());
         }
         let legal = pipeline::run(program, job, target.lowering())?;
         match self.output {

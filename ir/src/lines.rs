@@ -1,37 +1,36 @@
-//! Lines and columns of the places that a unit's code comes from, as all formats for debuggers want them.
+//! Lines and columns of many places in texts: for formats that debuggers read, and for dumps.
 
-use marquetry_ir::span::{SourceFile, Span};
-use marquetry_ir::unit::Unit;
+use crate::span::{SourceFile, Span};
 
 /// A place in a text.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct Place {
-    /// The file, an index into [`Unit::files`].
-    pub(crate) file: u32,
+pub struct Place {
+    /// The file, an index into the files.
+    pub file: u32,
     /// The line, from 1.
-    pub(crate) line: u32,
+    pub line: u32,
     /// The column in characters, from 1; 0 where that is far to the right.
-    pub(crate) column: u32,
+    pub column: u32,
 }
 
 /// Bytes of a line that are looked at to count a column, so that a text of one line does not cost its square.
 const MAX_LINE: usize = 4096;
 
-/// Where the lines of a unit's files start, for those files that were asked about.
+/// Where the lines of files start, for those files that were asked about.
 #[derive(Debug)]
-pub(crate) struct Lines<'u> {
+pub struct Lines<'u> {
     files: &'u [SourceFile],
     starts: Vec<Option<Vec<u32>>>,
 }
 
 impl<'u> Lines<'u> {
-    /// Of the files of a unit.
-    pub(crate) fn new(unit: &'u Unit) -> Self {
-        Lines { files: &unit.files, starts: vec![None; unit.files.len()] }
+    /// Of the files of a program or unit.
+    pub fn new(files: &'u [SourceFile]) -> Self {
+        Lines { files, starts: vec![None; files.len()] }
     }
 
     /// Line and column of a span; none if no text spelled it.
-    pub(crate) fn place(&mut self, file: Option<u32>, span: Span) -> Option<Place> {
+    pub fn place(&mut self, file: Option<u32>, span: Span) -> Option<Place> {
         let file = file.filter(|_| span.is_somewhere())?;
         let text = &self.files.get(file as usize)?.text;
         let starts = self.starts.get_mut(file as usize)?.get_or_insert_with(|| {
@@ -54,8 +53,8 @@ mod tests {
     fn places_are_those_of_messages() {
         let text = "one\n\ntwo ü x\nthree";
         let file = SourceFile { name: "t.mq".into(), text: text.into() };
-        let unit = Unit { files: vec![file.clone()].into(), ..Unit::default() };
-        let mut lines = Lines::new(&unit);
+        let files = [file.clone()];
+        let mut lines = Lines::new(&files);
         for (at, _) in text.char_indices().skip(1) {
             let place = lines.place(Some(0), Span::new(at, at + 1)).unwrap();
             assert_eq!((place.line as usize, place.column as usize), file.line_column(at as u32), "{at}");
