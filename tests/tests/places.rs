@@ -100,9 +100,8 @@ fn gdb_stops_in_an_inlined_function() {
     let target = Target::parse("native", opt_level).expect("a target");
     let artifact = compile_artifact(&program, &job, &target).expect("an object");
     std::fs::write(at("places.o"), &artifact.code).expect("the object");
-    let host = "struct result { int status, value; };
-        struct result outer(int, int);
-        int main(void) { return outer(1, 3).value == 3 ? 0 : 1; }";
+    // The first result is the status.
+    let host = "int outer(int, int); int main(void) { return outer(1, 3); }";
     std::fs::write(at("host.c"), host).expect("the host");
     let program = at("program");
     let said = run(Command::new("cc").arg("-o").arg(&program).arg(at("host.c")).arg(at("places.o")));
