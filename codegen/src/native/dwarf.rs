@@ -17,7 +17,7 @@ use gimli::write::{
 };
 use gimli::{Encoding, Format, LineEncoding, RunTimeEndian, constants as dw};
 use marquetry_ir::body::Location;
-use marquetry_ir::entity::{Func, Inlined};
+use marquetry_ir::entity::Inlined;
 use marquetry_ir::lines::{Lines, Place};
 use marquetry_ir::types::{Scalar, Type, TypeKind};
 use marquetry_ir::unit::{Function, Unit};
@@ -218,7 +218,7 @@ impl<'u> Writer<'u> {
         self.rows(number, known, function, place);
         if self.level == DebugLevel::Full {
             self.inlined_calls(number, known, function, entry);
-            self.values(number, known, func, function, entry);
+            self.values(number, known, function, entry);
         }
     }
 
@@ -325,7 +325,7 @@ impl<'u> Writer<'u> {
     }
 
     /// Values with names: parameters in their order, then all others in the order of the code.
-    fn values(&mut self, number: usize, known: &Known, _: Func, function: &Function, entry: UnitEntryId) {
+    fn values(&mut self, number: usize, known: &Known, function: &Function, entry: UnitEntryId) {
         let body = &function.body;
         let params = body.entry().map_or(&[][..], |block| body.block_params(block));
         let is_param: FxHashSet<_> = params.iter().copied().collect();

@@ -91,7 +91,7 @@ impl<'a> Debug<'a> {
             && out.text.len() == end
             && start < end
             // A chain of calls is written once, so it stays.
-            && !last.is_some_and(|(_, inlined)| inlined.is_some())
+            && last.is_none_or(|(_, inlined)| inlined.is_none())
             && self.last.is_some_and(|(_, inlined)| inlined.is_none())
         {
             out.text.truncate(start);
