@@ -97,6 +97,10 @@ done:
   or one of `fn type const zero null true false nan inf`.
 - Initial contents are a constant, `zero`, `bytes \"...\"` for an array of `i8`, or a list in brackets with one entry
   per element, field or lane.
+- A loop may run for ever. Where it has no effect and an exit, the driver of a device may go on as if it had ended.
+- Recursion may go as deep as the stack allows, which is for the engine to say. Using the stack up is an error of the
+  call or launch, not an exception: nothing in the program sees it, memory stays as it was left, and the host learns
+  which function did not fit any more. Targets without a stack refuse recursion.
 - Quoted texts know the escapes `\\n \\t \\r \\\" \\\\ \\xHH`.
 
 ";

@@ -186,6 +186,19 @@ impl Compiled {
         Ok(KernelImage { code, entry, params, block, shared_bytes })
     }
 
+    /// The functions that check the limit of the stack, by number.
+    fn checked(&self) -> &[Site] {
+        match &self.code {
+            Code::Jit(jit) => jit.checked(),
+            Code::Artifact(artifact) => artifact.scheduling.as_ref().map_or(&[], |known| &known.checked),
+        }
+    }
+
+    /// The error for a function, by number, for which there was no stack left.
+    pub fn exhausted(&self, function: usize) -> EngineError {
+        exhausted_in(self.checked(), function, &self.files)
+    }
+
     /// The exception that a status stands for; none for 0.
     pub fn thrown(&self, status: u32) -> Option<Thrown> {
         let site = self.sites.get((status as usize).checked_sub(1)?);
@@ -194,6 +207,14 @@ impl Compiled {
             return Some(Thrown { kind, reason: None, function: "?".into(), place: None, callers: vec![] });
         };
         Some(thrown_at(site, &self.files))
+    }
+}
+
+/// The error for a function, by number, for which there was no stack left.
+pub fn exhausted_in(checked: &[Site], function: usize, files: &[SourceFile]) -> EngineError {
+    match checked.get(function) {
+        Some(site) => EngineError::StackOverflow(thrown_at(site, files)),
+        None => EngineError::Failed("stack overflow".into()),
     }
 }
 

@@ -212,6 +212,51 @@ fn endless_loops_end_in_the_interpreter() {
     assert!(stderr(&output).contains("fuel"), "{}", stderr(&output));
 }
 
+#[test]
+fn what_never_ends_is_given_up_in_time() {
+    let folder = Folder::new();
+    let loops = "method f() {\nentry:\n    jump again\nagain:\n    jump again\n}\n; run: @f()\n";
+    let path = folder.file("loop.mq", loops);
+    let run = marq(&["run", text(&path), "--entry", "f", "--on", "native", "--timeout", "1"]);
+    let test = marq(&["test", text(&path), "--on", "native", "--timeout", "1"]);
+    for output in [&run, &test] {
+        assert_eq!(code(output), 1);
+        assert!(stderr(output).contains("did not end within 1 seconds"), "{}", stderr(output));
+    }
+    assert!(stderr(&test).contains("loop.mq:7: native: run: @f()"), "{}", stderr(&test));
+}
+
+#[test]
+fn endless_recursion_ends_with_an_error_and_not_with_the_process() {
+    let folder = Folder::new();
+    let source = "method f(n: i32) -> i32 {
+entry:
+    m = add n, i32 1
+    r = call f(m)
+    s = add r, m
+    return s
+}
+kernel k(p: ptr<global>) {
+entry:
+    n = load.i32 p
+    r = call f(n)
+    store p, r
+    return
+}
+";
+    let path = folder.file("deep.mq", source);
+    let wanted = format!("stack overflow (in 'f', {}:3:5)", path.display());
+    for engine in ["interp", "native", "cpu"] {
+        let call = marq(&["run", text(&path), "--entry", "f", "--args", "i32 1", "--on", engine]);
+        let launch = ["run", text(&path), "--entry", "k", "--args", "buf i32[1]", "--on", engine];
+        let launch = marq(&[&launch[..], &["--grid", "4", "--block", "8"]].concat());
+        for output in [call, launch] {
+            assert_eq!(code(&output), 1, "{engine}");
+            assert!(stderr(&output).contains(&wanted), "{engine}: {}", stderr(&output));
+        }
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn links_stay_links() {

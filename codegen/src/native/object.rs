@@ -4,6 +4,7 @@
 //! they keep their names, for debuggers and profilers, unless another symbol has the name already.
 
 use super::emit::{self, Compiled, Declared, NativeContext, Spelling, module_error, wrapper_name};
+use super::stack::Frames;
 use super::{NativeTarget, dwarf, fence, unwind};
 use crate::artifact::{Artifact, Format};
 use crate::error::EmitError;
@@ -36,12 +37,13 @@ pub fn emit_object_with(
 ) -> Result<Artifact, EmitError> {
     fence(|| {
         let (mut module, declared) = declare(legal, target)?;
-        let mut frames = 0;
+        let mut frames = Frames::default();
         let level = legal.debug_level();
         let mut known = Vec::new();
         emit::each_function(legal, &declared, memory, &mut |compiled| {
             let known = (level > DebugLevel::None).then_some(&mut known);
-            frames += emit::define(&mut module, compiled, known)?;
+            let func = compiled.func;
+            frames.add(func, emit::define(&mut module, compiled, known)?);
             Ok(())
         })?;
         let mut product = module.finish();
@@ -50,7 +52,7 @@ pub fn emit_object_with(
             dwarf::add(&mut product, legal.unit(), &known, level, &*target.object_isa)?;
         }
         let code = product.emit().map_err(|e| EmitError::Internal(e.to_string()))?;
-        let scheduling = Some(declared.scheduling(legal.unit(), frames));
+        let scheduling = Some(declared.scheduling(legal.unit(), &frames)?);
         Ok(Artifact { scheduling, ..Artifact::new(target.name.clone(), Format::Object, code, legal) })
     })
 }
@@ -129,6 +131,10 @@ impl Spelling for Names {
             return Err(EmitError::Unsupported(message));
         }
         Ok(Some(name.to_string()))
+    }
+
+    fn inner(&mut self, unit: &Unit, func: Func) -> Result<Option<String>, EmitError> {
+        Ok(self.local(&format!("{}$limited", unit.funcs[func].name)))
     }
 
     fn wrapper(&mut self, unit: &Unit, func: Func) -> Result<Option<String>, EmitError> {

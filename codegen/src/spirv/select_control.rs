@@ -7,6 +7,7 @@ use super::structure::graph::{Graph, Node, Origin};
 use super::structure::{self, Step};
 use crate::error::EmitError;
 use marquetry_ir::entity::{Block, BlockCall, Inst, Switch, Value};
+use marquetry_ir::inst::{Order, Scope};
 use marquetry_ir::op::Op as IrOp;
 use marquetry_ir::types::{Scalar, Type};
 use rspirv::spirv::Op;
@@ -339,8 +340,12 @@ impl Selector<'_, '_> {
                 self.emit_void(Op::Branch, &[base + body]);
                 self.label(base + body);
             }
-            Step::Next { head, next } => {
+            Step::Next { head, next, endless } => {
                 self.label(base + next);
+                // Drivers drop loops without effects and go on behind them, even where nothing leaves the loop.
+                if endless && self.is_vulkan() {
+                    self.fence(Scope::Group, Order::AcqRel)?;
+                }
                 self.emit_void(Op::Branch, &[base + head]);
             }
             Step::Goto(label) => self.emit_void(Op::Branch, &[base + label]),

@@ -1,6 +1,6 @@
 //! `marq run`: call a function or launch a kernel.
 
-use super::{CliError, CliResult, input, output};
+use super::{CliError, CliResult, input, output, watchdog};
 use crate::engine::{EngineError, EngineKind, Extent, Outcome};
 use crate::filetest::directive::{Argument, parse_arguments};
 use crate::filetest::runner::find_method;
@@ -36,6 +36,9 @@ pub(super) struct Run {
     /// Work-items of a group along each dimension
     #[arg(long, value_name = "X,Y,Z", default_value = "64")]
     block: String,
+    /// Seconds that it may take before the command ends with an error; 0 for any time
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    timeout: u64,
     /// Optimisation level, 0 to 3
     #[arg(short = 'O', value_name = "LEVEL", default_value = "2", value_parser = clap::value_parser!(u32).range(0..=3))]
     opt_level: u32,
@@ -73,10 +76,13 @@ impl Run {
         let program = Arc::new(program);
         engine.load(program.clone());
         let mut args: Vec<HostArg> = args.iter().map(Argument::materialise).collect();
+        let watchdog = watchdog(self.timeout, "the program was given up")?;
+        let watched = watchdog.as_ref().map(|watchdog| watchdog.begin(format!("{name}: '{}'", self.entry)));
         let outcome = match extent {
             Some(extent) => engine.launch(method, extent, &mut args),
             None => engine.call(method, &mut args),
         };
+        drop(watched);
         match outcome {
             Ok(Outcome::Returned(values)) => {
                 let mut text = String::new();

@@ -4,8 +4,10 @@ use super::device::DeviceEngine;
 use super::{Engine, EngineError, Extent, Outcome, parts};
 use crate::compile::{Code, Compiled, Target, compile};
 use crate::device::DeviceKind;
+use crate::stack::CallStack;
 use crate::value::HostArg;
 use marquetry_codegen::artifact::argument_block;
+use marquetry_codegen::native::StackLimit;
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::Program;
 use marquetry_lower::dispatch::view::View;
@@ -20,6 +22,7 @@ pub(super) struct NativeEngine {
     program: Arc<Program>,
     functions: HashMap<Method, Compiled>,
     kernels: DeviceEngine,
+    stack: CallStack,
 }
 
 impl NativeEngine {
@@ -27,8 +30,8 @@ impl NativeEngine {
     pub(super) fn new(opt_level: OptLevel) -> Result<Self, String> {
         let target = Target::parse("native", opt_level).map_err(|error| error.to_string())?;
         let kernels = DeviceEngine::open(DeviceKind::Cpu, opt_level)?;
-        let (program, functions) = Default::default();
-        Ok(NativeEngine { target, opt_level, program, functions, kernels })
+        let (program, functions, stack) = Default::default();
+        Ok(NativeEngine { target, opt_level, program, functions, kernels, stack })
     }
 }
 
@@ -65,9 +68,19 @@ impl Engine for NativeEngine {
         let Code::Jit(jit) = &compiled.code else {
             return Err(EngineError::Failed("the code is not in this process".into()));
         };
-        // SAFETY: the block and the results have the layout of this entry's signature; buffers outlive the call.
+        let needs = jit.stack();
+        let mut status = Ok(0);
+        // SAFETY: the block and the results have the layout of this entry's signature; buffers outlive the call. The
+        // closure owns nothing.
         #[allow(unsafe_code, reason = "this is where compiled code is executed")]
-        let status = unsafe { jit.call_packed(0, &block, &mut results) }?;
+        let done = unsafe {
+            let call = |limit: Option<&StackLimit>| status = jit.call_packed(0, &block, &mut results, limit);
+            parts::on_stack(&mut self.stack, &needs, call)
+        };
+        if let Err(exhausted) = done? {
+            return Err(compiled.exhausted(exhausted.function));
+        }
+        let status = status?;
         if let Some(thrown) = compiled.thrown(status) {
             return Ok(Outcome::Threw(thrown));
         }

@@ -2,6 +2,7 @@
 
 use super::coverage::ops_of;
 use super::directive::{Action, Argument, BufferCheck, Call, Contents, Directive, Expected, bytes_of, parse};
+use super::watchdog::Watchdog;
 use crate::engine::{Engine, EngineError, Extent, Outcome};
 use crate::value::{HostArg, HostValue, same_bits};
 use marquetry_ir::diag::Diagnostic;
@@ -53,8 +54,13 @@ impl Row {
     }
 }
 
-/// Runs the directives of a file. Engines are reused between files.
-pub fn run(name: &str, source: &str, engines: &mut [Box<dyn Engine>]) -> Vec<Row> {
+/// Runs the directives of a file. Engines are reused between files. A watchdog is told of each directive on each engine.
+pub fn run(
+    name: &str,
+    source: &str,
+    engines: &mut [Box<dyn Engine>],
+    watchdog: Option<&Watchdog>,
+) -> Vec<Row> {
     let (directives, errors) = parse(source);
     let mut rows: Vec<Row> = Vec::new();
     let mut fail = |line, text: String| {
@@ -90,6 +96,8 @@ pub fn run(name: &str, source: &str, engines: &mut [Box<dyn Engine>]) -> Vec<Row
             if !wanted || !runs {
                 continue;
             }
+            let what = || format!("{name}:{}: {}: {}", directive.line, engine.name(), directive.text);
+            let _watched = watchdog.map(|watchdog| watchdog.begin(what()));
             let verdict = match references {
                 Ok(references) => carry_out(&program, directive, references, engine.as_mut()),
                 Err(message) => Verdict::Failed(message.clone()),
@@ -259,6 +267,7 @@ fn carry_out(
     };
     match outcome {
         Err(EngineError::Unsupported(reason)) => Verdict::Skipped(reason),
+        Err(error) if call.expected.is_failure(&error.to_string()) => Verdict::Passed,
         Err(error) => Verdict::Failed(error.to_string()),
         Ok(outcome) => match compare(&call.expected, &outcome, &args, wanted) {
             Ok(()) => Verdict::Passed,
@@ -277,6 +286,12 @@ fn compare(
         (Expected::Throws(kind), Outcome::Threw(thrown)) if *kind == thrown.kind => Ok(()),
         (Expected::Throws(kind), Outcome::Threw(thrown)) => Err(format!("threw {thrown}, expected {kind}")),
         (Expected::Throws(kind), Outcome::Returned(_)) => Err(format!("returned, expected to throw {kind}")),
+        (Expected::Fails(text), Outcome::Threw(thrown)) => {
+            Err(format!("threw {thrown}, expected to fail with '{text}'"))
+        }
+        (Expected::Fails(text), Outcome::Returned(_)) => {
+            Err(format!("returned, expected to fail with '{text}'"))
+        }
         (Expected::Returns { .. }, Outcome::Threw(thrown)) => Err(format!("threw {thrown}")),
         (Expected::Returns { results, buffers }, Outcome::Returned(found)) => {
             if let Some(results) = results {

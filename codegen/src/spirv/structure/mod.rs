@@ -42,8 +42,8 @@ pub(super) enum Step {
     Label(Label),
     /// A loop begins: ends the block before, begins the body's.
     Loop { head: Label, body: Label, next: Label, merge: Label },
-    /// The continue block: back to the head.
-    Next { head: Label, next: Label },
+    /// The continue block: back to the head. `endless`: nothing leaves the loop.
+    Next { head: Label, next: Label, endless: bool },
     /// Ends a block.
     Goto(Label),
     /// Ends a block: on to `then` if the variable holds `exit`, else to `merge`; a selection.
@@ -75,8 +75,8 @@ type Pending = BTreeSet<u32>;
 /// A construct that is open.
 #[derive(Debug)]
 struct Scope {
-    /// For loops: header and continue block.
-    looping: Option<(Node, Label, Label)>,
+    /// For loops: header, continue block, head, and how many places left the function before the loop.
+    looping: Option<(Node, Label, Label, usize)>,
     merge: Label,
     /// Destinations under way at the merge block.
     pending: Pending,
@@ -104,6 +104,8 @@ struct Planner<'a> {
     scopes: Vec<Scope>,
     /// Where the open loops are among the scopes.
     loops: Vec<usize>,
+    /// How many places that leave the function were emitted.
+    leaves: usize,
     /// Whether the open followers are guarded.
     guarded: Vec<bool>,
     /// Destinations under way here; none where control does not get.
@@ -122,6 +124,7 @@ pub(super) fn plan(graph: &Graph) -> Option<Plan> {
         depth_of: vec![0; count],
         scopes: Vec::new(),
         loops: Vec::new(),
+        leaves: 0,
         guarded: Vec::new(),
         here: Some(Pending::new()),
         // A node takes about five steps.
@@ -217,7 +220,7 @@ impl Planner<'_> {
         let (head, body, next, merge) = (self.label(), self.label(), self.label(), self.label());
         self.step(Step::Loop { head, body, next, merge });
         self.loops.push(self.scopes.len());
-        let looping = Some((node, next, head));
+        let looping = Some((node, next, head, self.leaves));
         self.open(Scope { looping, merge, pending: Pending::new() });
         work.push(Work::LoopEnd);
         work.push(Work::Body(node));
@@ -231,6 +234,7 @@ impl Planner<'_> {
         match edges {
             0 => {
                 self.step(Step::Leave(node));
+                self.leaves += 1;
                 self.here = None;
             }
             1 => self.edge(node, 0, work)?,
@@ -275,7 +279,7 @@ impl Planner<'_> {
         }
         let innermost = *self.loops.last()?;
         let scope = self.scopes.get_mut(innermost)?;
-        let (_, next, _) = scope.looping?;
+        let (_, next, ..) = scope.looping?;
         if depth == open {
             self.step(Step::Goto(next));
         } else {
@@ -312,7 +316,7 @@ impl Planner<'_> {
     fn loop_end(&mut self) -> Option<()> {
         self.loops.pop()?;
         let scope = self.scopes.last_mut()?;
-        let (header, next, head) = scope.looping?;
+        let (header, next, head, leaves) = scope.looping?;
         let merge = scope.merge;
         if let Some(mut pending) = self.here.take() {
             let again = pending.remove(&header);
@@ -324,7 +328,8 @@ impl Planner<'_> {
                 (false, _) => Step::Goto(merge),
             });
         }
-        self.step(Step::Next { head, next });
+        let endless = self.scopes.last()?.pending.is_empty() && self.leaves == leaves;
+        self.step(Step::Next { head, next, endless });
         self.close()
     }
 

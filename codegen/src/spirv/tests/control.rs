@@ -230,3 +230,34 @@ fn deep_and_long_graphs_do_not_exhaust_the_stack() {
     assert!(matches!(error, EmitError::Limit { limit: 1023, .. }), "{error}");
     emit(&legal(&kernel(&arms), &SpirvTarget::opencl()), &SpirvTarget::opencl()).unwrap();
 }
+
+#[test]
+fn loops_that_nothing_leaves_have_an_effect() {
+    let barriers =
+        |text: &str, target: &SpirvTarget| text_of(text, target).matches("OpMemoryBarrier").count();
+    let text = |again: &str| {
+        format!(
+            "kernel k(p: ptr<global>) {{
+             entry:
+                 n = load.i32 p
+                 jump loop(n)
+             loop(i: i32):
+                 j = add i, i32 2
+                 c = eq j, i32 1
+                 {again}
+             done:
+                 return
+             other:
+                 store p, i32 1
+                 return
+             }}
+             "
+        )
+    };
+    for (count, again) in
+        [(1, "jump loop(j)"), (0, "branch c, done, loop(j)"), (0, "branch c, loop(j), other")]
+    {
+        assert_eq!(barriers(&text(again), &SpirvTarget::vulkan()), count, "{again}");
+        assert_eq!(barriers(&text(again), &SpirvTarget::opencl()), 0, "{again}");
+    }
+}
