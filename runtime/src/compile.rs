@@ -213,7 +213,7 @@ impl Compiled {
 /// The error for a function, by number, for which there was no stack left.
 pub fn exhausted_in(checked: &[Site], function: usize, files: &[SourceFile]) -> EngineError {
     match checked.get(function) {
-        Some(site) => EngineError::StackOverflow(thrown_at(site, files)),
+        Some(site) => EngineError::StackOverflow(Box::new(thrown_at(site, files))),
         None => EngineError::Failed("stack overflow".into()),
     }
 }

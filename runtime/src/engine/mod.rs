@@ -110,7 +110,7 @@ pub enum EngineError {
     /// It failed.
     Failed(String),
     /// Recursion used up the stack: where.
-    StackOverflow(Thrown),
+    StackOverflow(Box<Thrown>),
 }
 
 impl fmt::Display for EngineError {
