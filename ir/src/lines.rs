@@ -1,6 +1,6 @@
 //! Lines and columns of many places in texts: for formats that debuggers read, and for dumps.
 
-use crate::span::{SourceFile, Span};
+use crate::span::{LineIndex, SourceFile, Span};
 
 /// A place in a text.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
@@ -13,35 +13,26 @@ pub struct Place {
     pub column: u32,
 }
 
-/// Bytes of a line that are looked at to count a column, so that a text of one line does not cost its square.
-const MAX_LINE: usize = 4096;
-
 /// Where the lines of files start, for those files that were asked about.
 #[derive(Debug)]
 pub struct Lines<'u> {
     files: &'u [SourceFile],
-    starts: Vec<Option<Vec<u32>>>,
+    indices: Vec<Option<LineIndex<'u>>>,
 }
 
 impl<'u> Lines<'u> {
     /// Of the files of a program or unit.
     pub fn new(files: &'u [SourceFile]) -> Self {
-        Lines { files, starts: vec![None; files.len()] }
+        Lines { files, indices: vec![None; files.len()] }
     }
 
     /// Line and column of a span; none if no text spelled it.
     pub fn place(&mut self, file: Option<u32>, span: Span) -> Option<Place> {
         let file = file.filter(|_| span.is_somewhere())?;
-        let text = &self.files.get(file as usize)?.text;
-        let starts = self.starts.get_mut(file as usize)?.get_or_insert_with(|| {
-            let ends = text.bytes().zip(1u32..).filter(|&(byte, _)| byte == b'\n');
-            std::iter::once(0).chain(ends.map(|(_, next)| next)).collect()
-        });
-        let line = starts.partition_point(|&start| start <= span.start);
-        let start = starts.get(line.checked_sub(1)?).copied()?;
-        let head = text.get(start as usize..span.start as usize).filter(|head| head.len() <= MAX_LINE);
-        let column = head.map_or(0, |head| head.chars().count() as u32 + 1);
-        Some(Place { file, line: line as u32, column })
+        let source = self.files.get(file as usize)?;
+        let index = self.indices.get_mut(file as usize)?.get_or_insert_with(|| LineIndex::new(source));
+        let (line, column) = index.near_line_column(span.start);
+        Some(Place { file, line: line as u32, column: column as u32 })
     }
 }
 

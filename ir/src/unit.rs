@@ -4,7 +4,7 @@
 //! make units; the verifier checks them completely, the interpreter runs them as they are at any stage, passes
 //! rewrite them, emitters turn them into code.
 
-use crate::body::{Body, Frames, Location};
+use crate::body::{Body, Frames, Origin};
 use crate::entity::{Extern, Func, Global};
 use crate::program::{ExternData, GlobalData, Inlining, MethodKind};
 use crate::signature::Signature;
@@ -34,8 +34,8 @@ pub struct Function {
 
 impl Function {
     /// The chain of functions that a location of the body is in, from the inside to this one.
-    pub fn frames(&self, location: Location) -> Frames<'_> {
-        self.body.frames(&self.name, self.file, location)
+    pub fn frames(&self, origin: Origin) -> Frames<'_> {
+        self.body.frames(&self.name, self.file, origin)
     }
 }
 

@@ -32,7 +32,7 @@ pub fn check(unit: &Unit) -> Vec<Diagnostic> {
         }
         let is_kernel = function.kind == MethodKind::Kernel;
         for inst in Analysis::new(&function.body, &meets, is_kernel).missed_barriers() {
-            let chain: Vec<Frame> = function.frames(function.body.location(inst)).owned().collect();
+            let chain: Vec<Frame> = function.frames(function.body.origin(inst)).owned().collect();
             let Some((own, callers)) = chain.split_first() else { continue };
             let place = Place { function: &own.function, file: own.file, span: own.span };
             let message =
@@ -235,12 +235,7 @@ mod tests {
         let diagnostics = text::parse(&mut program, "test.mq", &source);
         assert_eq!(diagnostics, []);
         let entries = vec![program.methods_of("k")[0]];
-        let job = Job {
-            entries,
-            view: View::device(&[]),
-            opt_level: OptLevel::None,
-            debug_level: Default::default(),
-        };
+        let job = Job::new(entries, View::device(&[]), OptLevel::None);
         check(&crate::specialise::run(&program, &job).expect("a unit")).len()
     }
 

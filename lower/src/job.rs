@@ -2,6 +2,8 @@
 
 use crate::dispatch::view::View;
 use marquetry_ir::entity::Method;
+use marquetry_ir::types::Type;
+use std::sync::Arc;
 
 /// How much work goes into the code.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -43,15 +45,76 @@ impl DebugLevel {
     }
 }
 
+/// What becomes of calls that no method fits.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Unresolved {
+    /// The job is refused, unless control cannot get to them.
+    #[default]
+    Refuse,
+    /// They throw `UnresolvedError` when control gets to them.
+    Throw,
+    /// They are calls of functions of the host. The link name is this prefix, the name and the types of the arguments:
+    /// `host:area(f32)`. What such a call returns is what its surroundings need; where these do not say, the call is
+    /// refused.
+    Callback(Arc<str>),
+}
+
+/// How a job is compiled: what is the same for every entry and every target.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Options {
+    /// How much work goes into the code.
+    pub opt_level: OptLevel,
+    /// What becomes of calls that no method fits.
+    pub unresolved: Unresolved,
+    /// What of the source goes into the code. Never changes the code itself.
+    pub debug_level: DebugLevel,
+    /// Whether pure calls with constant arguments may be computed during compilation.
+    pub evaluate: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            opt_level: OptLevel::default(),
+            unresolved: Unresolved::default(),
+            debug_level: DebugLevel::default(),
+            evaluate: true,
+        }
+    }
+}
+
+/// Something to compile that hosts call or launch: a method for concrete arguments. The symbol is the method's name; of a
+/// method with type variables or siblings the name and the types, `axpy(f32, f32, f32)`, of a kernel mangled,
+/// `_Z5scaleu3i32PU6globalv`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct JobEntry {
+    /// The method.
+    pub method: Method,
+    /// What its parameters are, where it has type variables; else none. Types of the program.
+    pub arguments: Option<Box<[Type]>>,
+}
+
+impl From<Method> for JobEntry {
+    fn from(method: Method) -> Self {
+        JobEntry { method, arguments: None }
+    }
+}
+
 /// What to compile, through which tables, and how: a value.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Job {
     /// What hosts will call or launch.
-    pub entries: Vec<Method>,
-    /// The tables that calls are looked up in.
+    pub entries: Vec<JobEntry>,
+    /// The tables that calls are looked up in, and the world.
     pub view: View,
-    /// How much work goes into the code.
-    pub opt_level: OptLevel,
-    /// What of the source goes into the code. Never changes the code itself.
-    pub debug_level: DebugLevel,
+    /// How it is compiled.
+    pub options: Options,
+}
+
+impl Job {
+    /// Compiles methods without type variables at this level, everything else as usual.
+    pub fn new(methods: Vec<Method>, view: View, opt_level: OptLevel) -> Self {
+        let entries = methods.into_iter().map(JobEntry::from).collect();
+        Job { entries, view, options: Options { opt_level, ..Options::default() } }
+    }
 }

@@ -12,6 +12,8 @@ pub mod call_graph;
 pub mod inline;
 pub mod observe;
 pub mod passes;
+pub mod effects;
+pub mod evaluate;
 pub mod optimise;
 pub mod legal;
 mod fresh;

@@ -2,19 +2,37 @@
 //!
 //! ```text
 //! program -> specialised -> optimised -> exceptions -> legal -> code
+//!            Verified                    Lowered       Legal
 //! ```
+//!
+//! Below the names of the stages: the proof that each hands on. Only verification makes a [`Verified`], only the next
+//! stage can make something else of it, and emitters take a [`Legal`].
 
 use crate::failure::Failure;
 use crate::job::{Job, OptLevel};
 use crate::legal::Legal;
 use crate::observe::{Observer, Silent};
+use crate::passes::PassContext;
 use crate::stage::Stage;
 use crate::target::Target;
-use crate::{convergence, exceptions, legalise, optimise, specialise};
+use crate::{convergence, evaluate, exceptions, legalise, optimise, specialise};
 use marquetry_ir::program::Program;
 use marquetry_ir::unit::Unit;
-use marquetry_ir::verify::verify_unit;
+use marquetry_ir::verify::Verified;
 use std::time::Instant;
+
+/// The tables of the passes, which one job after the other uses. Nothing in them outlives a job but their memory.
+#[derive(Default)]
+pub struct Context {
+    passes: PassContext,
+}
+
+impl Context {
+    /// No tables yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
 
 /// Compiles a job up to the point where an emitter takes over.
 ///
@@ -34,7 +52,21 @@ pub fn run_observed(
     target: &dyn Target,
     observer: &mut dyn Observer,
 ) -> Result<Legal, Failure> {
-    match stages(program, job, target, Stage::Legal, observer)? {
+    run_in(&mut Context::new(), program, job, target, observer)
+}
+
+/// As [`run_observed`], with the tables of earlier jobs: for hosts that compile much.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_in(
+    context: &mut Context,
+    program: &Program,
+    job: &Job,
+    target: &dyn Target,
+    observer: &mut dyn Observer,
+) -> Result<Legal, Failure> {
+    match stages(context, program, job, target, Stage::Legal, observer)? {
         Reached::Legal(legal) => Ok(legal),
         Reached::Unit(_) => Err(Failure::Internal("the pipeline stopped before its end".into())),
     }
@@ -45,7 +77,7 @@ pub fn run_observed(
 /// # Errors
 /// As [`run`].
 pub fn run_until(program: &Program, job: &Job, target: &dyn Target, stage: Stage) -> Result<Unit, Failure> {
-    Ok(match stages(program, job, target, stage, &mut Silent)? {
+    Ok(match stages(&mut Context::new(), program, job, target, stage, &mut Silent)? {
         Reached::Legal(legal) => legal.into_unit(),
         Reached::Unit(unit) => unit,
     })
@@ -55,10 +87,8 @@ pub fn run_until(program: &Program, job: &Job, target: &dyn Target, stage: Stage
 ///
 /// # Errors
 /// The program is wrong, or a limit is passed.
-pub fn specialised(program: &Program, job: &Job) -> Result<Unit, Failure> {
-    let unit = specialise::run(program, job)?;
-    let diagnostics = verify_unit(&unit);
-    if diagnostics.is_empty() { Ok(unit) } else { Err(Failure::Program(diagnostics)) }
+pub fn specialised(program: &Program, job: &Job) -> Result<Verified, Failure> {
+    Verified::new(specialise::run(program, job)?).map_err(Failure::Program)
 }
 
 /// How far a job got.
@@ -68,6 +98,7 @@ enum Reached {
 }
 
 fn stages(
+    context: &mut Context,
     program: &Program,
     job: &Job,
     target: &dyn Target,
@@ -75,24 +106,28 @@ fn stages(
     observer: &mut dyn Observer,
 ) -> Result<Reached, Failure> {
     let mut clock = Clock(Instant::now());
-    let mut unit = specialise::run(program, job)?;
+    let specialise::Specialised { unit, instances, .. } = specialise::run_recorded(program, job)?;
     clock.report(Stage::Specialised, observer);
-    let diagnostics = verify_unit(&unit);
-    if !diagnostics.is_empty() {
-        return Err(Failure::Program(diagnostics));
-    }
+    let mut verified = Verified::new(unit).map_err(Failure::Program)?;
     clock.report(Stage::Specialised, observer);
     if until <= Stage::Specialised {
-        return Ok(Reached::Unit(unit));
+        return Ok(Reached::Unit(verified.into_unit()));
     }
-    optimise::run(&mut unit, job.opt_level, observer);
+    verified.pass(|unit| {
+        if job.options.evaluate && job.options.opt_level > OptLevel::None {
+            evaluate::run(program, job.view.world(program), unit, &instances);
+        }
+        optimise::run_in(&mut context.passes, unit, job.options.opt_level, observer);
+    });
     clock.report(Stage::Optimised, observer);
     if until <= Stage::Optimised {
-        return Ok(Reached::Unit(unit));
+        return Ok(Reached::Unit(verified.into_unit()));
     }
-    let mut lowered = exceptions::run(unit)?;
-    if job.opt_level > OptLevel::None {
-        optimise::cleanup_some(&mut lowered.unit, &lowered.rewritten, observer);
+    let mut lowered = exceptions::run(verified)?;
+    optimise::debug_check(lowered.unit());
+    if job.options.opt_level > OptLevel::None {
+        optimise::cleanup_some(&mut context.passes, &mut lowered.unit, &lowered.rewritten, observer);
+        lowered.tidy = true;
     }
     clock.report(Stage::Exceptions, observer);
     if until <= Stage::Exceptions {
@@ -104,10 +139,11 @@ fn stages(
             return Err(Failure::Program(missed));
         }
     }
-    let mut legal = legalise::run(lowered, target)?.with_debug_level(job.debug_level);
-    if job.opt_level > OptLevel::None {
+    let mut legal = legalise::run(lowered, target)?.with_debug_level(job.options.debug_level);
+    optimise::debug_check(legal.unit());
+    if job.options.opt_level > OptLevel::None {
         let rewritten = legal.take_rewritten();
-        optimise::cleanup_some(legal.unit_mut(), &rewritten, observer);
+        optimise::cleanup_some(&mut context.passes, legal.unit_mut(), &rewritten, observer);
     }
     clock.report(Stage::Legal, observer);
     Ok(Reached::Legal(legal))

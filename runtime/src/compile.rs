@@ -1,7 +1,7 @@
 //! From a program and a job to code for one target: the whole way, in one function.
 
 use crate::device::{DeviceInfo, DeviceKind, KernelCode, KernelImage, KernelParam};
-use crate::engine::{Caller, EngineError, Thrown, place};
+use crate::engine::{Caller, EngineError, Thrown};
 use marquetry_codegen::artifact::{Artifact, Entry};
 use marquetry_codegen::error::EmitError;
 use marquetry_codegen::native::{
@@ -9,11 +9,17 @@ use marquetry_codegen::native::{
 };
 use marquetry_codegen::ptx::{self, PtxTarget};
 use marquetry_codegen::spirv::{self, SpirvTarget};
+use marquetry_ir::diag::Diagnostic;
+use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::program::Program;
-use marquetry_ir::span::SourceFile;
-use marquetry_lower::job::{Job, OptLevel};
+use marquetry_ir::span::{Location, SourceFile};
+use marquetry_ir::text;
+use marquetry_lower::failure::Failure;
+use marquetry_lower::job::{DebugLevel, Job, OptLevel};
 use marquetry_lower::legal::{Legal, Site};
 use marquetry_lower::pipeline;
+use marquetry_lower::stage::Stage;
+use std::fmt;
 use std::sync::Arc;
 
 /// A target of any back-end.
@@ -147,8 +153,79 @@ pub fn compile(program: &Program, job: &Job, target: &Target) -> Result<Compiled
 ///
 /// # Errors
 /// The program is wrong, the target cannot do what it asks for, or a limit is passed.
-pub fn compile_artifact(program: &Program, job: &Job, target: &Target) -> Result<Artifact, EngineError> {
+pub fn compile_artifact(program: &Program, job: &Job, target: &Target) -> Result<Artifact, CompileError> {
     Ok(target.emit(&pipeline::run(program, job, target.lowering())?)?)
+}
+
+/// The methods of a name that hosts may compile: those of base.
+pub fn entries_named(program: &Program, name: &str) -> Vec<Method> {
+    let in_base = |method: &Method| program.method(*method).table == Table::BASE;
+    program.methods_of(name).iter().copied().filter(in_base).collect()
+}
+
+/// Why a job did not become code.
+#[derive(Clone, Debug)]
+pub enum CompileError {
+    /// Before it was legal for its target.
+    Lower(Failure),
+    /// When it was.
+    Emit(EmitError),
+}
+
+impl CompileError {
+    /// What to show of it in the program's text; none if it is about nothing there.
+    pub fn diagnostics(&self) -> Option<Vec<Diagnostic>> {
+        match self {
+            CompileError::Lower(Failure::Program(diagnostics)) => Some(diagnostics.clone()),
+            CompileError::Lower(Failure::Limit(limit)) | CompileError::Emit(EmitError::Limit(limit)) => {
+                Some(vec![limit.diagnostic()])
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<Failure> for CompileError {
+    fn from(failure: Failure) -> Self {
+        CompileError::Lower(failure)
+    }
+}
+
+impl From<EmitError> for CompileError {
+    fn from(error: EmitError) -> Self {
+        CompileError::Emit(error)
+    }
+}
+
+impl std::error::Error for CompileError {}
+
+impl fmt::Display for CompileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CompileError::Lower(failure) => failure.fmt(f),
+            CompileError::Emit(error) => error.fmt(f),
+        }
+    }
+}
+
+/// What a job is at a stage, as text: the program, a unit, or the target's code.
+///
+/// # Errors
+/// The program is wrong, the target cannot do what it asks for, or a limit is passed.
+pub fn text_at(program: &Program, job: &Job, target: &Target, stage: Stage) -> Result<String, CompileError> {
+    Ok(match stage {
+        Stage::Program => text::print_program(program),
+        Stage::Code => target.emit_text(&pipeline::run(program, job, target.lowering())?)?,
+        _ => {
+            let unit = pipeline::run_until(program, job, target.lowering(), stage)?;
+            match job.options.debug_level {
+                DebugLevel::None => text::print_unit(&unit),
+                DebugLevel::Lines | DebugLevel::Full => {
+                    text::print_unit_with(&unit, &mut text::Places::new(&unit))
+                }
+            }
+        }
+    })
 }
 
 impl Compiled {
@@ -224,7 +301,7 @@ pub fn thrown_at(site: &Site, files: &[SourceFile]) -> Thrown {
         kind: site.kind.to_string(),
         reason: site.reason.as_deref().map(String::from),
         function: site.function.to_string(),
-        place: place(files, site.file, site.span),
+        place: Location::of(files, site.file, site.span),
         callers: site.callers.iter().map(|caller| Caller::new(caller, files)).collect(),
     }
 }

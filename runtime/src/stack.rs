@@ -135,7 +135,7 @@ mod tests {
         let mut program = Program::new();
         assert_eq!(text::parse(&mut program, "test.mq", source), []);
         let entries = program.methods_of("f").to_vec();
-        let job = Job { entries, view: View::native(&[]), opt_level: level, debug_level: Default::default() };
+        let job = Job::new(entries, View::native(&[]), level);
         match compile(&program, &job, &Target::parse("native", level).unwrap()).unwrap().code {
             Code::Jit(code) => code,
             Code::Artifact(_) => panic!("expected code in memory"),

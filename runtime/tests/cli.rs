@@ -372,3 +372,185 @@ fn compile_adds_debug_information_when_asked() {
     assert!(!compiled("native", &["--stage", "optimised"]).contains(" at "));
     assert_eq!(code(&marq(&["compile", path, "--target", "ptx", "-g3"])), 2);
 }
+
+const GENERIC: &str = "\
+abstract Real
+impl f32, f64 : Real
+method axpy<T: Real>(a: T, x: T, y: T) -> T {\nentry:\n    p = mul a, x\n    r = add p, y\n    return r\n}
+kernel scale<T: Real, S>(by: T, data: ptr<S>) {\nentry:\n    x = load.T data\n    y = mul x, by\n    store data, y\n    return\n}
+method bad(x: i8) -> i8 {\nentry:\n    a = call axpy(x, x, x)\n    b = call nowhere(x)\n    return x\n}
+";
+
+#[test]
+fn entries_with_type_variables_are_compiled_for_the_types_that_are_named() {
+    let folder = Folder::new();
+    let file = folder.file("a.mq", GENERIC);
+    let run = |entry: &str, args: &str| marq(&["run", text(&file), "--entry", entry, "--args", args]);
+    let output = run("axpy(f64, f64, f64)", "f64 2.0, f64 3.0, f64 1.0");
+    assert_eq!((code(&output), stdout(&output).trim(), stderr(&output)), (0, "f64 7.0", String::new()));
+    assert_eq!(stdout(&run("axpy", "f32 2.0, f32 3.0, f32 1.0")).trim(), "f32 7.0");
+    let output = run("axpy(i32, i32, i32)", "i32 2, i32 3, i32 1");
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("argument 1 is i32, expected T"), "{}", stderr(&output));
+    let compile = |entry: &str, target: &str| {
+        marq(&["compile", text(&file), "--entry", entry, "--target", target, "--stage", "code"])
+    };
+    let output = compile("scale(f64, ptr<global>)", "ptx");
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stdout(&output).contains(".entry _Z5scaleu3f64PU6globalv"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("mul.rn.f64"), "{}", stdout(&output));
+    let output = compile("axpy(f32, f32, f32)", "native");
+    assert!(stdout(&output).contains("fmul"), "{}", stdout(&output));
+    let output = compile("axpy", "native");
+    assert!(
+        stderr(&output).contains("as an entry it needs the types of its arguments"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn all_unresolved_calls_of_a_job_are_shown_with_their_near_misses() {
+    let folder = Folder::new();
+    let file = folder.file("a.mq", GENERIC);
+    let output = marq(&["compile", text(&file), "--entry", "bad", "--target", "native"]);
+    assert_eq!(code(&output), 1);
+    let shown = stderr(&output);
+    assert!(
+        shown.contains("no method axpy(i8, i8, i8) in sight; there is axpy<T: Real>(T, T, T) -> T"),
+        "{shown}"
+    );
+    assert!(shown.contains("argument 1 is i8, expected T"), "{shown}");
+    assert!(shown.contains("no method nowhere(i8) in sight"), "{shown}");
+}
+
+#[test]
+fn golden_text_is_compared_and_blessed() {
+    let folder = Folder::new();
+    let source = format!("{GOOD}\n; compile: @twice native stage=specialised\n  ;| wrong\n; a remark\n");
+    let path = folder.file("a.mq", &source);
+    let output = marq(&["test", "--on", "interp", text(&path)]);
+    assert_eq!(code(&output), 1);
+    let shown = stdout(&output);
+    assert!(shown.contains("     - wrong\n") && shown.contains("     +     y = add x, x\n"), "{shown}");
+    assert_eq!(std::fs::read_to_string(&path).expect("the file"), source, "only --bless changes files");
+    let blessed = marq(&["test", "--on", "interp", "--bless", text(&path)]);
+    assert_eq!(code(&blessed), 0, "{}", stdout(&blessed));
+    assert!(stdout(&blessed).contains("blessed") && stdout(&blessed).contains("- wrong"));
+    let golden = std::fs::read_to_string(&path).expect("the file");
+    let wanted = "  ;| ; entry\n  ;| method twice(x: i32) -> i32 {\n  ;| entry:\n  ;|     y = add x, x\n  ;|     return y\n  ;| }\n; a remark\n";
+    assert!(golden.ends_with(wanted), "{golden}");
+    let again = marq(&["test", "--on", "interp", "--bless", text(&path)]);
+    assert!(code(&again) == 0 && !stdout(&again).contains("blessed"));
+}
+
+#[test]
+fn directives_that_would_be_skipped_fail() {
+    let folder = Folder::new();
+    for (directive, wanted) in [
+        ("; run @twice(i32 2) == i32 4", "did you mean 'run:'"),
+        ("; lanch: @k grid=1 block=1 ()", "did you mean 'launch:'"),
+        ("; expect: @twice(i32 2) == i32 4", "is not a directive"),
+        ("; run[naitve]: @twice(i32 2) == i32 4", "'naitve' is not an engine"),
+        ("; contains: add", "below a 'compile:' line"),
+        ("; compile: @twice native\n; lacks: function", "is there"),
+        ("; compile: @twice ptx\n; rejected: too slow", "'too slow' is not in"),
+        ("; error: nothing is wrong here", "no error on line"),
+        ("; run: @twice(i32 2) == i32 4\nmethod { ; error: expected", "not tried"),
+    ] {
+        let path = folder.file("a.mq", format!("{GOOD}{directive}\n"));
+        let output = marq(&["test", "--on", "interp", text(&path)]);
+        assert_eq!(code(&output), 1, "{directive}");
+        assert!(stdout(&output).contains(wanted), "{directive}: {}", stdout(&output));
+    }
+}
+
+#[test]
+fn control_characters_do_not_reach_the_terminal() {
+    let folder = Folder::new();
+    let sources = [
+        "method f() {\nentry:\n    call \"\\x1b[2J\"()\n    return\n}\n",
+        "method f() {\nentry:\n    \u{1b}[31m frobnicate \u{9b}\u{202e}\n    return\n}\n",
+    ];
+    for source in sources {
+        let path = folder.file("a\u{1b}.mq", source);
+        for args in [
+            &["check", text(&path)][..],
+            &["compile", text(&path), "--target", "native"],
+            &["test", text(&path)],
+        ] {
+            let output = marq(args);
+            let shown = stderr(&output) + &stdout(&output);
+            let control = |c: char| c != '\n' && c != '\t' && (c.is_control() || c == '\u{202e}');
+            assert!(!shown.contains(control), "{args:?}: {shown:?}");
+        }
+    }
+    let missing = marq(&["check", "no\u{1b}[31m"]);
+    assert!(stderr(&missing).contains("no\\u{1b}[31m"), "{}", stderr(&missing));
+}
+
+#[test]
+fn launches_need_work_items() {
+    let folder = Folder::new();
+    let path =
+        folder.file("k.mq", "kernel k(out: ptr<global>) {\nentry:\n    store out, i32 7\n    return\n}\n");
+    let common = ["run", text(&path), "--entry", "k", "--args", "buf i32[1]"];
+    for engine in ["interp", "cpu"] {
+        let run = |more: &[&str]| marq(&[&common[..], &["--on", engine], more].concat());
+        let empty = run(&["--grid", "1", "--block=0"]);
+        assert_eq!(code(&empty), 1, "{engine}");
+        assert!(stderr(&empty).contains("each dimension needs at least 1"), "{engine}: {}", stderr(&empty));
+        for more in [&["--block", "1"][..], &["--grid", "1"], &["--grid", "1", "--block", "2,2"]] {
+            let output = run(more);
+            assert_eq!(stdout(&output), "[0] i32[1] = [7]\n", "{engine} {more:?}: {}", stderr(&output));
+        }
+    }
+}
+
+#[test]
+fn a_dash_is_standard_output() {
+    let folder = Folder::new();
+    let path = folder.file("a.mq", GOOD);
+    let binary = env!("CARGO_BIN_EXE_marq");
+    let mut command = Command::new(binary);
+    command.current_dir(folder.0.path()).args(["compile", text(&path), "--target", "native", "-o", "-"]);
+    let output = command.stdin(Stdio::null()).output().expect("marq should start");
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(output.stdout.starts_with(b"\x7fELF"));
+    assert!(!folder.path("-").exists());
+}
+
+#[test]
+fn folders_mean_the_files_in_them() {
+    let folder = Folder::new();
+    // Each is a program of its own: together they would define a function twice.
+    folder.file("a.mq", GOOD);
+    folder.file("b.mq", GOOD);
+    folder.file("c.txt", "not a program");
+    let root = text(folder.0.path());
+    assert_eq!(code(&marq(&["check", root])), 0);
+    assert_eq!(code(&marq(&["fmt", "--check", root])), 0);
+    let (a, b) = (folder.path("a.mq"), folder.path("b.mq"));
+    assert_eq!(code(&marq(&["check", text(&a), text(&b)])), 1);
+    folder.file("d.mq", "method  g() {\nentry:\nreturn x\n}\n");
+    let check = marq(&["check", "--json", root]);
+    let rows: serde_json::Value = serde_json::from_str(&stdout(&check)).expect("JSON");
+    assert_eq!((code(&check), rows[0]["line"].as_u64(), rows[0]["column"].as_u64()), (1, Some(3), Some(8)));
+    let format = marq(&["fmt", "--check", root]);
+    assert_eq!((code(&format), stdout(&format).lines().count()), (1, 1));
+    let empty = Folder::new();
+    assert_eq!(code(&marq(&["check", text(empty.0.path())])), 2);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_goes_away_is_no_panic() {
+    let folder = Folder::new();
+    let path = folder.file("a.mq", GOOD);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_marq"));
+    command.args(["compile", text(&path), "--target", "native"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("marq should start");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("marq should end");
+    assert_eq!((code(&output), stderr(&output)), (0, String::new()));
+}

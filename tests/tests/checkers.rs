@@ -50,8 +50,9 @@ fn check(target: &str, extension: &str, debug_level: DebugLevel, command: &dyn F
         if entries.is_empty() {
             continue;
         }
-        let job = Job { entries, view: View::device(&[]), opt_level: OptLevel::Default, debug_level };
-        let artifact = match compile_artifact(&program, &job, &target) {
+        let mut job = Job::new(entries, View::device(&[]), OptLevel::Default);
+        job.options.debug_level = debug_level;
+        let artifact = match compile_artifact(&program, &job, &target).map_err(EngineError::from) {
             Ok(artifact) => artifact,
             Err(EngineError::Unsupported(reason)) => {
                 println!("skipped: {}: {reason}", path.display());
@@ -174,7 +175,8 @@ fn spirv_val_accepts_the_versions_of_opencl() {
                           q = index p, i, i64\n    store q, i\n    return\n}\n";
             assert!(text::parse(&mut program, "k.mq", source).is_empty());
             let entries = program.methods_of("k").to_vec();
-            let job = Job { entries, view: View::device(&[]), opt_level: OptLevel::Default, debug_level };
+            let mut job = Job::new(entries, View::device(&[]), OptLevel::Default);
+            job.options.debug_level = debug_level;
             let artifact = compile_artifact(&program, &job, &target).expect("code");
             std::fs::write(&file, &artifact.code).expect("the code's file");
             let checked = Command::new("spirv-val").args(["--target-env", version]).arg(&file).output();

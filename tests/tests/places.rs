@@ -45,8 +45,8 @@ fn chain(kind: EngineKind, opt_level: OptLevel) -> Option<Vec<(String, usize)>> 
     let int = |value| HostArg::Value(HostValue::scalar(Type::I32, value).expect("an i32"));
     let outcome = engine.call(method, &mut [int(1), int(0)]).expect("a call");
     let Outcome::Threw(thrown) = outcome else { panic!("{}: nothing was thrown", kind.name()) };
-    let mut chain = vec![(thrown.function.clone(), thrown.place.as_ref().map_or(0, |place| place.1))];
-    chain.extend(thrown.callers.iter().map(|c| (c.function.clone(), c.place.as_ref().map_or(0, |p| p.1))));
+    let mut chain = vec![(thrown.function.clone(), thrown.place.as_ref().map_or(0, |place| place.line))];
+    chain.extend(thrown.callers.iter().map(|c| (c.function.clone(), c.place.as_ref().map_or(0, |p| p.line))));
     let shown = thrown.to_string();
     assert!(shown.contains("(in 'quotient', places.mq:3:5; called by 'mean', places.mq:9:5"), "{shown}");
     Some(chain)
@@ -96,7 +96,8 @@ fn gdb_stops_in_an_inlined_function() {
     assert!(text::parse(&mut program, "places.mq", SOURCE).is_empty());
     let entries = program.methods_of("outer").to_vec();
     let opt_level = OptLevel::Default;
-    let job = Job { entries, view: View::native(&[]), opt_level, debug_level: DebugLevel::Full };
+    let mut job = Job::new(entries, View::native(&[]), opt_level);
+    job.options.debug_level = DebugLevel::Full;
     let target = Target::parse("native", opt_level).expect("a target");
     let artifact = compile_artifact(&program, &job, &target).expect("an object");
     std::fs::write(at("places.o"), &artifact.code).expect("the object");

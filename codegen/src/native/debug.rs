@@ -1,7 +1,7 @@
 //! Which instruction of the machine is from which place in the source.
 //!
 //! While a function is translated, each instruction of CLIF gets a number, its source location; numbers are indices
-//! into a list of the [`Location`]s that came up. The compiled function says which bytes have which number.
+//! into a list of the [`Origin`]s that came up. The compiled function says which bytes have which number.
 
 use cranelift_codegen::Context;
 use cranelift_codegen::LabelValueLoc;
@@ -9,7 +9,7 @@ use cranelift_codegen::ir::{self, SourceLoc, ValueLabel};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::isa::unwind::UnwindInfo;
 use cranelift_module::FuncId;
-use marquetry_ir::body::{Body, Location};
+use marquetry_ir::body::{Body, Origin};
 use marquetry_ir::entity::{Func, Inst, Value};
 use marquetry_lower::job::DebugLevel;
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     pub(super) level: DebugLevel,
-    places: Vec<Location>,
+    places: Vec<Origin>,
     /// Values with names, by number.
     values: Vec<Value>,
 }
@@ -33,9 +33,9 @@ impl Notes {
 
     /// The number of an instruction's place.
     pub(super) fn number(&mut self, body: &Body, inst: Inst) -> SourceLoc {
-        let location = body.location(inst);
-        if self.places.last() != Some(&location) {
-            self.places.push(location);
+        let origin = body.origin(inst);
+        if self.places.last() != Some(&origin) {
+            self.places.push(origin);
         }
         SourceLoc::new(self.places.len() as u32 - 1)
     }
@@ -62,7 +62,7 @@ impl Notes {
 pub(super) struct Row {
     pub(super) start: u32,
     pub(super) end: u32,
-    pub(super) location: Option<Location>,
+    pub(super) origin: Option<Origin>,
 }
 
 /// Where a value is while some bytes run.
@@ -114,11 +114,11 @@ impl Known {
             let mut end = 0;
             for loc in code.buffer.get_srclocs_sorted() {
                 let at = notes.places.get(loc.loc.bits() as usize).filter(|_| !loc.loc.is_default());
-                push(&mut rows, Row { start: end, end: loc.start, location: None });
-                push(&mut rows, Row { start: loc.start, end: loc.end, location: at.copied() });
+                push(&mut rows, Row { start: end, end: loc.start, origin: None });
+                push(&mut rows, Row { start: loc.start, end: loc.end, origin: at.copied() });
                 end = loc.end;
             }
-            push(&mut rows, Row { start: end, end: size, location: None });
+            push(&mut rows, Row { start: end, end: size, origin: None });
         }
         let mut homes = BTreeMap::new();
         for (label, ranges) in &code.value_labels_ranges {
@@ -145,7 +145,7 @@ impl Known {
 fn push(rows: &mut Vec<Row>, row: Row) {
     match rows.last_mut() {
         _ if row.start >= row.end => {}
-        Some(last) if last.location == row.location || row.location.is_none() => last.end = row.end,
+        Some(last) if last.origin == row.origin || row.origin.is_none() => last.end = row.end,
         _ => rows.push(row),
     }
 }

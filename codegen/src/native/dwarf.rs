@@ -16,7 +16,7 @@ use gimli::write::{
     LocationList, Range, RangeList, RelocateWriter, Relocation, RelocationTarget, Sections, UnitEntryId,
 };
 use gimli::{Encoding, Format, LineEncoding, RunTimeEndian, constants as dw};
-use marquetry_ir::body::Location;
+use marquetry_ir::body::Origin;
 use marquetry_ir::entity::Inlined;
 use marquetry_ir::lines::{Lines, Place};
 use marquetry_ir::types::{Scalar, Type, TypeKind};
@@ -232,7 +232,7 @@ impl<'u> Writer<'u> {
             last = Some(place);
         }
         for row in &known.rows {
-            let mut frames = row.location.into_iter().flat_map(|at| function.frames(at));
+            let mut frames = row.origin.into_iter().flat_map(|at| function.frames(at));
             let place = frames.next().and_then(|(_, file, span)| self.lines.place(file, span));
             if place.is_some() && place != last {
                 self.row(row.start, place);
@@ -258,7 +258,7 @@ impl<'u> Writer<'u> {
         // Ranges of code by call; calls around others have numbers below theirs.
         let mut ranges = BTreeMap::<Inlined, Vec<(u32, u32)>>::new();
         for row in &known.rows {
-            let mut next = row.location.and_then(|at| at.inlined.expand());
+            let mut next = row.origin.and_then(|at| at.inlined.expand());
             while let Some(inlined) = next {
                 let list = ranges.entry(inlined).or_default();
                 match list.last_mut() {
@@ -336,7 +336,7 @@ impl<'u> Writer<'u> {
             let param = is_param.contains(&value);
             let tag = if param { dw::DW_TAG_formal_parameter } else { dw::DW_TAG_variable };
             let own = self.code.add(entry, tag);
-            let at = body.value_inst(value).map_or(Location::default(), |inst| body.location(inst));
+            let at = body.value_inst(value).map_or(Origin::default(), |inst| body.origin(inst));
             let mut frames = function.frames(at);
             let place = frames.next().and_then(|(_, file, span)| self.lines.place(file, span));
             self.declare(own, name, place);

@@ -9,7 +9,7 @@ use super::types::swap_scalars;
 use super::wrap;
 use super::{Arch, NativeTarget};
 use crate::artifact::{Scheduling, shared_memory};
-use crate::error::EmitError;
+use crate::error::{EmitError, check_data};
 use cranelift_codegen::ir::{self, ExtFuncData, ExternalName, Signature, UserExternalName};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::{CodegenError, CompileError, Context};
@@ -309,14 +309,7 @@ pub(super) fn import_data(out: &mut ir::Function, data: u32) -> ir::GlobalValue 
 
 /// Bytes of all globals that are data.
 pub(super) fn data_bytes(unit: &Unit) -> Result<u64, EmitError> {
-    let data = unit.globals.values().filter(|global| global.space != Space::Shared);
-    let found = data.fold(0u64, |sum, global| {
-        sum.saturating_add(unit.types.layout(global.ty).map_or(0, |layout| layout.size.saturating_add(16)))
-    });
-    if found > MAX_DATA_BYTES {
-        return Err(EmitError::Limit { what: "bytes of globals", limit: MAX_DATA_BYTES, found });
-    }
-    Ok(found)
+    check_data(unit, 16, MAX_DATA_BYTES)
 }
 
 /// A compiled function, before its context is used for the next.
@@ -347,15 +340,11 @@ pub(super) fn each_function(
         let translated = select::translate(unit, func, declared, tables, &mut cranelift.func);
         translated.map_err(|error| match error {
             EmitError::Internal(message) => internal(format!("function '{}': {message}", function.name)),
-            other => other,
+            other => other.within(function),
         })?;
-        sink(Compiled {
-            id,
-            name: &function.name,
-            func: Some(func),
-            notes: &tables.notes,
-            context: cranelift,
-        })?;
+        let (name, notes) = (&*function.name, &tables.notes);
+        let compiled = Compiled { id, name, func: Some(func), notes, context: cranelift };
+        sink(compiled).map_err(|error| error.within(function))?;
     }
     let entries = unit.entries.iter().zip(legal.entries()).zip(&declared.wrappers);
     tables.notes.start(DebugLevel::None);
@@ -430,11 +419,9 @@ fn codegen_error(name: &str, context: &Context, error: &CodegenError) -> EmitErr
                 cranelift_codegen::print_errors::pretty_verifier_error(&context.func, None, errors.clone());
             internal(format!("function '{name}' is not valid for Cranelift:\n{text}"))
         }
-        CodegenError::CodeTooLarge | CodegenError::ImplLimitExceeded => EmitError::Limit {
-            what: "blocks, values or bytes of code in one function",
-            limit: 1 << 24,
-            found: 1 << 24,
-        },
+        CodegenError::CodeTooLarge | CodegenError::ImplLimitExceeded => {
+            EmitError::limit("blocks, values or bytes of code in one function", 1 << 24, 1 << 24)
+        }
         other => internal(format!("function '{name}': {other}")),
     }
 }

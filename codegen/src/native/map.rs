@@ -44,9 +44,9 @@ impl CodeMap {
                 continue;
             };
             for row in &code.rows {
-                let Some(location) = row.location else { continue };
-                let number = *numbers.entry((func, location)).or_insert_with(|| {
-                    map.places.push(function.frames(location).owned().collect());
+                let Some(origin) = row.origin else { continue };
+                let number = *numbers.entry((func, origin)).or_insert_with(|| {
+                    map.places.push(function.frames(origin).owned().collect());
                     map.places.len() as u32 - 1
                 });
                 map.rows.push((start + row.start as usize, start + row.end as usize, number));

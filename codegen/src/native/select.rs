@@ -333,9 +333,12 @@ impl<'a> Selector<'a> {
             Op::ReduceMinS | Op::ReduceMinU | Op::ReduceMaxS | Op::ReduceMaxU | Op::ReduceMin => {
                 Err(self.unexpected(inst))
             }
-            Op::ReduceMax | Op::BoundsCheck | Op::Throw | Op::Unreachable | Op::StaticAssert => {
-                Err(self.unexpected(inst))
-            }
+            Op::ReduceMax
+            | Op::BoundsCheck
+            | Op::Unresolved
+            | Op::Throw
+            | Op::Unreachable
+            | Op::StaticAssert => Err(self.unexpected(inst)),
         }
     }
 

@@ -69,7 +69,7 @@ impl StackNeeds {
 pub(super) fn site(function: &Function) -> Site {
     let body = &function.body;
     let first = body.entry().and_then(|entry| body.first_inst(entry));
-    let outermost = first.and_then(|inst| function.frames(body.location(inst)).last());
+    let outermost = first.and_then(|inst| function.frames(body.origin(inst)).last());
     Site {
         kind: "stack overflow".into(),
         reason: None,
@@ -130,11 +130,7 @@ pub(super) fn needs(unit: &Unit, reach: &Reach, frames: &Frames) -> Result<Stack
     };
     let found = needs.fixed.saturating_add(needs.reserve) as u64;
     if found > MAX_STACK_BYTES {
-        return Err(EmitError::Limit {
-            what: "bytes of stack for nested calls",
-            limit: MAX_STACK_BYTES,
-            found,
-        });
+        return Err(EmitError::limit("bytes of stack for nested calls", MAX_STACK_BYTES, found));
     }
     Ok(needs)
 }

@@ -7,7 +7,7 @@
 
 use super::regs::{Base, Place as Home, Registers};
 use super::write::{Arg, Label, Writer};
-use marquetry_ir::body::Location;
+use marquetry_ir::body::Origin;
 use marquetry_ir::entity::Inlined;
 use marquetry_ir::lines::{Lines, Place};
 use marquetry_ir::unit::{Function, Unit};
@@ -69,7 +69,7 @@ impl<'a> Debug<'a> {
     }
 
     /// Says where what is written next comes from. Gives what [`Debug::settle`] needs.
-    pub(super) fn locate(&mut self, function: &Function, at: Location, out: &mut Writer) -> Option<Mark> {
+    pub(super) fn locate(&mut self, function: &Function, at: Origin, out: &mut Writer) -> Option<Mark> {
         if !self.is_on() {
             return None;
         }
@@ -99,7 +99,7 @@ impl<'a> Debug<'a> {
         }
     }
 
-    fn place(&mut self, function: &Function, at: Location) -> Option<Place> {
+    fn place(&mut self, function: &Function, at: Origin) -> Option<Place> {
         let (_, file, span) = function.frames(at).next()?;
         self.lines.place(file, span)
     }

@@ -62,7 +62,7 @@ impl Selector<'_> {
         if !self.debug.is_on() {
             return write(self);
         }
-        let mark = self.debug.locate(here.function, here.body.location(inst), &mut self.out);
+        let mark = self.debug.locate(here.function, here.body.origin(inst), &mut self.out);
         write(self)?;
         self.debug.settle(mark, &mut self.out);
         Ok(())

@@ -47,7 +47,7 @@ impl Selector<'_, '_> {
         if !self.state.debug.is_on() {
             return;
         }
-        let (_, file, span) = match self.function.frames(self.body.location(inst)).next() {
+        let (_, file, span) = match self.function.frames(self.body.origin(inst)).next() {
             Some(frame) => frame,
             None => return,
         };
@@ -78,10 +78,10 @@ impl Selector<'_, '_> {
         state.debug.stated = here;
         match here {
             Some(place) => {
-                let file = state.debug.file(state.unit, &mut state.module, place.file);
-                self.code.op(Op::Line, &[file, place.line, place.column]);
+                let file = state.debug.file(state.unit, state.module, place.file);
+                self.buffers.code.op(Op::Line, &[file, place.line, place.column]);
             }
-            None => self.code.op(Op::NoLine, &[]),
+            None => self.buffers.code.op(Op::NoLine, &[]),
         }
     }
 

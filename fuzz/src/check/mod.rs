@@ -92,7 +92,8 @@ impl Reference {
         let bug = |what: String| Bug::new(format!("generated program: {what}"), "", case.text.clone());
         let program = run::parse(&case.text).map_err(bug)?;
         let job = run::job(&program, false, OptLevel::None).ok_or_else(|| bug("no entry".into()))?;
-        let unit = pipeline::specialised(&program, &job).map_err(|failure| bug(failure.to_string()))?;
+        let verified = pipeline::specialised(&program, &job).map_err(|failure| bug(failure.to_string()))?;
+        let unit = verified.into_unit();
         let ends = run::calls(&unit, &case, None);
         if ends.contains(&End::Fault(run::OUT_OF_FUEL.into())) {
             return Ok(None);

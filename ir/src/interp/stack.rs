@@ -49,7 +49,7 @@ impl<'u> Library<'u> {
     /// The functions that the code of a frame is from.
     fn source(&self, frame: &Frame) -> impl Iterator<Item = body::Frame> {
         let function = self.unit.funcs.get(frame.func).zip(self.inst(frame));
-        let frames = function.map(|(function, inst)| function.frames(function.body.location(inst)).owned());
+        let frames = function.map(|(function, inst)| function.frames(function.body.origin(inst)).owned());
         frames.into_iter().flatten()
     }
 }

@@ -88,6 +88,11 @@ pub fn parse_call(program: &mut Program, text: &str) -> Result<(Arc<str>, Vec<Ty
     }
 }
 
+/// The text that a text in quotes stands for; none if an escape is none, or if it is no text.
+pub fn unquote(quoted: &str) -> Option<String> {
+    String::from_utf8(literal::unquote(quoted).ok()?).ok()
+}
+
 /// As [`parse`], for bytes that may not be text.
 pub fn parse_bytes(program: &mut Program, name: &str, bytes: &[u8]) -> Vec<Diagnostic> {
     match std::str::from_utf8(bytes) {

@@ -9,6 +9,7 @@ use crate::span::Span;
 use crate::text::lexer::{Kind, Token};
 use crate::text::parser::{Failed, Parse, Parser, is_reserved, shortened};
 use crate::types::{Type, TypeError};
+use rustc_hash::FxHashSet;
 use std::sync::Arc;
 
 /// A method's header.
@@ -41,11 +42,12 @@ impl<'t> Parser<'_, 't> {
             "abstract" => self.abstract_type(),
             "impl" => self.implementation(),
             "struct" => self.structure(),
+            "newtype" => self.newtype(),
             "global" => self.global(),
             "extern" => self.external(),
             "overlay" | "method" | "kernel" => self.method(),
             _ => Err(self.expected(
-                "'abstract', 'impl', 'struct', 'global', 'extern', 'overlay', 'method' or 'kernel'",
+                "'abstract', 'impl', 'struct', 'newtype', 'global', 'extern', 'overlay', 'method' or 'kernel'",
             )),
         }
     }
@@ -57,12 +59,16 @@ impl<'t> Parser<'_, 't> {
         let supertype = self.supertype()?;
         self.expect(Kind::LeftBrace)?;
         let mut fields = Vec::new();
+        let mut seen = FxHashSet::default();
         while !self.at(Kind::RightBrace) {
             if fields.len() == MAX_FIELDS {
                 let message = format!("struct has more than {MAX_FIELDS} fields");
                 return Err(self.error(Code::Limit, self.token.span(), message));
             }
-            let (field, _) = self.symbol("a field name or '}'")?;
+            let (field, field_span) = self.symbol("a field name or '}'")?;
+            if !seen.insert(field.clone()) {
+                self.error(Code::Redefined, field_span, format!("field '{field}' is there already"));
+            }
             self.expect(Kind::Colon)?;
             fields.push((field, self.ty()?));
             if !self.eat(Kind::Comma) {
@@ -70,8 +76,9 @@ impl<'t> Parser<'_, 't> {
             }
         }
         self.expect_as(Kind::RightBrace, "',' or '}'")?;
-        match self.define_struct(name, fields, supertype) {
-            Ok(()) => Ok(()),
+        match self.define_struct(name, fields, supertype, false) {
+            // Said where the field stands.
+            Ok(()) | Err(TypeError::RepeatedField(_)) => Ok(()),
             Err(error) => {
                 let redefined = matches!(error, TypeError::Redefined(_) | TypeError::Taken(_));
                 let code = if redefined { Code::Redefined } else { Code::InvalidType };

@@ -1,7 +1,7 @@
 //! Where the code of a printed unit comes from, as comments.
 
 use super::print::{Annotate, Place};
-use crate::body::Location;
+use crate::body::Origin;
 use crate::entity::Func;
 use crate::lines::Lines;
 use crate::unit::Unit;
@@ -14,7 +14,7 @@ pub struct Places<'u> {
     unit: &'u Unit,
     lines: Lines<'u>,
     func: Option<Func>,
-    last: Option<Location>,
+    last: Option<Origin>,
 }
 
 impl<'u> Places<'u> {
@@ -38,7 +38,7 @@ impl Annotate for Places<'_> {
             }
         };
         let Some(function) = self.func.and_then(|func| self.unit.funcs.get(func)) else { return };
-        let location = function.body.location(inst);
+        let location = function.body.origin(inst);
         if self.last.replace(location) == Some(location) {
             return;
         }

@@ -605,3 +605,14 @@ fn overloads_take_linear_time() {
     assert_eq!(program.methods_of("f").len(), 40_000);
     assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
 }
+
+#[test]
+fn blocks_may_have_more_parameters_than_functions() {
+    let block = |count: usize| {
+        let list = |each: fn(usize) -> String| (0..count).map(each).collect::<Vec<_>>().join(", ");
+        let (values, params) = (list(|_| "i32 1".into()), list(|n| format!("p{n}: i32")));
+        format!("method f() {{\nentry:\n    jump next({values})\nnext({params}):\n    return\n}}\n")
+    };
+    assert_eq!(mistakes(&block(crate::limits::MAX_PARAMS + 1)), []);
+    assert_eq!(mistakes(&block(crate::limits::MAX_BLOCK_PARAMS + 1))[0], (Code::Limit, 4));
+}

@@ -9,11 +9,11 @@ use super::guards::{self, Guard, least};
 use super::throwing::Funcs;
 use crate::legal::Site;
 use crate::passes::replace::Replacements;
-use marquetry_ir::body::{Body, Location, Symbol};
+use marquetry_ir::body::{Body, Origin, Symbol};
 use marquetry_ir::entity::{Block, Func, Inst, SigRef, SymbolRef, Value};
 use marquetry_ir::exception::Exception;
 use marquetry_ir::inst::{MemFlags, Order, Scope};
-use marquetry_ir::op::{Op, Shape};
+use marquetry_ir::op::{Effects, Op, Shape};
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::semantics::{const_from_lanes, const_lanes};
 use marquetry_ir::types::{Scalar, Type};
@@ -50,7 +50,7 @@ struct Rewriter<'a> {
     /// Where instructions go; the block that holds them already, until the first test.
     block: Block,
     /// Of the instruction at hand.
-    location: Location,
+    origin: Origin,
     replaced: Replacements,
     signatures: FxHashMap<u32, SigRef>,
 }
@@ -61,6 +61,13 @@ pub(super) fn function(unit: &mut Unit, func: Func, throwing: &Funcs, sites: &mu
     let body = &mut function.body;
     let Some(entry) = body.entry() else { return };
     let throws = throwing.contains(func);
+    let concerned = |inst: Inst| {
+        let op = body.inst(inst).op;
+        op.effects().has(Effects::THROW.and(Effects::CALL)) || matches!(op, Op::Throw | Op::Unreachable)
+    };
+    if !throws && !body.blocks().flat_map(|block| body.block_insts(block)).any(concerned) {
+        return;
+    }
     let leave = match function.kind {
         MethodKind::Kernel if throws => Leave::Mailbox(body.append_block_param(entry, MAILBOX)),
         MethodKind::Kernel | MethodKind::Function => {
@@ -76,7 +83,7 @@ pub(super) fn function(unit: &mut Unit, func: Func, throwing: &Funcs, sites: &mu
         name: function.name.clone(),
         file: function.file,
         block: entry,
-        location: Location::default(),
+        origin: Origin::default(),
         replaced: Replacements::default(),
         signatures: FxHashMap::default(),
     };
@@ -99,7 +106,7 @@ impl Rewriter<'_> {
                 self.body.remove_inst(inst);
                 self.body.append_inst(inst, self.block);
             }
-            self.location = self.body.location(inst);
+            self.origin = self.body.origin(inst);
             match self.body.inst(inst).op {
                 Op::DivS | Op::DivU | Op::RemS | Op::RemU => self.guard_division(inst),
                 Op::BoundsCheck => self.check_bounds(inst),
@@ -125,7 +132,7 @@ impl Rewriter<'_> {
     fn append(&mut self, block: Block, op: Op, args: &[Value], results: &[Type]) -> Inst {
         let inst = self.body.make_inst(op, Type::UNKNOWN, args, 0);
         self.body.make_results(inst, results);
-        self.body.set_location(inst, self.location);
+        self.body.set_origin(inst, self.origin);
         self.body.append_inst(inst, block);
         inst
     }
@@ -134,15 +141,15 @@ impl Rewriter<'_> {
     fn before(&mut self, inst: Inst, op: Op, args: &[Value], result: Type) -> Value {
         let new = self.body.make_inst(op, Type::UNKNOWN, args, 0);
         self.body.make_results(new, &[result]);
-        self.body.set_location(new, self.location);
+        self.body.set_origin(new, self.origin);
         self.body.insert_inst_before(new, inst);
         self.body.first_result(new).unwrap_or(args[0])
     }
 
     /// The status of a new place that throws.
     fn site(&mut self, kind: Arc<str>, reason: Option<Arc<str>>) -> Value {
-        let mut frames = self.body.frames(&self.name, self.file, self.location);
-        let (function, file, span) = frames.next().unwrap_or((&self.name, self.file, self.location.span));
+        let mut frames = self.body.frames(&self.name, self.file, self.origin);
+        let (function, file, span) = frames.next().unwrap_or((&self.name, self.file, self.origin.span));
         let (function, callers) = (function.clone(), frames.owned().collect());
         self.sites.push(Site { kind, reason, function, file, span, callers });
         self.body.make_scalar(Type::I32, self.sites.len() as u128)

@@ -1,7 +1,7 @@
 //! What a target lacks as a whole: kinds of entries, calls, memory.
 
 use super::Legaliser;
-use marquetry_ir::body::{Frame, Location, Symbol};
+use marquetry_ir::body::{Frame, Origin, Symbol};
 use marquetry_ir::diag::Code;
 use marquetry_ir::entity::{Func, Inst, SymbolRef};
 use marquetry_ir::op::Op;
@@ -27,7 +27,7 @@ impl Legaliser<'_> {
 
     /// As `lacks`, at an instruction.
     fn lacks_at(&mut self, function: &Function, inst: Inst, what: &str) {
-        let chain: Vec<Frame> = function.frames(function.body.location(inst)).owned().collect();
+        let chain: Vec<Frame> = function.frames(function.body.origin(inst)).owned().collect();
         let message = format!("target {} {what}", self.target.name());
         self.problem_at(&chain, Code::Unsupported, message, None);
     }
@@ -35,7 +35,7 @@ impl Legaliser<'_> {
     /// Says where what comes next stands.
     pub(super) fn at(&mut self, file: Option<u32>, span: Span) {
         self.f.file = file;
-        self.f.location = Location { span, ..Location::default() };
+        self.f.origin = Origin { span, ..Origin::default() };
     }
 
     fn check_entries(&mut self, unit: &Unit) {

@@ -250,16 +250,12 @@ impl Legaliser<'_> {
         let count = self.f.body.inst_count();
         if count >= MAX_INSTS {
             let found = count as u64 + 1;
-            self.fail(Failure::Limit {
-                what: "instructions of one function",
-                limit: MAX_INSTS as u64,
-                found,
-            });
+            self.too_much("instructions of one function", MAX_INSTS as u64, found);
         }
         let body = &mut self.f.body;
         let inst = body.make_inst(ask.op, ask.ty, args, ask.imm);
         body.make_results(inst, results);
-        body.set_location(inst, self.f.location);
+        body.set_origin(inst, self.f.origin);
         let divides = matches!(ask.op, Op::DivS | Op::DivU | Op::RemS | Op::RemU);
         body.inst_mut(inst).guarded = ask.guarded && divides;
         body.append_inst(inst, self.f.block);

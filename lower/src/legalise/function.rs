@@ -3,11 +3,11 @@
 //! Blocks are visited in reverse post-order, so that every value is built before its uses; they are placed in the
 //! order of the source.
 
+use super::already::Left;
 use super::emit::Ask;
 use super::held::Val;
 use super::{Building, Legaliser};
 use crate::failure::Failure;
-use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::diag::Code;
 use marquetry_ir::entity::{Block, BlockCall, Const, Func, Inst, SigRef, Switch, SymbolRef, Value};
@@ -32,7 +32,7 @@ impl Map {
 
 impl Legaliser<'_> {
     /// Legalises all functions of a unit, and the signatures of everything. Says which functions are written anew.
-    pub(super) fn legalise_unit(&mut self, unit: &mut Unit) -> Vec<Func> {
+    pub(super) fn legalise_unit(&mut self, unit: &mut Unit, tidy: bool) -> Vec<Func> {
         for host in unit.externs.values() {
             self.at(host.file, host.span);
             let types: Vec<Type> =
@@ -50,14 +50,17 @@ impl Legaliser<'_> {
                 break;
             }
             let function = &mut unit.funcs[func];
-            let signature = &function.signature;
-            let types: Vec<Type> = signature.params.iter().chain(&signature.results).copied().collect();
-            if self.is_legal(&function.body, &types) {
-                super::tidy::remove_unused(&mut function.body);
+            if let Some(left) = self.nearly_legal(&function.body, &function.signature) {
+                if left == Left::NarrowIndices {
+                    super::indices::widen(&mut function.body, &self.cfg, &mut self.dominators);
+                }
+                if !tidy {
+                    super::tidy::remove_unused(&mut function.body);
+                }
                 continue;
             }
             self.f = Building::new(function.name.clone(), function.file);
-            self.f.location.span = function.span;
+            self.f.origin.span = function.span;
             function.signature = self.flat_signature(&function.signature.clone());
             let mut old = std::mem::take(&mut function.body);
             self.f.body.take_inlined_calls(&mut old);
@@ -82,7 +85,7 @@ impl Legaliser<'_> {
             }
             if leaves.len() > limit {
                 let found = leaves.len() as u64;
-                self.fail(Failure::Limit { what, limit: limit as u64, found });
+                self.too_much(what, limit as u64, found);
             }
             leaves
         };
@@ -92,8 +95,7 @@ impl Legaliser<'_> {
     }
 
     fn legalise_body(&mut self, old: &Body) {
-        let mut cfg = ControlFlow::new();
-        cfg.compute(old);
+        let cfg = std::mem::take(&mut self.cfg);
         self.f.body.reserve(old.inst_count());
         let mut map = Map { values: vec![None; old.value_count()], blocks: vec![None; old.block_count()] };
         for block in old.blocks().filter(|&block| cfg.is_reachable(block)) {
@@ -120,13 +122,14 @@ impl Legaliser<'_> {
             let Some(new) = map.block(block) else { continue };
             self.f.block = new;
             for inst in old.block_insts(block) {
-                self.f.location = old.location(inst);
+                self.f.origin = old.origin(inst);
                 self.translate(old, &mut map, inst);
                 if self.failure.is_some() {
                     return;
                 }
             }
         }
+        self.cfg = cfg;
     }
 
     /// Adds the leaves of a type to a block's parameters.
@@ -219,7 +222,7 @@ impl Legaliser<'_> {
             Op::Jump | Op::Branch | Op::Switch | Op::Return => {
                 self.translate_terminator(old, map, inst, &args)
             }
-            Op::Throw | Op::Unreachable => {
+            Op::Unresolved | Op::Throw | Op::Unreachable => {
                 self.fail(Failure::Internal(format!("'{}' after exceptions were lowered", data.op)));
             }
             Op::StaticAssert => self.assertion(old, inst, &args),
@@ -271,7 +274,7 @@ impl Legaliser<'_> {
         }
         if types.len() > MAX_RESULTS {
             let (what, limit) = ("results once aggregates are taken apart", MAX_RESULTS as u64);
-            self.fail(Failure::Limit { what, limit, found: types.len() as u64 });
+            self.too_much(what, limit, types.len() as u64);
         }
         let inst = self.append(ask, &leaves, &types);
         let values: Vec<Value> = self.f.body.results(inst).collect();

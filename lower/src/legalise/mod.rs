@@ -1,6 +1,6 @@
 //! Legalisation: every op on every type becomes one that the target has.
 //!
-//! Each function is built anew. A value whose type the target does not hold becomes several legal values
+//! A function that lacks more than wide [`indices`] is built anew. A value whose type the target does not hold becomes several legal values
 //! ([`shape`]); an op is split, asked about and, where the target lacks it, written in terms of other ops, which are
 //! asked about in turn ([`emit`]). What takes a loop or much code becomes a function of the unit, made once
 //! ([`helpers`]). All that the target cannot do is reported at once, each thing once per place.
@@ -24,6 +24,7 @@ mod formulas;
 mod function;
 mod held;
 mod helpers;
+mod indices;
 mod ints;
 mod memory;
 mod promote;
@@ -37,11 +38,13 @@ mod wide_ints;
 pub use shape::MAX_LEAVES;
 
 use crate::exceptions::Lowered;
-use crate::failure::Failure;
+use crate::failure::{Failure, Limit};
 use crate::legal::Legal;
 use crate::report;
 use crate::target::Target;
-use marquetry_ir::body::{Body, Frame, Location};
+use marquetry_ir::analysis::cfg::ControlFlow;
+use marquetry_ir::analysis::dominators::Dominators;
+use marquetry_ir::body::{Body, Frame, Origin};
 use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::entity::{Block, Func, Value};
 use marquetry_ir::op::Op;
@@ -64,7 +67,7 @@ struct Building {
     /// Leaves of all values so far.
     parts: Vec<Value>,
     /// Of the instruction that is legalised.
-    location: Location,
+    origin: Origin,
     /// Name and file of the function.
     name: Arc<str>,
     file: Option<u32>,
@@ -76,7 +79,7 @@ impl Building {
         let mut body = Body::new();
         let block = body.make_block();
         body.append_block(block);
-        Building { body, block, parts: Vec::new(), location: Location::default(), name, file }
+        Building { body, block, parts: Vec::new(), origin: Origin::default(), name, file }
     }
 }
 
@@ -86,6 +89,10 @@ struct Legaliser<'a> {
     shapes: FxHashMap<Type, Rc<Shape>>,
     /// Whether the target has an op on some types, as far as it was asked.
     answers: FxHashMap<(Op, Type, Type), bool>,
+    /// Whether values of some types are legal, as far as they were seen.
+    held: Vec<(Type, bool)>,
+    cfg: ControlFlow,
+    dominators: Dominators,
     f: Building,
     files: Arc<[SourceFile]>,
     depth: u32,
@@ -102,7 +109,7 @@ struct Legaliser<'a> {
 /// # Errors
 /// Ops and types that the target does not have, all of them; static assertions that do not hold; a limit.
 pub fn run(lowered: Lowered, target: &dyn Target) -> Result<Legal, Failure> {
-    let Lowered { mut unit, sites, entries, .. } = lowered;
+    let Lowered { mut unit, sites, entries, tidy, .. } = lowered;
     let first_made = unit.funcs.len() as u32;
     let types = unit.types.clone();
     let mut legaliser = Legaliser {
@@ -110,6 +117,9 @@ pub fn run(lowered: Lowered, target: &dyn Target) -> Result<Legal, Failure> {
         types,
         shapes: FxHashMap::default(),
         answers: FxHashMap::default(),
+        held: Vec::new(),
+        cfg: ControlFlow::new(),
+        dominators: Dominators::new(),
         f: Building::new("".into(), None),
         files: unit.files.clone(),
         depth: 0,
@@ -121,7 +131,7 @@ pub fn run(lowered: Lowered, target: &dyn Target) -> Result<Legal, Failure> {
         reported: FxHashSet::default(),
     };
     legaliser.check_caps(&unit);
-    let mut rewritten = legaliser.legalise_unit(&mut unit);
+    let mut rewritten = legaliser.legalise_unit(&mut unit, tidy);
     let Legaliser { made, failure, problems, .. } = legaliser;
     if !problems.is_empty() {
         return Err(Failure::Program(problems));
@@ -146,9 +156,17 @@ impl Legaliser<'_> {
         self.failure.get_or_insert(failure);
     }
 
+    /// Notes that a limit was passed in the function at hand.
+    fn too_much(&mut self, what: &'static str, limit: u64, found: u64) {
+        let own = self.f.body.frames(&self.f.name, self.f.file, self.f.origin).next();
+        let (name, file, span) = own.unwrap_or((&self.f.name, None, Span::NOWHERE));
+        let limit = Limit::new(what, limit, found).at(name, file, span);
+        self.fail(Failure::Limit(limit));
+    }
+
     /// Notes a mistake of the program, once per place.
     fn problem(&mut self, code: Code, message: String, note: Option<&str>) {
-        let frames = self.f.body.frames(&self.f.name, self.f.file, self.f.location);
+        let frames = self.f.body.frames(&self.f.name, self.f.file, self.f.origin);
         let chain: Vec<Frame> = frames.owned().collect();
         self.problem_at(&chain, code, message, note);
     }

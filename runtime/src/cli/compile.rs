@@ -1,15 +1,12 @@
 //! `marq compile`: code for one target, or the unit at an earlier stage.
 
 use super::{CliError, CliResult, input, output};
-use crate::compile::Target;
-use crate::engine::EngineError;
+use crate::compile::{CompileError, Target, compile_artifact, entries_named, text_at};
 use clap::Args;
 use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::program::{MethodKind, Program};
-use marquetry_ir::text;
 use marquetry_lower::dispatch::view::View;
-use marquetry_lower::job::{DebugLevel, Job, OptLevel};
-use marquetry_lower::pipeline;
+use marquetry_lower::job::{DebugLevel, Job, JobEntry, OptLevel};
 use marquetry_lower::stage::Stage;
 use std::path::PathBuf;
 
@@ -18,8 +15,8 @@ use std::path::PathBuf;
 pub(super) struct Compile {
     /// The program; '-' is standard input
     file: PathBuf,
-    /// What to compile; may be given more than once. Without it: every kernel, or, for native code of a program
-    /// without kernels, every function
+    /// What to compile, with the types of its arguments where it has type variables: 'axpy(f32, f32, f32)'; may be given
+    /// more than once. Without it: every kernel, or, for native code of a program without kernels, every function
     #[arg(long, value_name = "NAME")]
     entry: Vec<String>,
     /// native[:TRIPLE], ptx[:sm_XX] or spirv[:vulkan1.X|:opencl2.X]
@@ -37,7 +34,7 @@ pub(super) struct Compile {
     /// Debug information: 0 for none, 1 for lines, 2 for inlined calls and names of values as well; -g is -g2
     #[arg(short = 'g', value_name = "LEVEL", default_value = "0", default_missing_value = "2", num_args = 0..=1, value_parser = clap::value_parser!(u32).range(0..=2))]
     debug_level: u32,
-    /// Where to write the code; without it, it is printed as text
+    /// Where to write the code, '-' for standard output; without it, it is printed as text
     #[arg(short, value_name = "OUT")]
     output: Option<PathBuf>,
 }
@@ -51,21 +48,27 @@ impl Compile {
         let opt_level = OptLevel::from_number(self.opt_level).unwrap_or_default();
         let target =
             Target::parse(&self.target, opt_level).map_err(|error| CliError::Usage(error.to_string()))?;
-        let program = input::read_valid(&[&self.file])?;
+        let mut program = input::read_valid(&[&self.file])?;
+        let mut instances: Vec<JobEntry> = Vec::new();
+        for call in self.entry.iter().filter(|entry| entry.contains('(')) {
+            instances.push(input::instance(&mut program, call).map_err(CliError::Failed)?);
+        }
         let entries = self.entries(&program, &target)?;
         let tables = input::tables(&program, &self.table)?;
         let view = if target.is_device() { View::device(&tables) } else { View::native(&tables) };
-        let debug_level = DebugLevel::from_number(self.debug_level).unwrap_or_default();
-        let job = Job { entries, view, opt_level, debug_level };
-        let bytes = self.compile(&program, &job, &target, stage).map_err(|error| match error {
-            EngineError::Program(diagnostics) => {
-                input::show(&diagnostics, &program.files);
-                CliError::Reported
-            }
-            other => CliError::Failed(other.to_string()),
-        })?;
+        let mut job = Job::new(entries, view, opt_level);
+        job.options.debug_level = DebugLevel::from_number(self.debug_level).unwrap_or_default();
+        job.entries.append(&mut instances);
+        let bytes =
+            self.compile(&program, &job, &target, stage).map_err(|error| match error.diagnostics() {
+                Some(diagnostics) => {
+                    input::show(&diagnostics, &program.files);
+                    CliError::Reported
+                }
+                None => CliError::Failed(error.to_string()),
+            })?;
         match &self.output {
-            Some(path) => output::replace(path, &bytes),
+            Some(path) => output::write(path, &bytes),
             None => output::print(&bytes),
         }
     }
@@ -90,8 +93,8 @@ impl Compile {
             };
         }
         let mut entries = Vec::new();
-        for name in &self.entry {
-            let found: Vec<Method> = methods.iter().filter(|(_, m)| *m.name == **name).map(|m| m.0).collect();
+        for name in self.entry.iter().filter(|entry| !entry.contains('(')) {
+            let found = entries_named(program, name);
             if found.is_empty() {
                 return Err(CliError::Failed(format!("there is no '{name}'")));
             }
@@ -106,24 +109,10 @@ impl Compile {
         job: &Job,
         target: &Target,
         stage: Stage,
-    ) -> Result<Vec<u8>, EngineError> {
-        if stage == Stage::Program {
-            return Ok(text::print_program(program).into_bytes());
-        }
-        if stage != Stage::Code {
-            let unit = pipeline::run_until(program, job, target.lowering(), stage)?;
-            let dump = match job.debug_level {
-                DebugLevel::None => text::print_unit(&unit),
-                DebugLevel::Lines | DebugLevel::Full => {
-                    text::print_unit_with(&unit, &mut text::Places::new(&unit))
-                }
-            };
-            return Ok(dump.into_bytes());
-        }
-        let legal = pipeline::run(program, job, target.lowering())?;
+    ) -> Result<Vec<u8>, CompileError> {
         match self.output {
-            Some(_) => Ok(target.emit(&legal)?.code),
-            None => Ok(target.emit_text(&legal)?.into_bytes()),
+            Some(_) if stage == Stage::Code => Ok(compile_artifact(program, job, target)?.code),
+            _ => Ok(text_at(program, job, target, stage)?.into_bytes()),
         }
     }
 }

@@ -2,12 +2,13 @@
 
 use super::{CliError, CliResult, input, output, watchdog};
 use crate::engine::{EngineError, EngineKind, Extent, Outcome};
-use crate::filetest::directive::{Argument, parse_arguments};
-use crate::filetest::runner::find_method;
+use crate::filetest::argument::{Argument, parse_arguments};
+use crate::filetest::runner::instance_for;
 use crate::value::{HostArg, write_lane};
 use clap::Args;
 use marquetry_ir::program::MethodKind;
 use marquetry_lower::job::OptLevel;
+use marquetry_lower::specialise;
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ const SHOWN_ELEMENTS: usize = 64;
 pub(super) struct Run {
     /// The program; '-' is standard input
     file: PathBuf,
-    /// The function or kernel
+    /// The function or kernel; with the types of its arguments where it has type variables: 'f(i32, f32)'
     #[arg(long, value_name = "NAME")]
     entry: String,
     /// Where to run it: interp, native, object, cpu, vulkan, opencl or cuda; by default native for functions and
@@ -30,12 +31,12 @@ pub(super) struct Run {
     /// Arguments, as in directives: 'i32 1, buf f32[256]=iota'
     #[arg(long, default_value = "", value_name = "ARGUMENTS")]
     args: String,
-    /// Groups along each dimension: X, X,Y or X,Y,Z; makes this a launch
+    /// Groups along each dimension: X, X,Y or X,Y,Z; makes this a launch. 1 if only --block is given
     #[arg(long, value_name = "X,Y,Z")]
     grid: Option<String>,
-    /// Work-items of a group along each dimension
-    #[arg(long, value_name = "X,Y,Z", default_value = "64")]
-    block: String,
+    /// Work-items of a group along each dimension; makes this a launch. 64 if only --grid is given
+    #[arg(long, value_name = "X,Y,Z")]
+    block: Option<String>,
     /// Seconds that it may take before the command ends with an error; 0 for any time
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     timeout: u64,
@@ -46,13 +47,14 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn run(self) -> CliResult {
-        let program = input::read_valid(&[&self.file])?;
+        let mut program = input::read_valid(&[&self.file])?;
         let args = parse_arguments(&self.args).map_err(|e| CliError::Usage(format!("--args: {e}")))?;
-        let extent = match &self.grid {
-            Some(grid) => {
-                Some(Extent { grid: extent("--grid", grid)?, block: extent("--block", &self.block)? })
-            }
-            None => None,
+        let extent = match (&self.grid, &self.block) {
+            (None, None) => None,
+            (grid, block) => Some(Extent {
+                grid: extent("--grid", grid.as_deref().unwrap_or("1"))?,
+                block: extent("--block", block.as_deref().unwrap_or("64"))?,
+            }),
         };
         let default = if extent.is_some() { "cpu" } else { "native" };
         let name = self.on.as_deref().unwrap_or(default);
@@ -60,7 +62,15 @@ impl Run {
         let level = OptLevel::from_number(self.opt_level).unwrap_or_default();
         let mut engine = kind.open(level).map_err(|e| CliError::Failed(format!("{name}: {e}")))?;
         let wanted = if extent.is_some() { MethodKind::Kernel } else { MethodKind::Function };
-        let method = find_method(&program, &self.entry, &args, wanted).map_err(|message| {
+        let found = match self.entry.contains('(') {
+            true => input::instance(&mut program, &self.entry).and_then(|instance| {
+                let arguments = instance.arguments.unwrap_or_default();
+                specialise::instantiate(&mut program, instance.method, &arguments)
+                    .map_err(|failure| failure.to_string())
+            }),
+            false => instance_for(&mut program, &self.entry, &args, wanted),
+        };
+        let method = found.map_err(|message| {
             let hint = match extent {
                 None if program
                     .methods_of(&self.entry)

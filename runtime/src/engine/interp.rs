@@ -1,11 +1,13 @@
 //! The interpreter as an engine: it runs units as specialisation makes them.
 
-use super::{Caller, Engine, EngineError, Extent, Outcome, Thrown, place};
+use super::{Caller, Engine, EngineError, Extent, Outcome, Thrown};
 use crate::value::{HostArg, HostValue};
 use marquetry_ir::entity::Method;
-use marquetry_ir::interp::{Config, Ended, Fault, FaultKind, Interp, Val};
+use marquetry_ir::interp::{self, Config, Ended, Fault, FaultKind, Interp, Val};
 use marquetry_ir::program::Program;
+use marquetry_ir::span::Location;
 use marquetry_ir::unit::Unit;
+use marquetry_ir::verify::Verified;
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::pipeline;
@@ -15,7 +17,7 @@ use std::sync::Arc;
 /// Interprets calls and launches.
 pub(super) struct InterpEngine {
     program: Arc<Program>,
-    units: HashMap<Method, Unit>,
+    units: HashMap<Method, Verified>,
 }
 
 impl InterpEngine {
@@ -31,18 +33,13 @@ impl InterpEngine {
     ) -> Result<Outcome, EngineError> {
         if !self.units.contains_key(&method) {
             let view = if extent.is_some() { View::device(&[]) } else { View::native(&[]) };
-            let job = Job {
-                entries: vec![method],
-                view,
-                opt_level: OptLevel::None,
-                debug_level: Default::default(),
-            };
+            let job = Job::new(vec![method], view, OptLevel::None);
             self.units.insert(method, pipeline::specialised(&self.program, &job)?);
         }
         let Some(unit) = self.units.get(&method) else {
             return Err(EngineError::Failed("the unit is missing".into()));
         };
-        interpret(unit, extent, args)
+        interpret(unit.unit(), extent, args)
     }
 }
 
@@ -86,19 +83,21 @@ fn interpret(unit: &Unit, extent: Option<Extent>, args: &mut [HostArg]) -> Resul
                 kind: thrown.kind.to_string(),
                 reason: thrown.reason.as_deref().map(String::from),
                 function: location.map_or_else(String::new, |l| l.function.to_string()),
-                place: location.and_then(|l| place(&unit.files, l.file, l.span)),
+                place: location.and_then(|l| place(unit, l)),
                 callers: callers.iter().map(|caller| Caller::new(caller, &unit.files)).collect(),
             }))
         }
     }
 }
 
+fn place(unit: &Unit, location: &interp::Location) -> Option<Location> {
+    Location::of(&unit.files, location.file, location.span)
+}
+
 fn describe(unit: &Unit, fault: &Fault) -> String {
     let Some(location) = &fault.location else { return fault.kind.to_string() };
-    match place(&unit.files, location.file, location.span) {
-        Some((file, line, column)) => {
-            format!("{} (in '{}', {file}:{line}:{column})", fault.kind, location.function)
-        }
+    match place(unit, location) {
+        Some(place) => format!("{} (in '{}', {place})", fault.kind, location.function),
         None => format!("{} ({location})", fault.kind),
     }
 }
@@ -138,6 +137,12 @@ impl Engine for InterpEngine {
         extent: Extent,
         args: &mut [HostArg],
     ) -> Result<Outcome, EngineError> {
+        if let [x, y, z] = extent.block
+            && extent.block.contains(&0)
+        {
+            let reason = format!("a block of {x} x {y} x {z} work-items; each dimension needs at least 1");
+            return Err(EngineError::Failed(reason));
+        }
         self.run(method, Some(extent), args)
     }
 }

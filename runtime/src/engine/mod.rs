@@ -10,6 +10,7 @@ mod object;
 mod parts;
 mod wrap;
 
+use crate::compile::CompileError;
 use crate::device::DeviceKind;
 use crate::value::{HostArg, HostValue};
 use marquetry_codegen::error::EmitError;
@@ -17,7 +18,7 @@ use marquetry_ir::body::Frame;
 use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::Program;
-use marquetry_ir::span::{SourceFile, Span};
+use marquetry_ir::span::{Location, SourceFile};
 use marquetry_lower::failure::Failure;
 use marquetry_lower::job::OptLevel;
 use std::fmt;
@@ -41,8 +42,8 @@ pub struct Thrown {
     pub reason: Option<String>,
     /// The function whose code threw.
     pub function: String,
-    /// Where in the source: file, line and column.
-    pub place: Option<(String, usize, usize)>,
+    /// Where in the source.
+    pub place: Option<Location>,
     /// Who called it, from the inside to the outside, as far as the engine knows: the interpreter knows all, compiled
     /// code knows those that the function was inlined into.
     pub callers: Vec<Caller>,
@@ -53,22 +54,15 @@ pub struct Thrown {
 pub struct Caller {
     /// The function.
     pub function: String,
-    /// Where in the source it called: file, line and column.
-    pub place: Option<(String, usize, usize)>,
+    /// Where in the source it called.
+    pub place: Option<Location>,
 }
 
 impl Caller {
     /// From a frame of a unit with these files.
     pub fn new(frame: &Frame, files: &[SourceFile]) -> Self {
-        Caller { function: frame.function.to_string(), place: place(files, frame.file, frame.span) }
+        Caller { function: frame.function.to_string(), place: Location::of(files, frame.file, frame.span) }
     }
-}
-
-/// File, line and column of a span; none if no text spelled it.
-pub(crate) fn place(files: &[SourceFile], file: Option<u32>, span: Span) -> Option<(String, usize, usize)> {
-    let file = files.get(file? as usize).filter(|_| span.is_somewhere())?;
-    let (line, column) = file.line_column(span.start);
-    Some((file.name.to_string(), line, column))
 }
 
 /// How many callers a message names.
@@ -80,10 +74,10 @@ impl fmt::Display for Thrown {
         if let Some(reason) = &self.reason {
             write!(f, ": {reason}")?;
         }
-        let show = |f: &mut fmt::Formatter<'_>, function: &str, place: &Option<(String, usize, usize)>| {
+        let show = |f: &mut fmt::Formatter<'_>, function: &str, place: &Option<Location>| {
             write!(f, "'{function}'")?;
             match place {
-                Some((file, line, column)) => write!(f, ", {file}:{line}:{column}"),
+                Some(place) => write!(f, ", {place}"),
                 None => Ok(()),
             }
         };
@@ -136,7 +130,17 @@ impl From<Failure> for EngineError {
                 EngineError::Unsupported(messages.join("; "))
             }
             Failure::Program(diagnostics) => EngineError::Program(diagnostics),
+            Failure::Limit(limit) => EngineError::Program(vec![limit.diagnostic()]),
             other => EngineError::Failed(other.to_string()),
+        }
+    }
+}
+
+impl From<CompileError> for EngineError {
+    fn from(error: CompileError) -> Self {
+        match error {
+            CompileError::Lower(failure) => failure.into(),
+            CompileError::Emit(error) => error.into(),
         }
     }
 }
@@ -145,6 +149,7 @@ impl From<EmitError> for EngineError {
     fn from(error: EmitError) -> Self {
         match error {
             EmitError::Target(message) | EmitError::Unsupported(message) => EngineError::Unsupported(message),
+            EmitError::Limit(limit) => EngineError::Program(vec![limit.diagnostic()]),
             other => EngineError::Failed(other.to_string()),
         }
     }

@@ -48,12 +48,7 @@ impl Engine for NativeEngine {
 
     fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
         if !self.functions.contains_key(&method) {
-            let job = Job {
-                entries: vec![method],
-                view: View::native(&[]),
-                opt_level: self.opt_level,
-                debug_level: Default::default(),
-            };
+            let job = Job::new(vec![method], View::native(&[]), self.opt_level);
             self.functions.insert(method, compile(&self.program, &job, &self.target)?);
         }
         let Some(compiled) = self.functions.get(&method) else {
@@ -84,8 +79,8 @@ impl Engine for NativeEngine {
         if let Some(thrown) = compiled.thrown(status) {
             return Ok(Outcome::Threw(thrown));
         }
-        let wanted = &self.program.method(method).signature.results;
-        parts::join(wanted, types, &results).map(Outcome::Returned)
+        let wanted = parts::held(&self.program.types, &self.program.method(method).signature.results);
+        parts::join(&wanted, types, &results).map(Outcome::Returned)
     }
 
     fn launch(

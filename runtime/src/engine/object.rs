@@ -116,12 +116,7 @@ impl Engine for ObjectEngine {
     fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
         debug_assert_eq!(self.program.method(method).kind, MethodKind::Function);
         if !self.functions.contains_key(&method) {
-            let job = Job {
-                entries: vec![method],
-                view: View::native(&[]),
-                opt_level: self.opt_level,
-                debug_level: Default::default(),
-            };
+            let job = Job::new(vec![method], View::native(&[]), self.opt_level);
             let linked = link(&self.program, &job, &self.target)?;
             self.functions.insert(method, linked);
         }
@@ -158,8 +153,8 @@ impl Engine for ObjectEngine {
         if let Some(site) = (status as usize).checked_sub(1).and_then(|n| linked.artifact.sites.get(n)) {
             return Ok(Outcome::Threw(thrown_at(site, files)));
         }
-        let wanted = &self.program.method(method).signature.results;
-        parts::join(wanted, types, &results).map(Outcome::Returned)
+        let wanted = parts::held(&self.program.types, &self.program.method(method).signature.results);
+        parts::join(&wanted, types, &results).map(Outcome::Returned)
     }
 
     fn launch(

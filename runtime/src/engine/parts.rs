@@ -9,7 +9,12 @@ use crate::stack::{CallStack, Exhausted};
 use crate::value::{HostArg, HostValue, regroup};
 use marquetry_codegen::artifact::{Slot, argument_block};
 use marquetry_codegen::native::{StackLimit, StackNeeds};
-use marquetry_ir::types::{Scalar, Type, TypeKind};
+use marquetry_ir::types::{Scalar, Type, TypeKind, Types};
+
+/// What values of these types are held as: newtypes are what they are newtypes of.
+pub(super) fn held(types: &Types, list: &[Type]) -> Vec<Type> {
+    list.iter().map(|&ty| types.underlying(ty)).collect()
+}
 
 /// Runs a call of native code, on a stack of its own where it needs one.
 ///

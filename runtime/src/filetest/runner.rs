@@ -1,7 +1,9 @@
 //! Carrying out the directives of a file on engines.
 
+use super::argument::{Argument, bytes_of};
+use super::call::{BufferCheck, Call, Contents, Expected};
 use super::coverage::ops_of;
-use super::directive::{Action, Argument, BufferCheck, Call, Contents, Directive, Expected, bytes_of, parse};
+use super::directive::{Action, Directive, parse};
 use super::watchdog::Watchdog;
 use crate::engine::{Engine, EngineError, Extent, Outcome};
 use crate::value::{HostArg, HostValue, same_bits};
@@ -9,8 +11,12 @@ use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::op::Op;
 use marquetry_ir::program::{LibraryKey, MethodKind, Program};
+use marquetry_ir::span::Location;
 use marquetry_ir::text;
-use marquetry_ir::types::{Scalar, Type};
+use marquetry_ir::types::{Scalar, Space, Type};
+use marquetry_lower::dispatch::resolve::{Answer, look_up};
+use marquetry_lower::dispatch::view::View;
+use marquetry_lower::specialise;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -74,6 +80,10 @@ pub fn run(
     }
     rows.extend(match_errors(&program, &diagnostics, &directives));
     if !diagnostics.is_empty() {
+        // They would pass without having been tried.
+        let untried = directives.iter().filter(|d| !matches!(d.action, Action::Error { .. }));
+        let verdict = Verdict::Failed("not tried, because the file has errors".into());
+        rows.extend(untried.map(|d| Row::of_text(d.line, &d.text, verdict.clone())));
         return rows;
     }
     rows.push(round_trip(&program));
@@ -82,6 +92,7 @@ pub fn run(
             rows.push(Row::of_text(directive.line, &directive.text, verdict));
         }
     }
+    directives.iter().for_each(|directive| instantiate(&mut program, &directive.action));
     let program = Arc::new(program);
     let references: Vec<_> =
         directives.iter().map(|directive| reference_contents(&program, directive)).collect();
@@ -125,8 +136,8 @@ fn match_errors(program: &Program, diagnostics: &[Diagnostic], directives: &[Dir
         .collect();
     let mut rows = Vec::new();
     for diagnostic in diagnostics {
-        let file = diagnostic.file.and_then(|file| program.files.get(file as usize));
-        let line = file.map_or(0, |file| file.line_column(diagnostic.span.start).0);
+        let place = Location::of(&program.files, diagnostic.file, diagnostic.span);
+        let line = place.map_or(0, |place| place.line);
         let matches = |e: &&mut (usize, &Directive, &str, bool)| {
             !e.3 && e.0 == line && diagnostic.message.contains(e.2)
         };
@@ -186,7 +197,7 @@ pub fn find_method(
         data.table == Table::BASE
             && data.kind == kind
             && same_length
-            && params.iter().zip(args).all(|(t, a)| fits(t, a))
+            && params.iter().map(|&ty| program.types.underlying(ty)).zip(args).all(|(t, a)| fits(&t, a))
     };
     let found = methods.iter().find(applies).copied();
     found.ok_or_else(|| match methods.first() {
@@ -198,12 +209,52 @@ pub fn find_method(
     })
 }
 
+/// Makes the instance that a directive runs, if it means a method with type variables.
+fn instantiate(program: &mut Program, action: &Action) {
+    let (call, kind) = match action {
+        Action::Run(call) => (call, MethodKind::Function),
+        Action::Launch { call, .. } => (call, MethodKind::Kernel),
+        _ => return,
+    };
+    // What cannot be made is reported as missing where it is looked for.
+    let _ = instance_for(program, &call.name, &call.args, kind);
+}
+
+/// The method that a call means: one that takes its arguments, or an instance made for them. Buffers are what kernels
+/// and functions take pointers to: in global memory and anywhere.
+pub fn instance_for(
+    program: &mut Program,
+    name: &str,
+    args: &[Argument],
+    kind: MethodKind,
+) -> Result<Method, String> {
+    let missing = match find_method(program, name, args, kind) {
+        Ok(method) => return Ok(method),
+        Err(message) => message,
+    };
+    let space = if kind == MethodKind::Kernel { Space::Global } else { Space::Generic };
+    let types: Vec<Type> = args
+        .iter()
+        .map(|arg| match arg {
+            Argument::Value(value) if !value.ty().is_pointer() => value.ty(),
+            Argument::Value(_) | Argument::Buffer(_) => Type::pointer(space),
+        })
+        .collect();
+    let Answer::Method(method) = look_up(program, &View::native(&[]), name, &types).answer else {
+        return Err(missing);
+    };
+    if program.method(method).kind != kind {
+        return Err(missing);
+    }
+    specialise::instantiate(program, method, &types).map_err(|failure| failure.to_string())
+}
+
 /// The ops that a directive may run; none if there is no such method, which is reported elsewhere.
 fn ops_of_directive(program: &Program, directive: &Directive) -> BTreeSet<Op> {
     let (call, kind) = match &directive.action {
         Action::Run(call) => (call, MethodKind::Function),
         Action::Launch { call, .. } => (call, MethodKind::Kernel),
-        Action::Error { .. } | Action::Which { .. } | Action::Refused { .. } => return BTreeSet::new(),
+        _ => return BTreeSet::new(),
     };
     let method = find_method(program, &call.name, &call.args, kind);
     method.map_or_else(|_| BTreeSet::new(), |method| ops_of(program, method))
@@ -253,7 +304,7 @@ fn carry_out(
     let (call, extent) = match &directive.action {
         Action::Run(call) => (call, None),
         Action::Launch { call, grid, block } => (call, Some(Extent { grid: *grid, block: *block })),
-        Action::Error { .. } | Action::Which { .. } | Action::Refused { .. } => return Verdict::Passed,
+        _ => return Verdict::Passed,
     };
     let kind = if extent.is_some() { MethodKind::Kernel } else { MethodKind::Function };
     let method = match find_method(program, &call.name, &call.args, kind) {

@@ -40,7 +40,8 @@ fn compile(name: &str, level: DebugLevel, target: &NativeTarget) -> Legal {
     assert!(diagnostics.is_empty(), "{diagnostics:?}");
     let entries = program.methods_of("sum").to_vec();
     let opt_level = OptLevel::Default;
-    let job = Job { entries, view: View::native(&[]), opt_level, debug_level: level };
+    let mut job = Job::new(entries, View::native(&[]), opt_level);
+    job.options.debug_level = level;
     pipeline::run(&program, &job, target).unwrap()
 }
 

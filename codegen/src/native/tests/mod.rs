@@ -29,7 +29,7 @@ pub(super) fn target(spelling: &str, opt_level: u8) -> NativeTarget {
 /// The job of compiling every method of a program.
 pub(super) fn job(program: &Program) -> Job {
     let entries = program.methods().map(|(method, _)| method).collect();
-    Job { entries, view: View::native(&[]), opt_level: OptLevel::None, debug_level: Default::default() }
+    Job::new(entries, View::native(&[]), OptLevel::None)
 }
 
 /// Every method of a text, legal for a target.
@@ -37,7 +37,7 @@ pub(super) fn legal(text: &str, target: &NativeTarget) -> Legal {
     let mut program = Program::new();
     let diagnostics = text::parse(&mut program, "test.mq", text);
     assert!(diagnostics.is_empty(), "{diagnostics:?}");
-    let unit = marquetry_lower::specialise::run(&program, &job(&program)).unwrap();
+    let unit = marquetry_lower::pipeline::specialised(&program, &job(&program)).unwrap();
     let lowered = marquetry_lower::exceptions::run(unit).unwrap();
     marquetry_lower::legalise::run(lowered, target).unwrap()
 }

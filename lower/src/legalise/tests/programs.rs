@@ -3,7 +3,7 @@
 use super::target::{Circular, Harsh};
 use crate::dispatch::view::View;
 use crate::exceptions;
-use crate::failure::Failure;
+use crate::failure::{Failure, Limit};
 use crate::job::{Job, OptLevel};
 use crate::legal::Legal;
 use crate::specialise;
@@ -11,23 +11,22 @@ use marquetry_ir::interp::{Config, Ended, Interp, Val};
 use marquetry_ir::program::{MethodKind, Program};
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
+use marquetry_ir::verify::Verified;
 
 fn unit(text: &str) -> Unit {
     let mut program = Program::new();
     let diagnostics = marquetry_ir::text::parse(&mut program, "test.mq", text);
     assert!(diagnostics.is_empty(), "{}", marquetry_ir::diag::render(&diagnostics, &program.files));
     let entry = *program.methods_of("main").first().expect("a method 'main'");
-    let job = Job {
-        entries: vec![entry],
-        view: View::native(&[]),
-        opt_level: OptLevel::None,
-        debug_level: Default::default(),
-    };
+    let job = Job::new(vec![entry], View::native(&[]), OptLevel::None);
     specialise::run(&program, &job).unwrap_or_else(|failure| panic!("{failure}"))
 }
 
 fn legal(unit: &Unit, target: &Harsh) -> Result<Legal, Failure> {
-    let legal = crate::legalise::run(exceptions::run(unit.clone())?, target)?;
+    let legal = crate::legalise::run(
+        exceptions::run(Verified::new(unit.clone()).map_err(Failure::Program)?)?,
+        target,
+    )?;
     let diagnostics = marquetry_ir::verify::verify_unit(legal.unit());
     assert!(diagnostics.is_empty(), "{}", marquetry_ir::diag::render(&diagnostics, &legal.unit().files));
     Ok(legal)
@@ -457,7 +456,7 @@ fn targets_that_expand_everything_are_survived() {
             let text = format!(
                 "method main(a: {ty}, b: {ty}) {{\nentry:\n    c = {op} a, b\n    d = select i1 true, c, c\n    s = slot.{ty}\n    store s, d\n    return\n}}\n"
             );
-            let lowered = exceptions::run(unit(&text)).unwrap();
+            let lowered = exceptions::run(Verified::new(unit(&text)).unwrap()).unwrap();
             let found = crate::legalise::run(lowered, &target);
             assert!(matches!(found, Err(Failure::Program(_) | Failure::Internal(_))), "{op} {ty}: {found:?}");
         }
@@ -475,7 +474,10 @@ fn large_values_are_a_limit() {
          }",
     );
     let found = legal(&unit, &Harsh::new(0, false, true));
-    assert!(matches!(found, Err(Failure::Limit { limit: 4096, found: 5000, .. })), "{found:?}");
+    assert!(
+        matches!(found, Err(Failure::Limit(Limit { limit: 4096, found: 5000, place: Some(_), .. }))),
+        "{found:?}"
+    );
 }
 
 /// A block with very many guards is split at each; the time is that of one pass.

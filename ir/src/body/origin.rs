@@ -1,6 +1,6 @@
 //! Where instructions come from: a place in a text, and the calls through which the code got into the body.
 //!
-//! A [`Location`] is a span and, for code that was inlined, the call that it replaced. Inlined calls form a tree in a
+//! A [`Origin`] is a span and, for code that was inlined, the call that it replaced. Inlined calls form a tree in a
 //! table of the body: each knows its callee and the location of the call itself, so that a chain of calls is followed
 //! from the inside to the outside. Spans are in the file of the callee of the innermost call; without one, in the
 //! file of the function.
@@ -12,13 +12,13 @@ use crate::entity::{Inlined, Inst};
 use crate::limits::MAX_INLINE_CHAIN;
 use crate::span::Span;
 use crate::unit::Function;
-use cranelift_entity::SecondaryMap;
 use cranelift_entity::packed_option::PackedOption;
+use cranelift_entity::{EntityRef, SecondaryMap};
 use std::sync::Arc;
 
 /// Where an instruction comes from.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub struct Location {
+pub struct Origin {
     /// Where the text spelled it.
     pub span: Span,
     /// The innermost inlined call whose code it is part of.
@@ -35,7 +35,7 @@ pub struct InlinedCall {
     /// Where the text spelled the callee's name.
     pub span: Span,
     /// Where the call was.
-    pub call: Location,
+    pub call: Origin,
     /// How many calls its code is inside of, itself included.
     depth: u32,
 }
@@ -44,46 +44,55 @@ impl Body {
     /// Where the text spelled an instruction.
     #[inline]
     pub fn span(&self, inst: Inst) -> Span {
-        self.spans[inst]
+        self.spans.get(inst).copied().unwrap_or(Span::NOWHERE)
     }
 
     /// Says where the text spelled an instruction.
     #[inline]
     pub fn set_span(&mut self, inst: Inst, span: Span) {
-        if span.is_somewhere() {
-            self.spans[inst] = span;
+        if !span.is_somewhere() {
+            return;
         }
+        if self.spans.len() <= inst.index() {
+            if self.spans.is_empty() {
+                self.spans.reserve_exact(self.insts.len() + self.inst_room);
+            }
+            while self.spans.len() <= inst.index() {
+                self.spans.push(Span::NOWHERE);
+            }
+        }
+        self.spans[inst] = span;
     }
 
     /// Where an instruction comes from.
     #[inline]
-    pub fn location(&self, inst: Inst) -> Location {
-        Location { span: self.spans[inst], inlined: self.inlined_from[inst] }
+    pub fn origin(&self, inst: Inst) -> Origin {
+        Origin { span: self.span(inst), inlined: self.inlined_from[inst] }
     }
 
     /// Says where an instruction comes from.
     #[inline]
-    pub fn set_location(&mut self, inst: Inst, location: Location) {
-        self.set_span(inst, location.span);
-        if location.inlined.is_some() || self.inlined_from.get(inst).is_some() {
-            self.inlined_from[inst] = location.inlined;
+    pub fn set_origin(&mut self, inst: Inst, origin: Origin) {
+        self.set_span(inst, origin.span);
+        if origin.inlined.is_some() || self.inlined_from.get(inst).is_some() {
+            self.inlined_from[inst] = origin.inlined;
         }
     }
 
     /// Notes that the call at `call` is replaced by the code of a function. Gives the location of code of that
-    /// function whose span is not known, to be refined by [`Location::at`].
-    pub fn add_inlined_call(&mut self, callee: &Function, call: Location) -> Location {
+    /// function whose span is not known, to be refined by [`Origin::at`].
+    pub fn add_inlined_call(&mut self, callee: &Function, call: Origin) -> Origin {
         let (function, file, span) = (callee.name.clone(), callee.file, callee.span);
         self.push_inlined(InlinedCall { function, file, span, call, depth: 0 })
     }
 
-    fn push_inlined(&mut self, mut call: InlinedCall) -> Location {
+    fn push_inlined(&mut self, mut call: InlinedCall) -> Origin {
         let outer = call.call.inlined.expand().and_then(|outer| self.inlined.get(outer));
         call.depth = outer.map_or(0, |outer| outer.depth) + 1;
         if call.depth > MAX_INLINE_CHAIN {
             return call.call;
         }
-        Location { span: Span::NOWHERE, inlined: self.inlined.push(call).into() }
+        Origin { span: Span::NOWHERE, inlined: self.inlined.push(call).into() }
     }
 
     /// An inlined call; none if there is no such.
@@ -99,16 +108,16 @@ impl Body {
 
     /// Where a location is as seen by people: the code's own function first, then the functions that it was inlined
     /// into, each with the place of the call. The name and file of the outermost are the caller's to say.
-    pub fn frames<'b>(&'b self, name: &'b Arc<str>, file: Option<u32>, location: Location) -> Frames<'b> {
-        Frames { body: self, name, file, next: Some(location) }
+    pub fn frames<'b>(&'b self, name: &'b Arc<str>, file: Option<u32>, origin: Origin) -> Frames<'b> {
+        Frames { body: self, name, file, next: Some(origin) }
     }
 }
 
-impl Location {
+impl Origin {
     /// This location with another span, where that is somewhere; code beyond the chain that is kept stays at its call.
     #[must_use]
-    pub fn at(self, span: Span) -> Location {
-        if self.span.is_somewhere() || !span.is_somewhere() { self } else { Location { span, ..self } }
+    pub fn at(self, span: Span) -> Origin {
+        if self.span.is_somewhere() || !span.is_somewhere() { self } else { Origin { span, ..self } }
     }
 }
 
@@ -123,13 +132,13 @@ pub struct Frame {
     pub span: Span,
 }
 
-/// The chain of a location, from the inside to the outside: name, file and span.
+/// The chain of a origin, from the inside to the outside: name, file and span.
 #[derive(Clone, Debug)]
 pub struct Frames<'b> {
     body: &'b Body,
     name: &'b Arc<str>,
     file: Option<u32>,
-    next: Option<Location>,
+    next: Option<Origin>,
 }
 
 impl Frames<'_> {
@@ -143,13 +152,13 @@ impl<'b> Iterator for Frames<'b> {
     type Item = (&'b Arc<str>, Option<u32>, Span);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let location = self.next.take()?;
-        match location.inlined.expand().and_then(|inlined| self.body.inlined_call(inlined)) {
+        let origin = self.next.take()?;
+        match origin.inlined.expand().and_then(|inlined| self.body.inlined_call(inlined)) {
             Some(call) => {
                 self.next = Some(call.call);
-                Some((&call.function, call.file, location.span))
+                Some((&call.function, call.file, origin.span))
             }
-            None => Some((self.name, self.file, location.span)),
+            None => Some((self.name, self.file, origin.span)),
         }
     }
 }
@@ -158,21 +167,21 @@ impl<'b> Iterator for Frames<'b> {
 #[derive(Debug)]
 pub struct InlineMap {
     /// The location of the callee's code as such.
-    top: Location,
+    top: Origin,
     map: SecondaryMap<Inlined, PackedOption<Inlined>>,
     chain: Vec<Inlined>,
 }
 
 impl InlineMap {
     /// For a callee whose call, in `caller`, is at `call`.
-    pub fn new(caller: &mut Body, callee: &Function, call: Location) -> Self {
+    pub fn new(caller: &mut Body, callee: &Function, call: Origin) -> Self {
         let top = caller.add_inlined_call(callee, call);
         InlineMap { top, map: SecondaryMap::new(), chain: Vec::new() }
     }
 
     /// The caller's location for one of the callee. Only what is in use is copied: what folded away costs nothing.
-    pub fn get(&mut self, caller: &mut Body, callee: &Body, location: Location) -> Location {
-        let Some(mut inlined) = location.inlined.expand() else { return self.top.at(location.span) };
+    pub fn get(&mut self, caller: &mut Body, callee: &Body, origin: Origin) -> Origin {
+        let Some(mut inlined) = origin.inlined.expand() else { return self.top.at(origin.span) };
         // From the outermost call that is not copied yet to the innermost.
         let mut outer = self.top;
         self.chain.clear();
@@ -180,7 +189,7 @@ impl InlineMap {
             if let Some(&copied) = self.map.get(inlined)
                 && copied.is_some()
             {
-                outer = Location { span: Span::NOWHERE, inlined: copied };
+                outer = Origin { span: Span::NOWHERE, inlined: copied };
                 break;
             }
             self.chain.push(inlined);
@@ -199,7 +208,7 @@ impl InlineMap {
             }
             self.map[inlined] = outer.inlined;
         }
-        outer.at(location.span)
+        outer.at(origin.span)
     }
 }
 
@@ -221,14 +230,14 @@ mod tests {
         }
     }
 
-    fn chain(body: &Body, location: Location) -> Vec<(String, u32)> {
+    fn chain(body: &Body, origin: Origin) -> Vec<(String, u32)> {
         let name = "outer".into();
-        body.frames(&name, None, location).map(|(name, _, span)| (name.to_string(), span.start)).collect()
+        body.frames(&name, None, origin).map(|(name, _, span)| (name.to_string(), span.start)).collect()
     }
 
     #[test]
     fn chains_grow_at_their_outer_end() {
-        let at = |start: usize| Location { span: Span::new(start, start + 1), ..Location::default() };
+        let at = |start: usize| Origin { span: Span::new(start, start + 1), ..Origin::default() };
         let leaf = function("leaf", Body::new());
         let mut middle = function("middle", Body::new());
         let mut map = InlineMap::new(&mut middle.body, &leaf, at(10));
@@ -244,17 +253,17 @@ mod tests {
 
     #[test]
     fn chains_are_limited() {
-        let at = |start: usize| Location { span: Span::new(start, start + 1), ..Location::default() };
+        let at = |start: usize| Origin { span: Span::new(start, start + 1), ..Origin::default() };
         let mut inner = function("f0", Body::new());
-        let mut location = at(1);
+        let mut origin = at(1);
         for n in 1..100 {
             let mut body = Body::new();
             let mut map = InlineMap::new(&mut body, &inner, at(n * 10));
-            location = map.get(&mut body, &inner.body, location);
+            origin = map.get(&mut body, &inner.body, origin);
             assert!(body.inlined.len() <= MAX_INLINE_CHAIN as usize);
             inner = function(&format!("f{n}"), body);
         }
-        let chain = chain(&inner.body, location);
+        let chain = chain(&inner.body, origin);
         assert_eq!(chain.len(), MAX_INLINE_CHAIN as usize + 1);
         // The outer end is exact, the inner end says which call the code is part of.
         assert_eq!(chain[MAX_INLINE_CHAIN as usize], ("outer".to_owned(), 990));
