@@ -90,6 +90,10 @@ done:
 - Structs and abstract types are defined before their use; everything else may stand in any order, in any number of files.
 - A method without `overlay` lives in the table `base`, one with it in the table of that name. Attributes: `inline`,
   `noinline`, `consistent` (an overlay with the same observable result as what it replaces).
+- The tables `device` and `standard` are the library's own, and nobody else adds to them. Its device functions (`global_id`,
+  `malloc`, ...) are listed in `DEVICE.md`: on the host they give a `sentinel`, on devices they call what the back-end's
+  runtime provider supplies as a method `gpu_NAME` in a table of its own. `device func NAME(...) -> ...` declares both halves;
+  only the library's text may. Other programs write a method that gives a `sentinel`, and overlay it.
 - A body is a list of blocks. The first is the entry; the method's parameters are its own. Other blocks may have
   parameters, for which every edge to them brings values. Blocks may stand in any order; every use of a value
   must be reached only through its definition.
@@ -277,6 +281,7 @@ fn spelling(op: Op) -> String {
         | Rule::MemorySet
         | Rule::Nothing
         | Rule::Terminator
+        | Rule::Print
         | Rule::Assert => "",
         Rule::AtomicAny if op == Op::AtomicStore => "",
         _ => "r = ",
@@ -312,6 +317,8 @@ fn spelling(op: Op) -> String {
         Shape::Return => " a, b",
         Shape::Throw => " Kind, \"reason\"",
         Shape::Assert => " a, \"message\"",
+        Shape::Input => ".TYPE name",
+        Shape::Print => " \"format\", a, b",
     };
     format!("{results}{name}{operands}")
 }
@@ -392,6 +399,11 @@ fn rule_in_words(op: Op) -> String {
             _ => "no operands",
         },
         Rule::Assert => "i1",
+        Rule::Input => "result: a scalar or pointer of the suffix's type",
+        Rule::Sentinel => "result: a scalar, vector or pointer of the suffix's type",
+        Rule::Print => {
+            "one operand per conversion of the format: integers of at most 64 bits, floats, pointers"
+        }
     };
     words.into()
 }

@@ -7,12 +7,19 @@
 //!
 //! Below the names of the stages: the proof that each hands on. Only verification makes a [`Verified`], only the next
 //! stage can make something else of it, and emitters take a [`Legal`].
+//!
+//! The device library is linked with specialisation, and once more wherever lowering made new calls of it; hidden inputs
+//! are threaded after the last of these, as part of the exceptions stage.
 
+use crate::exceptions::Lowered;
 use crate::failure::Failure;
 use crate::job::{Job, OptLevel};
 use crate::legal::Legal;
 use crate::observe::{Observer, Silent};
 use crate::passes::PassContext;
+use crate::report::{self, Place};
+use crate::runtime::link::Linker;
+use crate::runtime::{Library, hooks, inputs, print};
 use crate::stage::Stage;
 use crate::target::Target;
 use crate::{convergence, evaluate, exceptions, legalise, optimise, specialise};
@@ -52,10 +59,24 @@ pub fn run_observed(
     target: &dyn Target,
     observer: &mut dyn Observer,
 ) -> Result<Legal, Failure> {
-    run_in(&mut Context::new(), program, job, target, observer)
+    run_with(program, job, target, &Library::new(), observer)
 }
 
-/// As [`run_observed`], with the tables of earlier jobs: for hosts that compile much.
+/// As [`run_observed`], with a library that is kept for later jobs of the same program.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(
+    program: &Program,
+    job: &Job,
+    target: &dyn Target,
+    library: &Library,
+    observer: &mut dyn Observer,
+) -> Result<Legal, Failure> {
+    run_in(&mut Context::new(), program, job, target, library, observer)
+}
+
+/// As [`run_with`], with the tables of earlier jobs: for hosts that compile much.
 ///
 /// # Errors
 /// As [`run`].
@@ -64,9 +85,10 @@ pub fn run_in(
     program: &Program,
     job: &Job,
     target: &dyn Target,
+    library: &Library,
     observer: &mut dyn Observer,
 ) -> Result<Legal, Failure> {
-    match stages(context, program, job, target, Stage::Legal, observer)? {
+    match stages(context, program, job, target, Stage::Legal, library, observer)? {
         Reached::Legal(legal) => Ok(legal),
         Reached::Unit(_) => Err(Failure::Internal("the pipeline stopped before its end".into())),
     }
@@ -77,7 +99,7 @@ pub fn run_in(
 /// # Errors
 /// As [`run`].
 pub fn run_until(program: &Program, job: &Job, target: &dyn Target, stage: Stage) -> Result<Unit, Failure> {
-    Ok(match stages(&mut Context::new(), program, job, target, stage, &mut Silent)? {
+    Ok(match stages(&mut Context::new(), program, job, target, stage, &Library::new(), &mut Silent)? {
         Reached::Legal(legal) => legal.into_unit(),
         Reached::Unit(unit) => unit,
     })
@@ -103,10 +125,12 @@ fn stages(
     job: &Job,
     target: &dyn Target,
     until: Stage,
+    library: &Library,
     observer: &mut dyn Observer,
 ) -> Result<Reached, Failure> {
     let mut clock = Clock(Instant::now());
-    let specialise::Specialised { unit, instances, .. } = specialise::run_recorded(program, job)?;
+    let mut linker = Linker::new(program, job, library);
+    let specialise::Specialised { unit, instances, .. } = specialise::run_linked(&mut linker, job)?;
     clock.report(Stage::Specialised, observer);
     let mut verified = Verified::new(unit).map_err(Failure::Program)?;
     clock.report(Stage::Specialised, observer);
@@ -123,7 +147,18 @@ fn stages(
     if until <= Stage::Optimised {
         return Ok(Reached::Unit(verified.into_unit()));
     }
+    // What is linked may print as well.
+    verified.pass(|unit| {
+        while print::lower(unit) {
+            linker.link(unit)?;
+        }
+        Ok::<(), Failure>(())
+    })?;
     let mut lowered = exceptions::run(verified)?;
+    if hooks::run(&mut lowered, &linker)? {
+        link_after_exceptions(&mut linker, &mut lowered)?;
+    }
+    inputs::run(&mut lowered)?;
     optimise::debug_check(lowered.unit());
     if job.options.opt_level > OptLevel::None {
         optimise::cleanup_some(&mut context.passes, &mut lowered.unit, &lowered.rewritten, observer);
@@ -147,6 +182,27 @@ fn stages(
     }
     clock.report(Stage::Legal, observer);
     Ok(Reached::Legal(legal))
+}
+
+/// Links what the lowering of exceptions calls; nothing of it may throw any more.
+fn link_after_exceptions(linker: &mut Linker<'_>, lowered: &mut Lowered) -> Result<(), Failure> {
+    let count = lowered.unit.funcs.len();
+    loop {
+        linker.link(&mut lowered.unit)?;
+        if !print::lower(&mut lowered.unit) {
+            break;
+        }
+    }
+    let throwing = exceptions::throwing_functions(&lowered.unit);
+    match throwing.into_iter().find(|func| func.as_u32() as usize >= count) {
+        None => Ok(()),
+        Some(func) => {
+            let function = &lowered.unit.funcs[func];
+            let place = Place { function: &function.name, file: function.file, span: function.span };
+            let message = format!("'{}' reports exceptions, so it cannot throw", function.name);
+            Err(Failure::Program(vec![report::unsupported(&place, message)]))
+        }
+    }
 }
 
 /// When the stage that runs began.

@@ -14,10 +14,13 @@ use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::program::Program;
 use marquetry_ir::span::{Location, SourceFile};
 use marquetry_ir::text;
+use marquetry_ir::unit::PrintFormat;
 use marquetry_lower::failure::Failure;
 use marquetry_lower::job::{DebugLevel, Job, OptLevel};
 use marquetry_lower::legal::{Legal, Site};
+use marquetry_lower::observe::Silent;
 use marquetry_lower::pipeline;
+use marquetry_lower::runtime::Library;
 use marquetry_lower::stage::Stage;
 use std::fmt;
 use std::sync::Arc;
@@ -127,6 +130,8 @@ pub struct Compiled {
     pub entries: Vec<Entry>,
     /// The first entry, if it is a kernel in this process.
     kernel: Option<NativeKernel>,
+    /// The formats of what it prints.
+    pub formats: Vec<PrintFormat>,
     sites: Vec<Site>,
     files: Vec<SourceFile>,
 }
@@ -136,7 +141,20 @@ pub struct Compiled {
 /// # Errors
 /// The program is wrong, the target cannot do what it asks for, or a limit is passed.
 pub fn compile(program: &Program, job: &Job, target: &Target) -> Result<Compiled, EngineError> {
-    let legal = pipeline::run(program, job, target.lowering())?;
+    compile_with(program, job, target, &Library::new())
+}
+
+/// As [`compile`], with a device library that is kept for other jobs of the program.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_with(
+    program: &Program,
+    job: &Job,
+    target: &Target,
+    library: &Library,
+) -> Result<Compiled, EngineError> {
+    let legal = pipeline::run_with(program, job, target.lowering(), library, &mut Silent)?;
     let entries = marquetry_codegen::artifact::entries(&legal);
     let (code, kernel) = match target {
         Target::Native(target) => {
@@ -146,7 +164,9 @@ pub fn compile(program: &Program, job: &Job, target: &Target) -> Result<Compiled
         }
         other => (Code::Artifact(other.emit(&legal)?), None),
     };
-    Ok(Compiled { code, entries, kernel, sites: legal.sites().to_vec(), files: program.files.clone() })
+    let formats = legal.unit().formats.clone();
+    let (sites, files) = (legal.sites().to_vec(), program.files.clone());
+    Ok(Compiled { code, entries, kernel, formats, sites, files })
 }
 
 /// Compiles a job to an artifact; native code as a relocatable object.
@@ -154,7 +174,21 @@ pub fn compile(program: &Program, job: &Job, target: &Target) -> Result<Compiled
 /// # Errors
 /// The program is wrong, the target cannot do what it asks for, or a limit is passed.
 pub fn compile_artifact(program: &Program, job: &Job, target: &Target) -> Result<Artifact, CompileError> {
-    Ok(target.emit(&pipeline::run(program, job, target.lowering())?)?)
+    compile_artifact_with(program, job, target, &Library::new())
+}
+
+/// As [`compile_artifact`], with a device library that is kept for other jobs of the program.
+///
+/// # Errors
+/// As [`compile_artifact`].
+pub fn compile_artifact_with(
+    program: &Program,
+    job: &Job,
+    target: &Target,
+    library: &Library,
+) -> Result<Artifact, CompileError> {
+    let legal = pipeline::run_with(program, job, target.lowering(), library, &mut Silent)?;
+    Ok(target.emit(&legal)?)
 }
 
 /// The methods of a name that hosts may compile: those of base.
@@ -232,8 +266,9 @@ impl Compiled {
     /// An object that was linked and loaded, its first entry being this kernel.
     pub fn linked(artifact: Artifact, kernel: NativeKernel, program: &Program) -> Self {
         let (entries, sites) = (artifact.entries.clone(), artifact.sites.clone());
+        let formats = artifact.formats.clone();
         let (code, kernel, files) = (Code::Artifact(artifact), Some(kernel), program.files.clone());
-        Compiled { code, entries, kernel, sites, files }
+        Compiled { code, entries, kernel, formats, sites, files }
     }
 
     /// The only or first entry.

@@ -3,6 +3,7 @@
 pub mod library;
 pub mod compile;
 pub mod value;
+pub mod inputs;
 pub mod stack;
 pub mod device;
 pub mod engine;

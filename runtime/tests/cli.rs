@@ -554,3 +554,39 @@ fn a_reader_that_goes_away_is_no_panic() {
     let output = child.wait_with_output().expect("marq should end");
     assert_eq!((code(&output), stderr(&output)), (0, String::new()));
 }
+
+const DEVICE_HALVES: &str = "method uses() {\nentry:\n    p = call malloc(i64 8)\n    return\n}\n\nkernel says() {\nentry:\n    \
+     i = call global_id(i32 0)\n    print \"item %d of %s\", i\n    return\n}\n";
+
+#[test]
+fn run_shows_what_a_kernel_prints() {
+    let folder = Folder::new();
+    let file = folder.file("a.mq", DEVICE_HALVES.replace(" of %s", ""));
+    for engine in ["interp", "cpu"] {
+        let output =
+            marq(&["run", text(&file), "--entry", "says", "--grid", "1", "--block", "2", "--on", engine]);
+        assert_eq!((code(&output), stdout(&output)), (0, "item 0\nitem 1\n".into()), "{}", stderr(&output));
+    }
+    let output = marq(&["check", text(&folder.file("b.mq", DEVICE_HALVES))]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("found conversion '%s'"), "{}", stderr(&output));
+}
+
+#[test]
+fn host_policies_are_chosen_per_compilation() {
+    let folder = Folder::new();
+    let file = folder.file("a.mq", DEVICE_HALVES.replace(" of %s", ""));
+    let compile = |policy: &str| {
+        let arguments =
+            ["--entry", "uses", "--target", "native", "--stage", "specialised", "--host-policy", policy];
+        let mut all = vec!["compile", text(&file)];
+        all.extend(arguments);
+        marq(&all)
+    };
+    assert!(stdout(&compile("sentinel")).contains("sentinel.ptr<global>"));
+    assert!(stdout(&compile("trap")).contains("throw DeviceOnlyError, \"'malloc' runs on devices only\""));
+    let refused = compile("error");
+    assert_eq!(code(&refused), 1);
+    assert!(stderr(&refused).contains("'malloc' runs on devices only, and this is code for the host"));
+    assert_eq!(code(&compile("maybe")), 2);
+}

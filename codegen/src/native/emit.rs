@@ -2,19 +2,20 @@
 
 use super::abi::Convention;
 use super::debug::{Known, Notes};
+use super::effort::Effort;
 use super::reach::Reach;
 use super::select::{self, Callee, Tables, internal};
 use super::stack::{self, Frames};
 use super::types::swap_scalars;
 use super::wrap;
-use super::{Arch, NativeTarget};
+use super::{Arch, Isas, NativeTarget};
 use crate::artifact::{Scheduling, shared_memory};
 use crate::error::{EmitError, check_data};
 use cranelift_codegen::ir::{self, ExtFuncData, ExternalName, Signature, UserExternalName};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::{CodegenError, CompileError, Context};
 use cranelift_entity::SecondaryMap;
-use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, ModuleError};
+use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, ModuleError, ModuleReloc};
 use marquetry_ir::entity::{Extern, Func, Global};
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::types::Space;
@@ -320,6 +321,8 @@ pub(super) struct Compiled<'a> {
     pub(super) func: Option<Func>,
     pub(super) notes: &'a Notes,
     pub(super) context: &'a mut Context,
+    /// How much work it is worth.
+    pub(super) effort: Effort,
 }
 
 /// Builds every function and every wrapper and hands each to `sink`, in the order of the unit.
@@ -338,12 +341,12 @@ pub(super) fn each_function(
         cranelift.func.name = ir::UserFuncName::user(0, id.as_u32());
         tables.notes.start(legal.debug_level());
         let translated = select::translate(unit, func, declared, tables, &mut cranelift.func);
-        translated.map_err(|error| match error {
+        let effort = translated.map_err(|error| match error {
             EmitError::Internal(message) => internal(format!("function '{}': {message}", function.name)),
             other => other.within(function),
         })?;
         let (name, notes) = (&*function.name, &tables.notes);
-        let compiled = Compiled { id, name, func: Some(func), notes, context: cranelift };
+        let compiled = Compiled { id, name, func: Some(func), notes, context: cranelift, effort };
         sink(compiled).map_err(|error| error.within(function))?;
     }
     let entries = unit.entries.iter().zip(legal.entries()).zip(&declared.wrappers);
@@ -356,7 +359,14 @@ pub(super) fn each_function(
             MethodKind::Function => wrap::packed(unit, func, abi, declared, &mut cranelift.func)?,
             MethodKind::Kernel => wrap::kernel(unit, func, declared, &mut cranelift.func)?,
         }
-        sink(Compiled { id, name: &name, func: None, notes: &tables.notes, context: cranelift })?;
+        sink(Compiled {
+            id,
+            name: &name,
+            func: None,
+            notes: &tables.notes,
+            context: cranelift,
+            effort: Effort::Full,
+        })?;
     }
     for (&func, unlimited) in unit.entries.iter().zip(&declared.unlimited) {
         let Some((id, signature)) = unlimited else { continue };
@@ -370,6 +380,7 @@ pub(super) fn each_function(
             func: None,
             notes: &tables.notes,
             context: cranelift,
+            effort: Effort::Full,
         })?;
     }
     Ok(())
@@ -389,14 +400,30 @@ pub(super) fn wrapper_name(unit: &Unit, func: Func) -> String {
 /// function where `known` is a list.
 pub(super) fn define<M: Module>(
     module: &mut M,
+    isas: &Isas,
     compiled: Compiled<'_>,
     known: Option<&mut Vec<Known>>,
 ) -> Result<usize, EmitError> {
-    let Compiled { id, name, func, notes, context } = compiled;
-    module.define_function(id, context).map_err(|error| match error {
-        ModuleError::Compilation(error) => codegen_error(name, context, &error),
-        other => module_error(other),
-    })?;
+    let Compiled { id, name, func, notes, context, effort } = compiled;
+    match isas.get(effort) {
+        None => module.define_function(id, context).map_err(|error| match error {
+            ModuleError::Compilation(error) => codegen_error(name, context, &error),
+            other => module_error(other),
+        })?,
+        // A module has one set of settings: what is compiled with others is handed over as bytes.
+        Some(isa) => {
+            let compiled = context.compile(isa, &mut Default::default());
+            compiled.map_err(|error| compile_error(name, &error))?;
+            let code = context.compiled_code().ok_or_else(|| internal("nothing was compiled"))?;
+            let buffer = &code.buffer;
+            let relocs = buffer.relocs().iter();
+            let relocs: Vec<_> =
+                relocs.map(|reloc| ModuleReloc::from_mach_reloc(reloc, &context.func, id)).collect();
+            let defined =
+                module.define_function_bytes(id, u64::from(buffer.alignment), buffer.data(), &relocs);
+            defined.map_err(module_error)?;
+        }
+    }
     if let Some(known) = known {
         known.extend(Known::read(id, func, name, notes, context, module.isa()));
     }
@@ -432,9 +459,9 @@ pub(super) fn module_error(error: ModuleError) -> EmitError {
 
 /// Declares and emits a unit into a module.
 pub(super) fn target_isa(target: &NativeTarget, jit: bool) -> Result<&dyn TargetIsa, EmitError> {
-    match (jit, &target.jit_isa) {
-        (false, _) => Ok(&*target.object_isa),
-        (true, Some(isa)) => Ok(&**isa),
+    match (jit, &target.jit_isas) {
+        (false, _) => Ok(&*target.object_isas.full),
+        (true, Some(isas)) => Ok(&*isas.full),
         (true, None) => Err(EmitError::Target(format!("target '{}' is not this machine", target.name))),
     }
 }

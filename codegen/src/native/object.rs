@@ -43,13 +43,13 @@ pub fn emit_object_with(
         emit::each_function(legal, &declared, memory, &mut |compiled| {
             let known = (level > DebugLevel::None).then_some(&mut known);
             let func = compiled.func;
-            frames.add(func, emit::define(&mut module, compiled, known)?);
+            frames.add(func, emit::define(&mut module, &target.object_isas, compiled, known)?);
             Ok(())
         })?;
         let mut product = module.finish();
         if level > DebugLevel::None {
-            unwind::add(&mut product, &known, &*target.object_isa)?;
-            dwarf::add(&mut product, legal.unit(), &known, level, &*target.object_isa)?;
+            unwind::add(&mut product, &known, &*target.object_isas.full)?;
+            dwarf::add(&mut product, legal.unit(), &known, level, &*target.object_isas.full)?;
         }
         let code = product.emit().map_err(|e| EmitError::Internal(e.to_string()))?;
         let scheduling = Some(declared.scheduling(legal.unit(), &frames)?);
@@ -69,7 +69,8 @@ pub fn emit_text(legal: &Legal, target: &NativeTarget) -> Result<String, EmitErr
         let isa = emit::target_isa(target, false)?;
         memory.cranelift.set_disasm(true);
         emit::each_function(legal, &declared, &mut memory, &mut |compiled: Compiled<'_>| {
-            let Compiled { name, context, .. } = compiled;
+            let Compiled { name, context, effort, .. } = compiled;
+            let isa = target.object_isas.get(effort).unwrap_or(isa);
             let clif = context.func.display().to_string();
             context.set_disasm(true);
             let code = context.compile(isa, &mut Default::default());
@@ -86,7 +87,7 @@ pub fn emit_text(legal: &Legal, target: &NativeTarget) -> Result<String, EmitErr
 }
 
 fn declare(legal: &Legal, target: &NativeTarget) -> Result<(ObjectModule, Declared), EmitError> {
-    let isa = target.object_isa.clone();
+    let isa = target.object_isas.full.clone();
     let builder = ObjectBuilder::new(isa, "marquetry", default_libcall_names()).map_err(module_error)?;
     let mut module = ObjectModule::new(builder);
     let mut names = Names::new(legal.unit());

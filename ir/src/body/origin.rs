@@ -12,8 +12,9 @@ use crate::entity::{Inlined, Inst};
 use crate::limits::MAX_INLINE_CHAIN;
 use crate::span::Span;
 use crate::unit::Function;
+use cranelift_entity::EntityRef;
 use cranelift_entity::packed_option::PackedOption;
-use cranelift_entity::{EntityRef, SecondaryMap};
+use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
 /// Where an instruction comes from.
@@ -168,7 +169,7 @@ impl<'b> Iterator for Frames<'b> {
 pub struct InlineMap {
     /// The location of the callee's code as such.
     top: Origin,
-    map: SecondaryMap<Inlined, PackedOption<Inlined>>,
+    map: FxHashMap<Inlined, Inlined>,
     chain: Vec<Inlined>,
 }
 
@@ -176,7 +177,7 @@ impl InlineMap {
     /// For a callee whose call, in `caller`, is at `call`.
     pub fn new(caller: &mut Body, callee: &Function, call: Origin) -> Self {
         let top = caller.add_inlined_call(callee, call);
-        InlineMap { top, map: SecondaryMap::new(), chain: Vec::new() }
+        InlineMap { top, map: FxHashMap::default(), chain: Vec::new() }
     }
 
     /// The caller's location for one of the callee. Only what is in use is copied: what folded away costs nothing.
@@ -186,10 +187,8 @@ impl InlineMap {
         let mut outer = self.top;
         self.chain.clear();
         loop {
-            if let Some(&copied) = self.map.get(inlined)
-                && copied.is_some()
-            {
-                outer = Origin { span: Span::NOWHERE, inlined: copied };
+            if let Some(&copied) = self.map.get(&inlined) {
+                outer = Origin { span: Span::NOWHERE, inlined: copied.into() };
                 break;
             }
             self.chain.push(inlined);
@@ -206,7 +205,9 @@ impl InlineMap {
                 // Beyond the limit: this and all inside of it stay at the call.
                 return outer;
             }
-            self.map[inlined] = outer.inlined;
+            if let Some(copied) = outer.inlined.expand() {
+                self.map.insert(inlined, copied);
+            }
         }
         outer.at(origin.span)
     }

@@ -345,6 +345,7 @@ impl<'t> Parser<'_, 't> {
 /// A type mismatch in words, with the names of the program's types.
 pub fn mismatch_message(types: &Types, op: Op, mismatch: &TypeMismatch) -> String {
     match *mismatch {
+        TypeMismatch::Format(ref problem) => format!("{op}: {problem}"),
         TypeMismatch::Count { found, wanted } => {
             let plural = if wanted == 1 { "" } else { "s" };
             format!("{op} has {found} operands, expected {wanted} operand{plural}")

@@ -13,13 +13,13 @@ use rustc_hash::FxHashSet;
 use std::sync::Arc;
 
 /// A method's header.
-struct Header<'t> {
-    name: Arc<str>,
-    span: Span,
-    params: Vec<(Token, &'t str, Type)>,
-    results: Vec<Type>,
-    variables: Vec<Variable>,
-    inlining: Inlining,
+pub(super) struct Header<'t> {
+    pub(super) name: Arc<str>,
+    pub(super) span: Span,
+    pub(super) params: Vec<(Token, &'t str, Type)>,
+    pub(super) results: Vec<Type>,
+    pub(super) variables: Vec<Variable>,
+    pub(super) inlining: Inlining,
     consistent: bool,
 }
 
@@ -46,8 +46,9 @@ impl<'t> Parser<'_, 't> {
             "global" => self.global(),
             "extern" => self.external(),
             "overlay" | "method" | "kernel" => self.method(),
+            "device" => self.device_function(),
             _ => Err(self.expected(
-                "'abstract', 'impl', 'struct', 'newtype', 'global', 'extern', 'overlay', 'method' or 'kernel'",
+                "'abstract', 'impl', 'struct', 'newtype', 'global', 'extern', 'overlay', 'method', 'kernel' or 'device'",
             )),
         }
     }
@@ -170,7 +171,7 @@ impl<'t> Parser<'_, 't> {
         Ok(vec![self.ty()?])
     }
 
-    fn header(&mut self) -> Parse<Header<'t>> {
+    pub(super) fn header(&mut self) -> Parse<Header<'t>> {
         let (name, span) = self.symbol("the name of a method")?;
         self.type_variables(true)?;
         self.expect(Kind::LeftParen)?;
@@ -230,12 +231,20 @@ impl<'t> Parser<'_, 't> {
         let signature = Signature { params, results };
         let data =
             MethodData { name, table, kind, signature, variables, body, inlining, consistent, file, span };
+        self.add(data);
+        Ok(())
+    }
+
+    /// Adds a method that was read, and reports why it cannot be added.
+    pub(super) fn add(&mut self, data: MethodData) {
+        let (span, table) = (data.span, data.table);
         let added = match &self.library {
-            Some(key) => self.program.add_library_method(data, key),
+            Some(_) => self.program.add_library_method(data),
             None => self.program.add_method(data),
         };
         if let Err(MethodError::DeviceTable) = added {
-            let message = "the device table is private: it holds the library's overlays only";
+            let name = self.program.table_name(table);
+            let message = format!("the {name} table is private: it holds the library's overlays only");
             self.error(Code::PrivateTable, span, message);
         } else if let Err(MethodError::Exists(old)) = added {
             let old = self.program.method(old);
@@ -244,7 +253,6 @@ impl<'t> Parser<'_, 't> {
             let (old_file, old_span) = (old.file, old.span);
             self.redefined(&what, span, old_file, old_span);
         }
-        Ok(())
     }
 
     /// Reports that a name means something else already.

@@ -128,6 +128,7 @@ fn sample(op: Op) -> String {
         (Shape::Index, _) => format!("r = {kind} p, i, array<pair, 3>"),
         (Shape::FieldAddress, _) => format!("r = {kind} p, pair, 1"),
         (Shape::GlobalAddress, _) => format!("r = {kind}.global \"a b\""),
+        (Shape::Slot, Op::Sentinel) => format!("r = {kind}.vec<f32, 4>"),
         (Shape::Slot, _) => format!("r = {kind}.array<array<pair, 3>, 2>"),
         (Shape::Load, _) => format!("r = {kind}.pair p align 16 volatile"),
         (Shape::Store, _) => format!("{kind} p, f align 1"),
@@ -146,6 +147,8 @@ fn sample(op: Op) -> String {
         (Shape::Switch, _) => format!("{kind} i, last, [0: next(i), -1: last]"),
         (Shape::Return, _) => format!("{kind} i, f"),
         (Shape::Throw, _) => format!("{kind} Error, \"because\\n\""),
+        (Shape::Input, _) => format!("r = {kind}.ptr<global> arena"),
+        (Shape::Print, _) => format!("{kind} \"%d and %f\\n\", i, f"),
         (Shape::Assert, _) => format!("{kind} c, \"must hold\""),
     }
 }

@@ -224,6 +224,12 @@ impl Default for Tables {
 }
 
 impl Types {
+    /// How many types were made in it, those with variables included: equal for a table and a copy without additions.
+    #[allow(clippy::len_without_is_empty)] // it is not asked whether a program makes types
+    pub fn len(&self) -> usize {
+        self.rows.len() + self.generics.len()
+    }
+
     /// An empty table.
     pub fn new() -> Self {
         Self::default()

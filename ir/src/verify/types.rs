@@ -98,6 +98,7 @@ impl Checker<'_> {
             | Shape::Dimension
             | Shape::GlobalAddress
             | Shape::Slot
+            | Shape::Input
             | Shape::Fence
             | Shape::FunctionAddress
             | Shape::Jump
@@ -117,7 +118,7 @@ impl Checker<'_> {
             Shape::Atomic if op == Op::CompareExchange => 3,
             Shape::Atomic => 2,
             // Their own checks know: fields, signatures, results of the function.
-            Shape::Make | Shape::Call | Shape::CallIndirect | Shape::Return => return true,
+            Shape::Make | Shape::Call | Shape::CallIndirect | Shape::Return | Shape::Print => return true,
         };
         if found != wanted {
             let message = mismatch_message(self.types, op, &TypeMismatch::Count { found, wanted });
@@ -136,6 +137,7 @@ impl Checker<'_> {
             | Shape::FieldAddress
             | Shape::GlobalAddress
             | Shape::Slot
+            | Shape::Input
             | Shape::Load
             | Shape::AtomicLoad => self.settled_type_problem(data.ty),
             Shape::CallIndirect => {

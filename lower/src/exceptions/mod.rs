@@ -20,14 +20,14 @@ use crate::optimise;
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::entity::{Extern, Func, SigRef};
 use marquetry_ir::limits::{MAX_PARAMS, MAX_RESULTS};
-use marquetry_ir::op::Op;
+use marquetry_ir::op::{Effects, Op};
 use marquetry_ir::program::{Inlining, MethodKind};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::span::Span;
 use marquetry_ir::types::{Space, Type};
 use marquetry_ir::unit::{Function, Unit};
 use marquetry_ir::verify::Verified;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// A unit without `throw`, as only this stage makes it, from verified code.
 #[derive(Clone, Debug)]
@@ -39,6 +39,8 @@ pub struct Lowered {
     pub(crate) rewritten: Vec<Func>,
     /// Whether nothing is left that nobody uses: the optimiser ran.
     pub(crate) tidy: bool,
+    /// The functions and kernels that may throw.
+    pub(crate) throwing: FxHashSet<Func>,
 }
 
 impl Lowered {
@@ -106,10 +108,25 @@ pub fn run(unit: Verified) -> Result<Lowered, Failure> {
     let abi = |&func: &Func| {
         let throws = throwing.contains(func);
         let kernel = unit.funcs[func].kind == MethodKind::Kernel;
-        EntryAbi { status: throws && !kernel, mailbox: throws && kernel }
+        EntryAbi { status: throws && !kernel, mailbox: throws && kernel, inputs: Vec::new() }
     };
     let entries = unit.entries.iter().map(abi).collect();
-    Ok(Lowered { unit, sites, entries, rewritten, tidy: false })
+    let throwing = unit.funcs.keys().filter(|&func| throwing.contains(func)).collect();
+    Ok(Lowered { unit, sites, entries, rewritten, tidy: false, throwing })
+}
+
+/// The functions that throw by an op of their own or of a callee. After lowering there are none, but new ones.
+pub(crate) fn throwing_functions(unit: &Unit) -> Vec<Func> {
+    let throws = |func: &Func| {
+        let body = &unit.funcs[*func].body;
+        body.blocks().flat_map(|block| body.block_insts(block)).any(|inst| {
+            let data = body.inst(inst);
+            !data.guarded
+                && !matches!(data.op, Op::Call | Op::CallIndirect)
+                && data.op.effects().has(Effects::THROW)
+        })
+    };
+    unit.funcs.keys().filter(throws).collect()
 }
 
 fn check_room(found: usize, what: &'static str, limit: usize) -> Result<(), Limit> {

@@ -90,6 +90,10 @@ impl Legaliser<'_> {
             | Op::Throw
             | Op::Unreachable
             | Op::StaticAssert
+            | Op::Assert
+            | Op::Sentinel
+            | Op::Print
+            | Op::KernelInput
             | Op::BoundsCheck
             | Op::Make
             | Op::GetField

@@ -222,8 +222,21 @@ impl Legaliser<'_> {
             Op::Jump | Op::Branch | Op::Switch | Op::Return => {
                 self.translate_terminator(old, map, inst, &args)
             }
-            Op::Unresolved | Op::Throw | Op::Unreachable => {
+            Op::Unresolved | Op::Throw | Op::Unreachable | Op::Assert => {
                 self.fail(Failure::Internal(format!("'{}' after exceptions were lowered", data.op)));
+            }
+            Op::Print | Op::KernelInput => {
+                self.fail(Failure::Internal(format!("'{}' after the runtime was linked", data.op)));
+            }
+            // Nothing that folds comes after this; a job for devices has none.
+            Op::Sentinel => {
+                if let Some(result) = old.first_result(inst) {
+                    let val = match data.ty.is_pointer() {
+                        true => self.int(data.ty, 1),
+                        false => self.zero(data.ty),
+                    };
+                    self.define(old, map, result, val);
+                }
             }
             Op::StaticAssert => self.assertion(old, inst, &args),
             Op::Shuffle => {

@@ -100,6 +100,10 @@ fn check_inst(
         | Op::Unreachable
         | Op::BoundsCheck
         | Op::StaticAssert
+        | Op::Assert
+        | Op::Sentinel
+        | Op::Print
+        | Op::KernelInput
         | Op::Make
         | Op::GetField
         | Op::SetField => {

@@ -7,6 +7,7 @@ use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::program::{MethodKind, Program};
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{DebugLevel, Job, JobEntry, OptLevel};
+use marquetry_lower::runtime::host::HostPolicy;
 use marquetry_lower::stage::Stage;
 use std::path::PathBuf;
 
@@ -25,6 +26,10 @@ pub(super) struct Compile {
     /// A table of overlays to consult, before the library's; may be given more than once, first asked first
     #[arg(long, value_name = "NAME")]
     table: Vec<String>,
+    /// What code for the host gets for functions that only devices have: sentinel (a harmless value), trap (an
+    /// exception) or error (compilation fails)
+    #[arg(long, value_name = "POLICY", default_value = "sentinel")]
+    host_policy: String,
     /// Stop at a stage and print the unit: program, specialised, optimised, exceptions, legal or code
     #[arg(long, value_name = "STAGE", default_value = "code")]
     stage: String,
@@ -45,6 +50,11 @@ impl Compile {
             let names: Vec<&str> = Stage::ALL.iter().map(|stage| stage.name()).collect();
             CliError::Usage(format!("'{}' is not a stage: expected one of {}", self.stage, names.join(", ")))
         })?;
+        let policy = HostPolicy::from_name(&self.host_policy).ok_or_else(|| {
+            let names: Vec<&str> = HostPolicy::ALL.iter().map(|policy| policy.name()).collect();
+            let (found, names) = (&self.host_policy, names.join(", "));
+            CliError::Usage(format!("'{found}' is not a host policy: expected one of {names}"))
+        })?;
         let opt_level = OptLevel::from_number(self.opt_level).unwrap_or_default();
         let target =
             Target::parse(&self.target, opt_level).map_err(|error| CliError::Usage(error.to_string()))?;
@@ -56,7 +66,7 @@ impl Compile {
         let entries = self.entries(&program, &target)?;
         let tables = input::tables(&program, &self.table)?;
         let view = if target.is_device() { View::device(&tables) } else { View::native(&tables) };
-        let mut job = Job::new(entries, view, opt_level);
+        let mut job = Job::new(entries, view.with_host_policy(policy), opt_level);
         job.options.debug_level = DebugLevel::from_number(self.debug_level).unwrap_or_default();
         job.entries.append(&mut instances);
         let bytes =

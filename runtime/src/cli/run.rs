@@ -93,6 +93,9 @@ impl Run {
             None => engine.call(method, &mut args),
         };
         drop(watched);
+        for line in engine.take_output() {
+            output::print(format!("{line}\n").as_bytes())?;
+        }
         match outcome {
             Ok(Outcome::Returned(values)) => {
                 let mut text = String::new();

@@ -2,8 +2,9 @@
 
 use super::parts::{self, Part};
 use super::{Engine, EngineError, Extent, Outcome, wrap};
-use crate::compile::{Compiled, Target, compile};
+use crate::compile::{Compiled, Target, compile_with};
 use crate::device::{Arg, Buffer, Device, DeviceError, DeviceKind, KernelParam, LoadedModule, open};
+use crate::inputs::{self, LaunchMemory};
 use crate::value::HostArg;
 use marquetry_codegen::artifact::{Slot, argument_block};
 use marquetry_ir::entity::Method;
@@ -11,6 +12,7 @@ use marquetry_ir::program::Program;
 use marquetry_ir::types::Type;
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{Job, OptLevel};
+use marquetry_lower::runtime::{Library, print};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -18,7 +20,7 @@ use std::sync::Arc;
 const MAILBOX_BYTES: usize = 16;
 
 /// How kernels become what a device loads: [`compile`], or a way round by other tools.
-pub(super) type Compiler = fn(&Program, &Job, &Target) -> Result<Compiled, EngineError>;
+pub(super) type Compiler = fn(&Program, &Job, &Target, &Library) -> Result<Compiled, EngineError>;
 
 /// Launches kernels on one device.
 pub(super) struct DeviceEngine {
@@ -32,11 +34,22 @@ pub(super) struct DeviceEngine {
     kernels: HashMap<(Method, [u32; 3]), Arc<Loaded>>,
     /// Functions wrapped into kernels.
     functions: HashMap<Method, (Arc<Loaded>, Vec<Type>)>,
+    /// Library functions, for all kernels of the program.
+    library: Library,
+    /// What the last launch printed.
+    output: Vec<String>,
 }
 
 struct Loaded {
     compiled: Compiled,
     module: LoadedModule,
+}
+
+/// What a launch left.
+struct Launched {
+    outcome: Outcome,
+    results: Vec<u8>,
+    output: Vec<String>,
 }
 
 /// A launch of one work-item.
@@ -45,7 +58,7 @@ const ONE: Extent = Extent { grid: [1; 3], block: [1; 3] };
 impl DeviceEngine {
     /// Opens the first device of a kind.
     pub(super) fn open(kind: DeviceKind, opt_level: OptLevel) -> Result<Self, String> {
-        Self::open_with(kind, opt_level, compile)
+        Self::open_with(kind, opt_level, compile_with)
     }
 
     /// Opens the first device of a kind, for kernels that are compiled this way.
@@ -56,8 +69,19 @@ impl DeviceEngine {
     ) -> Result<Self, String> {
         let device = open(kind).map_err(|error| error.to_string())?;
         let target = Target::for_device(device.info(), opt_level)?;
-        let (program, kernels, functions) = Default::default();
-        Ok(DeviceEngine { kind, device, target, compiler, opt_level, program, kernels, functions })
+        let (program, kernels, functions, library, output) = Default::default();
+        Ok(DeviceEngine {
+            kind,
+            device,
+            target,
+            compiler,
+            opt_level,
+            program,
+            kernels,
+            functions,
+            library,
+            output,
+        })
     }
 
     fn compile(
@@ -67,7 +91,7 @@ impl DeviceEngine {
         block: [u32; 3],
     ) -> Result<Arc<Loaded>, EngineError> {
         let job = Job::new(vec![kernel], View::device(&[]), self.opt_level);
-        let compiled = (self.compiler)(program, &job, &self.target)?;
+        let compiled = (self.compiler)(program, &job, &self.target, &self.library)?;
         let params = kernel_params(&compiled.entry()?.signature.params);
         let image = compiled.image(&params, block)?;
         let module = self.device.load(&image).map_err(failed)?;
@@ -81,7 +105,7 @@ impl DeviceEngine {
         extent: Extent,
         args: &mut [HostArg],
         result_bytes: Option<u32>,
-    ) -> Result<(Outcome, Vec<u8>), EngineError> {
+    ) -> Result<Launched, EngineError> {
         let mut buffers = Vec::with_capacity(args.len());
         for arg in args.iter() {
             buffers.push(match arg {
@@ -94,6 +118,15 @@ impl DeviceEngine {
         let mut mailbox = [0; MAILBOX_BYTES];
         let has_mailbox = loaded.compiled.entry()?.abi.mailbox;
         let mailbox_buffer = has_mailbox.then(|| self.upload(&mailbox)).transpose()?;
+        let hidden = &loaded.compiled.entry()?.abi.inputs;
+        let mut hidden_buffers = Vec::with_capacity(hidden.len());
+        for input in hidden {
+            let Some(bytes) = inputs::buffer(input, LaunchMemory::default()) else {
+                let message = format!("kernel input '{}' is not known here", input.name);
+                return Err(EngineError::Unsupported(message));
+            };
+            hidden_buffers.push((self.upload(&bytes)?, bytes));
+        }
         let parts = parts::split(args, &loaded.compiled.entry()?.signature.params)?;
         let mut passed: Vec<Arg<'_>> = parts
             .iter()
@@ -108,6 +141,7 @@ impl DeviceEngine {
         passed.extend(
             [&result_buffer, &mailbox_buffer].into_iter().flatten().map(|buffer| Arg::Buffer(buffer, 0)),
         );
+        passed.extend(hidden_buffers.iter().map(|(buffer, _)| Arg::Buffer(buffer, 0)));
         let launched = self.device.launch(&loaded.module, extent.grid, extent.block, &passed);
         launched.map_err(|error| match error {
             DeviceError::StackOverflow { number, .. } => loaded.compiled.exhausted(number),
@@ -134,7 +168,14 @@ impl DeviceEngine {
             }
             None => Outcome::Returned(Vec::new()),
         };
-        Ok((outcome, results))
+        let mut output = Vec::new();
+        for (input, (buffer, bytes)) in hidden.iter().zip(&mut hidden_buffers) {
+            if &*input.name == print::INPUT {
+                self.device.read(buffer, 0, bytes).map_err(failed)?;
+                output = inputs::printed(&loaded.compiled.formats, bytes);
+            }
+        }
+        Ok(Launched { outcome, results, output })
     }
 
     fn upload(&self, bytes: &[u8]) -> Result<Buffer, EngineError> {
@@ -165,6 +206,11 @@ impl Engine for DeviceEngine {
         self.program = program;
         self.kernels.clear();
         self.functions.clear();
+        self.library = Library::new();
+    }
+
+    fn take_output(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.output)
     }
 
     fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
@@ -177,11 +223,13 @@ impl Engine for DeviceEngine {
             return Err(EngineError::Failed("the wrapping kernel is missing".into()));
         };
         let (_, size) = argument_block(types);
-        let (outcome, bytes) = self.launch_loaded(loaded, ONE, args, Some(size))?;
-        if let Outcome::Threw(_) = outcome {
-            return Ok(outcome);
-        }
-        parts::join(types, types, &bytes).map(Outcome::Returned)
+        let launched = self.launch_loaded(loaded, ONE, args, Some(size))?;
+        let joined = match launched.outcome {
+            Outcome::Threw(_) => Ok(launched.outcome),
+            Outcome::Returned(_) => parts::join(types, types, &launched.results).map(Outcome::Returned),
+        };
+        self.output = launched.output;
+        joined
     }
 
     fn launch(
@@ -198,6 +246,8 @@ impl Engine for DeviceEngine {
         let Some(loaded) = self.kernels.get(&key) else {
             return Err(EngineError::Failed("the kernel is missing".into()));
         };
-        Ok(self.launch_loaded(loaded, extent, args, None)?.0)
+        let launched = self.launch_loaded(loaded, extent, args, None)?;
+        self.output = launched.output;
+        Ok(launched.outcome)
     }
 }

@@ -1,6 +1,7 @@
 //! The interpreter as an engine: it runs units as specialisation makes them.
 
 use super::{Caller, Engine, EngineError, Extent, Outcome, Thrown};
+use crate::inputs::{self, LaunchMemory};
 use crate::value::{HostArg, HostValue};
 use marquetry_ir::entity::Method;
 use marquetry_ir::interp::{self, Config, Ended, Fault, FaultKind, Interp, Val};
@@ -11,6 +12,7 @@ use marquetry_ir::verify::Verified;
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::pipeline;
+use marquetry_lower::runtime::inputs::collect;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -18,11 +20,12 @@ use std::sync::Arc;
 pub(super) struct InterpEngine {
     program: Arc<Program>,
     units: HashMap<Method, Verified>,
+    output: Vec<String>,
 }
 
 impl InterpEngine {
     pub(super) fn new() -> Self {
-        InterpEngine { program: Arc::new(Program::new()), units: HashMap::new() }
+        InterpEngine { program: Arc::new(Program::new()), units: HashMap::new(), output: Vec::new() }
     }
 
     fn run(
@@ -39,12 +42,18 @@ impl InterpEngine {
         let Some(unit) = self.units.get(&method) else {
             return Err(EngineError::Failed("the unit is missing".into()));
         };
-        interpret(unit.unit(), extent, args)
+        self.output.clear();
+        interpret(unit.unit(), extent, args, &mut self.output)
     }
 }
 
 /// Runs the first entry of a unit.
-fn interpret(unit: &Unit, extent: Option<Extent>, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
+fn interpret(
+    unit: &Unit,
+    extent: Option<Extent>,
+    args: &mut [HostArg],
+    output: &mut Vec<String>,
+) -> Result<Outcome, EngineError> {
     let Some(&entry) = unit.entries.first() else {
         return Err(EngineError::Failed("the unit has no entry".into()));
     };
@@ -57,10 +66,18 @@ fn interpret(unit: &Unit, extent: Option<Extent>, args: &mut [HostArg]) -> Resul
             HostArg::Buffer { bytes, .. } => Val::pointer(interp.memory_mut().alloc(bytes).map_err(failed)?),
         });
     }
+    for input in collect(unit)? {
+        let Some(bytes) = inputs::buffer(&input, LaunchMemory::default()) else {
+            return Err(EngineError::Unsupported(format!("kernel input '{}' is not known here", input.name)));
+        };
+        let address = interp.memory_mut().alloc(&bytes).map_err(failed)?;
+        interp.define_input(&input.name, Val::pointer(address));
+    }
     let ended = match extent {
         Some(extent) => interp.launch(entry, extent.grid, extent.block, &values),
         None => interp.call(entry, &values),
     };
+    output.extend(interp.take_printed().iter().map(ToString::to_string));
     let ended = ended.map_err(|fault| EngineError::Failed(describe(unit, &fault)))?;
     for (arg, value) in args.iter_mut().zip(&values) {
         if let (HostArg::Buffer { bytes, .. }, Some(address)) = (arg, value.bits()) {
@@ -125,6 +142,10 @@ impl Engine for InterpEngine {
     fn load(&mut self, program: Arc<Program>) {
         self.program = program;
         self.units.clear();
+    }
+
+    fn take_output(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.output)
     }
 
     fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {

@@ -178,6 +178,11 @@ pub trait Engine: Send {
     /// The program is wrong, or the engine cannot do it or fails.
     fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError>;
 
+    /// The lines that the last call or launch printed, in the order in which they were written.
+    fn take_output(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Launches a kernel. Buffers hold afterwards what the kernel left in them.
     ///
     /// # Errors

@@ -83,6 +83,10 @@ impl Engine for NativeEngine {
         parts::join(&wanted, types, &results).map(Outcome::Returned)
     }
 
+    fn take_output(&mut self) -> Vec<String> {
+        self.kernels.take_output()
+    }
+
     fn launch(
         &mut self,
         method: Method,

@@ -1,9 +1,9 @@
 //! Which comments are directives, and which were meant to be.
 
 /// The names of all directives, and of the lines that may stand below `compile:`.
-pub(super) const NAMES: [&str; 12] = [
-    "run", "throws", "launch", "which", "compile", "refused", "error", "contains", "lacks", "count",
-    "rejected", "fails",
+pub(super) const NAMES: [&str; 13] = [
+    "run", "throws", "launch", "prints", "which", "compile", "refused", "error", "contains", "lacks",
+    "count", "rejected", "fails",
 ];
 
 /// The comment of a line.

@@ -18,6 +18,8 @@ pub struct Directive {
     pub engines: Vec<String>,
     /// What must happen.
     pub action: Action,
+    /// The lines that the launch must print, if anything is said about them; in any order if there are several work-items.
+    pub prints: Option<Vec<String>>,
 }
 
 /// What must happen.
@@ -128,6 +130,9 @@ impl Reader {
         if !engines.is_empty() && !matches!(head.name, "run" | "throws" | "fails" | "launch") {
             return Err(format!("'{}' takes no engines", head.name));
         }
+        if head.name == "prints" {
+            return self.prints(head.rest);
+        }
         let action = match head.name {
             "run" => Action::Run(parse_call(rest, expected)?),
             "throws" => Action::Run(parse_call(rest, thrown)?),
@@ -144,8 +149,21 @@ impl Reader {
         };
         self.below_compile = matches!(action, Action::Compile(_));
         let text = comment.text.trim().into();
-        self.directives.push(Directive { line, text, engines, action });
+        self.directives.push(Directive { line, text, engines, action, prints: None });
         Ok(())
+    }
+
+    /// A line that the launch above prints; none is stated by a directive without text.
+    fn prints(&mut self, rest: &str) -> Result<(), String> {
+        let text = rest.strip_prefix(' ').unwrap_or(rest).trim_end();
+        match self.directives.last_mut() {
+            Some(Directive { action: Action::Launch { .. }, prints, .. }) => {
+                let lines = prints.get_or_insert_default();
+                lines.extend((!text.is_empty()).then(|| text.to_owned()));
+                Ok(())
+            }
+            _ => Err("'prints' follows a 'launch'".into()),
+        }
     }
 
     /// The directive that a line about code belongs to.

@@ -4,7 +4,7 @@ use super::directive::Action;
 use super::runner::Verdict;
 use crate::compile::Target;
 use marquetry_ir::entity::{Method, Table};
-use marquetry_ir::program::Program;
+use marquetry_ir::program::{MethodKind, Program};
 use marquetry_ir::text;
 use marquetry_lower::dispatch::explain::explain;
 use marquetry_lower::dispatch::resolve::{Answer, look_up};
@@ -47,7 +47,11 @@ fn refused(program: &Program, name: &str, text: &str) -> Result<(), String> {
     let in_base = |method: &&Method| program.method(**method).table == Table::BASE;
     let method = program.methods_of(name).iter().find(in_base);
     let &method = method.ok_or_else(|| format!("there is no '{name}'"))?;
-    let job = Job::new(vec![method], View::native(&[]), OptLevel::None);
+    let view = match program.method(method).kind {
+        MethodKind::Kernel => View::device(&[]),
+        MethodKind::Function => View::native(&[]),
+    };
+    let job = Job::new(vec![method], view, OptLevel::None);
     let messages: Vec<String> = match pipeline::specialised(program, &job) {
         Ok(_) => return Err("was not refused".into()),
         Err(Failure::Program(diagnostics)) => diagnostics.into_iter().map(|d| d.message).collect(),

@@ -7,12 +7,13 @@
 //! | `; throws: @div(i32 1, i32 0) DivideError` | calling throws this |
 //! | `; launch: @k grid=4 block=64 (i64 256, buf f32[256]=iota) => [1] == f32[256]=2*iota` | launching leaves this |
 //! | `; launch: ... throws BoundsError` | launching throws this |
+//! | `; prints: item 3` | the `launch` above prints this line; one directive per line, in any order unless it has one work-item; without a text, nothing is printed |
 //! | `; fails: @f(i32 1) "stack overflow"` | calling ends with an error that contains this |
 //! | `; launch: ... fails "stack overflow"` | launching does |
 //! | `; which: f(f32) on ptx -> base` | a call means a method of this table, or is `ambiguous`, or means `nothing` |
 //! | `; which: f(f32) on ptx with fast, exact -> fast` | the same with these tables before the library's |
 //! | `; compile: @f @g ptx:sm_80 -O2 stage=legal table=fast` | this compiles; all but names and target may be left out |
-//! | `; refused: @f text` | compiling this for the host gives a diagnostic that contains the text |
+//! | `; refused: @f text` | compiling this, a function for the host or a kernel for devices, gives a diagnostic that contains the text |
 //! | `; error: text` | a diagnostic on this line (or, alone on a line, on the one above) contains the text |
 //!
 //! `run`, `throws`, `fails` and `launch` are carried out on every engine that the machine has; `launch[cpu,vulkan]:` names

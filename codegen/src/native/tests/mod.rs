@@ -4,6 +4,7 @@
 mod control;
 mod debug;
 mod kernels;
+mod large;
 mod ops;
 mod random;
 mod stack;
