@@ -81,7 +81,7 @@ pub fn method(program: &Program, name: &str) -> Option<Method> {
 pub fn job(program: &Program, is_kernel: bool, opt_level: OptLevel) -> Option<Job> {
     let entry = method(program, if is_kernel { KERNEL } else { ENTRY })?;
     let view = if is_kernel { View::device(&[]) } else { View::native(&[]) };
-    Some(Job { entries: vec![entry], view, opt_level })
+    Some(Job::new(vec![entry], view, opt_level))
 }
 
 fn fault(fault: &Fault) -> End {

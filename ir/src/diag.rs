@@ -109,6 +109,7 @@ codes! {
     Shadow = "D0002" "A method of an upper table hides a more specific one below.";
     Unsupported = "L0001" "The target cannot do what the program asks for.";
     Assertion = "L0002" "A static assertion does not hold.";
+    Query = "L0003" "Nobody answers a question to the target, or the answer does not fit the type asked for.";
 }
 
 impl Code {

@@ -299,6 +299,8 @@ fn spelling(op: Op) -> String {
         Shape::Return => " a, b",
         Shape::Throw => " Kind, \"reason\"",
         Shape::Assert => " a, \"message\"",
+        Shape::Query => ".TYPE \"key\"",
+        Shape::Scratch => ".SPACE TYPE",
     };
     format!("{results}{name}{operands}")
 }
@@ -379,6 +381,8 @@ fn rule_in_words(op: Op) -> String {
             _ => "no operands",
         },
         Rule::Assert => "i1",
+        Rule::Query => "result: i1 or an integer",
+        Rule::Scratch => "result: a pointer in that space: local, generic or shared",
     };
     words.into()
 }

@@ -232,7 +232,7 @@ mod tests {
         let diagnostics = text::parse(&mut program, "test.mq", &source);
         assert_eq!(diagnostics, []);
         let entries = vec![program.methods_of("k")[0]];
-        let job = Job { entries, view: View::device(&[]), opt_level: OptLevel::None };
+        let job = Job::new(entries, View::device(&[]), OptLevel::None);
         check(&crate::specialise::run(&program, &job).expect("a unit")).len()
     }
 

@@ -182,7 +182,12 @@ impl Copy<'_> {
     fn immediate(&mut self, inst: Inst) -> u32 {
         let data = self.callee.inst(inst);
         match data.op.info().shape {
-            Shape::Call | Shape::Throw | Shape::Assert | Shape::FunctionAddress | Shape::GlobalAddress => {
+            Shape::Call
+            | Shape::Throw
+            | Shape::Assert
+            | Shape::Query
+            | Shape::FunctionAddress
+            | Shape::GlobalAddress => {
                 let symbol: Symbol = self.callee.symbol(SymbolRef::from_u32(data.imm)).clone();
                 self.caller.make_symbol(symbol).as_u32()
             }

@@ -1,7 +1,10 @@
-//! A job: what to compile, through which tables, and how.
+//! A job: what to compile, through which tables, in which world, and how. A value: equal jobs on equal programs give the
+//! same bytes.
 
 use crate::dispatch::view::View;
 use marquetry_ir::entity::Method;
+use marquetry_ir::types::Type;
+use std::sync::Arc;
 
 /// How much work goes into the code.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -24,13 +27,84 @@ impl OptLevel {
     }
 }
 
+/// Which calls are replaced by the callee's body.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub enum InlinePolicy {
+    /// Those of methods that say `inline`, and of small ones.
+    #[default]
+    BySize,
+    /// All but those of methods that say `noinline`.
+    Always,
+}
+
+/// How a job is compiled: what is the same for every entry and every target.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Options {
+    /// How much work goes into the code.
+    pub opt_level: OptLevel,
+    /// What code can ask for as `debug_level`: 0 to 2.
+    pub debug_level: u8,
+    /// Which calls are inlined.
+    pub inlining: InlinePolicy,
+    /// The symbol of the only entry, in place of its method's name.
+    pub name: Option<Arc<str>>,
+    /// Whether the passes of the level run.
+    pub optimize: bool,
+    /// Whether what lowering leaves behind is cleaned up.
+    pub cleanup: bool,
+    /// Whether static assertions and the target's rules are checked before the code is made legal.
+    pub validate: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            opt_level: OptLevel::default(),
+            debug_level: 0,
+            inlining: InlinePolicy::default(),
+            name: None,
+            optimize: true,
+            cleanup: true,
+            validate: true,
+        }
+    }
+}
+
+/// Something to compile that hosts call or launch: a method for concrete arguments.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct JobEntry {
+    /// The method.
+    pub method: Method,
+    /// What its parameters are, where it has type variables; else none. Types of the program.
+    pub arguments: Option<Box<[Type]>>,
+}
+
+impl From<Method> for JobEntry {
+    fn from(method: Method) -> Self {
+        JobEntry { method, arguments: None }
+    }
+}
+
 /// What to compile, through which tables, and how: a value.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Job {
     /// What hosts will call or launch.
-    pub entries: Vec<Method>,
-    /// The tables that calls are looked up in.
+    pub entries: Vec<JobEntry>,
+    /// The tables that calls are looked up in, and the world.
     pub view: View,
-    /// How much work goes into the code.
-    pub opt_level: OptLevel,
+    /// How it is compiled.
+    pub options: Options,
+}
+
+impl Job {
+    /// Compiles methods without type variables at this level, everything else as usual.
+    pub fn new(methods: Vec<Method>, view: View, opt_level: OptLevel) -> Self {
+        let entries = methods.into_iter().map(JobEntry::from).collect();
+        Job { entries, view, options: Options { opt_level, ..Options::default() } }
+    }
+
+    /// How much the optimiser does: nothing, unless it is asked for.
+    pub fn effort(&self) -> OptLevel {
+        if self.options.optimize { self.options.opt_level } else { OptLevel::None }
+    }
 }

@@ -4,17 +4,58 @@
 //! program -> specialised -> optimised -> exceptions -> legal -> code
 //! ```
 
+use crate::dispatch::edges::Instance;
 use crate::failure::Failure;
-use crate::job::{Job, OptLevel};
+use crate::fold::{self, Folding};
+use crate::hooks::{Anchor, Deferred, HookContext, Hooks};
+use crate::job::{InlinePolicy, Job, OptLevel};
 use crate::legal::Legal;
 use crate::observe::{Observer, Silent};
+use crate::query::{self, Answers};
+use crate::specialise::Specialised;
 use crate::stage::Stage;
 use crate::target::Target;
 use crate::{convergence, exceptions, legalise, optimise, specialise};
-use marquetry_ir::program::Program;
+use marquetry_ir::program::{Inlining, Program, Worlds};
+use marquetry_ir::types::Types;
 use marquetry_ir::unit::Unit;
 use marquetry_ir::verify::verify_unit;
+use std::sync::Arc;
 use std::time::Instant;
+
+/// What a job is compiled with, besides what its value says.
+#[derive(Copy, Clone)]
+pub struct Setup<'a> {
+    /// What it is compiled for.
+    pub target: &'a dyn Target,
+    /// What the host inserts.
+    pub hooks: &'a Hooks,
+    /// What the host answers when code asks its target.
+    pub answers: &'a Answers,
+}
+
+impl<'a> Setup<'a> {
+    /// Nothing of the host's.
+    pub fn new(target: &'a dyn Target) -> Self {
+        const NONE: &Hooks = &Hooks::new();
+        Setup { target, hooks: NONE, answers: &[] }
+    }
+}
+
+/// What a job became, and what that depends on.
+#[derive(Clone, Debug)]
+pub struct Lowering {
+    /// The code.
+    pub legal: Legal,
+    /// The methods that it was made of, and what they looked up. Their functions may be gone by now.
+    pub instances: Vec<Instance>,
+    /// The types that these mention.
+    pub types: Arc<Types>,
+    /// The worlds in which the job gives this.
+    pub worlds: Worlds,
+    /// What else has to be compiled.
+    pub deferred: Vec<Deferred>,
+}
 
 /// Compiles a job up to the point where an emitter takes over.
 ///
@@ -34,8 +75,26 @@ pub fn run_observed(
     target: &dyn Target,
     observer: &mut dyn Observer,
 ) -> Result<Legal, Failure> {
-    match stages(program, job, target, Stage::Legal, observer)? {
-        Reached::Legal(legal) => Ok(legal),
+    Ok(run_recorded(program, job, &Setup::new(target), observer)?.legal)
+}
+
+/// As [`run`], with the host's hooks and answers, and with the record of what the code depends on.
+///
+/// # Errors
+/// As [`run`]; also what hooks complain about, and units that they break.
+pub fn run_recorded(
+    program: &Program,
+    job: &Job,
+    setup: &Setup<'_>,
+    observer: &mut dyn Observer,
+) -> Result<Lowering, Failure> {
+    let mut clock = Clock(Instant::now());
+    let Specialised { unit, instances, worlds } = specialise::run_recorded(program, job)?;
+    clock.report(Stage::Specialised, observer);
+    let types = unit.types.clone();
+    let mut deferred = Vec::new();
+    match stages(unit, job, setup, Stage::Legal, &mut deferred, &mut clock, observer)? {
+        Reached::Legal(legal) => Ok(Lowering { legal, instances, types, worlds, deferred }),
         Reached::Unit(_) => Err(Failure::Internal("the pipeline stopped before its end".into())),
     }
 }
@@ -45,20 +104,25 @@ pub fn run_observed(
 /// # Errors
 /// As [`run`].
 pub fn run_until(program: &Program, job: &Job, target: &dyn Target, stage: Stage) -> Result<Unit, Failure> {
-    Ok(match stages(program, job, target, stage, &mut Silent)? {
+    let unit = specialise::run(program, job)?;
+    let (mut deferred, mut clock) = (Vec::new(), Clock(Instant::now()));
+    Ok(match stages(unit, job, &Setup::new(target), stage, &mut deferred, &mut clock, &mut Silent)? {
         Reached::Legal(legal) => legal.into_unit(),
         Reached::Unit(unit) => unit,
     })
 }
 
-/// The closed and verified unit of a job, as the interpreter runs it.
+/// The closed and verified unit of a job, as the interpreter runs it: it answers questions itself, and tests assertions
+/// when it meets them.
 ///
 /// # Errors
 /// The program is wrong, or a limit is passed.
 pub fn specialised(program: &Program, job: &Job) -> Result<Unit, Failure> {
-    let unit = specialise::run(program, job)?;
-    let diagnostics = verify_unit(&unit);
-    if diagnostics.is_empty() { Ok(unit) } else { Err(Failure::Program(diagnostics)) }
+    let mut unit = specialise::run(program, job)?;
+    verify(&unit)?;
+    let answer = |key: &str| query::answer(key, None, &job.options, &[]);
+    fold::answer_only(&mut unit, &Folding { answer: &answer, known: &|| query::known(&[]), check: false })?;
+    Ok(unit)
 }
 
 /// How far a job got.
@@ -68,49 +132,102 @@ enum Reached {
 }
 
 fn stages(
-    program: &Program,
+    mut unit: Unit,
     job: &Job,
-    target: &dyn Target,
+    setup: &Setup<'_>,
     until: Stage,
+    deferred: &mut Vec<Deferred>,
+    clock: &mut Clock,
     observer: &mut dyn Observer,
 ) -> Result<Reached, Failure> {
-    let mut clock = Clock(Instant::now());
-    let mut unit = specialise::run(program, job)?;
+    let &Setup { target, hooks, answers } = setup;
+    let options = &job.options;
+    verify(&unit)?;
     clock.report(Stage::Specialised, observer);
-    let diagnostics = verify_unit(&unit);
-    if !diagnostics.is_empty() {
-        return Err(Failure::Program(diagnostics));
-    }
-    clock.report(Stage::Specialised, observer);
+    let mut at = |anchor: Anchor, unit: &mut Unit, observer: &mut dyn Observer| {
+        run_hooks(anchor, HookContext { unit, job, target, deferred }, hooks, observer)
+    };
+    at(Anchor::Specialised, &mut unit, observer)?;
+    name_entry(&mut unit, options.name.as_ref());
+    let answer = |key: &str| query::answer(key, Some(target), options, answers);
+    let known = || query::known(answers);
+    fold::run(&mut unit, &Folding { answer: &answer, known: &known, check: options.validate })?;
     if until <= Stage::Specialised {
         return Ok(Reached::Unit(unit));
     }
-    optimise::run(&mut unit, job.opt_level, observer);
+    fold::direct_calls(&mut unit);
+    if options.inlining == InlinePolicy::Always {
+        let auto = unit.funcs.values_mut().filter(|function| function.inlining == Inlining::Auto);
+        auto.for_each(|function| function.inlining = Inlining::Always);
+    }
+    at(Anchor::BeforeOptimise, &mut unit, observer)?;
+    optimise::run_with(&mut unit, job.effort(), hooks, observer);
+    fold::direct_calls(&mut unit);
+    at(Anchor::AfterOptimise, &mut unit, observer)?;
     clock.report(Stage::Optimised, observer);
     if until <= Stage::Optimised {
         return Ok(Reached::Unit(unit));
     }
+    let cleans = options.cleanup && options.opt_level > OptLevel::None;
     let mut lowered = exceptions::run(unit)?;
-    if job.opt_level > OptLevel::None {
+    if cleans {
         optimise::cleanup_some(&mut lowered.unit, &lowered.rewritten, observer);
     }
+    at(Anchor::BeforeLegalise, &mut lowered.unit, observer)?;
     clock.report(Stage::Exceptions, observer);
     if until <= Stage::Exceptions {
         return Ok(Reached::Unit(lowered.unit));
     }
-    if !target.caps().early_returns {
+    if options.validate && !target.caps().early_returns {
         let missed = convergence::check(&lowered.unit);
         if !missed.is_empty() {
             return Err(Failure::Program(missed));
         }
     }
     let mut legal = legalise::run(lowered, target)?;
-    if job.opt_level > OptLevel::None {
+    if cleans {
         let rewritten = legal.take_rewritten();
         optimise::cleanup_some(legal.unit_mut(), &rewritten, observer);
     }
     clock.report(Stage::Legal, observer);
     Ok(Reached::Legal(legal))
+}
+
+fn verify(unit: &Unit) -> Result<(), Failure> {
+    let diagnostics = verify_unit(unit);
+    if diagnostics.is_empty() { Ok(()) } else { Err(Failure::Program(diagnostics)) }
+}
+
+/// Runs the hooks of an anchor, and verifies what each of them left.
+fn run_hooks(
+    anchor: Anchor,
+    mut context: HookContext<'_>,
+    hooks: &Hooks,
+    observer: &mut dyn Observer,
+) -> Result<(), Failure> {
+    for hook in hooks.units.iter().filter(|hook| hook.anchor == anchor) {
+        let start = Instant::now();
+        (hook.run)(&mut context).map_err(Failure::Program)?;
+        observer.hook(anchor, &hook.name, context.unit, start.elapsed());
+        let broken = verify_unit(context.unit);
+        if let Some(first) = broken.first() {
+            let (name, count) = (&hook.name, broken.len());
+            let message = format!("the hook '{name}' left {count} mistakes: {}", first.message);
+            return Err(Failure::Job(message));
+        }
+    }
+    Ok(())
+}
+
+/// Gives the only entry the name that the job asks for, if nothing else has it.
+fn name_entry(unit: &mut Unit, name: Option<&Arc<str>>) {
+    let (Some(name), [entry]) = (name, &unit.entries[..]) else { return };
+    let entry = *entry;
+    if unit.find(name).is_none_or(|other| other == entry)
+        && let Some(function) = unit.funcs.get_mut(entry)
+    {
+        function.name = name.clone();
+    }
 }
 
 /// When the stage that runs began.

@@ -13,7 +13,7 @@ use crate::dispatch::edges::{Edge, Instance};
 use crate::dispatch::resolve::{Answer, look_up_in};
 use crate::dispatch::{explain, pattern};
 use crate::failure::Failure;
-use crate::job::Job;
+use crate::job::{Job, JobEntry};
 use crate::report::{self, Place};
 use cranelift_entity::EntityRef;
 use marquetry_ir::analysis::cfg::ControlFlow;
@@ -23,10 +23,10 @@ use marquetry_ir::entity::{Block, Extern, Func, Global, Inst, Method, SigRef, Sw
 use marquetry_ir::infer::infer;
 use marquetry_ir::limits::{MAX_DIAGNOSTICS, MAX_INSTANCES, MAX_SPECIALISATION_DEPTH};
 use marquetry_ir::op::{Op, Shape};
-use marquetry_ir::program::{MethodData, Program, World, Worlds};
+use marquetry_ir::program::{GlobalData, MethodData, Program, World, Worlds};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::text::mismatch_message;
-use marquetry_ir::types::{Scalar, Singleton, Type, TypeError};
+use marquetry_ir::types::{Scalar, Singleton, Space, Type, TypeError};
 use marquetry_ir::unit::{Function, Unit};
 use rustc_hash::{FxHashMap, FxHashSet};
 use settle::{Packs, Settler};
@@ -78,7 +78,7 @@ pub fn run_recorded(program: &Program, job: &Job) -> Result<Specialised, Failure
         diagnostics: Vec::new(),
         scratch_cfg: ControlFlow::new(),
     };
-    for &entry in &job.entries {
+    for entry in &job.entries {
         let func = specialiser.entry(entry)?;
         if !specialiser.unit.entries.contains(&func) {
             specialiser.unit.entries.push(func);
@@ -140,14 +140,23 @@ enum Callee {
 }
 
 impl Specialiser<'_> {
-    fn entry(&mut self, method: Method) -> Result<Func, Failure> {
+    fn entry(&mut self, entry: &JobEntry) -> Result<Func, Failure> {
+        let method = entry.method;
         if !self.program.method_exists(method) || !self.program.is_alive(method, self.world) {
             return Err(Failure::Job(format!("{method} does not exist in world {}", self.world.0)));
         }
         let data = self.program.method(method);
+        if let Some(arguments) = &entry.arguments {
+            if pattern::accept_in(&self.unit.types, data, arguments).is_err() {
+                let header = explain::header(&self.program.types, data);
+                return Err(Failure::Job(format!("{header} does not take what the job names")));
+            }
+            return self.instance(method, arguments, None);
+        }
         if data.is_generic() {
             let header = explain::header(&self.program.types, data);
-            return Err(Failure::Job(format!("{header} has type variables, so it cannot be an entry")));
+            let why = "has type variables, so it cannot be an entry without argument types";
+            return Err(Failure::Job(format!("{header} {why}")));
         }
         self.instance(method, &data.signature.params, None)
     }
@@ -328,6 +337,7 @@ impl Specialiser<'_> {
             Shape::GlobalAddress => self.link_global(body, home, inst),
             Shape::CallIndirect => complete_signature(body, inst),
             Shape::Switch => complete_cases(body, inst),
+            Shape::Scratch => self.link_scratch(body, home, inst),
             _ => {}
         }
         match infer(body, &self.unit.types, inst) {
@@ -500,6 +510,42 @@ impl Specialiser<'_> {
         let linked = *self.globals.entry(id).or_insert_with(|| funcs.push(global.clone()));
         let id = body.make_symbol(Symbol::Global(linked));
         body.inst_mut(inst).imm = id.as_u32();
+    }
+
+    /// Scratch memory is a slot or a global of the instance's own, or null if it takes no room.
+    fn link_scratch(&mut self, body: &mut Body, home: Home<'_>, inst: Inst) {
+        let (ty, imm) = (body.inst(inst).ty, body.inst(inst).imm);
+        let Some(&space) = Space::ALL.get(imm as usize).filter(|_| ty.is_known()) else { return };
+        let pointer = Type::pointer(space);
+        if !settle::has_size(&self.unit.types, ty) {
+            let zero = body.make_scalar(Type::I64, 0);
+            return body.replace_inst(inst, Op::IntToPtr, pointer, &[zero], 0);
+        }
+        match space {
+            Space::Shared => {
+                let name = &self.unit.funcs[home.func].name;
+                let global = GlobalData {
+                    name: format!("{name}$scratch{}", self.unit.globals.len()).into(),
+                    ty,
+                    space,
+                    init: None,
+                    file: home.data.file,
+                    span: body.span(inst),
+                };
+                let symbol = Symbol::Global(self.unit.globals.push(global));
+                let id = body.make_symbol(symbol);
+                body.replace_inst(inst, Op::GlobalAddress, pointer, &[], id.as_u32());
+            }
+            Space::Local => body.replace_inst(inst, Op::Slot, ty, &[], 0),
+            _ => {
+                let slot = body.make_inst(Op::Slot, ty, &[], 0);
+                body.make_results(slot, &[Type::pointer(Space::Local)]);
+                body.insert_inst_before(slot, inst);
+                let Some(local) = body.first_result(slot) else { return };
+                body.set_span(slot, body.span(inst));
+                body.replace_inst(inst, Op::SpaceCast, pointer, &[local], 0);
+            }
+        }
     }
 
     fn external(&mut self, id: Extern) -> Extern {

@@ -17,7 +17,7 @@ use marquetry_lower::pipeline;
 use std::sync::Arc;
 
 /// A target of any back-end.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Target {
     /// Native code.
     Native(NativeTarget),

@@ -50,7 +50,7 @@ fn check(target: &str, extension: &str, command: &dyn Fn(&Path) -> Command) {
         if entries.is_empty() {
             continue;
         }
-        let job = Job { entries, view: View::device(&[]), opt_level: OptLevel::Default };
+        let job = Job::new(entries, View::device(&[]), OptLevel::Default);
         let artifact = match compile_artifact(&program, &job, &target) {
             Ok(artifact) => artifact,
             Err(EngineError::Unsupported(reason)) => {

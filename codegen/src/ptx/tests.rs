@@ -28,7 +28,7 @@ pub(super) fn try_compile(source: &str, architecture: &str) -> Result<Artifact, 
     assert!(diagnostics.is_empty(), "{:?}\n{source}", diagnostics.first());
     let kernels = program.methods().filter(|(_, method)| method.kind == MethodKind::Kernel);
     let entries = kernels.map(|(id, _)| id).collect();
-    let job = Job { entries, view: View::device(&[]), opt_level: OptLevel::None };
+    let job = Job::new(entries, View::device(&[]), OptLevel::None);
     let unit = specialise::run(&program, &job).expect("the test should specialise");
     let lowered = exceptions::run(unit).expect("the test should lower");
     let legal = legalise::run(lowered, &target).map_err(|failure| failure.to_string())?;

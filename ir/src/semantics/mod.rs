@@ -247,7 +247,9 @@ pub fn scalar(op: Op, operand: Scalar, result: Scalar, args: &[u128]) -> Option<
         | Op::Return
         | Op::Throw
         | Op::Unreachable
-        | Op::StaticAssert => None,
+        | Op::StaticAssert
+        | Op::TargetQuery
+        | Op::Scratch => None,
     }
 }
 

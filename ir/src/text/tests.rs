@@ -147,6 +147,8 @@ fn sample(op: Op) -> String {
         (Shape::Return, _) => format!("{kind} i, f"),
         (Shape::Throw, _) => format!("{kind} Error, \"because\\n\""),
         (Shape::Assert, _) => format!("{kind} c, \"must hold\""),
+        (Shape::Query, _) => format!("r = {kind}.i32 \"sm\""),
+        (Shape::Scratch, _) => format!("r = {kind}.shared array<f32, 4>"),
     }
 }
 

@@ -183,9 +183,12 @@ impl Checker<'_> {
     fn immediate(&mut self, inst: Inst) {
         let data = self.body.inst(inst);
         let (what, exists) = match data.op.info().shape {
-            Shape::GlobalAddress | Shape::Call | Shape::FunctionAddress | Shape::Throw | Shape::Assert => {
-                ("symbol", self.body.symbol_exists(data.imm))
-            }
+            Shape::GlobalAddress
+            | Shape::Call
+            | Shape::FunctionAddress
+            | Shape::Throw
+            | Shape::Assert
+            | Shape::Query => ("symbol", self.body.symbol_exists(data.imm)),
             Shape::CallIndirect => ("signature", self.body.signature_exists(data.imm)),
             Shape::Switch => ("list of case values", self.body.switch_exists(data.imm)),
             Shape::Shuffle => ("mask", self.body.const_exists(data.imm)),

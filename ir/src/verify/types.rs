@@ -98,6 +98,8 @@ impl Checker<'_> {
             | Shape::Dimension
             | Shape::GlobalAddress
             | Shape::Slot
+            | Shape::Query
+            | Shape::Scratch
             | Shape::Fence
             | Shape::FunctionAddress
             | Shape::Jump
@@ -136,6 +138,8 @@ impl Checker<'_> {
             | Shape::FieldAddress
             | Shape::GlobalAddress
             | Shape::Slot
+            | Shape::Query
+            | Shape::Scratch
             | Shape::Load
             | Shape::AtomicLoad => self.settled_type_problem(data.ty),
             Shape::CallIndirect => {

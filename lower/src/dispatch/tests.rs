@@ -24,7 +24,7 @@ fn program(source: &str) -> Program {
 
 fn job(program: &Program, entry: &str, view: View) -> Job {
     let entry = *program.all_methods_of(entry).first().expect("there is an entry");
-    Job { entries: vec![entry], view, opt_level: OptLevel::None }
+    Job::new(vec![entry], view, OptLevel::None)
 }
 
 fn specialised(program: &Program, entry: &str, view: View) -> Specialised {
@@ -562,7 +562,7 @@ fn damaged_texts_are_refused_or_mean_the_same_printed() {
         assert_eq!(text::print_program(&again), printed, "{text}");
         let entries: Vec<Method> = program.methods().map(|(method, _)| method).collect();
         for entry in entries {
-            let job = Job { entries: vec![entry], view: View::native(&[]), opt_level: OptLevel::None };
+            let job = Job::new(vec![entry], View::native(&[]), OptLevel::None);
             specialised += usize::from(crate::pipeline::specialised(&program, &job).is_ok());
         }
     }

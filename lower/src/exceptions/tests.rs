@@ -23,7 +23,7 @@ fn unit(text: &str) -> Unit {
     let diagnostics = parse(&mut program, "test.mq", text);
     assert!(diagnostics.is_empty(), "{}", marquetry_ir::diag::render(&diagnostics, &program.files));
     let entries = program.methods_of("main").to_vec();
-    let job = Job { entries, view: View::native(&[]), opt_level: OptLevel::None };
+    let job = Job::new(entries, View::native(&[]), OptLevel::None);
     crate::specialise::run(&program, &job).unwrap()
 }
 

@@ -60,6 +60,8 @@ impl Legaliser<'_> {
             | Op::Throw
             | Op::Unreachable
             | Op::StaticAssert
+            | Op::TargetQuery
+            | Op::Scratch
             | Op::BoundsCheck
             | Op::Make
             | Op::GetField

@@ -111,6 +111,8 @@ fn check_inst(
         | Op::Unreachable
         | Op::BoundsCheck
         | Op::StaticAssert
+        | Op::TargetQuery
+        | Op::Scratch
         | Op::Make
         | Op::GetField
         | Op::SetField => {

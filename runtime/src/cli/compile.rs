@@ -52,7 +52,7 @@ impl Compile {
         let entries = self.entries(&program, &target)?;
         let tables = input::tables(&program, &self.table)?;
         let view = if target.is_device() { View::device(&tables) } else { View::native(&tables) };
-        let job = Job { entries, view, opt_level };
+        let job = Job::new(entries, view, opt_level);
         let bytes = self.compile(&program, &job, &target, stage).map_err(|error| match error {
             EngineError::Program(diagnostics) => {
                 input::show(&diagnostics, &program.files);

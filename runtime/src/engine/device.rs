@@ -66,7 +66,7 @@ impl DeviceEngine {
         kernel: Method,
         block: [u32; 3],
     ) -> Result<Arc<Loaded>, EngineError> {
-        let job = Job { entries: vec![kernel], view: View::device(&[]), opt_level: self.opt_level };
+        let job = Job::new(vec![kernel], View::device(&[]), self.opt_level);
         let compiled = (self.compiler)(program, &job, &self.target)?;
         let params = kernel_params(&compiled.entry()?.signature.params);
         let image = compiled.image(&params, block)?;

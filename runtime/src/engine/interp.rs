@@ -31,7 +31,7 @@ impl InterpEngine {
     ) -> Result<Outcome, EngineError> {
         if !self.units.contains_key(&method) {
             let view = if extent.is_some() { View::device(&[]) } else { View::native(&[]) };
-            let job = Job { entries: vec![method], view, opt_level: OptLevel::None };
+            let job = Job::new(vec![method], view, OptLevel::None);
             self.units.insert(method, pipeline::specialised(&self.program, &job)?);
         }
         let Some(unit) = self.units.get(&method) else {

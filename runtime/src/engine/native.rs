@@ -45,7 +45,7 @@ impl Engine for NativeEngine {
 
     fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
         if !self.functions.contains_key(&method) {
-            let job = Job { entries: vec![method], view: View::native(&[]), opt_level: self.opt_level };
+            let job = Job::new(vec![method], View::native(&[]), self.opt_level);
             self.functions.insert(method, compile(&self.program, &job, &self.target)?);
         }
         let Some(compiled) = self.functions.get(&method) else {

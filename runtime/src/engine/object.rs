@@ -114,7 +114,7 @@ impl Engine for ObjectEngine {
     fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
         debug_assert_eq!(self.program.method(method).kind, MethodKind::Function);
         if !self.functions.contains_key(&method) {
-            let job = Job { entries: vec![method], view: View::native(&[]), opt_level: self.opt_level };
+            let job = Job::new(vec![method], View::native(&[]), self.opt_level);
             let linked = link(&self.program, &job, &self.target)?;
             self.functions.insert(method, linked);
         }

@@ -46,7 +46,7 @@ fn refused(program: &Program, name: &str, text: &str) -> Result<(), String> {
     let in_base = |method: &&Method| program.method(**method).table == Table::BASE;
     let method = program.methods_of(name).iter().find(in_base);
     let &method = method.ok_or_else(|| format!("there is no '{name}'"))?;
-    let job = Job { entries: vec![method], view: View::native(&[]), opt_level: OptLevel::None };
+    let job = Job::new(vec![method], View::native(&[]), OptLevel::None);
     let messages: Vec<String> = match pipeline::specialised(program, &job) {
         Ok(_) => return Err("was not refused".into()),
         Err(Failure::Program(diagnostics)) => diagnostics.into_iter().map(|d| d.message).collect(),

@@ -153,5 +153,5 @@ pub(super) fn shape(description: &Description) -> Result<(Program, Method, usize
 
 /// A native job.
 pub(super) fn job(entry: Method, opt_level: OptLevel) -> Job {
-    Job { entries: vec![entry], view: View::native(&[]), opt_level }
+    Job::new(vec![entry], View::native(&[]), opt_level)
 }

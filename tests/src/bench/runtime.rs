@@ -204,7 +204,7 @@ fn interp_data() -> Data {
 fn jit(program: &Program, name: &str, opt_level: OptLevel) -> Result<JitCode, String> {
     let target = NativeTarget::host(NativeOptions::default()).map_err(|error| error.to_string())?;
     let entries = program.methods_of(name).to_vec();
-    let job = Job { entries, view: View::native(&[]), opt_level };
+    let job = Job::new(entries, View::native(&[]), opt_level);
     let legal = pipeline::run(program, &job, &target).map_err(|error| error.to_string())?;
     emit_jit(&legal, &target, &|_| None).map_err(|error| error.to_string())
 }

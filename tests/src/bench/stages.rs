@@ -60,7 +60,7 @@ pub(super) fn job(program: &Program, target: &Target, opt_level: OptLevel) -> Op
         entries = own(program, MethodKind::Function);
     }
     let view = if target.is_device() { View::device(&[]) } else { View::native(&[]) };
-    (!entries.is_empty()).then_some(Job { entries, view, opt_level })
+    (!entries.is_empty()).then_some(Job::new(entries, view, opt_level))
 }
 
 /// Time per stage, in the order of the report.

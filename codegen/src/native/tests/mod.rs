@@ -27,7 +27,7 @@ pub(super) fn target(spelling: &str, opt_level: u8) -> NativeTarget {
 /// The job of compiling every method of a program.
 pub(super) fn job(program: &Program) -> Job {
     let entries = program.methods().map(|(method, _)| method).collect();
-    Job { entries, view: View::native(&[]), opt_level: OptLevel::None }
+    Job::new(entries, View::native(&[]), OptLevel::None)
 }
 
 /// Every method of a text, legal for a target.

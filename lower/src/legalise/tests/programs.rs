@@ -17,7 +17,7 @@ fn unit(text: &str) -> Unit {
     let diagnostics = marquetry_ir::text::parse(&mut program, "test.mq", text);
     assert!(diagnostics.is_empty(), "{}", marquetry_ir::diag::render(&diagnostics, &program.files));
     let entry = *program.methods_of("main").first().expect("a method 'main'");
-    let job = Job { entries: vec![entry], view: View::native(&[]), opt_level: OptLevel::None };
+    let job = Job::new(vec![entry], View::native(&[]), OptLevel::None);
     specialise::run(&program, &job).unwrap_or_else(|failure| panic!("{failure}"))
 }
 

@@ -19,7 +19,7 @@ fn unit(source: &str) -> Unit {
     let problems = text::parse(&mut program, "test", source);
     assert!(problems.is_empty(), "{problems:?}\n{source}");
     let entries = program.methods().map(|(method, _)| method).collect();
-    let job = Job { entries, view: View::native(&[]), opt_level: OptLevel::None };
+    let job = Job::new(entries, View::native(&[]), OptLevel::None);
     crate::specialise::run(&program, &job).unwrap_or_else(|failure| panic!("{failure}\n{source}"))
 }
 

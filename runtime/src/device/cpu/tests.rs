@@ -13,7 +13,7 @@ fn compiled(source: &str) -> Compiled {
     assert_eq!(text::parse(&mut program, "test.mq", source), []);
     let entries =
         program.methods().filter(|(_, method)| &*method.name == "k").map(|(method, _)| method).collect();
-    let job = Job { entries, view: View::device(&[]), opt_level: OptLevel::Default };
+    let job = Job::new(entries, View::device(&[]), OptLevel::Default);
     compile(&program, &job, &Target::parse("native", OptLevel::Default).unwrap()).unwrap()
 }
 
