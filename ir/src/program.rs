@@ -12,6 +12,7 @@ use crate::entity::{Extern, Global, Method, Table};
 use crate::signature::Signature;
 use crate::span::{SourceFile, Span};
 use crate::types::{Abstract, Generic, Type, Types};
+use cranelift_entity::packed_option::PackedOption;
 use cranelift_entity::{EntityRef, PrimaryMap, SecondaryMap};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
@@ -271,9 +272,9 @@ pub struct Program {
     lifetimes: SecondaryMap<Method, Option<Worlds>>,
     world: World,
     tables: PrimaryMap<Table, Arc<str>>,
-    by_name: FxHashMap<Arc<str>, Function>,
+    by_name: FxHashMap<Arc<str>, Arc<Function>>,
     /// Per step of the world, the method that it was about.
-    changes: Vec<Method>,
+    changes: Vec<PackedOption<Method>>,
     global_names: FxHashMap<Arc<str>, Global>,
     extern_names: FxHashMap<Arc<str>, Extern>,
 }
@@ -396,9 +397,15 @@ impl Program {
         }
     }
 
+    /// Advances the world for a change that is not about a method: relations between types, say.
+    pub fn advance_world(&mut self) {
+        self.world.0 += 1;
+        self.changes.push(None.into());
+    }
+
     fn advance(&mut self, about: Method) {
         self.world.0 += 1;
-        self.changes.push(about);
+        self.changes.push(about.into());
     }
 
     /// The living method in the same table that takes the same.
@@ -421,7 +428,7 @@ impl Program {
         self.methods.push(Arc::new(data));
         self.advance(method);
         self.lifetimes[method] = Some(Worlds { from: self.world, until: World::MAX });
-        let function = self.by_name.entry(name).or_default();
+        let function = Arc::make_mut(self.by_name.entry(name).or_default());
         function.all.push(method);
         function.live.push(method);
         let overloads = function.overloads_mut(table);
@@ -439,19 +446,20 @@ impl Program {
             lifetime.until = until;
         }
         if let Some(function) = self.by_name.get_mut(&self.methods[method].name) {
-            function.live.retain(|&other| other != method);
+            Arc::make_mut(function).live.retain(|&other| other != method);
         }
     }
 
     /// What changed after a world: the methods that were added or ended, a redefinition once, with the new one.
-    pub fn changes_since(&self, world: World) -> &[Method] {
+    pub fn changes_since(&self, world: World) -> impl Iterator<Item = Method> {
         let start = usize::try_from(world.0).unwrap_or(usize::MAX);
-        self.changes.get(start..).unwrap_or(&[])
+        let changes = self.changes.get(start..).unwrap_or(&[]);
+        changes.iter().filter_map(|change| change.expand())
     }
 
     /// The methods of a generic function by what they take; none if there never was one.
     pub fn overloads(&self, name: &str) -> Option<Overloads<'_>> {
-        self.by_name.get(name).map(Overloads)
+        self.by_name.get(name).map(|function| Overloads(function))
     }
 
     /// The parameters with variables numbered in the order of their occurrence, and their bounds: equal for methods

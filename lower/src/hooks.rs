@@ -11,6 +11,7 @@ use marquetry_ir::body::Body;
 use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -63,6 +64,8 @@ pub struct HookContext<'a> {
     pub job: &'a Job,
     /// What it is compiled for.
     pub target: &'a dyn Target,
+    /// The params of the job's config, if the session gave any.
+    pub params: Option<&'a (dyn Any + Send + Sync)>,
     /// What else has to be compiled, in order; hooks add to it.
     pub deferred: &'a mut Vec<Deferred>,
 }

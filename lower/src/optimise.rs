@@ -179,8 +179,7 @@ pub fn cleanup(unit: &mut Unit, observer: &mut dyn Observer) {
 /// As [`cleanup`], of these functions.
 pub(crate) fn cleanup_some(unit: &mut Unit, funcs: &[Func], observer: &mut dyn Observer) {
     let mut ctx = PassContext { light: true, ..PassContext::new(unit.types.clone()) };
-    let steps: Vec<Step<'_>> =
-        CLEANUP.iter().map(|pass| Step { name: pass.name, run: &pass.run }).collect();
+    let steps: Vec<Step<'_>> = CLEANUP.iter().map(|pass| Step { name: pass.name, run: &pass.run }).collect();
     for &func in funcs {
         run_list(unit, func, &steps, &mut ctx, observer);
     }
@@ -209,7 +208,13 @@ fn inline_calls(
 }
 
 /// Runs passes. One that found nothing to do is not asked again before another one changed something.
-fn run_list(unit: &mut Unit, func: Func, list: &[Step<'_>], ctx: &mut PassContext, observer: &mut dyn Observer) {
+fn run_list(
+    unit: &mut Unit,
+    func: Func,
+    list: &[Step<'_>],
+    ctx: &mut PassContext,
+    observer: &mut dyn Observer,
+) {
     let mut idle: SmallVec<[&str; 16]> = SmallVec::new();
     ctx.trusting = true;
     ctx.forget_flow();

@@ -17,9 +17,11 @@ use crate::stage::Stage;
 use crate::target::Target;
 use crate::{convergence, exceptions, legalise, optimise, specialise};
 use marquetry_ir::program::{Inlining, Program, Worlds};
+use marquetry_ir::signature::Signature;
 use marquetry_ir::types::Types;
 use marquetry_ir::unit::Unit;
 use marquetry_ir::verify::verify_unit;
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -32,13 +34,15 @@ pub struct Setup<'a> {
     pub hooks: &'a Hooks,
     /// What the host answers when code asks its target.
     pub answers: &'a Answers,
+    /// What the host's hooks want to know about the job, if anything.
+    pub params: Option<&'a (dyn Any + Send + Sync)>,
 }
 
 impl<'a> Setup<'a> {
     /// Nothing of the host's.
     pub fn new(target: &'a dyn Target) -> Self {
         const NONE: &Hooks = &Hooks::new();
-        Setup { target, hooks: NONE, answers: &[] }
+        Setup { target, hooks: NONE, answers: &[], params: None }
     }
 }
 
@@ -51,6 +55,8 @@ pub struct Lowering {
     pub instances: Vec<Instance>,
     /// The types that these mention.
     pub types: Arc<Types>,
+    /// What the entries take and return, before lowering; arguments of no size are gone.
+    pub signatures: Vec<Signature>,
     /// The worlds in which the job gives this.
     pub worlds: Worlds,
     /// What else has to be compiled.
@@ -92,9 +98,11 @@ pub fn run_recorded(
     let Specialised { unit, instances, worlds } = specialise::run_recorded(program, job)?;
     clock.report(Stage::Specialised, observer);
     let types = unit.types.clone();
+    let entries = unit.entries.iter().filter_map(|&entry| unit.funcs.get(entry));
+    let signatures = entries.map(|function| function.signature.clone()).collect();
     let mut deferred = Vec::new();
     match stages(unit, job, setup, Stage::Legal, &mut deferred, &mut clock, observer)? {
-        Reached::Legal(legal) => Ok(Lowering { legal, instances, types, worlds, deferred }),
+        Reached::Legal(legal) => Ok(Lowering { legal, instances, types, signatures, worlds, deferred }),
         Reached::Unit(_) => Err(Failure::Internal("the pipeline stopped before its end".into())),
     }
 }
@@ -140,12 +148,12 @@ fn stages(
     clock: &mut Clock,
     observer: &mut dyn Observer,
 ) -> Result<Reached, Failure> {
-    let &Setup { target, hooks, answers } = setup;
+    let &Setup { target, hooks, answers, params } = setup;
     let options = &job.options;
     verify(&unit)?;
     clock.report(Stage::Specialised, observer);
     let mut at = |anchor: Anchor, unit: &mut Unit, observer: &mut dyn Observer| {
-        run_hooks(anchor, HookContext { unit, job, target, deferred }, hooks, observer)
+        run_hooks(anchor, HookContext { unit, job, target, params, deferred }, hooks, observer)
     };
     at(Anchor::Specialised, &mut unit, observer)?;
     name_entry(&mut unit, options.name.as_ref());

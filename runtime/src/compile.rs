@@ -1,8 +1,9 @@
 //! From a program and a job to code for one target: the whole way, in one function.
 
 use crate::device::{DeviceInfo, DeviceKind, KernelCode, KernelImage, KernelParam};
-use crate::engine::{EngineError, Thrown};
-use marquetry_codegen::artifact::{Artifact, Entry};
+use crate::engine::{EngineError, Outcome, Thrown, parts};
+use crate::value::HostArg;
+use marquetry_codegen::artifact::{Artifact, Entry, argument_block};
 use marquetry_codegen::error::EmitError;
 use marquetry_codegen::native::{
     self, JitCode, NativeKernel, NativeOptions, NativeTarget, emit_jit, emit_object,
@@ -11,9 +12,11 @@ use marquetry_codegen::ptx::{self, PtxTarget};
 use marquetry_codegen::spirv::{self, SpirvTarget};
 use marquetry_ir::program::Program;
 use marquetry_ir::span::SourceFile;
+use marquetry_ir::types::Type;
 use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::legal::{Legal, Site};
-use marquetry_lower::pipeline;
+use marquetry_lower::observe::Silent;
+use marquetry_lower::pipeline::{self, Lowering, Setup};
 use std::sync::Arc;
 
 /// A target of any back-end.
@@ -113,34 +116,76 @@ pub enum Code {
     Jit(Arc<JitCode>),
 }
 
+/// Something else that a job asked for.
+#[derive(Clone, Debug)]
+pub struct Child {
+    /// The job that compiles it.
+    pub job: crate::session::Job,
+    /// What it became; none if that is still being compiled because this is, in turn, its child. The session has it
+    /// afterwards.
+    pub compiled: Option<Arc<Compiled>>,
+}
+
 /// What a job became.
 pub struct Compiled {
     /// The code.
     pub code: Code,
     /// What can be called.
     pub entries: Vec<Entry>,
+    /// What else the job asked for, in the order in which it did.
+    pub children: Vec<Child>,
+    /// What the first entry returns, before lowering.
+    results: Vec<Type>,
     /// The first entry, if it is a kernel in this process.
     kernel: Option<NativeKernel>,
     sites: Vec<Site>,
     files: Vec<SourceFile>,
 }
 
+/// Where native code goes; everything else is an artifact anyway.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Form {
+    /// Into this process's memory.
+    #[default]
+    Memory,
+    /// Into a relocatable object.
+    Object,
+}
+
+/// Addresses of the host's functions, by link name.
+pub(crate) type Symbols<'a> = &'a dyn Fn(&str) -> Option<*const u8>;
+
 /// Compiles a job, native code for this process.
 ///
 /// # Errors
 /// The program is wrong, the target cannot do what it asks for, or a limit is passed.
 pub fn compile(program: &Program, job: &Job, target: &Target) -> Result<Compiled, EngineError> {
-    let legal = pipeline::run(program, job, target.lowering())?;
-    let entries = marquetry_codegen::artifact::entries(&legal);
-    let (code, kernel) = match target {
-        Target::Native(target) => {
-            let jit = Arc::new(emit_jit(&legal, target, &|_| None)?);
+    let setup = Setup::new(target.lowering());
+    let lowering = pipeline::run_recorded(program, job, &setup, &mut Silent)?;
+    emit(program, &lowering, target, Form::Memory, &|_| None)
+}
+
+/// The last step of a job.
+pub(crate) fn emit(
+    program: &Program,
+    lowering: &Lowering,
+    target: &Target,
+    form: Form,
+    symbols: Symbols<'_>,
+) -> Result<Compiled, EngineError> {
+    let legal = &lowering.legal;
+    let entries = marquetry_codegen::artifact::entries(legal);
+    let (code, kernel) = match (target, form) {
+        (Target::Native(target), Form::Memory) => {
+            let jit = Arc::new(emit_jit(legal, target, symbols)?);
             let kernel = jit.kernel(0);
             (Code::Jit(jit), kernel)
         }
-        other => (Code::Artifact(other.emit(&legal)?), None),
+        (other, _) => (Code::Artifact(other.emit(legal)?), None),
     };
-    Ok(Compiled { code, entries, kernel, sites: legal.sites().to_vec(), files: program.files.clone() })
+    let results = lowering.signatures.first().map(|signature| signature.results.clone()).unwrap_or_default();
+    let (sites, files) = (legal.sites().to_vec(), program.files.clone());
+    Ok(Compiled { code, entries, children: Vec::new(), results, kernel, sites, files })
 }
 
 /// Compiles a job to an artifact; native code as a relocatable object.
@@ -151,12 +196,19 @@ pub fn compile_artifact(program: &Program, job: &Job, target: &Target) -> Result
     Ok(target.emit(&pipeline::run(program, job, target.lowering())?)?)
 }
 
+impl std::fmt::Debug for Compiled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.entries.iter().map(|entry| &*entry.symbol).collect();
+        f.debug_struct("Compiled").field("entries", &names).finish_non_exhaustive()
+    }
+}
+
 impl Compiled {
     /// An object that was linked and loaded, its first entry being this kernel.
     pub fn linked(artifact: Artifact, kernel: NativeKernel, program: &Program) -> Self {
         let (entries, sites) = (artifact.entries.clone(), artifact.sites.clone());
         let (code, kernel, files) = (Code::Artifact(artifact), Some(kernel), program.files.clone());
-        Compiled { code, entries, kernel, sites, files }
+        Compiled { code, entries, children: Vec::new(), results: Vec::new(), kernel, sites, files }
     }
 
     /// The only or first entry.
@@ -165,6 +217,38 @@ impl Compiled {
     /// There is none.
     pub fn entry(&self) -> Result<&Entry, EngineError> {
         self.entries.first().ok_or_else(|| EngineError::Failed("the job has no entry".into()))
+    }
+
+    /// Bytes for a driver or a linker; none for code in this process.
+    pub fn artifact(&self) -> Option<&Artifact> {
+        match &self.code {
+            Code::Artifact(artifact) => Some(artifact),
+            Code::Jit(_) => None,
+        }
+    }
+
+    /// Calls the first entry, a function in this process. Buffers hold afterwards what the function left in them. The
+    /// code lives for as long as somebody holds it, whatever becomes of the program meanwhile.
+    ///
+    /// # Errors
+    /// The code is not in this process, or the arguments are not those that the function takes.
+    pub fn call(&self, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
+        let entry = self.entry()?;
+        let status = usize::from(entry.abi.status);
+        let types = entry.signature.results.get(status..).unwrap_or(&[]);
+        let (_, size) = argument_block(types);
+        let block = parts::pack(args, &entry.signature.params)?;
+        let mut results = vec![0; size as usize];
+        let Code::Jit(jit) = &self.code else {
+            return Err(EngineError::Failed("the code is not in this process".into()));
+        };
+        // SAFETY: the block and the results have the layout of this entry's signature; buffers outlive the call.
+        #[allow(unsafe_code, reason = "this is where compiled code is executed")]
+        let status = unsafe { jit.call_packed(0, &block, &mut results) }?;
+        match self.thrown(status) {
+            Some(thrown) => Ok(Outcome::Threw(thrown)),
+            None => parts::join(&self.results, types, &results).map(Outcome::Returned),
+        }
     }
 
     /// What a device loads.

@@ -270,9 +270,7 @@ impl<'a> Selector<'a> {
             Op::ReduceMax | Op::BoundsCheck | Op::Throw | Op::Unreachable | Op::StaticAssert => {
                 Err(self.unexpected(inst))
             }
-            Op::TargetQuery | Op::Scratch => {
-                Err(self.unexpected(inst))
-            }
+            Op::TargetQuery | Op::Scratch => Err(self.unexpected(inst)),
         }
     }
 

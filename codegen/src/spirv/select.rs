@@ -315,7 +315,9 @@ impl<'s, 'u> Selector<'s, 'u> {
             Splat | Extract | Insert | Shuffle | ReduceAdd | ReduceMul | ReduceAnd | ReduceOr | ReduceXor
             | ReduceMinS | ReduceMinU | ReduceMaxS | ReduceMaxU | ReduceMin | ReduceMax | Make | GetField
             | SetField | BoundsCheck | MemCopy | MemSet | RmwMin | RmwMax | CallIndirect
-            | FunctionAddress | StaticAssert | TargetQuery | Scratch => Err(internal(&format!("'{op}' in a unit for SPIR-V"))),
+            | FunctionAddress | StaticAssert | TargetQuery | Scratch => {
+                Err(internal(&format!("'{op}' in a unit for SPIR-V")))
+            }
             Jump | Branch | Switch | Return | Throw | Unreachable => {
                 Err(internal(&format!("'{op}' in the middle of a block")))
             }

@@ -40,12 +40,18 @@ pub use print::{
 ///
 /// What comes back is empty if all is well, and never more than [`MAX_DIAGNOSTICS`](crate::limits::MAX_DIAGNOSTICS).
 pub fn parse(program: &mut Program, name: &str, text: &str) -> Vec<Diagnostic> {
-    read(program, name, text, None).0
+    read(program, name, text, None, false).0
+}
+
+/// As [`parse`], for a text whose methods take the place of those in their tables that take the same, where there are
+/// any. Jobs pinned to an earlier world still see the old ones.
+pub fn parse_redefining(program: &mut Program, name: &str, text: &str) -> Vec<Diagnostic> {
+    read(program, name, text, None, true).0
 }
 
 /// As [`parse`], for a text of this project's library: it may add to the device table.
 pub fn parse_library(program: &mut Program, name: &str, text: &str, key: LibraryKey) -> Vec<Diagnostic> {
-    read(program, name, text, Some(key)).0
+    read(program, name, text, Some(key), false).0
 }
 
 /// As [`parse`]; also whether parts of the text were skipped.
@@ -54,6 +60,7 @@ fn read(
     name: &str,
     text: &str,
     library: Option<LibraryKey>,
+    redefining: bool,
 ) -> (Vec<Diagnostic>, bool) {
     if text.len() > MAX_SOURCE_BYTES {
         let message = format!("'{name}' has {} bytes, expected at most {MAX_SOURCE_BYTES}", text.len());
@@ -62,6 +69,7 @@ fn read(
     let file = program.add_file(name, text);
     let mut parser = parser::Parser::new(program, file, text);
     parser.library = library;
+    parser.redefining = redefining;
     parser.items();
     let mut diagnostics = parser.diagnostics;
     // Undefined names are found at the end of a body.

@@ -225,6 +225,7 @@ impl<'t> Parser<'_, 't> {
             MethodData { name, table, kind, signature, variables, body, inlining, consistent, file, span };
         let added = match &self.library {
             Some(key) => self.program.add_library_method(data, key),
+            None if self.redefining => self.program.redefine_method(data),
             None => self.program.add_method(data),
         };
         if let Err(MethodError::DeviceTable) = added {

@@ -79,6 +79,8 @@ pub(crate) struct Parser<'p, 't> {
     pub(crate) abstracts: bool,
     /// Given where the text is part of the library.
     pub(crate) library: Option<LibraryKey>,
+    /// Whether methods take the place of those that take the same.
+    pub(crate) redefining: bool,
 }
 
 impl<'p, 't> Parser<'p, 't> {
@@ -99,6 +101,7 @@ impl<'p, 't> Parser<'p, 't> {
             variables: Vec::new(),
             abstracts: false,
             library: None,
+            redefining: false,
         };
         parser.scope.values.reserve(64);
         parser.bump();

@@ -47,7 +47,8 @@ mod garbage_tests;
 mod tests;
 
 use crate::diag::Diagnostic;
-use crate::program::Program;
+use crate::entity::AnyEntity;
+use crate::program::{Program, World};
 use crate::unit::Unit;
 pub use explain::{Explained, explain};
 use report::Report;
@@ -58,17 +59,31 @@ pub fn verify_program(program: &Program) -> Vec<Diagnostic> {
     verify(module::Module::Program(program))
 }
 
+/// As [`verify_program`], for a program that was well-formed in a world: of the methods, only the bodies of those are
+/// looked at that were added since.
+pub fn verify_program_since(program: &Program, world: World) -> Vec<Diagnostic> {
+    let old = |owner| match owner {
+        AnyEntity::Method(method) => program.lifetime(method).from <= world,
+        _ => false,
+    };
+    verify_but(module::Module::Program(program), &old)
+}
+
 /// All mistakes in a unit; none if it is well-formed.
 pub fn verify_unit(unit: &Unit) -> Vec<Diagnostic> {
     verify(module::Module::Unit(unit))
 }
 
 fn verify(module: module::Module<'_>) -> Vec<Diagnostic> {
+    verify_but(module, &|_| false)
+}
+
+fn verify_but(module: module::Module<'_>, skipped: &dyn Fn(AnyEntity) -> bool) -> Vec<Diagnostic> {
     let mut report = Report::default();
     module::check(module, &mut report);
     let mut facts = Facts::default();
     module.each_function(&mut |function| {
-        if !report.is_full() {
+        if !report.is_full() && !skipped(function.owner) {
             report::Checker::new(module, function, &mut facts, &mut report).run();
         }
     });
