@@ -27,6 +27,25 @@ impl OptLevel {
     }
 }
 
+/// How much of what the source says about places and names goes into the code.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum DebugLevel {
+    /// Nothing.
+    #[default]
+    None,
+    /// Functions and lines.
+    Lines,
+    /// Names of values and inlined calls as well, as far as the target's format has a place for them.
+    Full,
+}
+
+impl DebugLevel {
+    /// The level of `-g0` to `-g2`.
+    pub fn from_number(number: u32) -> Option<Self> {
+        [DebugLevel::None, DebugLevel::Lines, DebugLevel::Full].get(number as usize).copied()
+    }
+}
+
 /// Which calls are replaced by the callee's body.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub enum InlinePolicy {
@@ -42,8 +61,8 @@ pub enum InlinePolicy {
 pub struct Options {
     /// How much work goes into the code.
     pub opt_level: OptLevel,
-    /// What code can ask for as `debug_level`: 0 to 2.
-    pub debug_level: u8,
+    /// What of the source goes into the code, and what code gets that asks for `debug_level`.
+    pub debug_level: DebugLevel,
     /// Which calls are inlined.
     pub inlining: InlinePolicy,
     /// The symbol of the only entry, in place of its method's name.
@@ -60,7 +79,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             opt_level: OptLevel::default(),
-            debug_level: 0,
+            debug_level: DebugLevel::default(),
             inlining: InlinePolicy::default(),
             name: None,
             optimize: true,

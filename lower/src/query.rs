@@ -51,7 +51,7 @@ pub fn answer(key: &str, target: Option<&dyn Target>, options: &Options, host: &
         return host.iter().find(|(known, _)| **known == *key).map(|(_, answer)| *answer);
     };
     Some(match key {
-        "debug_level" => Answer::Number(options.debug_level.into()),
+        "debug_level" => Answer::Number(options.debug_level as u64),
         "opt_level" => Answer::Number(options.opt_level as u64),
         "max_shared_bytes" => Answer::Number(target.map_or(0, |target| target.caps().max_shared_bytes)),
         "max_argument_bytes" => Answer::Number(target.map_or(0, |target| target.caps().max_argument_bytes)),

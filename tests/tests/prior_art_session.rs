@@ -22,7 +22,7 @@ use marquetry::session::{Backend, Config, Job, Session, SessionError, Watcher};
 use marquetry::value::{HostArg, HostValue};
 use marquetry_ir::types::{Scalar, Type};
 use marquetry_lower::hooks::{Anchor, Deferred, Place};
-use marquetry_lower::job::{InlinePolicy, JobEntry, OptLevel};
+use marquetry_lower::job::{DebugLevel, InlinePolicy, JobEntry, OptLevel};
 use marquetry_lower::observe::{Observer, PassReport};
 use marquetry_lower::query::Answer;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -163,7 +163,7 @@ fn t016_t017_identity_is_the_value_of_the_config() {
 
     let differ: [fn(&mut Config); 7] = [
         |config| config.options.opt_level = OptLevel::None,
-        |config| config.options.debug_level = 2,
+        |config| config.options.debug_level = DebugLevel::Full,
         |config| config.options.inlining = InlinePolicy::Always,
         |config| config.tables.push("extra".into()),
         |config| config.params = marquetry::session::Params::new(1),

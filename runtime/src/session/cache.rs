@@ -54,7 +54,8 @@ pub(super) struct Entry {
 /// All entries.
 #[derive(Default)]
 pub(super) struct Cache {
-    by_key: HashMap<Key, Vec<Id>>,
+    /// By config and entry, so that looking needs no copy of either.
+    by_key: HashMap<Config, HashMap<JobEntry, Vec<Id>>>,
     entries: BTreeMap<Id, Entry>,
     next: Id,
     dependents: Dependents,
@@ -81,14 +82,14 @@ pub(super) struct New {
 
 impl Cache {
     /// The entry for a job.
-    pub(super) fn find(&self, key: &Key, world: World) -> Option<(Id, &Entry)> {
-        let ids = self.by_key.get(key)?;
+    pub(super) fn find(&self, entry: &JobEntry, config: &Config, world: World) -> Option<(Id, &Entry)> {
+        let ids = self.by_key.get(config)?.get(entry)?;
         let known = ids.iter().filter_map(|id| Some((*id, self.entries.get(id)?)));
         known.rev().find(|(_, entry)| entry.worlds.contains(world))
     }
 
-    pub(super) fn find_mut(&mut self, key: &Key, world: World) -> Option<&mut Entry> {
-        let (id, _) = self.find(key, world)?;
+    pub(super) fn find_mut(&mut self, job: &Job) -> Option<&mut Entry> {
+        let (id, _) = self.find(&job.entry, &job.config, job.world)?;
         self.entries.get_mut(&id)
     }
 
@@ -104,14 +105,14 @@ impl Cache {
     /// compiled from an earlier state, nothing is known about what came after.
     pub(super) fn insert(&mut self, new: New, now: World) -> Arc<Object> {
         let New { key, world, mut worlds, seen, mut record, children } = new;
-        if let Some((_, entry)) = self.find(&key, world) {
+        if let Some((_, entry)) = self.find(&key.0, &key.1, world) {
             return entry.object.clone();
         }
         if worlds.until == World::MAX && seen < now {
             worlds.until = World(seen.0 + 1);
         }
         let children: Vec<Option<Id>> =
-            children.iter().map(|(key, world)| self.find(key, *world).map(|(id, _)| id)).collect();
+            children.iter().map(|(key, world)| self.find(&key.0, &key.1, *world).map(|(id, _)| id)).collect();
         for child in &children {
             worlds = match child.and_then(|id| self.entries.get(&id)) {
                 Some(child) => worlds.intersect(child.worlds),
@@ -142,7 +143,7 @@ impl Cache {
             parents: Vec::new(),
         };
         self.entries.insert(id, entry);
-        self.by_key.entry(key).or_default().push(id);
+        self.by_key.entry(key.1).or_default().entry(key.0).or_default().push(id);
         object
     }
 
@@ -223,9 +224,12 @@ impl Cache {
         let past: Vec<Id> = past.map(|(id, _)| *id).collect();
         let taken = past.iter().filter_map(|id| self.entries.remove(id)).collect();
         let entries = &self.entries;
-        self.by_key.retain(|_, ids| {
-            ids.retain(|id| entries.contains_key(id));
-            !ids.is_empty()
+        self.by_key.retain(|_, of_config| {
+            of_config.retain(|_, ids| {
+                ids.retain(|id| entries.contains_key(id));
+                !ids.is_empty()
+            });
+            !of_config.is_empty()
         });
         taken
     }

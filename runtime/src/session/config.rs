@@ -96,12 +96,12 @@ impl fmt::Debug for Params {
 /// ```
 /// use marquetry::compile::Target;
 /// use marquetry::session::Backend;
-/// use marquetry_lower::job::OptLevel;
+/// use marquetry_lower::job::{DebugLevel, OptLevel};
 /// let backend = Backend::new("gpu", Target::parse("ptx:sm_90", OptLevel::Default)?);
 /// let mut config = backend.config();
-/// config.options.debug_level = 2;
+/// config.options.debug_level = DebugLevel::Full;
 /// assert_ne!(config, backend.config());
-/// config.options.debug_level = 0;
+/// config.options.debug_level = DebugLevel::None;
 /// assert_eq!(config, backend.config());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -334,13 +334,12 @@ impl Session {
     /// # Errors
     /// The program is wrong, the target cannot do what it asks for, or a limit is passed. Failures are not remembered.
     pub fn compile(&self, job: &Job) -> Result<Arc<Compiled>, SessionError> {
-        let key = Key::from(job);
-        match self.shared.board(&key, job.world) {
+        match self.shared.board(job) {
             Boarding::Compiled(known) => Ok(known),
             Boarding::Alone => self.build(job, &mut Vec::new()),
             Boarding::Flight(flight) => {
                 let result = flight.run(&self.shared, || self.build(job, &mut Vec::new()));
-                self.shared.land(&key, job.world, &flight);
+                self.shared.land(job, &flight);
                 result
             }
         }
@@ -362,8 +361,7 @@ impl Session {
     /// # Errors
     /// As [`Self::compile`], as far as the program is concerned.
     pub fn prepare(&self, job: &Job) -> Result<(), SessionError> {
-        let key = Key::from(job);
-        if self.shared.lock().cache.find(&key, job.world).is_some() {
+        if self.shared.lock().cache.find(&job.entry, &job.config, job.world).is_some() {
             return Ok(());
         }
         let (program, _) = self.pinned(job)?;
@@ -375,6 +373,7 @@ impl Session {
             view: view(&program, &job.config),
         };
         let (worlds, seen) = (specialised.worlds, program.world());
+        let key = Key::from(job);
         let new = New { key, world: job.world, worlds, seen, record: vec![record], children: Vec::new() };
         self.shared.lock().insert(new);
         Ok(())
@@ -385,7 +384,7 @@ impl Session {
     pub fn results<V: Default + Send + Sync + 'static>(&self, job: &Job) -> Option<Arc<V>> {
         let object = {
             let state = self.shared.lock();
-            let (_, entry) = state.cache.find(&Key::from(job), job.world)?;
+            let (_, entry) = state.cache.find(&job.entry, &job.config, job.world)?;
             entry.object.clone()
         };
         Some(object.results.get())
@@ -394,7 +393,7 @@ impl Session {
     /// Says that what is attached to a job means nothing outside this session; whether the job is in the cache.
     pub fn mark_session_dependent(&self, job: &Job) -> bool {
         let mut state = self.shared.lock();
-        let entry = state.cache.find_mut(&Key::from(job), job.world);
+        let entry = state.cache.find_mut(job);
         entry.map(|entry| entry.session_dependent = true).is_some()
     }
 
@@ -483,7 +482,7 @@ impl Session {
             worlds = worlds.intersect(found);
             record.push(edges);
             let child_key = Key::from(&child);
-            let known = self.shared.lock().compiled(&child_key, child.world);
+            let known = self.shared.lock().compiled(&child);
             let code = match known {
                 Some(code) => Some(code),
                 None if above.contains(&child_key) => None,

@@ -1,9 +1,9 @@
 //! What the threads of a session share, and the few moments in which they hold its lock: to read a pointer, to look into
 //! the cache, and to put a new state of the program in the place of the old one. No code of the host's runs in them.
 
-use super::SessionError;
 use super::backend::Backend;
 use super::cache::{Cache, Entry, Key, New, Object};
+use super::{Job, SessionError};
 use crate::compile::Compiled;
 use marquetry_ir::program::{Program, World};
 use std::collections::{HashMap, HashSet};
@@ -20,7 +20,7 @@ pub(super) struct State {
     pub(super) backends: HashMap<Arc<str>, Arc<Backend>>,
     /// The program before each change that is not about methods.
     epochs: Vec<Epoch>,
-    flights: HashMap<(Key, World), Arc<Flight>>,
+    flights: HashMap<Job, Arc<Flight>>,
     /// Threads that compile: they wait for nobody.
     compiling: HashSet<ThreadId>,
 }
@@ -80,23 +80,22 @@ impl Shared {
     }
 
     /// What there is of a job, or how to compile it.
-    pub(super) fn board(&self, key: &Key, world: World) -> Boarding {
+    pub(super) fn board(&self, job: &Job) -> Boarding {
         let mut state = self.lock();
-        if let Some(known) = state.compiled(key, world) {
+        if let Some(known) = state.compiled(job) {
             return Boarding::Compiled(known);
         }
         if state.compiling.contains(&thread::current().id()) {
             return Boarding::Alone;
         }
-        Boarding::Flight(state.flights.entry((key.clone(), world)).or_default().clone())
+        Boarding::Flight(state.flights.entry(job.clone()).or_default().clone())
     }
 
     /// A compilation is over: who comes now looks into the cache, or tries again if it failed.
-    pub(super) fn land(&self, key: &Key, world: World, flight: &Arc<Flight>) {
+    pub(super) fn land(&self, job: &Job, flight: &Arc<Flight>) {
         let mut state = self.lock();
-        let id = (key.clone(), world);
-        if state.flights.get(&id).is_some_and(|known| Arc::ptr_eq(known, flight)) {
-            state.flights.remove(&id);
+        if state.flights.get(job).is_some_and(|known| Arc::ptr_eq(known, flight)) {
+            state.flights.remove(job);
         }
     }
 }
@@ -140,8 +139,8 @@ impl State {
     }
 
     /// The code of a job, if there is any.
-    pub(super) fn compiled(&self, key: &Key, world: World) -> Option<Arc<Compiled>> {
-        self.cache.find(key, world)?.1.object.compiled.get().cloned()
+    pub(super) fn compiled(&self, job: &Job) -> Option<Arc<Compiled>> {
+        self.cache.find(&job.entry, &job.config, job.world)?.1.object.compiled.get().cloned()
     }
 
     pub(super) fn insert(&mut self, new: New) -> Arc<Object> {

@@ -6,6 +6,7 @@
 //! cargo run --release -p marquetry-tests --bin marq-bench -- runtime --peers DIR
 //! cargo run --release -p marquetry-tests --bin marq-bench -- ptx --peers DIR --nvrtc LIBRARY
 //! cargo run --release -p marquetry-tests --bin marq-bench -- memory
+//! cargo run --release -p marquetry-tests --bin marq-bench -- dispatch
 //! cargo build --release -p marquetry && cargo run --release -p marquetry-tests --bin marq-bench -- process
 //! ```
 //!
@@ -14,6 +15,7 @@
 //! SKIPPED.
 
 pub mod alloc;
+mod dispatch;
 mod measure;
 mod memory;
 mod native;
@@ -72,6 +74,7 @@ enum Command {
     Runtime(runtime::Runtime),
     Ptx(ptx::Ptx),
     Memory(memory::Memory),
+    Dispatch(dispatch::Dispatch),
     Process(process::Process),
 }
 
@@ -84,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Runtime(command) => command.run(&options),
         Command::Ptx(command) => command.run(&options),
         Command::Memory(command) => command.run(&options),
+        Command::Dispatch(command) => command.run(&options),
         Command::Process(command) => command.run(&options),
     };
     match done {
