@@ -17,6 +17,7 @@ pub mod types;
 pub mod signature;
 pub mod op;
 pub mod exception;
+pub mod query;
 pub mod constant;
 pub mod semantics;
 pub mod inst;

@@ -80,7 +80,7 @@ fn verify(module: module::Module<'_>) -> Vec<Diagnostic> {
 
 fn verify_but(module: module::Module<'_>, skipped: &dyn Fn(AnyEntity) -> bool) -> Vec<Diagnostic> {
     let mut report = Report::default();
-    module::check(module, &mut report);
+    module::check(module, skipped, &mut report);
     let mut facts = Facts::default();
     module.each_function(&mut |function| {
         if !report.is_full() && !skipped(function.owner) {

@@ -96,8 +96,8 @@ impl Item<'_> {
     }
 }
 
-/// Checks everything but the bodies.
-pub(super) fn check(module: Module<'_>, report: &mut Report) {
+/// Checks everything but the bodies; of the functions, those that are not skipped.
+pub(super) fn check(module: Module<'_>, skipped: &dyn Fn(AnyEntity) -> bool, report: &mut Report) {
     let types = module.types();
     let mut names = FxHashSet::default();
     for (owner, data) in module.globals() {
@@ -115,6 +115,9 @@ pub(super) fn check(module: Module<'_>, report: &mut Report) {
     let mut methods = FxHashSet::default();
     module.each_function(&mut |function| {
         let FunctionView { owner, name, file, span, .. } = function;
+        if skipped(owner) {
+            return;
+        }
         let item = Item { owner, name, file, span };
         signature(&item, types, function.signature, matches!(module, Module::Program(_)), report);
         if function.kind == MethodKind::Kernel && !function.signature.results.is_empty() {

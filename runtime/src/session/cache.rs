@@ -39,7 +39,7 @@ pub(super) struct Record {
 }
 
 pub(super) struct Entry {
-    pub(super) key: Key,
+    pub(super) key: Arc<Key>,
     pub(super) worlds: Worlds,
     pub(super) object: Arc<Object>,
     pub(super) session_dependent: bool,
@@ -134,7 +134,7 @@ impl Cache {
         }
         let object = Arc::new(Object::default());
         let entry = Entry {
-            key: key.clone(),
+            key: Arc::new(key.clone()),
             worlds,
             object: object.clone(),
             session_dependent: false,
@@ -149,7 +149,7 @@ impl Cache {
 
     /// Closes the entries that the changes since a world make wrong; gives their keys. `program` is what comes after the
     /// changes, `relations` whether they changed how types relate, which concerns everything.
-    pub(super) fn publish(&mut self, program: &mut Program, since: World, relations: bool) -> Vec<Key> {
+    pub(super) fn publish(&mut self, program: &mut Program, since: World, relations: bool) -> Vec<Arc<Key>> {
         self.forget_closed();
         for id in std::mem::take(&mut self.pending) {
             let Some(entry) = self.entries.get(&id) else { continue };
@@ -190,7 +190,7 @@ impl Cache {
     }
 
     /// Ends an entry, and those that have it as a child, after a world; gives the keys of those that were open.
-    fn close(&mut self, id: Id, last: World) -> Vec<Key> {
+    fn close(&mut self, id: Id, last: World) -> Vec<Arc<Key>> {
         let mut closed = Vec::new();
         let mut worklist = vec![id];
         while let Some(id) = worklist.pop() {

@@ -279,7 +279,7 @@ impl Session {
             let Some(closed) = self.shared.publish(&base, program) else { continue };
             self.invalidations.fetch_add(closed.len() as u64, Ordering::Relaxed);
             if let Some(watcher) = &self.watcher {
-                closed.iter().for_each(|(entry, config)| watcher.invalidated(entry, config));
+                closed.iter().for_each(|key| watcher.invalidated(&key.0, &key.1));
             }
             return Ok(result);
         }

@@ -59,7 +59,7 @@ impl Shared {
 
     /// Puts a program in the place of the one that it was made from; gives the entries that this closed. None if someone
     /// else was faster.
-    pub(super) fn publish(&self, base: &Arc<Program>, mut program: Program) -> Option<Vec<Key>> {
+    pub(super) fn publish(&self, base: &Arc<Program>, mut program: Program) -> Option<Vec<Arc<Key>>> {
         // A type that got a supertype is one that was there before: look-ups of earlier worlds would notice.
         let relations = base.types.implementation_count() != program.types.implementation_count();
         if relations {
