@@ -23,6 +23,7 @@ pub mod semantics;
 pub mod inst;
 pub mod names;
 pub mod body;
+mod chunks;
 pub mod program;
 pub mod unit;
 pub mod infer;

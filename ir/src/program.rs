@@ -8,6 +8,7 @@
 //! has the worlds in which it is alive, so that a job pinned to a world finds what was there.
 
 use crate::body::Body;
+use crate::chunks::Chunks;
 use crate::entity::{Extern, Global, Method, Table};
 use crate::signature::Signature;
 use crate::span::{SourceFile, Span};
@@ -268,7 +269,7 @@ pub struct Program {
     pub externs: PrimaryMap<Extern, ExternData>,
     /// Shared between copies of a program until one of them changes a method: a host copies the library for every
     /// program that it makes.
-    methods: PrimaryMap<Method, Arc<MethodData>>,
+    methods: Chunks<Method, Arc<MethodData>>,
     lifetimes: SecondaryMap<Method, Option<Worlds>>,
     world: World,
     tables: PrimaryMap<Table, Arc<str>>,
@@ -296,7 +297,7 @@ impl Program {
             files: Vec::new(),
             globals: PrimaryMap::new(),
             externs: PrimaryMap::new(),
-            methods: PrimaryMap::new(),
+            methods: Chunks::new(),
             lifetimes: SecondaryMap::new(),
             world: World(0),
             changes: Vec::new(),
