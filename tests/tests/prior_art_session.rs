@@ -623,9 +623,9 @@ fn h2_h5_children_are_compiled_with_edges() {
     });
     let config = session.add_backend(backend).unwrap();
     let kernel = |value: i32| {
-        format!(
-            "kernel k(out: ptr<global>) {{\nentry:\n    x = call part()\n    store out, x\n    return\n}}\n"
-        ) + &constant("part", value)
+        "kernel k(out: ptr<global>) {\nentry:\n    x = call part()\n    store out, x\n    return\n}\n"
+            .to_string()
+            + &constant("part", value)
     };
     session.define("t.mq", &(constant("host", 1) + &kernel(17))).unwrap();
     let compile = || session.compile(&session.job("host", &config).unwrap()).unwrap();

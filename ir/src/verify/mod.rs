@@ -47,7 +47,6 @@ mod garbage_tests;
 mod tests;
 
 use crate::diag::Diagnostic;
-use crate::entity::AnyEntity;
 use crate::program::{Program, World};
 use crate::unit::Unit;
 pub use explain::{Explained, explain};
@@ -62,11 +61,7 @@ pub fn verify_program(program: &Program) -> Vec<Diagnostic> {
 /// As [`verify_program`], for a program that was well-formed in a world: of the methods, only the bodies of those are
 /// looked at that were added since.
 pub fn verify_program_since(program: &Program, world: World) -> Vec<Diagnostic> {
-    let old = |owner| match owner {
-        AnyEntity::Method(method) => program.lifetime(method).from <= world,
-        _ => false,
-    };
-    verify_but(module::Module::Program(program), &old)
+    verify_since(module::Module::Program(program), Some(world))
 }
 
 /// All mistakes in a unit; none if it is well-formed.
@@ -75,15 +70,15 @@ pub fn verify_unit(unit: &Unit) -> Vec<Diagnostic> {
 }
 
 fn verify(module: module::Module<'_>) -> Vec<Diagnostic> {
-    verify_but(module, &|_| false)
+    verify_since(module, None)
 }
 
-fn verify_but(module: module::Module<'_>, skipped: &dyn Fn(AnyEntity) -> bool) -> Vec<Diagnostic> {
+fn verify_since(module: module::Module<'_>, since: Option<World>) -> Vec<Diagnostic> {
     let mut report = Report::default();
-    module::check(module, skipped, &mut report);
+    module::check(module, since, &mut report);
     let mut facts = Facts::default();
-    module.each_function(&mut |function| {
-        if !report.is_full() && !skipped(function.owner) {
+    module.each_function(since, &mut |function| {
+        if !report.is_full() {
             report::Checker::new(module, function, &mut facts, &mut report).run();
         }
     });
