@@ -1,5 +1,6 @@
 //! Artifacts: what a job produces.
 
+use crate::native::StackNeeds;
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::signature::Signature;
 use marquetry_ir::types::{Layout, Space, Type, Types};
@@ -45,17 +46,19 @@ pub struct Artifact {
     pub sites: Vec<Site>,
     /// Bytes of shared memory that a group needs.
     pub shared_bytes: u64,
-    /// What running its kernels takes. Only objects state it: of the other formats, drivers find it out.
+    /// What running it takes. Only objects state it: of the other formats, drivers find it out.
     pub scheduling: Option<Scheduling>,
 }
 
-/// What whoever runs work-items of native kernels must know.
+/// What whoever runs native code must know.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Scheduling {
     /// By entry, whether work-items meet: each must be run on a stack of its own then.
     pub waits: Vec<bool>,
-    /// Bytes of stack that a work-item should have: what all functions need at once, and room for their host's.
-    pub stack_bytes: usize,
+    /// The stack that calls and work-items need.
+    pub stack: StackNeeds,
+    /// The functions that check the limit of the stack, by number.
+    pub checked: Arc<[Site]>,
 }
 
 impl Artifact {

@@ -107,6 +107,7 @@ codes! {
 
     Dispatch = "D0001" "No method of the view fits a call, or operands do not fit once their types are known.";
     Shadow = "D0002" "A method of an upper table hides a more specific one below.";
+    Replacement = "D0003" "An overlay returns other types than the method that it replaces.";
     Unsupported = "L0001" "The target cannot do what the program asks for.";
     Assertion = "L0002" "A static assertion does not hold.";
     Query = "L0003" "Nobody answers a question to the target, or the answer does not fit the type asked for.";

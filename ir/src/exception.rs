@@ -16,15 +16,18 @@ pub enum Exception {
     BoundsError,
     /// Control got where the program claims that it never gets.
     UnreachableError,
+    /// A call that no method fits was reached.
+    UnresolvedError,
 }
 
 impl Exception {
     /// All of them.
-    pub const ALL: [Exception; 4] = [
+    pub const ALL: [Exception; 5] = [
         Exception::DivideError,
         Exception::OverflowError,
         Exception::BoundsError,
         Exception::UnreachableError,
+        Exception::UnresolvedError,
     ];
 
     /// The kind, as `throw` spells it.
@@ -34,6 +37,7 @@ impl Exception {
             Exception::OverflowError => "OverflowError",
             Exception::BoundsError => "BoundsError",
             Exception::UnreachableError => "UnreachableError",
+            Exception::UnresolvedError => "UnresolvedError",
         }
     }
 }

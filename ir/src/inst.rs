@@ -1,6 +1,6 @@
-//! Instructions: one shape of 24 bytes for all ops.
+//! Instructions: one shape of 28 bytes for all ops.
 //!
-//! Operands are a slice of values, destinations a slice of edges, results a range of value ids. What else an op
+//! Operands are a slice of values, up to two of them in the instruction itself, destinations a slice of edges, results a range of value ids. What else an op
 //! needs is in `ty` (a type suffix) and in `imm`, whose meaning follows from the op's [`Shape`](crate::op::Shape):
 //!
 //! | shape | `ty` | `imm` |
@@ -40,10 +40,12 @@ pub struct InstData {
     pub(crate) result_count: u8,
     /// Whether an earlier guard already excludes what the op would throw for.
     pub guarded: bool,
+    /// How many operands there are in `args`, or [`InstData::LONG`].
+    pub(crate) arg_count: u8,
     /// Type suffix.
     pub ty: Type,
-    /// Operands; a list in the pool of the body, so only the body can make one.
-    pub(crate) args: ValueList,
+    /// Operands, as most ops have two at most; else where the body keeps them, and how many there are.
+    pub(crate) args: [Value; 2],
     /// Destinations of a terminator.
     pub(crate) targets: BlockCallList,
     /// See the table above.
@@ -52,7 +54,20 @@ pub struct InstData {
     pub(crate) first_result: PackedOption<Value>,
 }
 
-const _: () = assert!(size_of::<InstData>() == 24);
+const _: () = assert!(size_of::<InstData>() == 28);
+const _: () = assert!(size_of::<BlockCallData>() == 8);
+
+impl InstData {
+    /// The count of operands that stand for more than two, which the body keeps elsewhere.
+    pub(crate) const LONG: u8 = 3;
+
+    /// Where the operands are in the body's table, if they are not here.
+    #[inline]
+    pub(crate) fn long_args(&self) -> std::ops::Range<usize> {
+        let start = self.args[0].as_u32() as usize;
+        start..start + self.args[1].as_u32() as usize
+    }
+}
 
 /// A destination and the values for its parameters.
 #[derive(Clone, Debug)]

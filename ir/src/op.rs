@@ -424,6 +424,7 @@ macro_rules! op_table {
         Clock clock "clock" Nullary Clock [READ WRITE] "A counter that grows while the program runs; its unit is the target's.";
         // Calls
         Call call "call" Call Call [CALL READ WRITE THROW CONVERGENT] "Calls the method that dispatch finds for the name and the argument types.";
+        Unresolved unresolved "unresolved" Call Call [CALL READ WRITE THROW CONVERGENT] "A call that no method fits: refused unless control cannot get there; where the job says so, it throws UnresolvedError, or the host answers, when control does.";
         CallIndirect call_indirect "call_indirect" CallIndirect CallIndirect [CALL READ WRITE THROW CONVERGENT] "Calls the function at an address; undefined unless it has that signature.";
         FunctionAddress function_address "function_address" FunctionAddress FunctionAddress [] "The address of the method that dispatch finds for a name and parameter types.";
         // Control

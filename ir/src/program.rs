@@ -91,6 +91,8 @@ pub enum MethodError {
     DeviceTable,
     /// There is no such table.
     NoTable(Table),
+    /// No parameter mentions this variable, so no call could determine it.
+    Unbound(Type),
 }
 
 /// The right to add to the device table: held by the loader of this project's library alone.
@@ -345,7 +347,8 @@ impl Program {
     /// Adds a method.
     ///
     /// # Errors
-    /// Its table has one of this name that takes the same, does not exist, or is the device table.
+    /// Its table has one of this name that takes the same, does not exist, or is the device table; or it has a variable
+    /// that no parameter mentions.
     pub fn add_method(&mut self, data: MethodData) -> Result<Method, MethodError> {
         self.check_table(data.table, None)?;
         self.insert_method(data)
@@ -364,9 +367,10 @@ impl Program {
     /// pinned to an earlier world still see the old one.
     ///
     /// # Errors
-    /// The table does not exist, or is the device table.
+    /// The table does not exist, or is the device table; or a variable is in no parameter.
     pub fn redefine_method(&mut self, data: MethodData) -> Result<Method, MethodError> {
         self.check_table(data.table, None)?;
+        self.check_variables(&data)?;
         // One step: there is no world in which neither is alive.
         let next = World(self.world.0 + 1);
         if let Some(old) = self.living(&data, &self.canonical(&data)) {
@@ -404,6 +408,19 @@ impl Program {
         self.changes.push(None.into());
     }
 
+    fn check_variables(&self, data: &MethodData) -> Result<(), MethodError> {
+        if data.variables.is_empty() {
+            return Ok(());
+        }
+        let mut found: Vec<Type> = Vec::new();
+        let params = data.signature.params.iter();
+        params.for_each(|&ty| self.types.each_variable(ty, &mut |variable| found.push(variable)));
+        match data.variables.iter().find(|variable| !found.contains(&variable.ty)) {
+            Some(variable) => Err(MethodError::Unbound(variable.ty)),
+            None => Ok(()),
+        }
+    }
+
     fn advance(&mut self, about: Method) {
         self.world.0 += 1;
         self.changes.push(about.into());
@@ -416,7 +433,8 @@ impl Program {
         (self.lifetime(last).until == World::MAX).then_some(last)
     }
 
-    fn insert_method(&mut self, data: MethodData) -> Result<Method, MethodError> {
+    fn insert_method(&mut self, mut data: MethodData) -> Result<Method, MethodError> {
+        self.check_variables(&data)?;
         let key = self.canonical(&data);
         if let Some(old) = self.living(&data, &key) {
             return Err(MethodError::Exists(old));
@@ -426,6 +444,7 @@ impl Program {
         let variadic = data.signature.params.last().is_some_and(|&ty| self.types.as_pack(ty).is_some());
         let method = self.methods.next_key();
         let candidate = Candidate::new(method, &data.signature.params);
+        data.body.shrink();
         self.methods.push(Arc::new(data));
         self.advance(method);
         self.lifetimes[method] = Some(Worlds { from: self.world, until: World::MAX });

@@ -120,6 +120,10 @@ done:
   or one of `fn type const zero null true false nan inf`.
 - Initial contents are a constant, `zero`, `bytes \"...\"` for an array of `i8`, or a list in brackets with one entry
   per element, field or lane.
+- A loop may run for ever. Where it has no effect and an exit, the driver of a device may go on as if it had ended.
+- Recursion may go as deep as the stack allows, which is for the engine to say. Using the stack up is an error of the
+  call or launch, not an exception: nothing in the program sees it, memory stays as it was left, and the host learns
+  which function did not fit any more. Targets without a stack refuse recursion.
 - Quoted texts know the escapes `\\n \\t \\r \\\" \\\\ \\xHH`.
 
 ";
@@ -156,6 +160,7 @@ abstract Float : Real
 impl f32, f64 : Float
 
 struct pair<A, B> { first: A, second: B }
+newtype celsius : Float = f32
 
 method axpy<T: Real>(a: T, x: T, y: T) -> T inline {
 entry:
@@ -188,6 +193,9 @@ entry:
 
 - Abstract types form a tree below `Any`. A struct says behind its name what it is; scalars, vectors and pointers are
   declared with `impl`, once each. `Function` is what the singleton types of functions are.
+- `newtype meters : Length = f32` and `newtype tagged<T, U> = T` are types of their own for dispatch and for the operands of
+  ops; everywhere else they are what stands behind `=`: in memory, in calls of hosts, in initial contents of globals, at no
+  cost. `make.meters x` wraps, `get m, 0` unwraps.
 - A parameter's type is a pattern. A type variable stands for one type below its bound, the same wherever it stands; an
   abstract type stands for a variable of its own at each place. Variables may stand in `vec<T, N>`, `array<T, N>`,
   `ptr<S>`, `type T` and structs with parameters; `N` is then a number, `S` an address space. Every variable must be in
@@ -205,6 +213,11 @@ entry:
   Inside a table a method that takes less than all other applicable ones wins; if there is none, the call is ambiguous
   and refused. The types of what a method with variables computes are known, and checked, once it is specialised for the
   arguments of a call.
+- A call that no method fits is refused with the nearest misses and the calls that lead to it, unless control cannot get to
+  it: `inline` methods are inlined, constants folded and branches on them taken before. A job may ask for an exception,
+  `UnresolvedError`, or for a call of the host instead.
+- An overlay returns what the method of base that takes the same returns. A pure call with constant arguments may be computed
+  during compilation if nothing that it reaches is an overlay without `consistent`, or a body that the device table replaces.
 
 ";
 

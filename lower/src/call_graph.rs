@@ -69,6 +69,62 @@ pub fn bottom_up(unit: &Unit) -> BottomUp {
     BottomUp { order, component }
 }
 
+/// Who may be running when a function is called: calls through addresses count as calls of every function whose address
+/// is taken.
+pub struct Cycles {
+    /// The functions, callees before their callers as far as recursion allows. `None` stands for what calls through
+    /// addresses lead to; of a cycle it comes first.
+    pub order: Vec<Option<Func>>,
+    /// Whether a function may be called while it runs.
+    pub recursive: SecondaryMap<Func, bool>,
+}
+
+/// Finds the cycles of a unit's calls.
+pub fn cycles(unit: &Unit) -> Cycles {
+    let mut graph = DiGraph::<(), ()>::with_capacity(unit.funcs.len() + 1, unit.funcs.len());
+    let nodes: Vec<NodeIndex> = unit.funcs.keys().map(|_| graph.add_node(())).collect();
+    let somewhere = graph.add_node(());
+    let node = |func: Func| nodes.get(func.index()).copied().unwrap_or(somewhere);
+    let mut recursive = SecondaryMap::new();
+    for (func, function) in &unit.funcs {
+        let body = &function.body;
+        for inst in body.blocks().flat_map(|block| body.block_insts(block)) {
+            let data = body.inst(inst);
+            let named = || match body.symbol(SymbolRef::from_u32(data.imm)) {
+                Symbol::Func(named) => Some(*named),
+                _ => None,
+            };
+            match data.op {
+                Op::Call => {
+                    if let Some(callee) = named() {
+                        recursive[func] |= callee == func;
+                        graph.add_edge(node(func), node(callee), ());
+                    }
+                }
+                Op::FunctionAddress => {
+                    if let Some(addressed) = named() {
+                        graph.add_edge(somewhere, node(addressed), ());
+                    }
+                }
+                Op::CallIndirect => drop(graph.add_edge(node(func), somewhere, ())),
+                _ => {}
+            }
+        }
+    }
+    let mut order = Vec::with_capacity(nodes.len() + 1);
+    for component in kosaraju_scc(&graph) {
+        if component.contains(&somewhere) {
+            order.push(None);
+        }
+        for &node in component.iter().filter(|&&node| node != somewhere) {
+            let func = Func::new(node.index());
+            recursive[func] |= component.len() > 1;
+            order.push(Some(func));
+        }
+    }
+    Cycles { order, recursive }
+}
+
 /// Drops the functions that no entry reaches, keeping the order of the others. Gives old and new ids of those kept.
 pub fn prune(unit: &mut Unit) -> Vec<(Func, Func)> {
     let mut alive = SecondaryMap::<Func, bool>::new();
@@ -167,5 +223,43 @@ mod tests {
         assert_eq!([component(3), component(4)], [component(2); 2]);
         assert!(component(0) != component(1) && component(1) != component(2));
         assert_eq!(graph.order.last(), Some(&Func::from_u32(0)));
+    }
+
+    /// Makes a function call through an address.
+    fn call_somewhere(unit: &mut Unit, caller: u32) {
+        let body = &mut unit.funcs[Func::from_u32(caller)].body;
+        let entry = body.entry().unwrap();
+        let signature = body.make_signature(Signature::new([], []));
+        let address = body.make_scalar(Type::I64, 0);
+        let call = body.make_inst(Op::CallIndirect, Type::UNKNOWN, &[address], signature.as_u32());
+        body.insert_inst_before(call, body.first_inst(entry).unwrap());
+    }
+
+    fn take_address(unit: &mut Unit, from: u32, of: u32) {
+        let body = &mut unit.funcs[Func::from_u32(from)].body;
+        let entry = body.entry().unwrap();
+        let of = body.make_symbol(Symbol::Func(Func::from_u32(of)));
+        let take = body.make_inst(Op::FunctionAddress, Type::UNKNOWN, &[], of.as_u32());
+        body.insert_inst_before(take, body.first_inst(entry).unwrap());
+    }
+
+    #[test]
+    fn cycles_go_through_addresses() {
+        let recursive = |unit: &Unit| -> Vec<u32> {
+            let cycles = cycles(unit);
+            assert_eq!(cycles.order.len(), unit.funcs.len() + 1);
+            unit.funcs.keys().filter(|&func| cycles.recursive[func]).map(|func| func.as_u32()).collect()
+        };
+        assert_eq!(recursive(&chain(5, None)), [0; 0]);
+        assert_eq!(recursive(&chain(5, Some(2))), [2, 3, 4]);
+        assert_eq!(recursive(&chain(5, Some(4))), [4]);
+        // The last one calls what may be the one of number 1, whose address the first one takes.
+        let mut unit = chain(5, None);
+        call_somewhere(&mut unit, 4);
+        assert_eq!(recursive(&unit), [0; 0]);
+        take_address(&mut unit, 0, 1);
+        assert_eq!(recursive(&unit), [1, 2, 3, 4]);
+        assert_eq!(cycles(&unit).order.first(), Some(&None));
+        assert_eq!(cycles(&unit).order.last(), Some(&Some(Func::from_u32(0))));
     }
 }

@@ -48,16 +48,18 @@ type Origins = FxHashMap<Inst, Origin>;
 
 /// Answers, folds and checks a unit.
 ///
+/// Gives old and new ids of the functions that are left, if any may have gone.
+///
 /// # Errors
 /// Keys that nobody answers, answers that do not fit, and assertions that do not hold: all of them.
-pub fn run(unit: &mut Unit, folding: &Folding<'_>) -> Result<(), Failure> {
+pub fn run(unit: &mut Unit, folding: &Folding<'_>) -> Result<Option<Vec<(Func, Func)>>, Failure> {
     let mut problems = Vec::new();
     let mut own = answer_all(unit, folding, &mut problems);
     if !problems.is_empty() {
         return Err(Failure::Program(problems));
     }
     if own.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let graph = call_graph::bottom_up(unit);
     let mut ctx = PassContext::new(unit.types.clone());
@@ -84,11 +86,11 @@ pub fn run(unit: &mut Unit, folding: &Folding<'_>) -> Result<(), Failure> {
     }
     // What was inlined everywhere is checked where it ended up.
     let order = call_graph::prune(unit);
-    for (old, func) in order {
+    for &(old, func) in &order {
         let known = origins.remove(&old).unwrap_or_default();
         check(unit, func, &known, folding.check, &mut problems);
     }
-    if problems.is_empty() { Ok(()) } else { Err(Failure::Program(problems)) }
+    if problems.is_empty() { Ok(Some(order)) } else { Err(Failure::Program(problems)) }
 }
 
 /// Answers questions and does nothing else.

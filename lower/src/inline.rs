@@ -1,17 +1,20 @@
 //! Inlining: calls are replaced by the callee's body, callees first.
 //!
-//! Mechanism: the block is split at the call, the callee's blocks are copied between the halves, returns become
-//! jumps to the second half, whose parameters are the call's results. Calls of one block are handled from its end,
+//! Mechanism: where the constants among the arguments decide the way through the callee, what stands on it is copied in
+//! front of the call. Else the block is split at the call, the callee's blocks are copied between the halves, returns
+//! become jumps to the second half, whose parameters are the call's results. Calls of one block are handled from its end,
 //! so that no instruction is moved more than once per block and the whole costs what is copied.
 //!
 //! Policy: `inline` always, `noinline` never, others when small, as long as the caller stays below
 //! [`MAX_INLINED_INSTS`]. Calls inside a recursive cycle stay.
 
 use crate::call_graph::{BottomUp, callee};
+use crate::passes::PassContext;
+use crate::passes::replace::Replacements;
 use cranelift_entity::SecondaryMap;
 use cranelift_entity::packed_option::PackedOption;
 use marquetry_ir::analysis::cfg::ControlFlow;
-use marquetry_ir::body::{Body, Symbol};
+use marquetry_ir::body::{Body, Symbol, ValueDef};
 use marquetry_ir::constant::{ConstData, ConstValue};
 use marquetry_ir::entity::{Block, BlockCall, Const, Func, Inst, SigRef, Switch, SymbolRef, Value};
 use marquetry_ir::limits::MAX_INLINED_INSTS;
@@ -23,6 +26,8 @@ use smallvec::SmallVec;
 
 /// Callees of at most this many instructions are inlined when nothing is said about them.
 const SMALL: usize = 48;
+/// Most edges that are followed through a callee whose way the arguments decide.
+const MAX_WAY: usize = 16;
 
 /// How many instructions stand in the blocks of a body.
 pub fn size(body: &Body) -> usize {
@@ -30,14 +35,28 @@ pub fn size(body: &Body) -> usize {
 }
 
 /// Inlines calls in one function. Its callees must be finished. Says whether anything changed.
-pub fn run(unit: &mut Unit, func: Func, graph: &BottomUp, sizes: &SecondaryMap<Func, u32>) -> bool {
+pub fn run(
+    unit: &mut Unit,
+    func: Func,
+    graph: &BottomUp,
+    sizes: &SecondaryMap<Func, u32>,
+    ctx: &mut PassContext,
+) -> bool {
+    // Most functions call nothing.
+    let calls = |body: &Body| {
+        body.blocks().flat_map(|block| body.block_insts(block)).any(|inst| callee(body, inst).is_some())
+    };
+    if !calls(&unit.funcs[func].body) {
+        return false;
+    }
     // The caller's body is taken out while callees are read.
     let mut body = std::mem::take(&mut unit.funcs[func].body);
     let mut budget = MAX_INLINED_INSTS.saturating_sub(size(&body));
     let mut changed = false;
     let blocks: Vec<Block> = body.blocks().collect();
     let mut calls = Vec::new();
-    let mut cfg = ControlFlow::new();
+    let PassContext { cfg, replacements, .. } = ctx;
+    replacements.clear();
     for block in blocks {
         calls.clear();
         let sites = body.block_insts(block).filter_map(|inst| Some((inst, callee(&body, inst)?)));
@@ -56,16 +75,99 @@ pub fn run(unit: &mut Unit, func: Func, graph: &BottomUp, sizes: &SecondaryMap<F
         }));
         changed |= !calls.is_empty();
         for &(call, callee) in calls.iter().rev() {
-            copy_callee(&mut body, call, &unit.funcs[callee].body, &mut cfg);
+            let callee = &unit.funcs[callee].body;
+            match only_way(&body, call, callee) {
+                Some(way) => copy_way(&mut body, call, callee, &way, replacements),
+                None => copy_callee(&mut body, call, callee, cfg),
+            }
         }
     }
+    replacements.apply(&mut body);
     unit.funcs[func].body = body;
+    ctx.forget_flow();
     changed
 }
 
 /// Replaces one call by a copy of the callee's body.
 pub fn inline_call(caller: &mut Body, call: Inst, callee: &Body) {
     copy_callee(caller, call, callee, &mut ControlFlow::new());
+}
+
+/// The way through a callee: the edges that control takes, and the `return` at the end.
+struct Way {
+    edges: SmallVec<[BlockCall; 8]>,
+    leave: Inst,
+}
+
+/// The way through a callee, if the constants among the arguments decide it; no block is entered twice.
+fn only_way(caller: &Body, call: Inst, callee: &Body) -> Option<Way> {
+    let entry = callee.entry()?;
+    let bits = |value: Value| match callee.value_def(value) {
+        ValueDef::Const(id) => callee.constant(id).scalar(),
+        ValueDef::Param(block, number) if block == entry => {
+            caller.value_bits(*caller.args(call).get(number as usize)?)
+        }
+        _ => None,
+    };
+    let mut edges = SmallVec::new();
+    let mut block = entry;
+    // Callees have few blocks on the way, or are not worth it.
+    while edges.len() < MAX_WAY {
+        let last = callee.terminator(block)?;
+        let edge = match (callee.inst(last).op, callee.args(last), callee.targets(last)) {
+            (Op::Return, ..) => return Some(Way { edges, leave: last }),
+            (Op::Jump, _, &[edge]) => edge,
+            (Op::Branch, &[condition], &[yes, no]) => {
+                if bits(condition)? == 0 {
+                    no
+                } else {
+                    yes
+                }
+            }
+            (Op::Switch, &[selector], [otherwise, arms @ ..]) => {
+                let bits = bits(selector)?;
+                let cases = callee.switch_cases(Switch::from_u32(callee.inst(last).imm));
+                let chosen = cases.iter().position(|&case| case == bits).and_then(|n| arms.get(n));
+                *chosen.unwrap_or(otherwise)
+            }
+            _ => return None,
+        };
+        block = callee.target_block(edge);
+        let again = |&other: &BlockCall| callee.target_block(other) == block;
+        if block == entry || edges.iter().any(again) {
+            return None;
+        }
+        edges.push(edge);
+    }
+    None
+}
+
+/// Replaces one call by a copy of what stands on the only way through the callee, in the call's own block.
+fn copy_way(caller: &mut Body, call: Inst, callee: &Body, way: &Way, replacements: &mut Replacements) {
+    let Some((entry, here)) = callee.entry().zip(caller.inst_block(call)) else { return };
+    let values = SecondaryMap::with_capacity(callee.value_count());
+    let mut copy = Copy { caller, callee, blocks: SecondaryMap::new(), values, call, after: here };
+    copy.map_arguments(entry);
+    let mut block = entry;
+    for edge in way.edges.iter().copied().map(Some).chain([None]) {
+        let last = callee.terminator(block);
+        for inst in callee.block_insts(block).take_while(|&inst| Some(inst) != last) {
+            let new = copy.computation(inst);
+            copy.caller.insert_inst_before(new, call);
+        }
+        let Some(edge) = edge else { break };
+        block = callee.target_block(edge);
+        for (&param, &arg) in callee.block_params(block).iter().zip(callee.target_args(edge)) {
+            let value = copy.value(arg);
+            copy.values[param] = value.into();
+        }
+    }
+    let results: SmallVec<[Value; 4]> =
+        callee.args(way.leave).iter().map(|&value| copy.value(value)).collect();
+    for (old, new) in caller.results(call).zip(results) {
+        replacements.set(old, new);
+    }
+    caller.remove_inst(call);
 }
 
 /// As [`inline_call`], with a table for the callee's control flow.
@@ -147,15 +249,24 @@ impl Copy<'_> {
     fn inst(&mut self, block: Block, inst: Inst) {
         let Some(block) = self.blocks[block].expand() else { return };
         let data = self.callee.inst(inst);
-        let args: SmallVec<[Value; 4]> = self.callee.args(inst).iter().map(|&arg| self.value(arg)).collect();
-        let span = self.caller.span(self.call);
         if data.op == Op::Return {
+            let args: SmallVec<[Value; 4]> =
+                self.callee.args(inst).iter().map(|&arg| self.value(arg)).collect();
             let jump = self.caller.make_inst(Op::Jump, Type::ERROR, &[], 0);
             let edge = self.caller.make_block_call(self.after, &args);
             self.caller.set_targets(jump, &[edge]);
             self.caller.append_inst(jump, block);
             return;
         }
+        let new = self.computation(inst);
+        self.caller.append_inst(new, block);
+    }
+
+    /// The copy of an instruction, in no block yet.
+    fn computation(&mut self, inst: Inst) -> Inst {
+        let data = self.callee.inst(inst);
+        let args: SmallVec<[Value; 4]> = self.callee.args(inst).iter().map(|&arg| self.value(arg)).collect();
+        let span = self.caller.span(self.call);
         let imm = self.immediate(inst);
         let new = self.caller.make_inst(data.op, data.ty, &args, imm);
         self.caller.inst_mut(new).guarded = data.guarded;
@@ -173,9 +284,11 @@ impl Copy<'_> {
                 edges.push(self.caller.make_block_call(target, &args));
             }
         }
-        self.caller.set_targets(new, &edges);
-        self.caller.append_inst(new, block);
+        if !edges.is_empty() {
+            self.caller.set_targets(new, &edges);
+        }
         self.caller.set_span(new, span);
+        new
     }
 
     /// The immediate, where it is an id of the body.

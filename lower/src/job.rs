@@ -56,6 +56,20 @@ pub enum InlinePolicy {
     Always,
 }
 
+/// What becomes of calls that no method fits.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Unresolved {
+    /// The job is refused, unless control cannot get to them.
+    #[default]
+    Refuse,
+    /// They throw `UnresolvedError` when control gets to them.
+    Throw,
+    /// They are calls of functions of the host. The link name is this prefix, the name and the types of the arguments:
+    /// `host:area(f32)`. What such a call returns is what its surroundings need; where these do not say, the call is
+    /// refused.
+    Callback(Arc<str>),
+}
+
 /// How a job is compiled: what is the same for every entry and every target.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Options {
@@ -73,6 +87,10 @@ pub struct Options {
     pub cleanup: bool,
     /// Whether static assertions and the target's rules are checked before the code is made legal.
     pub validate: bool,
+    /// What becomes of calls that no method fits.
+    pub unresolved: Unresolved,
+    /// Whether pure calls with constant arguments may be computed during compilation.
+    pub evaluate: bool,
 }
 
 impl Default for Options {
@@ -85,11 +103,15 @@ impl Default for Options {
             optimize: true,
             cleanup: true,
             validate: true,
+            unresolved: Unresolved::default(),
+            evaluate: true,
         }
     }
 }
 
-/// Something to compile that hosts call or launch: a method for concrete arguments.
+/// Something to compile that hosts call or launch: a method for concrete arguments. The symbol is the method's name; of a
+/// method with type variables or siblings the name and the types, `axpy(f32, f32, f32)`, of a kernel mangled,
+/// `_Z5scaleu3i32PU6globalv`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct JobEntry {
     /// The method.

@@ -14,6 +14,8 @@ pub mod observe;
 pub mod query;
 pub mod hooks;
 pub mod passes;
+pub mod effects;
+pub mod evaluate;
 pub mod optimise;
 pub mod fold;
 pub mod legal;

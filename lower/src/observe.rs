@@ -30,6 +30,11 @@ impl PassReport<'_> {
 
 /// Told about every pass; does nothing by default.
 pub trait Observer {
+    /// Whether anybody wants reports of passes: without, passes are not timed.
+    fn wants_passes(&self) -> bool {
+        true
+    }
+
     /// A pass is done.
     fn pass(&mut self, report: PassReport<'_>) {
         let _ = report;
@@ -50,4 +55,8 @@ pub trait Observer {
 /// Watches nothing.
 pub struct Silent;
 
-impl Observer for Silent {}
+impl Observer for Silent {
+    fn wants_passes(&self) -> bool {
+        false
+    }
+}

@@ -126,14 +126,21 @@ fn steps(level: OptLevel, hooks: &Hooks) -> Vec<Step<'_>> {
 
 /// Optimises all functions of a unit.
 pub fn run(unit: &mut Unit, level: OptLevel, observer: &mut dyn Observer) {
-    run_with(unit, level, &Hooks::new(), observer);
+    run_in(&mut PassContext::default(), unit, level, &Hooks::new(), observer);
 }
 
-/// As [`run`], with a host's passes.
-pub fn run_with(unit: &mut Unit, level: OptLevel, hooks: &Hooks, observer: &mut dyn Observer) {
+/// As [`run`], with the tables of earlier runs, and with a host's passes.
+pub(crate) fn run_in(
+    ctx: &mut PassContext,
+    unit: &mut Unit,
+    level: OptLevel,
+    hooks: &Hooks,
+    observer: &mut dyn Observer,
+) {
     let steps = steps(level, hooks);
     let graph = call_graph::bottom_up(unit);
-    let mut ctx = PassContext::new(unit.types.clone());
+    ctx.types = unit.types.clone();
+    ctx.light = false;
     // Without optimisation only what says `inline` is inlined: everything else is too large.
     let size_of = |function: &Function| match level {
         OptLevel::None if function.inlining != Inlining::Always => u32::MAX,
@@ -150,20 +157,20 @@ pub fn run_with(unit: &mut Unit, level: OptLevel, hooks: &Hooks, observer: &mut 
     };
     let mut waiting = FxHashSet::default();
     for &func in &graph.order {
-        inline_calls(unit, func, &graph, &sizes, observer);
+        inline_calls(unit, func, &graph, &sizes, ctx, observer);
         sizes[func] = size_of(&unit.funcs[func]);
         if waits(unit, func, sizes[func]) {
             waiting.insert(unit.funcs[func].name.clone());
             continue;
         }
-        run_list(unit, func, &steps, &mut ctx, observer);
+        run_list(unit, func, &steps, ctx, observer);
         sizes[func] = size_of(&unit.funcs[func]);
     }
     call_graph::prune(unit);
     // Some could not be inlined everywhere.
     for func in unit.funcs.keys().collect::<Vec<_>>() {
         if waiting.contains(&unit.funcs[func].name) {
-            run_list(unit, func, &steps, &mut ctx, observer);
+            run_list(unit, func, &steps, ctx, observer);
         }
     }
     debug_check(unit);
@@ -173,15 +180,21 @@ pub fn run_with(unit: &mut Unit, level: OptLevel, hooks: &Hooks, observer: &mut 
 /// legal unit stays legal.
 pub fn cleanup(unit: &mut Unit, observer: &mut dyn Observer) {
     let funcs: Vec<Func> = unit.funcs.keys().collect();
-    cleanup_some(unit, &funcs, observer);
+    cleanup_some(&mut PassContext::default(), unit, &funcs, observer);
 }
 
 /// As [`cleanup`], of these functions.
-pub(crate) fn cleanup_some(unit: &mut Unit, funcs: &[Func], observer: &mut dyn Observer) {
-    let mut ctx = PassContext { light: true, ..PassContext::new(unit.types.clone()) };
+pub(crate) fn cleanup_some(
+    ctx: &mut PassContext,
+    unit: &mut Unit,
+    funcs: &[Func],
+    observer: &mut dyn Observer,
+) {
+    ctx.types = unit.types.clone();
+    ctx.light = true;
     let steps: Vec<Step<'_>> = CLEANUP.iter().map(|pass| Step { name: pass.name, run: &pass.run }).collect();
     for &func in funcs {
-        run_list(unit, func, &steps, &mut ctx, observer);
+        run_list(unit, func, &steps, ctx, observer);
     }
     debug_check(unit);
 }
@@ -200,11 +213,14 @@ fn inline_calls(
     func: Func,
     graph: &call_graph::BottomUp,
     sizes: &SecondaryMap<Func, u32>,
+    context: &mut PassContext,
     observer: &mut dyn Observer,
 ) {
-    let start = Instant::now();
-    let changed = inline::run(unit, func, graph, sizes);
-    observer.pass(PassReport { pass: "inline", unit, func, elapsed: start.elapsed(), changed });
+    let start = observer.wants_passes().then(Instant::now);
+    let changed = inline::run(unit, func, graph, sizes, context);
+    if let Some(start) = start {
+        observer.pass(PassReport { pass: "inline", unit, func, elapsed: start.elapsed(), changed });
+    }
 }
 
 /// Runs passes. One that found nothing to do is not asked again before another one changed something.
@@ -216,15 +232,16 @@ fn run_list(
     observer: &mut dyn Observer,
 ) {
     let mut idle: SmallVec<[&str; 16]> = SmallVec::new();
+    let wanted = observer.wants_passes();
     ctx.trusting = true;
     ctx.forget_flow();
     for pass in list {
         if idle.contains(&pass.name) {
             continue;
         }
-        let start = Instant::now();
+        let start = wanted.then(Instant::now);
         let changed = (pass.run)(&mut unit.funcs[func].body, ctx);
-        let elapsed = start.elapsed();
+        let elapsed = start.map(|start| start.elapsed());
         if changed {
             idle.clear();
         } else {
@@ -235,7 +252,9 @@ fn run_list(
             "{} says wrongly that edges stayed",
             pass.name
         );
-        observer.pass(PassReport { pass: pass.name, unit, func, elapsed, changed });
+        if let Some(elapsed) = elapsed {
+            observer.pass(PassReport { pass: pass.name, unit, func, elapsed, changed });
+        }
     }
     ctx.trusting = false;
 }

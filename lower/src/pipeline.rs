@@ -11,11 +11,13 @@ use crate::hooks::{Anchor, Deferred, HookContext, Hooks};
 use crate::job::{InlinePolicy, Job, OptLevel};
 use crate::legal::Legal;
 use crate::observe::{Observer, Silent};
+use crate::passes::PassContext;
 use crate::query::{self, Answers};
 use crate::specialise::Specialised;
 use crate::stage::Stage;
 use crate::target::Target;
-use crate::{convergence, exceptions, legalise, optimise, specialise};
+use crate::{convergence, evaluate, exceptions, legalise, optimise, specialise};
+use cranelift_entity::EntityRef;
 use marquetry_ir::program::{Inlining, Program, Worlds};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::types::Types;
@@ -63,6 +65,19 @@ pub struct Lowering {
     pub deferred: Vec<Deferred>,
 }
 
+/// The tables of the passes, which one job after the other uses. Nothing in them outlives a job but their memory.
+#[derive(Default)]
+pub struct Context {
+    passes: PassContext,
+}
+
+impl Context {
+    /// No tables yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
 /// Compiles a job up to the point where an emitter takes over.
 ///
 /// # Errors
@@ -81,14 +96,29 @@ pub fn run_observed(
     target: &dyn Target,
     observer: &mut dyn Observer,
 ) -> Result<Legal, Failure> {
-    Ok(run_recorded(program, job, &Setup::new(target), observer)?.legal)
+    run_in(&mut Context::new(), program, job, target, observer)
 }
 
-/// As [`run`], with the host's hooks and answers, and with the record of what the code depends on.
+/// As [`run_observed`], with the tables of earlier jobs: for hosts that compile much.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_in(
+    context: &mut Context,
+    program: &Program,
+    job: &Job,
+    target: &dyn Target,
+    observer: &mut dyn Observer,
+) -> Result<Legal, Failure> {
+    Ok(run_recorded(context, program, job, &Setup::new(target), observer)?.legal)
+}
+
+/// As [`run_in`], with the host's hooks and answers, and with the record of what the code depends on.
 ///
 /// # Errors
 /// As [`run`]; also what hooks complain about, and units that they break.
 pub fn run_recorded(
+    context: &mut Context,
     program: &Program,
     job: &Job,
     setup: &Setup<'_>,
@@ -101,7 +131,8 @@ pub fn run_recorded(
     let entries = unit.entries.iter().filter_map(|&entry| unit.funcs.get(entry));
     let signatures = entries.map(|function| function.signature.clone()).collect();
     let mut deferred = Vec::new();
-    match stages(unit, job, setup, Stage::Legal, &mut deferred, &mut clock, observer)? {
+    let from = From { program, instances: &instances };
+    match stages(context, unit, &from, job, setup, Stage::Legal, &mut deferred, &mut clock, observer)? {
         Reached::Legal(legal) => Ok(Lowering { legal, instances, types, signatures, worlds, deferred }),
         Reached::Unit(_) => Err(Failure::Internal("the pipeline stopped before its end".into())),
     }
@@ -112,9 +143,10 @@ pub fn run_recorded(
 /// # Errors
 /// As [`run`].
 pub fn run_until(program: &Program, job: &Job, target: &dyn Target, stage: Stage) -> Result<Unit, Failure> {
-    let unit = specialise::run(program, job)?;
-    let (mut deferred, mut clock) = (Vec::new(), Clock(Instant::now()));
-    Ok(match stages(unit, job, &Setup::new(target), stage, &mut deferred, &mut clock, &mut Silent)? {
+    let Specialised { unit, instances, .. } = specialise::run_recorded(program, job)?;
+    let (context, mut deferred, mut clock) = (&mut Context::new(), Vec::new(), Clock(Instant::now()));
+    let (from, setup) = (From { program, instances: &instances }, Setup::new(target));
+    Ok(match stages(context, unit, &from, job, &setup, stage, &mut deferred, &mut clock, &mut Silent)? {
         Reached::Legal(legal) => legal.into_unit(),
         Reached::Unit(unit) => unit,
     })
@@ -139,8 +171,18 @@ enum Reached {
     Legal(Legal),
 }
 
+/// What a unit was made from.
+struct From<'a> {
+    program: &'a Program,
+    /// Per function of the unit.
+    instances: &'a [Instance],
+}
+
+#[allow(clippy::too_many_arguments)] // what all stages share, each by its name
 fn stages(
+    context: &mut Context,
     mut unit: Unit,
+    from: &From<'_>,
     job: &Job,
     setup: &Setup<'_>,
     until: Stage,
@@ -159,9 +201,20 @@ fn stages(
     name_entry(&mut unit, options.name.as_ref());
     let answer = |key: &str| query::answer(key, Some(target), options, answers);
     let known = || query::known(answers);
-    fold::run(&mut unit, &Folding { answer: &answer, known: &known, check: options.validate })?;
+    let kept = fold::run(&mut unit, &Folding { answer: &answer, known: &known, check: options.validate })?;
     if until <= Stage::Specialised {
         return Ok(Reached::Unit(unit));
+    }
+    let effort = job.effort();
+    if options.evaluate && effort > OptLevel::None {
+        let world = job.view.world(from.program);
+        match &kept {
+            None => evaluate::run(from.program, world, &mut unit, from.instances),
+            Some(kept) => {
+                let left = kept.iter().filter_map(|(old, _)| from.instances.get(old.index()).cloned());
+                evaluate::run(from.program, world, &mut unit, &left.collect::<Vec<_>>())
+            }
+        };
     }
     fold::direct_calls(&mut unit);
     if options.inlining == InlinePolicy::Always {
@@ -169,7 +222,7 @@ fn stages(
         auto.for_each(|function| function.inlining = Inlining::Always);
     }
     at(Anchor::BeforeOptimise, &mut unit, observer)?;
-    optimise::run_with(&mut unit, job.effort(), hooks, observer);
+    optimise::run_in(&mut context.passes, &mut unit, effort, hooks, observer);
     fold::direct_calls(&mut unit);
     at(Anchor::AfterOptimise, &mut unit, observer)?;
     clock.report(Stage::Optimised, observer);
@@ -179,7 +232,8 @@ fn stages(
     let cleans = options.cleanup && options.opt_level > OptLevel::None;
     let mut lowered = exceptions::run(unit)?;
     if cleans {
-        optimise::cleanup_some(&mut lowered.unit, &lowered.rewritten, observer);
+        optimise::cleanup_some(&mut context.passes, &mut lowered.unit, &lowered.rewritten, observer);
+        lowered.tidy = true;
     }
     at(Anchor::BeforeLegalise, &mut lowered.unit, observer)?;
     clock.report(Stage::Exceptions, observer);
@@ -195,7 +249,7 @@ fn stages(
     let mut legal = legalise::run(lowered, target)?;
     if cleans {
         let rewritten = legal.take_rewritten();
-        optimise::cleanup_some(legal.unit_mut(), &rewritten, observer);
+        optimise::cleanup_some(&mut context.passes, legal.unit_mut(), &rewritten, observer);
     }
     clock.report(Stage::Legal, observer);
     Ok(Reached::Legal(legal))

@@ -7,13 +7,17 @@
 //! An instance is a method with concrete argument types. Arguments of no size (functions, types and constants as values,
 //! empty structs) are part of what tells instances apart, but not of their signatures: nothing is passed for them.
 
+mod erase;
+mod instantiate;
+mod mangle;
 mod settle;
+mod unresolved;
 
 use crate::dispatch::edges::{Edge, Instance};
 use crate::dispatch::resolve::{Answer, look_up_in};
 use crate::dispatch::{explain, pattern};
 use crate::failure::Failure;
-use crate::job::{Job, JobEntry};
+use crate::job::{Job, JobEntry, Unresolved};
 use crate::report::{self, Place};
 use cranelift_entity::EntityRef;
 use marquetry_ir::analysis::cfg::ControlFlow;
@@ -23,15 +27,19 @@ use marquetry_ir::entity::{Block, Extern, Func, Global, Inst, Method, SigRef, Sw
 use marquetry_ir::infer::infer;
 use marquetry_ir::limits::{MAX_DIAGNOSTICS, MAX_INSTANCES, MAX_SPECIALISATION_DEPTH};
 use marquetry_ir::op::{Op, Shape};
-use marquetry_ir::program::{GlobalData, MethodData, Program, World, Worlds};
+use marquetry_ir::program::{GlobalData, MethodData, MethodKind, Program, World, Worlds};
 use marquetry_ir::signature::Signature;
+use marquetry_ir::span::Span;
 use marquetry_ir::text::mismatch_message;
-use marquetry_ir::types::{Scalar, Singleton, Space, Type, TypeError};
+use marquetry_ir::types::{Scalar, Singleton, Space, Type, TypeError, Types};
 use marquetry_ir::unit::{Function, Unit};
 use rustc_hash::{FxHashMap, FxHashSet};
 use settle::{Packs, Settler};
 use smallvec::SmallVec;
 use std::sync::Arc;
+use unresolved::Problem;
+
+pub use instantiate::instantiate;
 
 /// A unit with the record of how its functions came about.
 #[derive(Clone, Debug)]
@@ -76,6 +84,9 @@ pub fn run_recorded(program: &Program, job: &Job) -> Result<Specialised, Failure
         packs: Packs::default(),
         seen: FxHashSet::default(),
         diagnostics: Vec::new(),
+        problems: Vec::new(),
+        roots: FxHashMap::default(),
+        asked: FxHashMap::default(),
         scratch_cfg: ControlFlow::new(),
     };
     for entry in &job.entries {
@@ -87,9 +98,7 @@ pub fn run_recorded(program: &Program, job: &Job) -> Result<Specialised, Failure
     while let Some(func) = specialiser.worklist.pop() {
         specialiser.fill(func)?;
     }
-    if !specialiser.diagnostics.is_empty() {
-        return Err(Failure::Program(specialiser.diagnostics));
-    }
+    specialiser.finish()?;
     let instances: Vec<Instance> = specialiser.records.into_iter().map(|record| record.instance).collect();
     let worlds = instances.iter().fold(Worlds::ALL, |all, instance| all.intersect(instance.worlds));
     Ok(Specialised { unit: specialiser.unit, instances, worlds })
@@ -111,6 +120,12 @@ struct Specialiser<'p> {
     /// Look-ups of the body that is being filled.
     seen: FxHashSet<Edge>,
     diagnostics: Vec<Diagnostic>,
+    /// Calls that no method fits.
+    problems: Vec<Problem>,
+    /// Of the body that is being filled: values of no known type, each with the number of the problem they come from.
+    roots: FxHashMap<Value, usize>,
+    /// Functions that the host answers unresolved calls with, by link name.
+    asked: FxHashMap<Arc<str>, Extern>,
     scratch_cfg: ControlFlow,
 }
 
@@ -120,8 +135,9 @@ struct Record {
     /// What the method's variables stand for.
     bindings: Vec<(Type, Type)>,
     results: Vec<Type>,
-    /// Whose body mentioned it first.
+    /// Whose body mentioned it first, and where.
     parent: Option<Func>,
+    site: Span,
     /// How many instances of methods with variables lead here.
     nesting: usize,
 }
@@ -142,23 +158,41 @@ enum Callee {
 impl Specialiser<'_> {
     fn entry(&mut self, entry: &JobEntry) -> Result<Func, Failure> {
         let method = entry.method;
-        if !self.program.method_exists(method) || !self.program.is_alive(method, self.world) {
-            return Err(Failure::Job(format!("{method} does not exist in world {}", self.world.0)));
+        let world = self.world.0;
+        if !self.program.method_exists(method) {
+            return Err(Failure::Job(format!("{method} does not exist in world {world}")));
         }
         let data = self.program.method(method);
-        if let Some(arguments) = &entry.arguments {
-            if pattern::accept_in(&self.unit.types, data, arguments).is_err() {
-                let header = explain::header(&self.program.types, data);
-                return Err(Failure::Job(format!("{header} does not take what the job names")));
+        let types = &self.program.types;
+        let header = || explain::header(types, data);
+        if !self.program.is_alive(method, self.world) {
+            let life = self.program.lifetime(method);
+            let why = match life.from > self.world {
+                true => format!("was defined in world {}", life.from.0),
+                false => format!("was deleted or redefined in world {}", life.until.0),
+            };
+            let message = format!("{} {why}, the job is of world {world}", header());
+            return Err(Failure::Job(message));
+        }
+        match &entry.arguments {
+            Some(arguments) => {
+                let open = arguments.iter().find(|ty| !ty.is_known() || types.layout(**ty).is_none());
+                if let Some(&ty) = open {
+                    let message =
+                        format!("{}: argument type {} is not concrete", header(), types.display(ty));
+                    return Err(Failure::Job(message));
+                }
+                pattern::accept(self.program, data, arguments).map_err(|rejection| {
+                    Failure::Job(format!("{}: {}", header(), rejection.describe(types)))
+                })?;
+                self.instance(method, arguments, None)
             }
-            return self.instance(method, arguments, None);
+            None if data.is_generic() => Err(Failure::Job(format!(
+                "{} has type variables: as an entry it needs the types of its arguments",
+                header()
+            ))),
+            None => self.instance(method, &data.signature.params, None),
         }
-        if data.is_generic() {
-            let header = explain::header(&self.program.types, data);
-            let why = "has type variables, so it cannot be an entry without argument types";
-            return Err(Failure::Job(format!("{header} {why}")));
-        }
-        self.instance(method, &data.signature.params, None)
     }
 
     /// The function for a method with these arguments, made and put on the worklist when first asked for.
@@ -166,8 +200,10 @@ impl Specialiser<'_> {
         &mut self,
         method: Method,
         arguments: &[Type],
-        parent: Option<Func>,
+        caller: Option<(Func, Span)>,
     ) -> Result<Func, Failure> {
+        let parent = caller.map(|(func, _)| func);
+        let site = caller.map_or(Span::NOWHERE, |(_, span)| span);
         let key = (method, Box::from(arguments));
         if let Some(&func) = self.instances.get(&key) {
             return Ok(func);
@@ -227,7 +263,7 @@ impl Specialiser<'_> {
         });
         let worlds = program.lifetime(method);
         let instance = Instance { func, method, arguments: arguments.into(), edges: Vec::new(), worlds };
-        self.records.push(Record { instance, bindings, results, parent, nesting });
+        self.records.push(Record { instance, bindings, results, parent, site, nesting });
         self.instances.insert(key, func);
         self.worklist.push(func);
         Ok(func)
@@ -258,7 +294,8 @@ impl Specialiser<'_> {
         Failure::Program(vec![report::limit(&place, message)])
     }
 
-    /// The plain name where the generic function has one signature without variables, else with the argument types.
+    /// The plain name where the generic function has one signature without variables, else with the argument types, for
+    /// kernels mangled.
     /// Depends on the program in this world only, so that units compiled apart agree.
     fn symbol_name(&self, data: &MethodData, arguments: &[Type]) -> Arc<str> {
         let params = &data.signature.params;
@@ -267,6 +304,10 @@ impl Specialiser<'_> {
         let is_alone = siblings.all(|&method| self.program.method(method).signature.params == *params);
         if is_alone && !data.is_generic() {
             return data.name.clone();
+        }
+        // Drivers look kernels up by name, and not all of them take every character.
+        if data.kind == MethodKind::Kernel {
+            return mangle::symbol(&self.unit.types, &data.name, arguments).into();
         }
         let signature = Signature::new(arguments, []);
         format!("{}{}", data.name, signature.display(&self.unit.types)).into()
@@ -286,6 +327,7 @@ impl Specialiser<'_> {
         let mut packs = std::mem::take(&mut self.packs);
         packs.clear();
         self.seen.clear();
+        self.roots.clear();
         let mut settler = Settler::new(&mut self.unit.types, &bindings);
         settler.run(&mut body, &arguments, data.is_generic(), &mut packs);
         let (problems, grown) = (settler.problems, settler.grown);
@@ -312,7 +354,7 @@ impl Specialiser<'_> {
             while let Some(inst) = next {
                 next = body.next_inst(inst);
                 self.link(body, home, inst)?;
-                if self.diagnostics.len() >= MAX_DIAGNOSTICS {
+                if self.diagnostics.len() + self.problems.len() >= MAX_DIAGNOSTICS {
                     return Ok(());
                 }
             }
@@ -335,7 +377,10 @@ impl Specialiser<'_> {
             Shape::Call => return self.link_call(body, home, inst),
             Shape::FunctionAddress => self.link_function(body, home, inst)?,
             Shape::GlobalAddress => self.link_global(body, home, inst),
-            Shape::CallIndirect => complete_signature(body, inst),
+            Shape::CallIndirect => {
+                complete_signature(body, inst);
+                drop_sizeless(body, &self.unit.types, inst);
+            }
             Shape::Switch => complete_cases(body, inst),
             Shape::Scratch => self.link_scratch(body, home, inst),
             _ => {}
@@ -356,12 +401,17 @@ impl Specialiser<'_> {
         for (value, &ty) in body.results(inst).zip(types) {
             body.set_value_type(value, ty);
         }
+        if !self.roots.is_empty() && types.contains(&Type::ERROR) {
+            let root = body.args(inst).iter().find_map(|arg| self.roots.get(arg).copied());
+            if let Some(root) = root {
+                self.roots.extend(body.results(inst).map(|value| (value, root)));
+            }
+        }
     }
 
     fn complain(&mut self, body: &mut Body, home: Home<'_>, inst: Inst, message: String) {
-        let name = self.unit.funcs[home.func].name.clone();
-        let place = Place { function: &name, file: home.data.file, span: body.span(inst) };
-        self.diagnostics.push(report::dispatch(&place, message));
+        let error = self.error_at(body, home, inst, message);
+        self.diagnostics.push(error);
         for value in body.results(inst) {
             body.set_value_type(value, Type::ERROR);
         }
@@ -377,6 +427,10 @@ impl Specialiser<'_> {
         }
         let mut arguments: SmallVec<[Type; 8]> = args.iter().map(|&arg| body.value_type(arg)).collect();
         if arguments.contains(&Type::ERROR) {
+            let root = args.iter().find_map(|arg| self.roots.get(arg).copied());
+            if let Some(problem) = root.and_then(|root| self.problems.get_mut(root)) {
+                problem.followers += 1;
+            }
             self.set_result_types(body, inst, &vec![Type::ERROR; body.results(inst).len()]);
             return Ok(());
         }
@@ -393,21 +447,26 @@ impl Specialiser<'_> {
                 return Ok(());
             }
         };
-        let (symbol, results) = match self.find(&name, &arguments, home.func) {
+        let found = match body.inst(inst).op {
+            Op::Unresolved => None,
+            _ => self.find(&name, &arguments, home.func),
+        };
+        let (symbol, results) = match found {
             Some(Callee::Method(method)) => {
-                let func = self.instance(method, &arguments, Some(home.func))?;
+                let func = self.instance(method, &arguments, Some((home.func, body.span(inst))))?;
                 let results = self.records.get(func.index()).map(|record| record.results.clone());
                 (Symbol::Func(func), results.unwrap_or_default())
             }
             Some(Callee::Extern(id)) => {
                 (Symbol::Extern(self.external(id)), self.program.externs[id].signature.results.clone())
             }
-            None => {
-                let view = &self.job.view;
-                let message = explain::unresolved(self.program, &self.unit.types, view, &name, &arguments);
-                self.complain(body, home, inst, message);
-                return Ok(());
-            }
+            None => match self.asked(body, home, inst, &name, &arguments) {
+                Some((id, results)) => (Symbol::Extern(id), results),
+                None => {
+                    self.leave_unresolved(body, home, inst, &name, &args);
+                    return Ok(());
+                }
+            },
         };
         let found = body.results(inst).len();
         if found != results.len() {
@@ -418,7 +477,8 @@ impl Specialiser<'_> {
         self.set_result_types(body, inst, &results);
         let id = body.make_symbol(symbol.clone());
         body.inst_mut(inst).imm = id.as_u32();
-        if matches!(symbol, Symbol::Func(_)) {
+        if matches!(symbol, Symbol::Func(_)) || matches!(self.job.options.unresolved, Unresolved::Callback(_))
+        {
             args.retain(|arg| settle::has_size(&self.unit.types, body.value_type(*arg)));
         }
         if body.args(inst) != &args[..] {
@@ -475,7 +535,7 @@ impl Specialiser<'_> {
         };
         match self.find(&name, &params, home.func) {
             Some(Callee::Method(method)) => {
-                let func = self.instance(method, &params, Some(home.func))?;
+                let func = self.instance(method, &params, Some((home.func, body.span(inst))))?;
                 let id = body.make_symbol(Symbol::Func(func));
                 body.inst_mut(inst).imm = id.as_u32();
             }
@@ -557,7 +617,7 @@ impl Specialiser<'_> {
 
 fn name_of(body: &Body, inst: Inst) -> Option<Arc<str>> {
     let data = body.inst(inst);
-    debug_assert!(matches!(data.op, Op::Call | Op::GlobalAddress));
+    debug_assert!(matches!(data.op, Op::Call | Op::Unresolved | Op::GlobalAddress));
     match body.symbol_exists(data.imm).then(|| body.symbol(SymbolRef::from_u32(data.imm))) {
         Some(Symbol::Name(name)) => Some(name.clone()),
         _ => None,
@@ -581,6 +641,29 @@ fn complete_signature(body: &mut Body, inst: Inst) {
         }
     }
     body.inst_mut(inst).imm = body.make_signature(signature).as_u32();
+}
+
+/// Nothing is passed for arguments of no size: the functions that addresses are taken of have no parameters for them.
+fn drop_sizeless(body: &mut Body, types: &Types, inst: Inst) {
+    let id = body.inst(inst).imm;
+    if !body.signature_exists(id) {
+        return;
+    }
+    let mut signature = body.signature(SigRef::from_u32(id)).clone();
+    let keep: SmallVec<[bool; 8]> = signature.params.iter().map(|&ty| settle::has_size(types, ty)).collect();
+    let args = body.args(inst).to_vec();
+    // Another number of arguments is reported where the op's types are inferred.
+    if keep.iter().all(|&kept| kept) || args.len() != keep.len() + 1 {
+        return;
+    }
+    let is_kept = |n: usize| keep.get(n).copied().unwrap_or(true);
+    let passed: Vec<Value> =
+        args.iter().enumerate().filter(|&(n, _)| n == 0 || is_kept(n - 1)).map(|(_, &arg)| arg).collect();
+    let mut kept = keep.iter();
+    signature.params.retain(|_| kept.next().copied().unwrap_or(true));
+    let imm = body.make_signature(signature).as_u32();
+    let (op, ty) = (body.inst(inst).op, body.inst(inst).ty);
+    body.replace_inst(inst, op, ty, &passed, imm);
 }
 
 /// Cases of a selector of unknown type are kept in 128 bits; its type cuts them.

@@ -2,11 +2,12 @@
 
 use crate::device::{DeviceInfo, DeviceKind, KernelCode, KernelImage, KernelParam};
 use crate::engine::{EngineError, Outcome, Thrown, parts};
+use crate::stack::CallStack;
 use crate::value::HostArg;
 use marquetry_codegen::artifact::{Artifact, Entry, argument_block};
 use marquetry_codegen::error::EmitError;
 use marquetry_codegen::native::{
-    self, JitCode, NativeKernel, NativeOptions, NativeTarget, emit_jit, emit_object,
+    self, JitCode, NativeKernel, NativeOptions, NativeTarget, StackLimit, emit_jit, emit_object,
 };
 use marquetry_codegen::ptx::{self, PtxTarget};
 use marquetry_codegen::spirv::{self, SpirvTarget};
@@ -16,7 +17,7 @@ use marquetry_ir::types::Type;
 use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::legal::{Legal, Site};
 use marquetry_lower::observe::Silent;
-use marquetry_lower::pipeline::{self, Lowering, Setup};
+use marquetry_lower::pipeline::{self, Context, Lowering, Setup};
 use std::sync::Arc;
 
 /// A target of any back-end.
@@ -161,7 +162,7 @@ pub(crate) type Symbols<'a> = &'a dyn Fn(&str) -> Option<*const u8>;
 /// The program is wrong, the target cannot do what it asks for, or a limit is passed.
 pub fn compile(program: &Program, job: &Job, target: &Target) -> Result<Compiled, EngineError> {
     let setup = Setup::new(target.lowering());
-    let lowering = pipeline::run_recorded(program, job, &setup, &mut Silent)?;
+    let lowering = pipeline::run_recorded(&mut Context::new(), program, job, &setup, &mut Silent)?;
     emit(program, &lowering, target, Form::Memory, &|_| None)
 }
 
@@ -231,8 +232,16 @@ impl Compiled {
     /// code lives for as long as somebody holds it, whatever becomes of the program meanwhile.
     ///
     /// # Errors
-    /// The code is not in this process, or the arguments are not those that the function takes.
+    /// The code is not in this process, the arguments are not those that the function takes, or the stack overflows.
     pub fn call(&self, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
+        self.call_on(&mut CallStack::new(), args)
+    }
+
+    /// As [`Self::call`], with a stack that is kept for later calls of recursive functions.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn call_on(&self, stack: &mut CallStack, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
         let entry = self.entry()?;
         let status = usize::from(entry.abi.status);
         let types = entry.signature.results.get(status..).unwrap_or(&[]);
@@ -242,10 +251,19 @@ impl Compiled {
         let Code::Jit(jit) = &self.code else {
             return Err(EngineError::Failed("the code is not in this process".into()));
         };
-        // SAFETY: the block and the results have the layout of this entry's signature; buffers outlive the call.
+        let needs = jit.stack();
+        let mut status = Ok(0);
+        // SAFETY: the block and the results have the layout of this entry's signature; buffers outlive the call. The
+        // closure owns nothing.
         #[allow(unsafe_code, reason = "this is where compiled code is executed")]
-        let status = unsafe { jit.call_packed(0, &block, &mut results) }?;
-        match self.thrown(status) {
+        let done = unsafe {
+            let call = |limit: Option<&StackLimit>| status = jit.call_packed(0, &block, &mut results, limit);
+            parts::on_stack(stack, &needs, call)
+        };
+        if let Err(exhausted) = done? {
+            return Err(self.exhausted(exhausted.function));
+        }
+        match self.thrown(status?) {
             Some(thrown) => Ok(Outcome::Threw(thrown)),
             None => parts::join(&self.results, types, &results).map(Outcome::Returned),
         }
@@ -270,6 +288,19 @@ impl Compiled {
         Ok(KernelImage { code, entry, params, block, shared_bytes })
     }
 
+    /// The functions that check the limit of the stack, by number.
+    fn checked(&self) -> &[Site] {
+        match &self.code {
+            Code::Jit(jit) => jit.checked(),
+            Code::Artifact(artifact) => artifact.scheduling.as_ref().map_or(&[], |known| &known.checked),
+        }
+    }
+
+    /// The error for a function, by number, for which there was no stack left.
+    pub fn exhausted(&self, function: usize) -> EngineError {
+        exhausted_in(self.checked(), function, &self.files)
+    }
+
     /// The exception that a status stands for; none for 0.
     pub fn thrown(&self, status: u32) -> Option<Thrown> {
         let site = self.sites.get((status as usize).checked_sub(1)?);
@@ -278,6 +309,14 @@ impl Compiled {
             return Some(Thrown { kind, reason: None, function: "?".into(), place: None });
         };
         Some(thrown_at(site, &self.files))
+    }
+}
+
+/// The error for a function, by number, for which there was no stack left.
+pub fn exhausted_in(checked: &[Site], function: usize, files: &[SourceFile]) -> EngineError {
+    match checked.get(function) {
+        Some(site) => EngineError::StackOverflow(thrown_at(site, files)),
+        None => EngineError::Failed("stack overflow".into()),
     }
 }
 

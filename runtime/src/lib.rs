@@ -4,6 +4,7 @@ pub mod library;
 pub mod compile;
 pub mod session;
 pub mod value;
+pub mod stack;
 pub mod device;
 pub mod engine;
 pub mod filetest;
@@ -13,7 +14,7 @@ pub mod cli;
 use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::entity::Table;
 use marquetry_ir::program::Program;
-use marquetry_lower::dispatch::explain::shadowed;
+use marquetry_lower::dispatch::explain::{disagreeing, shadowed};
 use marquetry_lower::dispatch::view::View;
 
 /// Everything that is wrong with a program, as far as it can be known before dispatch; and, if nothing is, warnings for
@@ -22,6 +23,7 @@ pub fn check(program: &Program) -> Vec<Diagnostic> {
     let mut diagnostics = marquetry_ir::verify::verify_program(program);
     if diagnostics.is_empty() {
         for table in program.tables().filter(|&table| table != Table::BASE) {
+            diagnostics.extend(disagreeing(program, table));
             diagnostics.extend(shadowed(program, &View::device(&[table]), table));
         }
     }

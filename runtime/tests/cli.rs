@@ -212,6 +212,51 @@ fn endless_loops_end_in_the_interpreter() {
     assert!(stderr(&output).contains("fuel"), "{}", stderr(&output));
 }
 
+#[test]
+fn what_never_ends_is_given_up_in_time() {
+    let folder = Folder::new();
+    let loops = "method f() {\nentry:\n    jump again\nagain:\n    jump again\n}\n; run: @f()\n";
+    let path = folder.file("loop.mq", loops);
+    let run = marq(&["run", text(&path), "--entry", "f", "--on", "native", "--timeout", "1"]);
+    let test = marq(&["test", text(&path), "--on", "native", "--timeout", "1"]);
+    for output in [&run, &test] {
+        assert_eq!(code(output), 1);
+        assert!(stderr(output).contains("did not end within 1 seconds"), "{}", stderr(output));
+    }
+    assert!(stderr(&test).contains("loop.mq:7: native: run: @f()"), "{}", stderr(&test));
+}
+
+#[test]
+fn endless_recursion_ends_with_an_error_and_not_with_the_process() {
+    let folder = Folder::new();
+    let source = "method f(n: i32) -> i32 {
+entry:
+    m = add n, i32 1
+    r = call f(m)
+    s = add r, m
+    return s
+}
+kernel k(p: ptr<global>) {
+entry:
+    n = load.i32 p
+    r = call f(n)
+    store p, r
+    return
+}
+";
+    let path = folder.file("deep.mq", source);
+    let wanted = format!("stack overflow (in 'f', {}:3:5)", path.display());
+    for engine in ["interp", "native", "cpu"] {
+        let call = marq(&["run", text(&path), "--entry", "f", "--args", "i32 1", "--on", engine]);
+        let launch = ["run", text(&path), "--entry", "k", "--args", "buf i32[1]", "--on", engine];
+        let launch = marq(&[&launch[..], &["--grid", "4", "--block", "8"]].concat());
+        for output in [call, launch] {
+            assert_eq!(code(&output), 1, "{engine}");
+            assert!(stderr(&output).contains(&wanted), "{engine}: {}", stderr(&output));
+        }
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn links_stay_links() {
@@ -284,4 +329,55 @@ fn arguments_must_fit_their_types() {
     let output = marq(&["run", text(&path), "--entry", "twice", "--args", "i32 99999999999"]);
     assert_eq!(code(&output), 2, "{}", stdout(&output));
     assert!(stderr(&output).contains("99999999999 does not fit into i32"), "{}", stderr(&output));
+}
+
+const GENERIC: &str = "\
+abstract Real
+impl f32, f64 : Real
+method axpy<T: Real>(a: T, x: T, y: T) -> T {\nentry:\n    p = mul a, x\n    r = add p, y\n    return r\n}
+kernel scale<T: Real, S>(by: T, data: ptr<S>) {\nentry:\n    x = load.T data\n    y = mul x, by\n    store data, y\n    return\n}
+method bad(x: i8) -> i8 {\nentry:\n    a = call axpy(x, x, x)\n    b = call nowhere(x)\n    return x\n}
+";
+
+#[test]
+fn entries_with_type_variables_are_compiled_for_the_types_that_are_named() {
+    let folder = Folder::new();
+    let file = folder.file("a.mq", GENERIC);
+    let run = |entry: &str, args: &str| marq(&["run", text(&file), "--entry", entry, "--args", args]);
+    let output = run("axpy(f64, f64, f64)", "f64 2.0, f64 3.0, f64 1.0");
+    assert_eq!((code(&output), stdout(&output).trim(), stderr(&output)), (0, "f64 7.0", String::new()));
+    assert_eq!(stdout(&run("axpy", "f32 2.0, f32 3.0, f32 1.0")).trim(), "f32 7.0");
+    let output = run("axpy(i32, i32, i32)", "i32 2, i32 3, i32 1");
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("argument 1 is i32, expected T"), "{}", stderr(&output));
+    let compile = |entry: &str, target: &str| {
+        marq(&["compile", text(&file), "--entry", entry, "--target", target, "--stage", "code"])
+    };
+    let output = compile("scale(f64, ptr<global>)", "ptx");
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stdout(&output).contains(".entry _Z5scaleu3f64PU6globalv"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("mul.rn.f64"), "{}", stdout(&output));
+    let output = compile("axpy(f32, f32, f32)", "native");
+    assert!(stdout(&output).contains("fmul"), "{}", stdout(&output));
+    let output = compile("axpy", "native");
+    assert!(
+        stderr(&output).contains("as an entry it needs the types of its arguments"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn all_unresolved_calls_of_a_job_are_shown_with_their_near_misses() {
+    let folder = Folder::new();
+    let file = folder.file("a.mq", GENERIC);
+    let output = marq(&["compile", text(&file), "--entry", "bad", "--target", "native"]);
+    assert_eq!(code(&output), 1);
+    let shown = stderr(&output);
+    assert!(
+        shown.contains("no method axpy(i8, i8, i8) in sight; there is axpy<T: Real>(T, T, T) -> T"),
+        "{shown}"
+    );
+    assert!(shown.contains("argument 1 is i8, expected T"), "{shown}");
+    assert!(shown.contains("no method nowhere(i8) in sight"), "{shown}");
 }

@@ -10,21 +10,33 @@ use marquetry::engine::{Engine, EngineKind};
 use marquetry::filetest::corpus::corpus as find;
 use marquetry::filetest::report::Report;
 use marquetry::filetest::runner::{self, Row, Verdict};
+use marquetry::filetest::watchdog::{Watchdog, end_process};
 use marquetry_lower::job::OptLevel;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// Engines, opened once per thread that asks and reused.
 pub struct Engines {
     kinds: Vec<EngineKind>,
     idle: Mutex<Vec<Vec<Box<dyn Engine>>>>,
     absent: Vec<(EngineKind, String)>,
+    /// Ends the tests where a directive never ends.
+    watchdog: Option<Watchdog>,
 }
+
+/// What a directive may take on one engine, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 impl Engines {
     /// All engines of this machine.
     pub fn find() -> Engines {
-        let mut found = Engines { kinds: Vec::new(), idle: Mutex::default(), absent: Vec::new() };
+        let watchdog = Watchdog::start(PATIENCE, |what| {
+            eprintln!("{what}\n  did not end within {} seconds", PATIENCE.as_secs());
+            end_process()
+        });
+        let (kinds, absent) = Default::default();
+        let mut found = Engines { kinds, idle: Mutex::default(), absent, watchdog: watchdog.ok() };
         let mut opened = Vec::new();
         for kind in EngineKind::ALL {
             match kind.open(OptLevel::Default) {
@@ -54,7 +66,7 @@ impl Engines {
             Some(engines) => engines,
             None => self.kinds.iter().map(|kind| kind.open(OptLevel::Default)).collect::<Result<_, _>>()?,
         };
-        let rows = runner::run(name, source, &mut engines);
+        let rows = runner::run(name, source, &mut engines, self.watchdog.as_ref());
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(engines);
         Ok(rows)
     }

@@ -19,7 +19,7 @@ fn the_kernel_runs_as_its_directive_says() {
         .iter()
         .map(|kind| kind.open(OptLevel::Default).expect("an embedded engine"))
         .collect();
-    let rows = runner::run("README.mq", block("mq"), &mut engines);
+    let rows = runner::run("README.mq", block("mq"), &mut engines, None);
     assert_eq!(failures(&rows), None);
     assert_eq!(rows.iter().filter(|row| row.text.starts_with("launch")).count(), 2);
 }

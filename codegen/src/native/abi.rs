@@ -39,20 +39,19 @@ impl Convention {
         })
     }
 
-    /// The signature of a function. `platform`: others than this unit's direct calls may be at the other end.
+    /// The signature of a function with so many hidden parameters. `platform`: others than this unit's direct calls may
+    /// be at the other end.
     pub(super) fn signature(
         &self,
         signature: &IrSignature,
-        context: bool,
+        hidden: usize,
         platform: bool,
     ) -> Result<Signature, EmitError> {
         let mut out = Signature::new(self.call_conv);
         for &ty in &signature.params {
             out.params.push(self.param(ty, platform)?);
         }
-        if context {
-            out.params.push(AbiParam::new(types::I64));
-        }
+        out.params.extend(std::iter::repeat_n(AbiParam::new(types::I64), hidden));
         for &ty in &signature.results {
             out.returns.push(self.param(ty, platform)?);
         }
@@ -67,17 +66,18 @@ impl Convention {
         out
     }
 
-    /// Arguments and results in memory; a status.
+    /// Arguments and results in memory, the stack; a status.
     pub(super) fn packed(&self) -> Signature {
-        let mut out = self.registers(2, 0);
+        let mut out = self.registers(3, 0);
         out.returns.push(AbiParam::new(types::I32).uext());
         out
     }
 
-    /// Arguments in memory, the group, the first work-item and the one after the last.
+    /// Arguments in memory, the group, the first work-item and the one after the last, the stack.
     pub(super) fn kernel(&self) -> Signature {
         let mut out = self.registers(2, 0);
         out.params.extend([AbiParam::new(types::I32).uext(); 2]);
+        out.params.push(AbiParam::new(types::I64));
         out
     }
 }

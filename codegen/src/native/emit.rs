@@ -3,6 +3,7 @@
 use super::abi::Convention;
 use super::reach::Reach;
 use super::select::{self, Callee, Tables, internal};
+use super::stack::{self, Frames};
 use super::types::swap_scalars;
 use super::wrap;
 use super::{Arch, NativeTarget};
@@ -17,7 +18,8 @@ use marquetry_ir::entity::{Extern, Func, Global};
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::types::Space;
 use marquetry_ir::unit::Unit;
-use marquetry_lower::legal::Legal;
+use marquetry_lower::legal::{Legal, Site};
+use std::sync::Arc;
 
 /// Most bytes of globals in one artifact: what instructions can reach relative to themselves, with room for the code.
 const MAX_DATA_BYTES: u64 = 1 << 30;
@@ -60,6 +62,8 @@ pub(super) enum Place {
 pub(super) trait Spelling {
     /// The name of a function of the unit; none for functions without name. `entry`: hosts see it.
     fn function(&mut self, unit: &Unit, func: Func, entry: bool) -> Result<Option<String>, EmitError>;
+    /// The name of an entry that is known to hosts under another function's name: see [`wrap::unlimited`].
+    fn inner(&mut self, unit: &Unit, func: Func) -> Result<Option<String>, EmitError>;
     /// The name of the wrapper of an entry.
     fn wrapper(&mut self, unit: &Unit, func: Func) -> Result<Option<String>, EmitError>;
     /// The name of a global.
@@ -81,6 +85,13 @@ pub(super) struct Declared {
     library: [Option<(u32, Signature)>; 3],
     /// One per entry of the unit.
     pub(super) wrappers: Vec<FuncId>,
+    /// One per entry of the unit: what hosts call in its place, if it has the stack as a hidden parameter.
+    pub(super) unlimited: Vec<Option<(FuncId, Signature)>>,
+    /// The record of a stack without limit, if there are wrappers that pass it.
+    pub(super) no_limit: Option<u32>,
+    /// The functions that check the stack, by number, and the number of each.
+    checked: Arc<[Site]>,
+    check_numbers: SecondaryMap<Func, u32>,
     /// What waits for a group of one work-item: the addresses of its barrier and of its sub-group operations.
     pub(super) solo: Option<(u64, u64)>,
     pub(super) shared_bytes: u64,
@@ -100,23 +111,33 @@ impl Declared {
         let mut is_entry: SecondaryMap<Func, bool> = SecondaryMap::new();
         unit.entries.iter().for_each(|&func| is_entry[func] = true);
 
+        let (mut checked, mut check_numbers) = (Vec::new(), SecondaryMap::new());
         let mut funcs = SecondaryMap::new();
         for (func, function) in unit.funcs.iter() {
             let facts = reach.facts(func);
             let platform = is_entry[func] || facts.address;
-            let signature = convention.signature(&function.signature, facts.context, platform)?;
-            let id = match spelling.function(unit, func, is_entry[func])? {
+            let signature = convention.signature(&function.signature, facts.hidden(), platform)?;
+            let exported = is_entry[func] && !facts.stack;
+            let name = match is_entry[func] && facts.stack {
+                true => spelling.inner(unit, func)?,
+                false => spelling.function(unit, func, exported)?,
+            };
+            let id = match name {
                 Some(name) => {
-                    let linkage = if is_entry[func] { Linkage::Export } else { Linkage::Local };
+                    let linkage = if exported { Linkage::Export } else { Linkage::Local };
                     module.declare_function(&name, linkage, &signature)
                 }
                 None => module.declare_anonymous_function(&signature),
             };
             funcs[func] = Some((id.map_err(module_error)?.as_u32(), signature));
+            if facts.checks {
+                check_numbers[func] = checked.len() as u32;
+                checked.push(stack::site(function));
+            }
         }
         let mut externs = SecondaryMap::new();
         for (id, data) in unit.externs.iter() {
-            let signature = convention.signature(&data.signature, false, true)?;
+            let signature = convention.signature(&data.signature, 0, true)?;
             let name = spelling.import(unit, id)?;
             // Several declarations may share a link name; each call keeps its own idea of the signature.
             let known = match module.get_name(&name) {
@@ -142,7 +163,20 @@ impl Declared {
             }
         }
         let mut wrappers = Vec::with_capacity(unit.entries.len());
+        let mut unlimited = Vec::with_capacity(unit.entries.len());
         for &func in &unit.entries {
+            let facts = reach.facts(func);
+            unlimited.push(if facts.stack {
+                let hidden = usize::from(facts.context);
+                let signature = convention.signature(&unit.funcs[func].signature, hidden, true)?;
+                let id = match spelling.function(unit, func, true)? {
+                    Some(name) => module.declare_function(&name, Linkage::Export, &signature),
+                    None => module.declare_anonymous_function(&signature),
+                };
+                Some((id.map_err(module_error)?, signature))
+            } else {
+                None
+            });
             let signature = match unit.funcs[func].kind {
                 MethodKind::Function => convention.packed(),
                 MethodKind::Kernel => convention.kernel(),
@@ -162,9 +196,21 @@ impl Declared {
             places: SecondaryMap::new(),
             library,
             wrappers,
+            no_limit: None,
+            checked: checked.into(),
+            check_numbers,
             solo,
             shared_bytes: 0,
+            unlimited,
         };
+        if declared.unlimited.iter().any(Option::is_some) {
+            let id = module.declare_anonymous_data(false, false).map_err(module_error)?;
+            let mut zeros = DataDescription::new();
+            zeros.set_align(8);
+            zeros.define(vec![0; stack::offset::LIMIT_BYTES].into());
+            module.define_data(id, &zeros).map_err(module_error)?;
+            declared.no_limit = Some(id.as_u32());
+        }
         declared.globals(module, unit, spelling)?;
         Ok(declared)
     }
@@ -218,12 +264,16 @@ impl Declared {
         Ok((FuncId::from_u32(known.0), &known.1))
     }
 
-    /// What running the kernels takes, if the frames of all functions have so many bytes.
-    pub(super) fn scheduling(&self, unit: &Unit, frames: usize) -> Scheduling {
-        // Recursion may need any amount; a megabyte is what threads of small systems have.
-        let recursion = if self.reach.may_recurse { 1 << 20 } else { 0 };
+    /// What running the code takes.
+    pub(super) fn scheduling(&self, unit: &Unit, frames: &Frames) -> Result<Scheduling, EmitError> {
         let waits = unit.entries.iter().map(|&func| self.reach.facts(func).waits).collect();
-        Scheduling { waits, stack_bytes: frames.max(recursion) + (48 << 10) }
+        let stack = stack::needs(unit, &self.reach, frames)?;
+        Ok(Scheduling { waits, stack, checked: self.checked.clone() })
+    }
+
+    /// The number of a function that checks the stack.
+    pub(super) fn check_number(&self, func: Func) -> Option<u32> {
+        self.reach.facts(func).checks.then(|| self.check_numbers[func])
     }
 
     /// Makes a function callable from another.
@@ -269,6 +319,8 @@ pub(super) fn data_bytes(unit: &Unit) -> Result<u64, EmitError> {
 
 /// A compiled function, before its context is used for the next.
 pub(super) struct Compiled<'a> {
+    /// The function of the unit; none for what stands around entries.
+    pub(super) func: Option<Func>,
     pub(super) id: FuncId,
     pub(super) name: &'a str,
     pub(super) context: &'a mut Context,
@@ -293,7 +345,7 @@ pub(super) fn each_function(
             EmitError::Internal(message) => internal(format!("function '{}': {message}", function.name)),
             other => other,
         })?;
-        sink(Compiled { id, name: &function.name, context: cranelift })?;
+        sink(Compiled { func: Some(func), id, name: &function.name, context: cranelift })?;
     }
     let entries = unit.entries.iter().zip(legal.entries()).zip(&declared.wrappers);
     for ((&func, abi), &id) in entries {
@@ -304,7 +356,15 @@ pub(super) fn each_function(
             MethodKind::Function => wrap::packed(unit, func, abi, declared, &mut cranelift.func)?,
             MethodKind::Kernel => wrap::kernel(unit, func, declared, &mut cranelift.func)?,
         }
-        sink(Compiled { id, name: &name, context: cranelift })?;
+        sink(Compiled { func: None, id, name: &name, context: cranelift })?;
+    }
+    for (&func, unlimited) in unit.entries.iter().zip(&declared.unlimited) {
+        let Some((id, signature)) = unlimited else { continue };
+        cranelift.clear();
+        cranelift.func.name = ir::UserFuncName::user(0, id.as_u32());
+        cranelift.func.signature = signature.clone();
+        wrap::unlimited(func, declared, &mut cranelift.func)?;
+        sink(Compiled { func: None, id: *id, name: &unit.funcs[func].name, context: cranelift })?;
     }
     Ok(())
 }
@@ -321,14 +381,15 @@ pub(super) fn wrapper_name(unit: &Unit, func: Func) -> String {
 
 /// Compiles what is in `context` and keeps nothing of it. Gives the bytes of the function's frame, rather too many.
 pub(super) fn define<M: Module>(module: &mut M, compiled: Compiled<'_>) -> Result<usize, EmitError> {
-    let Compiled { id, name, context } = compiled;
+    let Compiled { id, name, context, .. } = compiled;
     module.define_function(id, context).map_err(|error| match error {
         ModuleError::Compilation(error) => codegen_error(name, context, &error),
         other => module_error(other),
     })?;
-    let slots: usize = context.func.sized_stack_slots.values().map(|slot| slot.size as usize + 16).sum();
-    let spilled = context.compiled_code().and_then(|code| code.buffer.frame_layout());
-    Ok(slots + spilled.map_or(256, |layout| layout.frame_to_fp_offset as usize + 64))
+    // From the stack pointer to the frame pointer; above that, what it and the way back take.
+    let layout = context.compiled_code().and_then(|code| code.buffer.frame_layout());
+    let slots = || context.func.sized_stack_slots.values().map(|slot| slot.size as usize + 16).sum::<usize>();
+    Ok(layout.map_or_else(|| slots() + 4096, |layout| layout.frame_to_fp_offset as usize) + 64)
 }
 
 pub(super) fn compile_error(name: &str, error: &CompileError<'_>) -> EmitError {

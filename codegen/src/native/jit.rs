@@ -7,6 +7,7 @@
 
 use super::context;
 use super::emit::{self, Declared, NativeContext, Spelling, module_error};
+use super::stack::{Frames, StackLimit, StackNeeds};
 use super::{KernelFn, NativeKernel, NativeTarget, fence};
 use crate::artifact::{Entry, Scheduling, argument_block, entries};
 use crate::error::EmitError;
@@ -21,7 +22,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 /// Calls a function: arguments, results; gives the status.
-type PackedFn = unsafe extern "C" fn(args: *const u8, results: *mut u8) -> u32;
+type PackedFn = unsafe extern "C" fn(args: *const u8, results: *mut u8, stack: *const StackLimit) -> u32;
 
 /// What can be called in a [`JitCode`].
 #[derive(Clone, Debug)]
@@ -47,7 +48,8 @@ pub struct JitCode {
     entries: Vec<JitEntry>,
     sites: Vec<Site>,
     shared_bytes: u64,
-    stack_bytes: usize,
+    stack: StackNeeds,
+    checked: Arc<[Site]>,
 }
 
 impl JitCode {
@@ -71,24 +73,31 @@ impl JitCode {
         self.shared_bytes
     }
 
-    /// Bytes of stack that a work-item should have: what all functions need at once, and room for their host's.
-    pub fn stack_bytes(&self) -> usize {
-        self.stack_bytes
+    /// The stack that calls and work-items need.
+    pub fn stack(&self) -> StackNeeds {
+        self.stack
     }
 
-    /// Calls a function. The status is 0, or the number of the throwing site plus one; the results are undefined then.
+    /// The functions that check the limit of the stack, by number.
+    pub fn checked(&self) -> &[Site] {
+        &self.checked
+    }
+
+    /// Calls a function, on a stack with this limit. The status is 0, or the number of the throwing site plus one; the
+    /// results are undefined then. Without a limit, recursion that uses up the stack ends the process.
     ///
     /// # Errors
     /// There is no such function, or the sizes of the blocks are not those of its entry.
     ///
     /// # Safety
     /// Addresses among the arguments are valid for what the function does with them, and functions of the host are
-    /// what the program declared them to be.
+    /// what the program declared them to be. The stack has what [`stack`](Self::stack) asks for, and the limit is its.
     pub unsafe fn call_packed(
         &self,
         entry: usize,
         args: &[u8],
         results: &mut [u8],
+        stack: Option<&StackLimit>,
     ) -> Result<u32, EmitError> {
         let known = self.entries.get(entry).filter(|e| e.entry.kind == MethodKind::Function);
         let known = known.ok_or_else(|| EmitError::Unsupported(format!("no function is entry {entry}")))?;
@@ -106,7 +115,7 @@ impl JitCode {
         Ok(unsafe {
             let function =
                 std::mem::transmute::<*const u8, PackedFn>(std::ptr::with_exposed_provenance(known.address));
-            function(args.as_ptr(), results.as_mut_ptr())
+            function(args.as_ptr(), results.as_mut_ptr(), stack.map_or(std::ptr::null(), std::ptr::from_ref))
         })
     }
 
@@ -123,13 +132,14 @@ impl JitCode {
             argument_bytes: known.argument_bytes,
             waits: known.waits,
             shared_bytes: self.shared_bytes,
-            stack_bytes: self.stack_bytes,
+            stack: self.stack,
+            checked: self.checked.clone(),
             _code: self.clone(),
         })
     }
 
     /// The address of an entry itself, called by the platform's C convention; valid while this code lives. Entries
-    /// that ask for their work-item have a hidden last parameter.
+    /// that ask for their work-item have a hidden last parameter. Recursion has no limit but the end of the stack.
     pub fn address(&self, entry: usize) -> Option<*const u8> {
         Some(std::ptr::with_exposed_provenance(self.entries.get(entry)?.direct))
     }
@@ -214,16 +224,21 @@ pub fn emit_jit_with(
         let module = guard.0.as_mut().ok_or_else(|| EmitError::Internal("no module".to_owned()))?;
         let solo = (context::solo_barrier as *const () as u64, context::solo_subgroup as *const () as u64);
         let declared = Declared::declare(module, legal, target.arch, Some(solo), &mut Anonymous)?;
-        let mut frames = 0;
+        let mut frames = Frames::default();
         emit::each_function(legal, &declared, memory, &mut |compiled| {
-            frames += emit::define(module, compiled)?;
+            let func = compiled.func;
+            frames.add(func, emit::define(module, compiled)?);
             Ok(())
         })?;
         module.finalize_definitions().map_err(module_error)?;
-        let Scheduling { waits, stack_bytes } = declared.scheduling(unit, frames);
+        let Scheduling { waits, stack, checked } = declared.scheduling(unit, &frames)?;
         let mut known = Vec::new();
-        let wrapped = entries(legal).into_iter().zip(&declared.wrappers);
-        for (((entry, &id), &func), waits) in wrapped.zip(&unit.entries).zip(waits) {
+        let wrapped = entries(legal).into_iter().zip(&declared.wrappers).zip(&declared.unlimited);
+        for ((((entry, &id), unlimited), &func), waits) in wrapped.zip(&unit.entries).zip(waits) {
+            let direct = match unlimited {
+                Some((direct, _)) => *direct,
+                None => declared.function(func)?.0,
+            };
             let skipped = usize::from(entry.abi.status);
             let results = entry.signature.results.get(skipped..).unwrap_or(&[]).to_vec();
             known.push(JitEntry {
@@ -232,7 +247,7 @@ pub fn emit_jit_with(
                 results,
                 waits,
                 address: module.get_finalized_function(id).expose_provenance(),
-                direct: module.get_finalized_function(declared.function(func)?.0).expose_provenance(),
+                direct: module.get_finalized_function(direct).expose_provenance(),
                 entry,
             });
         }
@@ -241,7 +256,8 @@ pub fn emit_jit_with(
             entries: known,
             sites: legal.sites().to_vec(),
             shared_bytes: declared.shared_bytes,
-            stack_bytes,
+            stack,
+            checked,
         })
     })
 }
@@ -267,6 +283,10 @@ fn extern_symbol(id: Extern) -> String {
 
 impl Spelling for Anonymous {
     fn function(&mut self, _: &Unit, _: Func, _: bool) -> Result<Option<String>, EmitError> {
+        Ok(None)
+    }
+
+    fn inner(&mut self, _: &Unit, _: Func) -> Result<Option<String>, EmitError> {
         Ok(None)
     }
 

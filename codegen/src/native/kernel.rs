@@ -2,13 +2,21 @@
 //! whoever runs them must know.
 
 use super::context::WorkGroup;
+use super::stack::{StackLimit, StackNeeds};
 use crate::artifact::{Artifact, argument_block};
 use marquetry_ir::program::MethodKind;
+use marquetry_lower::legal::Site;
 use std::any::Any;
 use std::sync::Arc;
 
-/// Runs the work-items `first` to before `end` of a group.
-pub type KernelFn = unsafe extern "C" fn(args: *const u8, group: *const WorkGroup, first: u32, end: u32);
+/// Runs the work-items `first` to before `end` of a group, on a stack with this limit or, if that is null, without one.
+pub type KernelFn = unsafe extern "C" fn(
+    args: *const u8,
+    group: *const WorkGroup,
+    first: u32,
+    end: u32,
+    stack: *const StackLimit,
+);
 
 /// A kernel in this process's memory. Its code stays there as long as this value lives.
 #[derive(Clone)]
@@ -18,7 +26,8 @@ pub struct NativeKernel {
     pub(super) argument_bytes: u32,
     pub(super) waits: bool,
     pub(super) shared_bytes: u64,
-    pub(super) stack_bytes: usize,
+    pub(super) stack: StackNeeds,
+    pub(super) checked: Arc<[Site]>,
     /// Frees the code when it is dropped.
     pub(super) _code: Arc<dyn Any + Send + Sync>,
 }
@@ -45,7 +54,8 @@ impl NativeKernel {
             argument_bytes: argument_block(&known.signature.params).1,
             waits: *scheduling.waits.get(entry)?,
             shared_bytes: artifact.shared_bytes,
-            stack_bytes: scheduling.stack_bytes,
+            stack: scheduling.stack,
+            checked: scheduling.checked.clone(),
             _code: code,
         })
     }
@@ -76,9 +86,14 @@ impl NativeKernel {
         self.shared_bytes
     }
 
-    /// Bytes of stack that a work-item should have.
-    pub fn stack_bytes(&self) -> usize {
-        self.stack_bytes
+    /// The stack that a work-item needs.
+    pub fn stack(&self) -> StackNeeds {
+        self.stack
+    }
+
+    /// The functions that check the limit of the stack, by number.
+    pub fn checked(&self) -> &[Site] {
+        &self.checked
     }
 }
 

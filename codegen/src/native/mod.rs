@@ -7,6 +7,8 @@
 //! - Memory has the byte order of the machine; first contents of globals, which are stated little-endian, are swapped
 //!   on big-endian machines. Argument and result blocks are little-endian everywhere.
 //! - Functions that ask which work-item they run for get a hidden last parameter ([`context`]); others do not pay.
+//! - Recursion ends at a limit of the stack that whoever runs the code sets ([`StackLimit`]); code without recursion
+//!   knows nothing of it, and says how much stack it needs ([`StackNeeds`]).
 //! - Nothing that Cranelift says or does leaves as a panic: every call into it is fenced.
 
 pub mod context;
@@ -23,6 +25,7 @@ mod select_control;
 mod select_memory;
 mod select_scalar;
 mod select_vector;
+mod stack;
 mod types;
 mod wrap;
 
@@ -33,6 +36,7 @@ pub use emit::NativeContext;
 pub use jit::{JitCode, JitEntry, emit_jit, emit_jit_with};
 pub use kernel::{KernelFn, NativeKernel};
 pub use object::{emit_object, emit_object_with, emit_text};
+pub use stack::{ExhaustedFn, MAX_STACK_BYTES, StackLimit, StackNeeds};
 
 use crate::error::EmitError;
 use cranelift_codegen::isa::{self, OwnedTargetIsa};

@@ -4,6 +4,7 @@
 //! they keep their names, for debuggers and profilers, unless another symbol has the name already.
 
 use super::emit::{self, Compiled, Declared, NativeContext, Spelling, module_error, wrapper_name};
+use super::stack::Frames;
 use super::{NativeTarget, fence};
 use crate::artifact::{Artifact, Format};
 use crate::error::EmitError;
@@ -35,13 +36,14 @@ pub fn emit_object_with(
 ) -> Result<Artifact, EmitError> {
     fence(|| {
         let (mut module, declared) = declare(legal, target)?;
-        let mut frames = 0;
+        let mut frames = Frames::default();
         emit::each_function(legal, &declared, memory, &mut |compiled| {
-            frames += emit::define(&mut module, compiled)?;
+            let func = compiled.func;
+            frames.add(func, emit::define(&mut module, compiled)?);
             Ok(())
         })?;
         let code = module.finish().emit().map_err(|e| EmitError::Internal(e.to_string()))?;
-        let scheduling = Some(declared.scheduling(legal.unit(), frames));
+        let scheduling = Some(declared.scheduling(legal.unit(), &frames)?);
         Ok(Artifact { scheduling, ..Artifact::new(target.name.clone(), Format::Object, code, legal) })
     })
 }
@@ -120,6 +122,10 @@ impl Spelling for Names {
             return Err(EmitError::Unsupported(message));
         }
         Ok(Some(name.to_string()))
+    }
+
+    fn inner(&mut self, unit: &Unit, func: Func) -> Result<Option<String>, EmitError> {
+        Ok(self.local(&format!("{}$limited", unit.funcs[func].name)))
     }
 
     fn wrapper(&mut self, unit: &Unit, func: Func) -> Result<Option<String>, EmitError> {

@@ -1,6 +1,7 @@
-//! What each function reaches through calls: the work-item it runs for, and places where work-items wait.
+//! What each function reaches through calls: the work-item it runs for, places where work-items wait, and recursion.
 //!
-//! One scan of the unit, then a worklist over the reversed call graph: linear in both, cycles included.
+//! One scan of the unit, then a worklist over the reversed call graph: linear in both, cycles included. Cycles are
+//! looked for only where the order of the functions leaves room for one.
 
 use cranelift_entity::{EntityRef, SecondaryMap};
 use marquetry_ir::body::Symbol;
@@ -8,6 +9,7 @@ use marquetry_ir::entity::{Func, SymbolRef};
 use marquetry_ir::op::{Effects, Op};
 use marquetry_ir::types::{Space, Type};
 use marquetry_ir::unit::Unit;
+use marquetry_lower::call_graph;
 
 /// What a function or anything it calls does.
 #[derive(Copy, Clone, Default, PartialEq, Eq, Debug)]
@@ -18,26 +20,41 @@ pub(super) struct Facts {
     pub waits: bool,
     /// Its address is taken.
     pub address: bool,
-    calls_indirect: bool,
+    /// May be called while it runs: compares the stack with its limit.
+    pub checks: bool,
+    /// Is such a function or reaches one: has the hidden parameter that leads to the limit.
+    pub stack: bool,
+    pub calls_indirect: bool,
+}
+
+impl Facts {
+    /// How many hidden parameters it has: the stack, then the work-item.
+    pub(super) fn hidden(self) -> usize {
+        usize::from(self.stack) + usize::from(self.context)
+    }
 }
 
 /// The facts of all functions.
 #[derive(Default)]
 pub(super) struct Reach {
     facts: SecondaryMap<Func, Facts>,
-    /// Whether indirect calls pass the hidden parameter. It goes last, where functions that do not want it ignore it.
+    callers: SecondaryMap<Func, Vec<Func>>,
+    /// The functions, callees before their callers; `None` stands for what addresses lead to.
+    order: Vec<Option<Func>>,
+    /// Whether indirect calls pass the work-item, and whether they pass the stack. These go last, where functions of the
+    /// host ignore them.
     pub indirect_context: bool,
+    pub indirect_stack: bool,
     pub uses_copy: bool,
     pub uses_set: bool,
     pub uses_clock: bool,
-    /// Whether there may be recursion: a call of an earlier or the same function, or one through an address.
-    pub may_recurse: bool,
 }
 
 impl Reach {
     pub(super) fn compute(unit: &Unit) -> Reach {
         let mut reach = Reach::default();
-        let mut callers: SecondaryMap<Func, Vec<Func>> = SecondaryMap::new();
+        // Without a call of an earlier or the same function, or one through an address, nothing is recursive.
+        let mut may_recurse = false;
         for (func, function) in unit.funcs.iter() {
             let body = &function.body;
             for inst in body.blocks().flat_map(|block| body.block_insts(block)) {
@@ -45,8 +62,8 @@ impl Reach {
                 match data.op {
                     Op::Call => {
                         if let Symbol::Func(callee) = *body.symbol(SymbolRef::from_u32(data.imm)) {
-                            callers[callee].push(func);
-                            reach.may_recurse |= callee.index() <= func.index();
+                            reach.callers[callee].push(func);
+                            may_recurse |= callee.index() <= func.index();
                         }
                     }
                     Op::FunctionAddress => {
@@ -56,7 +73,7 @@ impl Reach {
                     }
                     Op::CallIndirect => {
                         reach.facts[func].calls_indirect = true;
-                        reach.may_recurse = true;
+                        may_recurse = true;
                     }
                     Op::LocalId | Op::GroupId | Op::GroupSize | Op::GroupCount => {
                         reach.facts[func].context = true;
@@ -77,9 +94,20 @@ impl Reach {
             }
         }
         let all: Vec<Func> = unit.funcs.keys().collect();
+        if may_recurse {
+            let cycles = call_graph::cycles(unit);
+            for &func in &all {
+                reach.facts[func].checks = cycles.recursive[func];
+                reach.facts[func].stack = cycles.recursive[func];
+            }
+            reach.order = cycles.order;
+        } else {
+            reach.order = std::iter::once(None).chain(all.iter().rev().copied().map(Some)).collect();
+        }
         let wants = |reach: &Reach, func: Func| reach.facts[func].context || reach.facts[func].waits;
-        let mut work: Vec<Func> = all.iter().copied().filter(|&func| wants(&reach, func)).collect();
-        reach.propagate(&callers, &mut work);
+        let starts = |reach: &Reach, func: Func| wants(reach, func) || reach.facts[func].stack;
+        let mut work: Vec<Func> = all.iter().copied().filter(|&func| starts(&reach, func)).collect();
+        reach.propagate(&mut work);
         // What an address leads to is unknown: if any function whose address is taken wants the parameter, all do,
         // and whoever calls through an address may wait.
         let addressed = |reach: &Reach| all.iter().any(|&f| reach.facts[f].address && wants(reach, f));
@@ -93,19 +121,31 @@ impl Reach {
                     work.push(func);
                 }
             }
-            reach.propagate(&callers, &mut work);
+            reach.propagate(&mut work);
+        }
+        if all.iter().any(|&func| reach.facts[func].address && reach.facts[func].stack) {
+            reach.indirect_stack = true;
+            for &func in &all {
+                let facts = &mut reach.facts[func];
+                if facts.address || facts.calls_indirect {
+                    facts.stack = true;
+                    work.push(func);
+                }
+            }
+            reach.propagate(&mut work);
         }
         reach
     }
 
-    fn propagate(&mut self, callers: &SecondaryMap<Func, Vec<Func>>, work: &mut Vec<Func>) {
+    fn propagate(&mut self, work: &mut Vec<Func>) {
         while let Some(func) = work.pop() {
-            let Facts { context, waits, .. } = self.facts[func];
-            for &caller in &callers[func] {
+            let Facts { context, waits, stack, .. } = self.facts[func];
+            for &caller in &self.callers[func] {
                 let facts = &mut self.facts[caller];
                 let old = *facts;
                 facts.context |= context;
                 facts.waits |= waits;
+                facts.stack |= stack;
                 if *facts != old {
                     work.push(caller);
                 }
@@ -115,5 +155,15 @@ impl Reach {
 
     pub(super) fn facts(&self, func: Func) -> Facts {
         self.facts[func]
+    }
+
+    /// Functions that call this one by name; one of them twice, if it does so twice.
+    pub(super) fn callers(&self, func: Func) -> &[Func] {
+        &self.callers[func]
+    }
+
+    /// The functions, callees before their callers as far as recursion allows; `None` stands for what addresses lead to.
+    pub(super) fn order(&self) -> &[Option<Func>] {
+        &self.order
     }
 }

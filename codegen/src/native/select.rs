@@ -6,10 +6,12 @@
 
 use super::abi::Convention;
 use super::emit::Declared;
+use super::stack::offset;
 use super::types::{constant, held, vector_constant};
 use crate::error::EmitError;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
-use cranelift_codegen::ir::{self, InstBuilder};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{self, InstBuilder, MemFlagsData, TrapCode, types};
 use cranelift_entity::SecondaryMap;
 use cranelift_entity::packed_option::PackedOption;
 use marquetry_ir::analysis::cfg::ControlFlow;
@@ -29,6 +31,9 @@ pub(super) enum Callee {
     Set,
     Clock,
 }
+
+/// Behind a call that does not return.
+const NEVER_RETURNS: TrapCode = TrapCode::unwrap_user(1);
 
 /// A map whose entries are forgotten all at once, in no time.
 struct Stamped<K: cranelift_entity::EntityRef, V: Clone> {
@@ -98,6 +103,8 @@ pub(super) struct Selector<'a> {
     pub(super) tables: &'a mut Tables,
     /// The work-item, for functions that ask for it.
     pub(super) context: Option<ir::Value>,
+    /// What leads to the limit of the stack, for functions that reach recursion.
+    pub(super) stack: Option<ir::Value>,
     pub(super) frame_bytes: u64,
 }
 
@@ -116,7 +123,7 @@ pub(super) fn translate<'a>(
     tables.blocks.resize(body.block_count());
     tables.flow.compute(body);
     let entry = body.entry().ok_or_else(|| internal("a function has no body"))?;
-    let has_context = declared.reach.facts(func).context;
+    let facts = declared.reach.facts(func);
     if declared.reach.facts(func).waits {
         tables.sites.clear();
         let insts = body.blocks().flat_map(|block| body.block_insts(block));
@@ -125,15 +132,17 @@ pub(super) fn translate<'a>(
     }
     let params: Vec<ir::Type> = out.signature.params.iter().map(|param| param.value_type).collect();
 
-    // Nothing may jump to the entry block of CLIF; a loop around ours gets a block of its own.
-    let looped = !tables.flow.predecessors(entry).is_empty();
+    // Nothing may jump to the entry block of CLIF; a loop around ours gets a block of its own. So does what follows a
+    // check.
+    let check = declared.check_number(func);
+    let separate = !tables.flow.predecessors(entry).is_empty() || check.is_some();
     let first = out.dfg.make_block();
     out.layout.append_block(first);
     for &ty in &params {
         out.dfg.append_block_param(first, ty);
     }
     for &block in tables.flow.reverse_post_order() {
-        let clif = if block == entry && !looped {
+        let clif = if block == entry && !separate {
             first
         } else {
             let clif = out.dfg.make_block();
@@ -148,14 +157,21 @@ pub(super) fn translate<'a>(
             tables.values[param] = value.into();
         }
     }
-    let context = if has_context { out.dfg.block_params(first).last().copied() } else { None };
-    if looped && let Some(target) = tables.blocks[entry].expand() {
-        let count = params.len() - usize::from(has_context);
+    let mut hidden = out.dfg.block_params(first).iter().rev().copied();
+    let context = if facts.context { hidden.next() } else { None };
+    let stack = if facts.stack { hidden.next() } else { None };
+    if separate && let Some(target) = tables.blocks[entry].expand() {
+        let count = params.len() - facts.hidden();
         let args: Vec<ir::BlockArg> =
             out.dfg.block_params(first).iter().take(count).map(|&v| ir::BlockArg::Value(v)).collect();
         let mut cursor = FuncCursor::new(out);
         cursor.goto_bottom(first);
-        cursor.ins().jump(target, &args);
+        match (check, stack) {
+            (Some(number), Some(stack)) => {
+                check_stack(&mut cursor, declared.convention, stack, number, (target, &args));
+            }
+            _ => drop(cursor.ins().jump(target, &args)),
+        }
     }
 
     let order = tables.flow.reverse_post_order().to_vec();
@@ -168,6 +184,7 @@ pub(super) fn translate<'a>(
         cursor: FuncCursor::new(out),
         tables,
         context,
+        stack,
         frame_bytes: 0,
     };
     for block in order {
@@ -178,6 +195,30 @@ pub(super) fn translate<'a>(
         }
     }
     Ok(())
+}
+
+/// Ends a block: goes on where the stack is not used up, and gives up elsewhere.
+fn check_stack(
+    cursor: &mut FuncCursor<'_>,
+    convention: Convention,
+    stack: ir::Value,
+    number: u32,
+    (go_on, args): (ir::Block, &[ir::BlockArg]),
+) {
+    let trusted = MemFlagsData::trusted().with_readonly();
+    let give_up = cursor.func.dfg.make_block();
+    cursor.func.layout.append_block(give_up);
+    cursor.func.layout.set_cold(give_up);
+    let pointer = cursor.ins().get_stack_pointer(types::I64);
+    let lowest = cursor.ins().load(types::I64, trusted, stack, offset::LOWEST);
+    let passed = cursor.ins().icmp(IntCC::UnsignedLessThan, pointer, lowest);
+    cursor.ins().brif(passed, give_up, &[], go_on, args);
+    cursor.goto_bottom(give_up);
+    let exhausted = cursor.ins().load(types::I64, trusted, stack, offset::EXHAUSTED);
+    let number = constant(cursor, types::I64, u128::from(number));
+    let signature = cursor.func.import_signature(convention.registers(2, 0));
+    cursor.ins().call_indirect(signature, exhausted, &[stack, number]);
+    cursor.ins().trap(NEVER_RETURNS);
 }
 
 pub(super) fn internal(message: impl Into<String>) -> EmitError {
@@ -267,9 +308,12 @@ impl<'a> Selector<'a> {
             Op::ReduceMinS | Op::ReduceMinU | Op::ReduceMaxS | Op::ReduceMaxU | Op::ReduceMin => {
                 Err(self.unexpected(inst))
             }
-            Op::ReduceMax | Op::BoundsCheck | Op::Throw | Op::Unreachable | Op::StaticAssert => {
-                Err(self.unexpected(inst))
-            }
+            Op::ReduceMax
+            | Op::BoundsCheck
+            | Op::Unresolved
+            | Op::Throw
+            | Op::Unreachable
+            | Op::StaticAssert => Err(self.unexpected(inst)),
             Op::TargetQuery | Op::Scratch => Err(self.unexpected(inst)),
         }
     }

@@ -30,9 +30,8 @@ impl Selector<'_> {
             Op::Call => {
                 let callee = match *self.body.symbol(SymbolRef::from_u32(imm)) {
                     Symbol::Func(func) => {
-                        if self.declared.reach.facts(func).context {
-                            args.push(self.item()?);
-                        }
+                        let facts = self.declared.reach.facts(func);
+                        self.hidden(facts.stack, facts.context, &mut args)?;
                         Callee::Func(func)
                     }
                     Symbol::Extern(id) => Callee::Extern(id),
@@ -42,15 +41,15 @@ impl Selector<'_> {
                 self.cursor.ins().call(callee, &args)
             }
             Op::CallIndirect => {
-                let context = self.declared.reach.indirect_context;
+                let reach = &self.declared.reach;
+                let (stack, context) = (reach.indirect_stack, reach.indirect_context);
+                let hidden = usize::from(stack) + usize::from(context);
                 // The operands' types are known here; the signature may have been written before they were.
                 let params: Vec<_> =
                     self.body.args(inst).iter().skip(1).map(|&a| self.body.value_type(a)).collect();
                 let results = self.body.signature(SigRef::from_u32(imm)).results.clone();
-                let signature = self.convention.signature(&Signature { params, results }, context, true)?;
-                if context {
-                    args.push(self.item()?);
-                }
+                let signature = self.convention.signature(&Signature { params, results }, hidden, true)?;
+                self.hidden(stack, context, &mut args)?;
                 let signature = self.cursor.func.import_signature(signature);
                 let address = self.arg(inst, 0)?;
                 self.cursor.ins().call_indirect(signature, address, &args)
@@ -72,6 +71,19 @@ impl Selector<'_> {
         let done = self.define_all(inst, &args);
         self.tables.args = args;
         done
+    }
+
+    /// Appends the hidden arguments of a call.
+    fn hidden(&self, stack: bool, context: bool, args: &mut Vec<ir::Value>) -> Result<(), EmitError> {
+        if stack {
+            args.push(
+                self.stack.ok_or_else(|| internal("a function that reaches recursion knows no stack"))?,
+            );
+        }
+        if context {
+            args.push(self.item()?);
+        }
+        Ok(())
     }
 
     /// A destination, its arguments computed here.

@@ -1,14 +1,18 @@
 //! Wrappers: one signature for all functions, one for all kernels.
 //!
-//! `NAME$packed` is `uint32_t (const void *args, void *results)`: arguments and results are laid out by
-//! [`argument_block`], little-endian, at any alignment; it returns the status, 0 if the function does not throw.
-//! A function that asks for its work-item is told that it is the only one of the only group.
+//! `NAME$packed` is `uint32_t (const void *args, void *results, const StackLimit *stack)`: arguments and results are
+//! laid out by [`argument_block`], little-endian, at any alignment; it returns the status, 0 if the function does not
+//! throw. `stack` may be null, for a stack without limit. A function that asks for its work-item is told that it is the
+//! only one of the only group.
 //!
-//! `NAME$items` is `void (const void *args, const WorkGroup *group, uint32_t first, uint32_t end)`: it runs the
-//! work-items from `first` to before `end`, in order.
+//! `NAME$items` is `void (const void *args, const WorkGroup *group, uint32_t first, uint32_t end, const StackLimit
+//! *stack)`: it runs the work-items from `first` to before `end`, in order.
+//!
+//! `NAME` itself is what C expects: where the function has the stack as a hidden parameter, another one of this name
+//! passes it.
 
 use super::context::offset;
-use super::emit::Declared;
+use super::emit::{Declared, import_data};
 use super::select::{Callee, internal};
 use super::types::{constant, held};
 use crate::artifact::argument_block;
@@ -89,6 +93,41 @@ fn solo_item(cursor: &mut FuncCursor<'_>, declared: &Declared) -> Result<ir::Val
     Ok(item)
 }
 
+/// The record of a stack without limit.
+fn no_limit(cursor: &mut FuncCursor<'_>, declared: &Declared) -> Result<ir::Value, EmitError> {
+    let data = declared.no_limit.ok_or_else(|| internal("the record of a stack without limit is missing"))?;
+    let record = import_data(cursor.func, data);
+    Ok(cursor.ins().symbol_value(types::I64, record))
+}
+
+/// What is passed on as the stack: the caller's record, if it has one.
+fn known_stack(
+    cursor: &mut FuncCursor<'_>,
+    declared: &Declared,
+    stack: ir::Value,
+) -> Result<ir::Value, EmitError> {
+    let none = no_limit(cursor, declared)?;
+    let zero = constant(cursor, types::I64, 0);
+    let is_null = cursor.ins().icmp(IntCC::Equal, stack, zero);
+    Ok(cursor.ins().select(is_null, none, stack))
+}
+
+/// What C calls in place of an entry that has the stack as a hidden parameter.
+pub(super) fn unlimited(func: Func, declared: &Declared, out: &mut ir::Function) -> Result<(), EmitError> {
+    let (block, mut values) = entry(out);
+    let callee = declared.import(out, Callee::Func(func))?;
+    let mut cursor = FuncCursor::new(out);
+    cursor.goto_bottom(block);
+    let stack = no_limit(&mut cursor, declared)?;
+    // The work-item stays the last one.
+    let place = values.len() - usize::from(declared.reach.facts(func).context);
+    values.insert(place, stack);
+    let call = cursor.ins().call(callee, &values);
+    let results = cursor.func.dfg.inst_results(call).to_vec();
+    cursor.ins().return_(&results);
+    Ok(())
+}
+
 /// The wrapper of a function.
 pub(super) fn packed(
     unit: &Unit,
@@ -103,8 +142,13 @@ pub(super) fn packed(
     let callee = declared.import(out, Callee::Func(func))?;
     let mut cursor = FuncCursor::new(out);
     cursor.goto_bottom(block);
-    let &[args, results] = &params[..] else { return Err(internal("a wrapper has two parameters")) };
+    let &[args, results, stack] = &params[..] else {
+        return Err(internal("a wrapper has three parameters"));
+    };
     let mut values = load_args(&mut cursor, &signature.params, args)?;
+    if declared.reach.facts(func).stack {
+        values.push(known_stack(&mut cursor, declared, stack)?);
+    }
     if declared.reach.facts(func).context {
         values.push(solo_item(&mut cursor, declared)?);
     }
@@ -143,8 +187,8 @@ pub(super) fn kernel(
     });
     // The loop carries the number of the work-item and its position.
     let carried: Vec<ir::Value> = (0..4).map(|_| out.dfg.append_block_param(head, types::I32)).collect();
-    let (&[args, group, first, end], &[linear, x, y, z]) = (&params[..], &carried[..]) else {
-        return Err(internal("a kernel's wrapper has four parameters"));
+    let (&[args, group, first, end, stack], &[linear, x, y, z]) = (&params[..], &carried[..]) else {
+        return Err(internal("a kernel's wrapper has five parameters"));
     };
     let mut cursor = FuncCursor::new(out);
     cursor.goto_bottom(block);
@@ -156,6 +200,9 @@ pub(super) fn kernel(
     let rows = cursor.ins().udiv(first, size_x);
     let first_y = cursor.ins().urem(rows, size_y);
     let first_z = cursor.ins().udiv(rows, size_y);
+    if declared.reach.facts(func).stack {
+        values.push(known_stack(&mut cursor, declared, stack)?);
+    }
     let item = if context { Some(record(&mut cursor, offset::ITEM_BYTES)) } else { None };
     if let Some(item) = item {
         cursor.ins().store(trusted, group, item, offset::GROUP);

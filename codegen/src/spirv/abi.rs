@@ -60,7 +60,10 @@ pub(super) fn function(state: &mut State<'_>, func: Func, cfg: &ControlFlow) -> 
     selector.in_prologue = true;
     if by_block {
         let arguments = block_arguments(&mut selector, &function.signature.params)?;
-        params.iter().zip(arguments).for_each(|(&param, id)| selector.ids[param.as_u32() as usize] = id);
+        params
+            .iter()
+            .zip(arguments)
+            .for_each(|(&param, id)| selector.buffers.ids[param.as_u32() as usize] = id);
     } else {
         for (n, &param) in params.iter().enumerate() {
             let held = *param_types.get(n).ok_or_else(|| internal("an entry block with other parameters"))?;
@@ -73,7 +76,7 @@ pub(super) fn function(state: &mut State<'_>, func: Func, cfg: &ControlFlow) -> 
                 let generic = selector.type_id(ty)?;
                 argument = selector.emit(Op::PtrCastToGeneric, generic, &[argument]);
             }
-            selector.ids[param.as_u32() as usize] = argument;
+            selector.buffers.ids[param.as_u32() as usize] = argument;
         }
     }
     selector.in_prologue = false;
@@ -83,15 +86,16 @@ pub(super) fn function(state: &mut State<'_>, func: Func, cfg: &ControlFlow) -> 
     }
 
     let (label, first) = (selector.prologue_label, selector.first_label);
-    let (locals, prologue, code) = (selector.locals, selector.prologue, selector.code);
+    let buffers = selector.buffers;
     let out = &mut state.module.functions;
     out.0.append(&mut head.0);
     out.op(Op::Label, &[label]);
-    out.0.extend(locals.0);
-    out.0.extend(prologue.0);
+    out.0.extend_from_slice(&buffers.locals.0);
+    out.0.extend_from_slice(&buffers.prologue.0);
     out.op(Op::Branch, &[first]);
-    out.0.extend(code.0);
+    out.0.extend_from_slice(&buffers.code.0);
     out.op(Op::FunctionEnd, &[]);
+    state.scratch.buffers = buffers;
     Ok(())
 }
 

@@ -5,14 +5,15 @@
 
 use super::{Api, Environment};
 use rspirv::spirv::Capability;
-use std::collections::BTreeSet;
+use smallvec::SmallVec;
 
 /// What a module asks of the device.
 #[derive(Clone, Debug)]
 pub(super) struct Capabilities {
     env: Environment,
-    list: BTreeSet<u32>,
-    extensions: BTreeSet<&'static str>,
+    /// Ascending, as are the extensions: there are few, and most that are asked for are there.
+    list: SmallVec<[u32; 16]>,
+    extensions: SmallVec<[&'static str; 2]>,
     minor: u32,
 }
 
@@ -34,13 +35,17 @@ impl Capabilities {
             // OpenCL 2.2 is the first to take 1.2; later versions add nothing that is emitted, but for sub-groups.
             Api::OpenCl => env.minor.clamp(0, 2),
         };
-        let list = base.iter().map(|&c| c as u32).collect();
-        Capabilities { env, list, extensions: BTreeSet::new(), minor }
+        let mut list: SmallVec<[u32; 16]> = base.iter().map(|&c| c as u32).collect();
+        list.sort_unstable();
+        Capabilities { env, list, extensions: SmallVec::new(), minor }
     }
 
     /// Asks for a capability.
     pub fn add(&mut self, capability: Capability) {
-        self.list.insert(capability as u32);
+        match self.list.binary_search(&(capability as u32)) {
+            Ok(_) => return,
+            Err(at) => self.list.insert(at, capability as u32),
+        }
         use Capability as C;
         match capability {
             C::AtomicFloat32AddEXT => self.extension("SPV_EXT_shader_atomic_float_add"),
@@ -56,7 +61,9 @@ impl Capabilities {
     }
 
     fn extension(&mut self, name: &'static str) {
-        self.extensions.insert(name);
+        if let Err(at) = self.extensions.binary_search(&name) {
+            self.extensions.insert(at, name);
+        }
     }
 
     /// The version word of the header.

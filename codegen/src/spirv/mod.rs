@@ -1,8 +1,8 @@
 //! SPIR-V for OpenCL and for Vulkan.
 //!
-//! One selector ([`select`]) serves both environments. They differ in pointers ([`select_memory`]: real ones in OpenCL,
+//! One selector ([`select`]) serves both environments. They differ in pointers ([`select_address`], [`select_memory`]: real ones in OpenCL,
 //! addresses and [objects](pointers) in Vulkan), in control flow ([`select_control`]: any in OpenCL,
-//! [structured](structure) in Vulkan) and in how arguments arrive ([`abi`]). The target is given as
+//! [`select_structured`]: [structured](structure) in Vulkan) and in how arguments arrive ([`abi`]). The target is given as
 //! `spirv:vulkan1.3` (1.2 to 1.4) or `spirv:opencl2.2` (2.0 to 3.0); `spirv` alone is `spirv:vulkan1.3`.
 //!
 //! Division and square roots of `f32` are correctly rounded in OpenCL only for programs built with
@@ -16,12 +16,14 @@ mod legality;
 mod module;
 mod pointers;
 mod select;
+mod select_address;
 mod select_atomic;
 mod select_control;
 mod select_float;
 mod select_memory;
 mod select_object;
 mod select_scalar;
+mod select_structured;
 mod structure;
 #[cfg(test)]
 mod tests;
@@ -35,8 +37,9 @@ use crate::error::EmitError;
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_lower::legal::Legal;
 use marquetry_lower::target::Caps;
+use module::Module;
 use rustc_hash::FxHashMap;
-use select::State;
+use select::{Scratch, State};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -136,29 +139,57 @@ fn internal(message: &str) -> EmitError {
     EmitError::Internal(format!("SPIR-V: {message}"))
 }
 
+/// The memory of an emission, for the next one to use again.
+///
+/// Emission takes some dozens of tables; a host that compiles many kernels keeps one of these per thread.
+#[derive(Debug)]
+pub struct SpirvContext {
+    module: Module,
+    scratch: Scratch,
+    cfgs: Vec<ControlFlow>,
+}
+
+impl Default for SpirvContext {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl SpirvContext {
+    /// Nothing emitted yet.
+    pub fn new() -> Self {
+        let module = Module::new(SpirvTarget::vulkan().env);
+        SpirvContext { module, scratch: Scratch::default(), cfgs: Vec::new() }
+    }
+}
+
 /// Emits a unit that is legal for the target, as words.
 ///
 /// # Errors
 /// What the environment cannot express, or a unit that is not legal for it.
-pub fn emit_words(legal: &Legal, target: &SpirvTarget) -> Result<Vec<u32>, EmitError> {
+pub fn emit_words(
+    legal: &Legal,
+    target: &SpirvTarget,
+    context: &mut SpirvContext,
+) -> Result<Vec<u32>, EmitError> {
     let unit = legal.unit();
-    let cfgs: Vec<ControlFlow> = unit
-        .funcs
-        .values()
-        .map(|function| {
-            let mut cfg = ControlFlow::new();
-            cfg.compute(&function.body);
-            cfg
-        })
-        .collect();
-    let mut module = module::Module::new(target.env);
+    let SpirvContext { module, scratch, cfgs } = context;
+    if cfgs.len() < unit.funcs.len() {
+        cfgs.resize_with(unit.funcs.len(), ControlFlow::new);
+    }
+    for (function, cfg) in unit.funcs.values().zip(&mut *cfgs) {
+        cfg.compute(&function.body);
+    }
+    let cfgs = cfgs.get(..unit.funcs.len()).unwrap_or(&[]);
+    module.restart(target.env);
     let functions = unit.funcs.iter().map(|_| module.id()).collect();
     let objects = match target.env.api {
-        Api::Vulkan => pointers::Objects::new(unit, &cfgs)?,
+        Api::Vulkan => pointers::Objects::new(unit, cfgs)?,
         Api::OpenCl => pointers::Objects::default(),
     };
     let mut state = State {
         module,
+        scratch,
         unit,
         functions,
         globals: FxHashMap::default(),
@@ -167,7 +198,7 @@ pub fn emit_words(legal: &Legal, target: &SpirvTarget) -> Result<Vec<u32>, EmitE
         objects,
         uses: vec![Default::default(); unit.funcs.len()],
     };
-    for (func, cfg) in unit.funcs.keys().zip(&cfgs) {
+    for (func, cfg) in unit.funcs.keys().zip(cfgs) {
         abi::function(&mut state, func, cfg)?;
     }
     abi::entry_points(&mut state)?;
@@ -185,7 +216,22 @@ pub fn emit_words(legal: &Legal, target: &SpirvTarget) -> Result<Vec<u32>, EmitE
 /// # Errors
 /// As [`emit_words`].
 pub fn emit(legal: &Legal, target: &SpirvTarget) -> Result<Artifact, EmitError> {
-    let words = emit_words(legal, target)?;
-    let code = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    emit_with(legal, target, &mut SpirvContext::new())
+}
+
+/// As [`emit`], in the memory of earlier emissions.
+///
+/// # Errors
+/// As [`emit_words`].
+pub fn emit_with(
+    legal: &Legal,
+    target: &SpirvTarget,
+    context: &mut SpirvContext,
+) -> Result<Artifact, EmitError> {
+    let words = emit_words(legal, target, context)?;
+    let mut code = vec![0; words.len() * 4];
+    for (bytes, word) in code.as_chunks_mut::<4>().0.iter_mut().zip(&words) {
+        *bytes = word.to_le_bytes();
+    }
     Ok(Artifact::new(target.to_string(), Format::Spirv, code, legal))
 }

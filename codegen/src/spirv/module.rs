@@ -7,11 +7,79 @@
 use super::caps::Capabilities;
 use super::{Api, Environment};
 use rspirv::spirv as spv;
-use rustc_hash::FxHashMap;
-use smallvec::SmallVec;
+use rustc_hash::FxHasher;
+use std::hash::Hasher;
 
 /// The id of a result; 0 is none.
 pub(super) type Id = u32;
+
+/// Where types and constants are among the words of the module: a hash table with linear probing that compares them in
+/// place.
+#[derive(Debug, Default)]
+struct Interned {
+    /// The upper half of the hash, and the position plus one.
+    slots: Vec<(u32, u32)>,
+    taken: usize,
+}
+
+/// The most slots that outlive a module; a power of two.
+const MAX_KEPT: usize = 4096;
+
+impl Interned {
+    fn clear(&mut self) {
+        // A table that one large module needed would cost every later one.
+        self.slots.truncate(MAX_KEPT);
+        self.slots.fill((0, 0));
+        self.taken = 0;
+    }
+
+    /// The hash of an instruction without its result: first word, result type (0 for none), operands.
+    fn hash(first: u32, ty: Id, operands: &[u32]) -> u64 {
+        let mut hasher = FxHasher::default();
+        hasher.write_u64(u64::from(first) << 32 | u64::from(ty));
+        operands.iter().for_each(|&word| hasher.write_u32(word));
+        hasher.finish()
+    }
+
+    /// The position of an instruction with this hash for which `is` holds.
+    fn find(&self, hash: u64, is: impl Fn(usize) -> bool) -> Option<usize> {
+        let mask = self.slots.len().checked_sub(1)?;
+        let mut at = hash as usize & mask;
+        loop {
+            let (upper, position) = *self.slots.get(at)?;
+            let position = position.checked_sub(1)? as usize;
+            if upper == (hash >> 32) as u32 && is(position) {
+                return Some(position);
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    /// Notes where an instruction of this hash is. `rehash` gives the hash of any that is noted.
+    fn insert(&mut self, hash: u64, position: usize, rehash: impl Fn(usize) -> u64) {
+        if (self.taken + 1) * 2 > self.slots.len() {
+            let count = (self.slots.len() * 2).max(256);
+            let old = std::mem::replace(&mut self.slots, vec![(0, 0); count]);
+            for (upper, position) in old.into_iter().filter(|slot| slot.1 != 0) {
+                self.put(rehash(position as usize - 1), (upper, position));
+            }
+        }
+        self.taken += 1;
+        self.put(hash, ((hash >> 32) as u32, position as u32 + 1));
+    }
+
+    fn put(&mut self, hash: u64, slot: (u32, u32)) {
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
+        while let Some(other) = self.slots.get(at).filter(|other| other.1 != 0) {
+            debug_assert!(*other != slot, "noted twice");
+            at = (at + 1) & mask;
+        }
+        if let Some(free) = self.slots.get_mut(at) {
+            *free = slot;
+        }
+    }
+}
 
 /// A stream of instructions.
 #[derive(Clone, Debug, Default)]
@@ -26,29 +94,32 @@ impl Words {
 
     /// Adds the first word of an instruction whose operands the caller adds.
     fn begin(&mut self, op: spv::Op, operands: usize) {
-        // 65535 words is the format's limit; long instructions are checked where they can occur.
-        self.0.push(((operands as u32 + 1) << 16) | op as u32);
+        self.0.push(first_word(op, operands));
     }
 
-    /// Adds an instruction with a string in the middle of its operands.
+    /// Adds an instruction with a string in the middle of its operands: UTF-8, little-endian in words, with a final
+    /// zero byte.
     fn op_string(&mut self, op: spv::Op, before: &[u32], text: &str, after: &[u32]) {
-        let string = string_words(text);
-        self.begin(op, before.len() + string.len() + after.len());
+        let length = text.len() / 4 + 1;
+        self.begin(op, before.len() + length + after.len());
         self.0.extend_from_slice(before);
-        self.0.extend_from_slice(&string);
+        let (words, rest) = text.as_bytes().as_chunks::<4>();
+        self.0.extend(words.iter().map(|&bytes| u32::from_le_bytes(bytes)));
+        self.0.push(rest.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte)));
         self.0.extend_from_slice(after);
     }
 }
 
-/// A literal string: UTF-8, little-endian in words, with a final zero byte.
-fn string_words(text: &str) -> Vec<u32> {
-    let mut words = vec![0u32; text.len() / 4 + 1];
-    for (n, byte) in text.bytes().enumerate() {
-        if let Some(word) = words.get_mut(n / 4) {
-            *word |= u32::from(byte) << (n % 4 * 8);
-        }
-    }
-    words
+/// The first word of an instruction. 65535 words is the format's limit; long instructions are checked where they can
+/// occur.
+fn first_word(op: spv::Op, operands: usize) -> u32 {
+    ((operands as u32 + 1) << 16) | op as u32
+}
+
+/// The words of the instruction at a position from its `skip`-th on.
+fn operands_at(words: &[u32], at: usize, skip: usize) -> &[u32] {
+    let length = words.get(at).map_or(0, |first| (first >> 16) as usize);
+    words.get(at + skip..at + length).unwrap_or(&[])
 }
 
 /// The most words of one instruction (2.3: the count is 16 bits wide), less room for its fixed operands.
@@ -72,7 +143,8 @@ pub(super) struct Module {
     pub globals: Words,
     /// Finished functions.
     pub functions: Words,
-    interned: FxHashMap<SmallVec<[u32; 6]>, Id>,
+    types: Interned,
+    consts: Interned,
     /// Integer and float types by the binary logarithm of their width: what is asked for most. 0 is none yet.
     pub ints: [Id; 8],
     pub floats: [Id; 8],
@@ -94,10 +166,41 @@ impl Module {
             // What a small kernel needs, so that tables grow for large ones only.
             globals: Words(Vec::with_capacity(512)),
             functions: Words::default(),
-            interned: FxHashMap::with_capacity_and_hasher(96, Default::default()),
+            types: Interned::default(),
+            consts: Interned::default(),
             ints: [0; 8],
             floats: [0; 8],
         }
+    }
+
+    /// Starts another module in the memory of this one.
+    pub fn restart(&mut self, env: Environment) {
+        let Module {
+            env: old,
+            caps,
+            next,
+            imports,
+            std,
+            entries,
+            modes,
+            names,
+            annotations,
+            globals,
+            functions,
+            types,
+            consts,
+            ints,
+            floats,
+        } = self;
+        *old = env;
+        *caps = Capabilities::new(env);
+        (*next, *std) = (1, 0);
+        for section in [imports, entries, modes, names, annotations, globals, functions] {
+            section.0.clear();
+        }
+        types.clear();
+        consts.clear();
+        (*ints, *floats) = ([0; 8], [0; 8]);
     }
 
     /// A new id.
@@ -131,17 +234,19 @@ impl Module {
 
     /// The type of these words, made if it does not exist yet.
     pub fn intern_type(&mut self, op: spv::Op, operands: &[u32]) -> Id {
-        let mut key: SmallVec<[u32; 6]> = SmallVec::with_capacity(operands.len() + 1);
-        key.push(op as u32);
-        key.extend_from_slice(operands);
-        if let Some(&id) = self.interned.get(&key) {
-            return id;
+        let first = first_word(op, operands.len() + 1);
+        let hash = Interned::hash(first, 0, operands);
+        let words = &self.globals.0;
+        let is = |at: usize| words[at] == first && words[at + 2..].starts_with(operands);
+        if let Some(at) = self.types.find(hash, is) {
+            return words[at + 1];
         }
         let id = self.id();
-        self.globals.begin(op, operands.len() + 1);
-        self.globals.0.push(id);
+        let at = self.globals.0.len();
+        self.globals.0.extend([first, id]);
         self.globals.0.extend_from_slice(operands);
-        self.interned.insert(key, id);
+        let words = &self.globals.0;
+        self.types.insert(hash, at, |at| Interned::hash(words[at], 0, operands_at(words, at, 2)));
         id
     }
 
@@ -155,24 +260,26 @@ impl Module {
     }
 
     /// Widths of the float types in use.
-    pub fn float_widths(&self) -> Vec<u32> {
-        let has = |bits: u32| {
-            let key: SmallVec<[u32; 6]> = SmallVec::from_slice(&[spv::Op::TypeFloat as u32, bits]);
-            self.interned.contains_key(&key)
-        };
-        [16, 32, 64].into_iter().filter(|&bits| has(bits)).collect()
+    pub fn float_widths(&self) -> impl Iterator<Item = u32> + use<> {
+        let floats = self.floats;
+        [16u32, 32, 64].into_iter().filter(move |bits| floats[(bits.trailing_zeros() & 7) as usize] != 0)
     }
 
     /// The constant of this type and these words, made if it does not exist yet.
     pub fn intern_const(&mut self, op: spv::Op, ty: Id, operands: &[u32]) -> Id {
-        let mut key: SmallVec<[u32; 6]> = SmallVec::with_capacity(operands.len() + 2);
-        key.extend([op as u32, ty]);
-        key.extend_from_slice(operands);
-        if let Some(&id) = self.interned.get(&key) {
-            return id;
+        let first = first_word(op, operands.len() + 2);
+        let hash = Interned::hash(first, ty, operands);
+        let words = &self.globals.0;
+        let is =
+            |at: usize| words[at] == first && words[at + 1] == ty && words[at + 3..].starts_with(operands);
+        if let Some(at) = self.consts.find(hash, is) {
+            return words[at + 2];
         }
+        let at = self.globals.0.len();
         let id = self.global(op, ty, operands);
-        self.interned.insert(key, id);
+        let words = &self.globals.0;
+        self.consts
+            .insert(hash, at, |at| Interned::hash(words[at], words[at + 1], operands_at(words, at, 3)));
         id
     }
 
@@ -222,14 +329,14 @@ impl Module {
     }
 
     /// The whole module.
-    pub fn finish(self) -> Vec<u32> {
+    pub fn finish(&self) -> Vec<u32> {
         let (addressing, memory) = match self.env.api {
             Api::Vulkan => (spv::AddressingModel::PhysicalStorageBuffer64, spv::MemoryModel::Vulkan),
             Api::OpenCl => (spv::AddressingModel::Physical64, spv::MemoryModel::OpenCL),
         };
-        let words =
+        let sections =
             [&self.entries, &self.modes, &self.names, &self.annotations, &self.globals, &self.functions];
-        let count: usize = words.iter().map(|section| section.0.len()).sum();
+        let count: usize = sections.iter().map(|section| section.0.len()).sum();
         let mut out = Words(Vec::with_capacity(count + 64));
         let version = self.caps.version();
         out.0.extend([spv::MAGIC_NUMBER, version, 0, self.next, 0]);
@@ -239,11 +346,10 @@ impl Module {
         for extension in self.caps.extensions() {
             out.op_string(spv::Op::Extension, &[], extension, &[]);
         }
-        out.0.extend(self.imports.0);
+        out.0.extend_from_slice(&self.imports.0);
         out.op(spv::Op::MemoryModel, &[addressing as u32, memory as u32]);
-        for section in [self.entries, self.modes, self.names, self.annotations, self.globals, self.functions]
-        {
-            out.0.extend(section.0);
+        for section in sections {
+            out.0.extend_from_slice(&section.0);
         }
         out.0
     }

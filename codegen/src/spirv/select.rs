@@ -6,6 +6,8 @@
 
 use super::module::{Id, Module, Words};
 use super::pointers::Objects;
+use super::structure::Structurer;
+use super::structure::graph::Graph;
 use super::{Api, internal};
 use crate::error::EmitError;
 use marquetry_ir::analysis::cfg::ControlFlow;
@@ -13,7 +15,7 @@ use marquetry_ir::body::{Body, Symbol, ValueDef};
 use marquetry_ir::constant::ConstValue;
 use marquetry_ir::entity::{Func, Global, Inst, SymbolRef, Value};
 use marquetry_ir::op::Op as IrOp;
-use marquetry_ir::types::{Scalar, Space, Type, TypeKind};
+use marquetry_ir::types::{Scalar, Type, TypeKind};
 use marquetry_ir::unit::{Function, Unit};
 use rspirv::spirv::{BuiltIn, Decoration, Op, StorageClass};
 use rustc_hash::FxHashMap;
@@ -22,7 +24,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What all functions of a unit share while it is emitted.
 pub(super) struct State<'u> {
-    pub module: Module,
+    pub module: &'u mut Module,
+    pub scratch: &'u mut Scratch,
     pub unit: &'u Unit,
     /// Ids of the functions.
     pub functions: Vec<Id>,
@@ -38,20 +41,23 @@ pub(super) struct State<'u> {
     pub uses: Vec<(BTreeSet<Id>, BTreeSet<u32>)>,
 }
 
-/// One function under construction.
-pub(super) struct Selector<'s, 'u> {
-    pub state: &'s mut State<'u>,
-    pub unit: &'u Unit,
-    pub func: Func,
-    pub function: &'u Function,
-    pub body: &'u Body,
-    pub cfg: &'s ControlFlow,
+/// The tables of functions and of their structure, for the next function to use again.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    pub buffers: Buffers,
+    pub graph: Graph,
+    pub structurer: Structurer,
+    /// The node that makes each value.
+    pub makers: Vec<u32>,
+}
+
+/// The tables of one function.
+#[derive(Debug, Default)]
+pub(super) struct Buffers {
     /// Ids of values, 0 for none yet.
     pub ids: Vec<Id>,
     /// For values in variables: in which stretch of code `ids` is valid.
     pub stretch_of: Vec<u32>,
-    /// The stretch of code that is being emitted: changes with each label, where values live in variables.
-    pub stretch: u32,
     /// Variables of values, 0 for none.
     pub variables: Vec<Id>,
     /// Variables of the function, the first instructions of its first block.
@@ -60,6 +66,19 @@ pub(super) struct Selector<'s, 'u> {
     pub prologue: Words,
     /// The blocks.
     pub code: Words,
+}
+
+/// One function under construction.
+pub(super) struct Selector<'s, 'u> {
+    pub state: &'s mut State<'u>,
+    pub unit: &'u Unit,
+    pub func: Func,
+    pub function: &'u Function,
+    pub body: &'u Body,
+    pub cfg: &'s ControlFlow,
+    pub buffers: Buffers,
+    /// The stretch of code that is being emitted: changes with each label, where values live in variables.
+    pub stretch: u32,
     /// The label of the prologue, and of the block that it goes on to.
     pub prologue_label: Id,
     pub first_label: Id,
@@ -76,6 +95,16 @@ impl<'s, 'u> Selector<'s, 'u> {
         let unit = state.unit;
         let function = &unit.funcs[func];
         let count = function.body.value_count();
+        let mut buffers = std::mem::take(&mut state.scratch.buffers);
+        for table in [&mut buffers.ids, &mut buffers.stretch_of, &mut buffers.variables] {
+            table.clear();
+            table.resize(count, 0);
+        }
+        for words in [&mut buffers.locals, &mut buffers.prologue, &mut buffers.code] {
+            words.0.clear();
+        }
+        // About what instructions take, with the labels and branches around them.
+        buffers.code.0.reserve(function.body.inst_count() * 8);
         Selector {
             state,
             unit,
@@ -83,14 +112,8 @@ impl<'s, 'u> Selector<'s, 'u> {
             function,
             body: &function.body,
             cfg,
-            ids: vec![0; count],
-            stretch_of: vec![0; count],
+            buffers,
             stretch: 0,
-            variables: vec![0; count],
-            locals: Words::default(),
-            prologue: Words::default(),
-            // About what instructions take, with the labels and branches around them.
-            code: Words(Vec::with_capacity(function.body.inst_count() * 8)),
             prologue_label: 0,
             first_label: 0,
             in_prologue: false,
@@ -99,7 +122,7 @@ impl<'s, 'u> Selector<'s, 'u> {
 
     /// The module.
     pub fn module(&mut self) -> &mut Module {
-        &mut self.state.module
+        self.state.module
     }
 
     /// Whether the environment is Vulkan.
@@ -108,10 +131,11 @@ impl<'s, 'u> Selector<'s, 'u> {
     }
 
     fn target(&mut self) -> &mut Words {
-        if self.in_prologue { &mut self.prologue } else { &mut self.code }
+        if self.in_prologue { &mut self.buffers.prologue } else { &mut self.buffers.code }
     }
 
     /// Adds an instruction with a result.
+    #[inline]
     pub fn emit(&mut self, op: Op, ty: Id, operands: &[Id]) -> Id {
         let id = self.module().id();
         let words = self.target();
@@ -148,7 +172,7 @@ impl<'s, 'u> Selector<'s, 'u> {
     pub fn local_variable(&mut self, ty: Id) -> Id {
         let pointer = self.module().pointer(StorageClass::Function, ty);
         let id = self.module().id();
-        self.locals.op(Op::Variable, &[pointer, id, StorageClass::Function as u32]);
+        self.buffers.locals.op(Op::Variable, &[pointer, id, StorageClass::Function as u32]);
         id
     }
 
@@ -162,7 +186,7 @@ impl<'s, 'u> Selector<'s, 'u> {
     pub fn value(&mut self, value: Value) -> Result<Id, EmitError> {
         let index = value.as_u32() as usize;
         if let ValueDef::Const(id) = self.body.value_def(value) {
-            if self.ids[index] == 0 {
+            if self.buffers.ids[index] == 0 {
                 let constant = self.body.constant(id);
                 let bits = match constant.value {
                     ConstValue::Scalar(bits) => bits as u64,
@@ -172,17 +196,17 @@ impl<'s, 'u> Selector<'s, 'u> {
                     }
                     ConstValue::Lanes(_) => return Err(internal("a vector constant in a legal unit")),
                 };
-                self.ids[index] = self.constant(constant.ty, bits)?;
+                self.buffers.ids[index] = self.constant(constant.ty, bits)?;
             }
-            return Ok(self.ids[index]);
+            return Ok(self.buffers.ids[index]);
         }
-        let variable = self.variables[index];
-        if variable != 0 && self.stretch_of[index] != self.stretch {
+        let variable = self.buffers.variables[index];
+        if variable != 0 && self.buffers.stretch_of[index] != self.stretch {
             let ty = self.type_id(self.body.value_type(value))?;
-            self.ids[index] = self.emit(Op::Load, ty, &[variable]);
-            self.stretch_of[index] = self.stretch;
+            self.buffers.ids[index] = self.emit(Op::Load, ty, &[variable]);
+            self.buffers.stretch_of[index] = self.stretch;
         }
-        match self.ids[index] {
+        match self.buffers.ids[index] {
             0 => Err(internal(&format!("{value} is used before it is made"))),
             id => Ok(id),
         }
@@ -212,9 +236,9 @@ impl<'s, 'u> Selector<'s, 'u> {
     /// Sets what a value is, and stores it where it lives in a variable.
     pub fn define(&mut self, value: Value, id: Id) {
         let index = value.as_u32() as usize;
-        self.ids[index] = id;
-        self.stretch_of[index] = self.stretch;
-        let variable = self.variables[index];
+        self.buffers.ids[index] = id;
+        self.buffers.stretch_of[index] = self.stretch;
+        let variable = self.buffers.variables[index];
         if variable != 0 {
             self.emit_void(Op::Store, &[variable, id]);
         }
@@ -315,7 +339,7 @@ impl<'s, 'u> Selector<'s, 'u> {
             Splat | Extract | Insert | Shuffle | ReduceAdd | ReduceMul | ReduceAnd | ReduceOr | ReduceXor
             | ReduceMinS | ReduceMinU | ReduceMaxS | ReduceMaxU | ReduceMin | ReduceMax | Make | GetField
             | SetField | BoundsCheck | MemCopy | MemSet | RmwMin | RmwMax | CallIndirect
-            | FunctionAddress | StaticAssert | TargetQuery | Scratch => {
+            | FunctionAddress | Unresolved | StaticAssert | TargetQuery | Scratch => {
                 Err(internal(&format!("'{op}' in a unit for SPIR-V")))
             }
             Jump | Branch | Switch | Return | Throw | Unreachable => {
@@ -367,35 +391,5 @@ impl<'s, 'u> Selector<'s, 'u> {
     pub fn is_fixed(&self, inst: Inst) -> bool {
         let data = self.body.inst(inst);
         matches!(data.op, IrOp::Slot | IrOp::GlobalAddress)
-    }
-}
-
-impl Module {
-    /// What a function with these results returns: nothing, the one, or a struct of all.
-    pub fn result_type(&mut self, results: &[Type]) -> Result<Id, EmitError> {
-        let mut types = SmallVec::<[Id; 4]>::new();
-        for &result in results {
-            let id = self.value_type(result);
-            types.push(id.ok_or_else(|| internal(&format!("a result of type {result} in a legal unit")))?);
-        }
-        Ok(match types.as_slice() {
-            [] => self.void(),
-            [one] => *one,
-            many => self.intern_type(Op::TypeStruct, many),
-        })
-    }
-
-    /// What a kernel of OpenCL takes for a parameter: truth values as bytes, generic pointers as global ones.
-    pub fn kernel_parameter(&mut self, ty: Type) -> Result<Id, EmitError> {
-        match ty.kind() {
-            TypeKind::Scalar(Scalar::I1) => Ok(self.int(8)),
-            TypeKind::Pointer(Space::Generic) => Ok(self.byte_pointer(Space::Global)),
-            TypeKind::Pointer(Space::Local | Space::Param) => {
-                Err(EmitError::Target(format!("OpenCL: a kernel parameter of type {ty}")))
-            }
-            _ => self
-                .value_type(ty)
-                .ok_or_else(|| internal(&format!("a parameter of type {ty} in a legal unit"))),
-        }
     }
 }

@@ -86,16 +86,22 @@ impl Selector<'_, '_> {
         }
     }
 
+    /// Orders memory accesses.
+    pub fn fence(&mut self, scope: Scope, order: Order) -> Result<(), EmitError> {
+        let scope = self.scope(scope);
+        let semantics = self.semantics(order)?;
+        self.emit_void(Op::MemoryBarrier, &[scope, semantics]);
+        Ok(())
+    }
+
     /// Selects an atomic or a fence.
     pub fn atomic_op(&mut self, inst: Inst, op: IrOp) -> Result<(), EmitError> {
         let flags = MemFlags::from_bits(self.body.inst(inst).imm);
         let order = flags.order();
-        let scope = self.scope(flags.scope());
         if op == IrOp::Fence {
-            let semantics = self.semantics(order)?;
-            self.emit_void(Op::MemoryBarrier, &[scope, semantics]);
-            return Ok(());
+            return self.fence(flags.scope(), order);
         }
+        let scope = self.scope(flags.scope());
         let value = self.body.args(inst).get(1).copied();
         let ty = if op == IrOp::AtomicLoad {
             self.body.inst(inst).ty

@@ -8,10 +8,13 @@
 //! | pointers, OpenCL | `uchar*` of the space's storage class | the same |
 //! | pointers, Vulkan | a 64-bit integer | the same |
 
+use super::internal;
 use super::module::{Id, Module};
+use crate::error::EmitError;
 use marquetry_ir::types::{Scalar, Space, Type, TypeKind};
 use rspirv::spirv as spv;
 use rspirv::spirv::{Capability, Op, StorageClass};
+use smallvec::SmallVec;
 
 /// The storage class of an address space in OpenCL.
 pub(super) fn storage_class(space: Space) -> StorageClass {
@@ -172,5 +175,36 @@ impl Module {
         let id = self.global(Op::Variable, pointer, &[StorageClass::Input as u32]);
         self.decorate(id, spv::Decoration::BuiltIn, &[builtin as u32]);
         id
+    }
+}
+
+/// Types of parameters and results.
+impl Module {
+    /// What a function with these results returns: nothing, the one, or a struct of all.
+    pub fn result_type(&mut self, results: &[Type]) -> Result<Id, EmitError> {
+        let mut types = SmallVec::<[Id; 4]>::new();
+        for &result in results {
+            let id = self.value_type(result);
+            types.push(id.ok_or_else(|| internal(&format!("a result of type {result} in a legal unit")))?);
+        }
+        Ok(match types.as_slice() {
+            [] => self.void(),
+            [one] => *one,
+            many => self.intern_type(Op::TypeStruct, many),
+        })
+    }
+
+    /// What a kernel of OpenCL takes for a parameter: truth values as bytes, generic pointers as global ones.
+    pub fn kernel_parameter(&mut self, ty: Type) -> Result<Id, EmitError> {
+        match ty.kind() {
+            TypeKind::Scalar(Scalar::I1) => Ok(self.int(8)),
+            TypeKind::Pointer(Space::Generic) => Ok(self.byte_pointer(Space::Global)),
+            TypeKind::Pointer(Space::Local | Space::Param) => {
+                Err(EmitError::Target(format!("OpenCL: a kernel parameter of type {ty}")))
+            }
+            _ => self
+                .value_type(ty)
+                .ok_or_else(|| internal(&format!("a parameter of type {ty} in a legal unit"))),
+        }
     }
 }

@@ -11,7 +11,7 @@ pub const SEEDS: [&str; 3] = [
 ];
 
 /// Tokens that are likely to matter.
-const TOKENS: [&str; 40] = [
+const TOKENS: [&str; 41] = [
     "(",
     ")",
     "{",
@@ -29,6 +29,7 @@ const TOKENS: [&str; 40] = [
     "method",
     "kernel",
     "struct",
+    "newtype",
     "global",
     "extern",
     "overlay",

@@ -1,6 +1,6 @@
 //! What a body computes: making, reading and changing instructions, values, constants and edges.
 
-use super::{Body, Symbol, ValueData, ValueDef};
+use super::{Body, InstNode, Symbol, ValueDef};
 use crate::constant::{ConstData, ConstValue};
 use crate::entity::{Block, BlockCall, Const, Inst, SigRef, Switch, SymbolRef, Value};
 use crate::inst::{BlockCallData, BlockCallList, InstData, ValueList};
@@ -9,15 +9,24 @@ use crate::signature::Signature;
 use crate::span::Span;
 use crate::types::{Scalar, Type, TypeKind};
 use cranelift_entity::EntityRef;
+use std::ops::Range;
 
 impl Body {
     /// Makes an instruction that is in no block yet. Its results are made by [`Body::make_results`].
     pub fn make_inst(&mut self, op: Op, ty: Type, args: &[Value], imm: u32) -> Inst {
-        let args = ValueList::from_slice(args, &mut self.value_pool);
+        if self.inst_room == 0 {
+            self.grow_insts();
+        }
+        self.inst_room -= 1;
+        let (arg_count, args) = self.keep_args(args, 0..0);
+        if self.order.len() == self.insts.len() {
+            self.order.push(InstNode::default());
+        }
         self.insts.push(InstData {
             op,
             result_count: 0,
             guarded: false,
+            arg_count,
             ty,
             args,
             targets: BlockCallList::new(),
@@ -26,13 +35,36 @@ impl Body {
         })
     }
 
+    /// Operands as an instruction holds them; long lists in `old`, if they fit, or behind all others.
+    #[inline]
+    fn keep_args(&mut self, args: &[Value], old: Range<usize>) -> (u8, [Value; 2]) {
+        let none = Value::from_u32(0);
+        match *args {
+            [] => (0, [none, none]),
+            [a] => (1, [a, none]),
+            [a, b] => (2, [a, b]),
+            _ => {
+                let mut start = old.start;
+                match self.long_args.get_mut(old).and_then(|room| room.get_mut(..args.len())) {
+                    Some(room) => room.copy_from_slice(args),
+                    None => {
+                        start = self.long_args.len();
+                        self.long_args.extend_from_slice(args);
+                    }
+                }
+                let word = |number: usize| Value::from_u32(number as u32);
+                (InstData::LONG, [word(start), word(args.len())])
+            }
+        }
+    }
+
     /// Gives an instruction results of these types, in place of any it had. Results beyond
     /// [`MAX_RESULTS`](crate::limits::MAX_RESULTS) are not made; callers check the limit first.
     pub fn make_results(&mut self, inst: Inst, types: &[Type]) {
         let mut first = None;
         let count = types.len().min(crate::limits::MAX_RESULTS);
         for (n, &ty) in types.iter().take(count).enumerate() {
-            let value = self.values.push(ValueData::new(ty, ValueDef::Result(inst, n as u16)));
+            let value = self.push_value(ty, ValueDef::Result(inst, n as u16));
             first.get_or_insert(value);
         }
         let data = &mut self.insts[inst];
@@ -70,14 +102,17 @@ impl Body {
 
     /// The constant of this type and these values; equal ones share one value.
     pub fn make_const(&mut self, data: ConstData) -> Value {
-        if let Some(&value) = self.const_index.get(&data) {
+        let consts = &self.consts;
+        let known = self.const_index.find(consts.len(), &data, |id| &consts[Const::from_u32(id)]);
+        if let Some(value) = known.and_then(|id| self.const_value(Const::from_u32(id))) {
             return value;
         }
         let ty = data.ty;
-        let id = self.consts.push(data.clone());
-        let value = self.values.push(ValueData::new(ty, ValueDef::Const(id)));
-        self.const_values[id] = value.into();
-        self.const_index.insert(data, value);
+        let id = self.consts.push(data);
+        let value = self.push_value(ty, ValueDef::Const(id));
+        self.const_values.push(value);
+        let consts = &self.consts;
+        self.const_index.grow(consts.len(), |id| &consts[Const::from_u32(id)]);
         value
     }
 
@@ -98,11 +133,14 @@ impl Body {
     /// The id for a mentioned name; equal ones share one id.
     #[inline]
     pub fn make_symbol(&mut self, symbol: Symbol) -> SymbolRef {
-        if let Some(&id) = self.symbol_index.get(&symbol) {
-            return id;
+        let symbols = &self.symbols;
+        let known = self.symbol_index.find(symbols.len(), &symbol, |id| &symbols[SymbolRef::from_u32(id)]);
+        if let Some(id) = known {
+            return SymbolRef::from_u32(id);
         }
-        let id = self.symbols.push(symbol.clone());
-        self.symbol_index.insert(symbol, id);
+        let id = self.symbols.push(symbol);
+        let symbols = &self.symbols;
+        self.symbol_index.grow(symbols.len(), |id| &symbols[SymbolRef::from_u32(id)]);
         id
     }
 
@@ -133,23 +171,36 @@ impl Body {
     /// Operands of an instruction.
     #[inline]
     pub fn args(&self, inst: Inst) -> &[Value] {
-        self.insts[inst].args.as_slice(&self.value_pool)
+        let data = &self.insts[inst];
+        match data.arg_count {
+            0 => &[],
+            1 => &data.args[..1],
+            2 => &data.args,
+            _ => self.long_args.get(data.long_args()).unwrap_or(&[]),
+        }
     }
 
     /// Operands of an instruction, to be changed.
     #[inline]
     pub fn args_mut(&mut self, inst: Inst) -> &mut [Value] {
-        self.insts[inst].args.as_mut_slice(&mut self.value_pool)
+        let data = &mut self.insts[inst];
+        match data.arg_count {
+            count @ 0..=2 => &mut data.args[..usize::from(count)],
+            _ => self.long_args.get_mut(data.long_args()).unwrap_or(&mut []),
+        }
     }
 
     /// Replaces op, suffix, operands and immediate of an instruction; its results and place stay.
     #[inline]
     pub fn replace_inst(&mut self, inst: Inst, op: Op, ty: Type, args: &[Value], imm: u32) {
-        let list = ValueList::from_slice(args, &mut self.value_pool);
+        let data = &self.insts[inst];
+        let old = if data.arg_count == InstData::LONG { data.long_args() } else { 0..0 };
+        let (arg_count, args) = self.keep_args(args, old);
         let data = &mut self.insts[inst];
         data.op = op;
         data.ty = ty;
-        data.args = list;
+        data.arg_count = arg_count;
+        data.args = args;
         data.imm = imm;
         data.guarded = false;
         data.targets = BlockCallList::new();
@@ -209,7 +260,7 @@ impl Body {
     /// Calls `f` on every operand and edge argument of an instruction and stores what it returns.
     #[inline]
     pub fn rewrite_operands(&mut self, inst: Inst, mut f: impl FnMut(Value) -> Value) {
-        for arg in self.insts[inst].args.as_mut_slice(&mut self.value_pool) {
+        for arg in self.args_mut(inst) {
             *arg = f(*arg);
         }
         for call in self.insts[inst].targets.as_slice(&self.call_pool) {
@@ -288,7 +339,7 @@ impl Body {
     /// The value of a constant.
     #[inline]
     pub fn const_value(&self, id: Const) -> Option<Value> {
-        self.const_values.get(id).and_then(|v| v.expand())
+        self.const_values.get(id).copied()
     }
 
     /// A mentioned name.
@@ -390,14 +441,23 @@ impl Body {
     /// Where the text spelled an instruction.
     #[inline]
     pub fn span(&self, inst: Inst) -> Span {
-        self.spans[inst]
+        self.spans.get(inst).copied().unwrap_or(Span::NOWHERE)
     }
 
     /// Says where the text spelled an instruction.
     #[inline]
     pub fn set_span(&mut self, inst: Inst, span: Span) {
-        if span.is_somewhere() {
-            self.spans[inst] = span;
+        if !span.is_somewhere() {
+            return;
         }
+        if self.spans.len() <= inst.index() {
+            if self.spans.is_empty() {
+                self.spans.reserve_exact(self.insts.len() + self.inst_room);
+            }
+            while self.spans.len() <= inst.index() {
+                self.spans.push(Span::NOWHERE);
+            }
+        }
+        self.spans[inst] = span;
     }
 }

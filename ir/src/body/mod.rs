@@ -11,6 +11,7 @@
 //! - Values are never aliases: a pass that replaces a value rewrites the operands ([`Body::rewrite_operands`]).
 
 mod graph;
+mod index;
 mod order;
 
 use crate::constant::ConstData;
@@ -21,8 +22,8 @@ use crate::signature::Signature;
 use crate::span::Span;
 use crate::types::Type;
 use cranelift_entity::packed_option::PackedOption;
-use cranelift_entity::{ListPool, PrimaryMap, SecondaryMap};
-use rustc_hash::FxHashMap;
+use cranelift_entity::{ListPool, PrimaryMap};
+use index::Index;
 use std::sync::Arc;
 
 /// Where a value comes from.
@@ -123,20 +124,28 @@ pub struct Body {
     blocks: PrimaryMap<Block, BlockData>,
     block_calls: PrimaryMap<BlockCall, BlockCallData>,
     consts: PrimaryMap<Const, ConstData>,
-    const_values: SecondaryMap<Const, PackedOption<Value>>,
-    const_index: FxHashMap<ConstData, Value>,
+    const_values: PrimaryMap<Const, Value>,
+    const_index: Index,
     symbols: PrimaryMap<SymbolRef, Symbol>,
-    symbol_index: FxHashMap<Symbol, SymbolRef>,
+    symbol_index: Index,
     signatures: PrimaryMap<SigRef, Signature>,
     switches: PrimaryMap<Switch, Box<[u128]>>,
-    order: SecondaryMap<Inst, InstNode>,
-    spans: SecondaryMap<Inst, Span>,
+    /// At least as long as `insts`.
+    order: PrimaryMap<Inst, InstNode>,
+    /// As long as what has spans.
+    spans: PrimaryMap<Inst, Span>,
     first_block: PackedOption<Block>,
     last_block: PackedOption<Block>,
+    /// Operands of instructions that have more than two.
+    long_args: Vec<Value>,
+    /// Parameters of blocks and arguments of edges.
     value_pool: ListPool<Value>,
     call_pool: ListPool<BlockCall>,
     /// Names of values and blocks, where the author gave any.
     pub names: Names,
+    /// How many more instructions and values fit before the tables grow.
+    inst_room: usize,
+    value_room: usize,
 }
 
 impl Body {
@@ -164,9 +173,12 @@ impl Body {
             spans,
             first_block,
             last_block,
+            long_args,
             value_pool,
             call_pool,
             names,
+            inst_room,
+            value_room,
         } = self;
         insts.clear();
         values.clear();
@@ -183,19 +195,75 @@ impl Body {
         spans.clear();
         *first_block = None.into();
         *last_block = None.into();
+        long_args.clear();
         value_pool.clear();
         call_pool.clear();
         names.clear();
+        (*inst_room, *value_room) = (0, 0);
     }
 
     /// Makes room for as many further instructions with one result each.
     pub fn reserve(&mut self, insts: usize) {
-        self.insts.reserve(insts);
-        self.values.reserve(insts);
-        // These tables cannot reserve, only hold: entries of instructions that are not made yet have the default.
-        self.order.resize(self.insts.len() + insts);
-        self.spans.resize(self.insts.len() + insts);
+        if self.inst_room < insts {
+            self.insts.reserve(insts);
+            self.order.reserve(insts);
+            self.inst_room = insts;
+        }
+        if self.value_room < insts {
+            self.values.reserve(insts);
+            self.value_room = insts;
+        }
     }
+
+    /// Gives back what the tables of a large body hold more than they need. For bodies that are finished.
+    pub fn shrink(&mut self) {
+        if self.insts.len() < LARGE {
+            return;
+        }
+        let Self { insts, values, blocks, block_calls, consts, const_values, order, spans, .. } = self;
+        insts.shrink_to_fit();
+        values.shrink_to_fit();
+        blocks.shrink_to_fit();
+        block_calls.shrink_to_fit();
+        consts.shrink_to_fit();
+        const_values.shrink_to_fit();
+        order.shrink_to_fit();
+        spans.shrink_to_fit();
+        self.long_args.shrink_to_fit();
+        self.value_pool = self.value_pool.clone();
+        self.call_pool = self.call_pool.clone();
+        (self.inst_room, self.value_room) = (0, 0);
+    }
+
+    #[cold]
+    fn grow_insts(&mut self) {
+        let more = growth(self.insts.len());
+        self.insts.reserve_exact(more);
+        self.order.reserve_exact(more);
+        if !self.spans.is_empty() {
+            self.spans.reserve_exact(more + self.insts.len() - self.spans.len());
+        }
+        self.inst_room = more;
+    }
+
+    #[inline]
+    fn push_value(&mut self, ty: Type, def: ValueDef) -> Value {
+        if self.value_room == 0 {
+            let more = growth(self.values.len());
+            self.values.reserve_exact(more);
+            self.value_room = more;
+        }
+        self.value_room -= 1;
+        self.values.push(ValueData::new(ty, def))
+    }
+}
+
+/// Bodies with as many instructions are large: their tables have little to spare.
+const LARGE: usize = 1 << 10;
+
+/// By how much a table grows: small ones double; large ones get an eighth, which costs each entry eight copies on average.
+fn growth(len: usize) -> usize {
+    if len < LARGE { len.max(16) } else { len / 8 }
 }
 
 #[cfg(test)]

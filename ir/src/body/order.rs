@@ -3,7 +3,7 @@
 use super::{BlockData, Body, InstNode, ValueData, ValueDef};
 use crate::entity::{Block, BlockCall, Inst, Value};
 use crate::types::Type;
-use cranelift_entity::EntityList;
+use cranelift_entity::{EntityList, EntityRef};
 
 impl Body {
     /// Makes a block that is not in the order yet.
@@ -16,7 +16,7 @@ impl Body {
     #[inline]
     pub fn append_block_param(&mut self, block: Block, ty: Type) -> Value {
         let number = self.blocks[block].params.len(&self.value_pool) as u32;
-        let value = self.values.push(ValueData::new(ty, ValueDef::Param(block, number)));
+        let value = self.push_value(ty, ValueDef::Param(block, number));
         self.blocks[block].params.push(value, &mut self.value_pool);
         value
     }
@@ -128,7 +128,7 @@ impl Body {
     /// Instructions of a block in order.
     #[inline]
     pub fn block_insts(&self, block: Block) -> impl Iterator<Item = Inst> + '_ {
-        std::iter::successors(self.blocks[block].first.expand(), |&inst| self.order[inst].next.expand())
+        std::iter::successors(self.blocks[block].first.expand(), |&inst| self.node(inst).next.expand())
     }
 
     /// The first instruction of a block.
@@ -155,22 +155,36 @@ impl Body {
         self.terminator(block).map_or(&[], |inst| self.targets(inst))
     }
 
+    #[inline]
+    fn node(&self, inst: Inst) -> InstNode {
+        self.order.get(inst).copied().unwrap_or_default()
+    }
+
+    /// The place of an instruction, which hosts may have placed before they made it.
+    #[inline]
+    fn node_mut(&mut self, inst: Inst) -> &mut InstNode {
+        while self.order.len() <= inst.index() {
+            self.order.push(InstNode::default());
+        }
+        &mut self.order[inst]
+    }
+
     /// The instruction after another one in its block.
     #[inline]
     pub fn next_inst(&self, inst: Inst) -> Option<Inst> {
-        self.order[inst].next.expand()
+        self.node(inst).next.expand()
     }
 
     /// The instruction before another one in its block.
     #[inline]
     pub fn prev_inst(&self, inst: Inst) -> Option<Inst> {
-        self.order[inst].prev.expand()
+        self.node(inst).prev.expand()
     }
 
     /// The block that holds an instruction.
     #[inline]
     pub fn inst_block(&self, inst: Inst) -> Option<Block> {
-        self.order[inst].block.expand()
+        self.node(inst).block.expand()
     }
 
     /// The block in which a value is computed; none for constants, and for results of instructions in no block.
@@ -187,9 +201,9 @@ impl Body {
     #[inline]
     pub fn append_inst(&mut self, inst: Inst, block: Block) {
         let last = self.blocks[block].last;
-        self.order[inst] = InstNode { block: block.into(), prev: last, next: None.into() };
+        *self.node_mut(inst) = InstNode { block: block.into(), prev: last, next: None.into() };
         match last.expand() {
-            Some(last) => self.order[last].next = inst.into(),
+            Some(last) => self.node_mut(last).next = inst.into(),
             None => self.blocks[block].first = inst.into(),
         }
         self.blocks[block].last = inst.into();
@@ -198,11 +212,11 @@ impl Body {
     /// Puts an instruction before another one.
     #[inline]
     pub fn insert_inst_before(&mut self, inst: Inst, before: Inst) {
-        let InstNode { block, prev, .. } = self.order[before];
-        self.order[inst] = InstNode { block, prev, next: before.into() };
-        self.order[before].prev = inst.into();
+        let InstNode { block, prev, .. } = self.node(before);
+        *self.node_mut(inst) = InstNode { block, prev, next: before.into() };
+        self.node_mut(before).prev = inst.into();
         match (prev.expand(), block.expand()) {
-            (Some(prev), _) => self.order[prev].next = inst.into(),
+            (Some(prev), _) => self.node_mut(prev).next = inst.into(),
             (None, Some(block)) => self.blocks[block].first = inst.into(),
             (None, None) => {}
         }
@@ -210,14 +224,14 @@ impl Body {
 
     /// Takes an instruction out of its block.
     pub fn remove_inst(&mut self, inst: Inst) {
-        let InstNode { block, prev, next } = std::mem::take(&mut self.order[inst]);
+        let InstNode { block, prev, next } = std::mem::take(self.node_mut(inst));
         let Some(block) = block.expand() else { return };
         match prev.expand() {
-            Some(prev) => self.order[prev].next = next,
+            Some(prev) => self.node_mut(prev).next = next,
             None => self.blocks[block].first = next,
         }
         match next.expand() {
-            Some(next) => self.order[next].prev = prev,
+            Some(next) => self.node_mut(next).prev = prev,
             None => self.blocks[block].last = prev,
         }
     }

@@ -348,6 +348,13 @@ impl InstBuilder<'_, '_> {
         self.emit(Op::Call, Type::UNKNOWN, args, symbol, Some(results))
     }
 
+    /// A call that is known to fit no method; see [`Self::call`] for the results.
+    pub fn unresolved(mut self, name: &str, args: &[Value], results: &[Type]) -> Inst {
+        let symbol = self.symbol(Symbol::Name(name.into()));
+        self.limit(results.len(), "results", MAX_RESULTS);
+        self.emit(Op::Unresolved, Type::UNKNOWN, args, symbol, Some(results))
+    }
+
     /// Calls the function at an address.
     pub fn call_indirect(mut self, signature: Signature, pointer: Value, args: &[Value]) -> Inst {
         self.limit(signature.results.len(), "results", MAX_RESULTS);

@@ -12,6 +12,7 @@ mod race;
 mod memory;
 mod code;
 mod prepare;
+mod prepare_control;
 mod machine;
 mod stack;
 mod run;

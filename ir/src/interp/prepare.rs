@@ -3,12 +3,12 @@
 //! Types are checked once here, by the rules that the verifier uses, so that running does not ask again. What is
 //! wrong becomes a step that reports it when control gets there; the rest of the function still runs.
 
-use super::code::{CONSTANT, Cases, Code, Edge, List, Operand, Step, Via};
-use super::memory::{Callee, function_address};
+use super::code::{CONSTANT, Code, List, Operand, Step, Via};
+use super::memory::function_address;
 use super::value::{Val, filled_ranges, value_bytes};
 use crate::body::{Body, Symbol, ValueDef};
 use crate::constant::{ConstData, ConstValue};
-use crate::entity::{Block, BlockCall, Const, Inst, SigRef, Switch, SymbolRef, Value};
+use crate::entity::{Block, Const, Inst, SigRef, SymbolRef, Value};
 use crate::infer::infer;
 use crate::inst::{MemFlags, Order};
 use crate::op::{Op, Rule, Shape};
@@ -20,17 +20,18 @@ use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
 /// What is wrong with an instruction.
-type Problem = String;
+pub(super) type Problem = String;
 
-struct Prepare<'a> {
-    unit: &'a Unit,
-    function: &'a Function,
-    body: &'a Body,
-    code: Code,
+/// A function of which steps are made.
+pub(super) struct Prepare<'a> {
+    pub unit: &'a Unit,
+    pub function: &'a Function,
+    pub body: &'a Body,
+    pub code: Code,
     /// The operand that each value is, once known.
     operands: Vec<Option<Operand>>,
     /// The first step of each block.
-    starts: Vec<Option<u32>>,
+    pub starts: Vec<Option<u32>>,
     parts: FxHashMap<Type, u32>,
 }
 
@@ -102,7 +103,7 @@ impl Prepare<'_> {
         self.code.messages.len() as u32 - 1
     }
 
-    fn value_type(&self, value: Value) -> Type {
+    pub(super) fn value_type(&self, value: Value) -> Type {
         self.body.value_type(value)
     }
 
@@ -111,7 +112,7 @@ impl Prepare<'_> {
         (self.code.constants.len() as u32 - 1) | CONSTANT
     }
 
-    fn operand(&mut self, value: Value) -> Result<Operand, Problem> {
+    pub(super) fn operand(&mut self, value: Value) -> Result<Operand, Problem> {
         let index = value.as_u32() as usize;
         if let Some(operand) = self.operands.get(index).copied().flatten() {
             return Ok(operand);
@@ -139,7 +140,7 @@ impl Prepare<'_> {
         if value.fits(types, data.ty) { Ok(value) } else { Err("constant does not fit its type".into()) }
     }
 
-    fn list(&mut self, values: &[Value]) -> Result<List, Problem> {
+    pub(super) fn list(&mut self, values: &[Value]) -> Result<List, Problem> {
         let operands = values.iter().map(|&value| self.operand(value)).collect::<Result<Vec<_>, _>>()?;
         Ok(self.list_of(&operands))
     }
@@ -412,105 +413,6 @@ impl Prepare<'_> {
         let number = self.code.parts.len() as u32 - 1;
         self.parts.insert(ty, number);
         Ok(number)
-    }
-
-    fn symbol(&self, imm: u32) -> Result<&Symbol, Problem> {
-        if !self.body.symbol_exists(imm) {
-            return Err("name does not exist".into());
-        }
-        Ok(self.body.symbol(SymbolRef::from_u32(imm)))
-    }
-
-    fn callee(&self, imm: u32) -> Result<(Callee, &Signature), Problem> {
-        match self.symbol(imm)? {
-            &Symbol::Func(func) => {
-                let function = self.unit.funcs.get(func).ok_or("callee does not exist")?;
-                Ok((Callee::Func(func.as_u32()), &function.signature))
-            }
-            &Symbol::Extern(id) => {
-                let data = self.unit.externs.get(id).ok_or("callee does not exist")?;
-                Ok((Callee::Extern(id.as_u32()), &data.signature))
-            }
-            Symbol::Name(name) | Symbol::Overload(name, _) => Err(format!("'{name}' is not resolved")),
-            Symbol::Global(_) | Symbol::Exception(..) | Symbol::Message(_) | Symbol::Operand => {
-                Err("callee is no function".into())
-            }
-        }
-    }
-
-    fn call(&mut self, inst: Inst, dest: u32) -> Result<Step, Problem> {
-        let body = self.body;
-        let (callee, signature) = self.callee(body.inst(inst).imm)?;
-        let types = |values: &mut dyn Iterator<Item = Value>| -> Vec<Type> {
-            values.map(|value| self.value_type(value)).collect()
-        };
-        let fits = types(&mut body.args(inst).iter().copied()) == signature.params
-            && types(&mut body.results(inst)) == signature.results;
-        if !fits {
-            return Err("call does not fit the callee's signature".into());
-        }
-        let args = self.list(body.args(inst))?;
-        Ok(match callee {
-            Callee::Func(func) => Step::Call { func, args, dest },
-            Callee::Extern(number) => Step::CallExtern { number, args, dest },
-        })
-    }
-
-    fn control(&mut self, inst: Inst, first: Operand) -> Result<Step, Problem> {
-        let body = self.body;
-        let data = body.inst(inst);
-        let values = body.args(inst);
-        let types: Vec<Type> = values.iter().map(|&value| self.value_type(value)).collect();
-        let targets = body.targets(inst);
-        match (data.op, types.as_slice(), targets) {
-            (Op::Jump, [], &[target]) => Ok(Step::Jump { edge: self.edge(target)? }),
-            (Op::Branch, [Type::I1], &[yes, no]) => {
-                Ok(Step::Branch { condition: first, yes: self.edge(yes)?, no: self.edge(no)? })
-            }
-            (Op::Switch, [selector], [otherwise, rest @ ..])
-                if selector.as_scalar().is_some_and(Scalar::is_int) && body.switch_exists(data.imm) =>
-            {
-                let values = body.switch_cases(Switch::from_u32(data.imm));
-                if values.len() != rest.len() {
-                    return Err("switch has another number of cases than destinations".into());
-                }
-                let otherwise = self.edge(*otherwise)?;
-                let edges = rest.iter().map(|&call| self.edge(call)).collect::<Result<Vec<_>, _>>()?;
-                let mut cases: Vec<(u128, u32)> = values.iter().copied().zip(edges).collect();
-                cases.sort_by_key(|case| case.0);
-                self.code.tables.push(Cases { cases, otherwise });
-                Ok(Step::Switch { selector: first, table: self.code.tables.len() as u32 - 1 })
-            }
-            (Op::Return, types, []) if types == self.function.signature.results => {
-                Ok(Step::Return { args: self.list(values)? })
-            }
-            (op, ..) => Err(format!("{op} has operands or destinations that do not fit")),
-        }
-    }
-
-    fn edge(&mut self, call: BlockCall) -> Result<u32, Problem> {
-        let body = self.body;
-        let block = body.target_block(call);
-        let start = self.starts.get(block.as_u32() as usize).copied().flatten();
-        let target = start.ok_or_else(|| format!("{block} is not placed"))?;
-        let (args, params) = (body.target_args(call), body.block_params(block));
-        let exists = |value: &Value| body.value_exists(*value);
-        let fits = args.len() == params.len()
-            && args.iter().all(exists)
-            && args.iter().zip(params).all(|(&a, &p)| self.value_type(a) == self.value_type(p));
-        if !fits {
-            return Err(format!("arguments do not fit the parameters of {block}"));
-        }
-        let args = self.list(args)?;
-        let params = match params.first() {
-            Some(&first) => self.operand(first)?,
-            None => 0,
-        };
-        // A move reads a parameter that an earlier move wrote.
-        let list = self.code.list(args).iter().enumerate();
-        let parallel = list.clone().any(|(n, &from)| from >= params && from < params + n as u32);
-        self.code.edges.push(Edge { target, args, params, parallel });
-        Ok(self.code.edges.len() as u32 - 1)
     }
 }
 

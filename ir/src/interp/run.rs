@@ -118,7 +118,9 @@ fn steps(library: &Library, machine: &mut Machine, item: &mut Item) -> Checked<S
                 let mut address = bits(code, frame, home) as u64;
                 if address == 0 {
                     machine.charge(size)?;
-                    address = machine.memory.allocate(size, align, Space::Local, Contents::Uninitialised)?;
+                    // Slots are on the stack, whatever else used the memory up.
+                    let slot = machine.memory.allocate(size, align, Space::Local, Contents::Uninitialised);
+                    address = slot.map_err(|_| Box::new(FaultKind::StackOverflow))?;
                     put(frame, home, Val::pointer(address));
                     item.locals.push(address);
                 }

@@ -146,12 +146,20 @@ pub(super) fn call<'l>(
     args: &[Operand],
     dest: u32,
 ) -> Checked<&'l Code> {
-    if item.callers.len() >= MAX_CALL_DEPTH {
-        return Err(Box::new(FaultKind::StackOverflow));
-    }
     let code = library.code(func)?;
     let base = item.values.len();
-    item.grow(machine, code)?;
+    let grown = if item.callers.len() < MAX_CALL_DEPTH {
+        item.grow(machine, code)
+    } else {
+        Err(Box::new(FaultKind::StackOverflow))
+    };
+    if let Err(fault) = grown {
+        // What overflows the stack is the function that does not fit any more, as in native code.
+        item.callers.push(item.frame);
+        item.frame.func = func;
+        item.frame.pc = 0;
+        return Err(fault);
+    }
     let (below, frame) = item.values.split_at_mut(base);
     let below = below.get(item.frame.base as usize..).unwrap_or(&[]);
     for (slot, &at) in frame.iter_mut().zip(args) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 /// A value: of a scalar or pointer its bits, of a vector the bits of its lanes, of an aggregate the bytes of its
 /// layout with all padding zero.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Val {
     /// A scalar or a pointer; bits above the type's width are 0.
     Bits(u128),

@@ -239,6 +239,7 @@ pub fn scalar(op: Op, operand: Scalar, result: Scalar, args: &[u128]) -> Option<
         | Op::SubgroupReduceMaxU
         | Op::Clock
         | Op::Call
+        | Op::Unresolved
         | Op::CallIndirect
         | Op::FunctionAddress
         | Op::Jump

@@ -175,10 +175,11 @@ impl Formatter<'_> {
 
     /// What the token changes for those after it.
     fn advance(&mut self, token: Token) {
-        let after_item_word = ["struct", "abstract"].iter().any(|word| self.is_word(self.last[0], word));
+        let after_item_word =
+            ["struct", "newtype", "abstract"].iter().any(|word| self.is_word(self.last[0], word));
         if token.kind() == Kind::Name && !self.in_body && self.nesting == 0 && !after_item_word {
             match self.lexer.text(token.span()) {
-                "struct" | "abstract" | "impl" => self.supertype = true,
+                "struct" | "newtype" | "abstract" | "impl" => self.supertype = true,
                 "method" | "kernel" | "overlay" | "global" | "extern" => self.supertype = false,
                 _ => {}
             }

@@ -7,7 +7,7 @@ use crate::diag::{Code, Diagnostic};
 use crate::entity::{Block, Inst, Switch, Value};
 use crate::infer::{TypeMismatch, infer};
 use crate::limits::{MAX_BLOCKS, MAX_INSTS, MAX_PARAMS, MAX_RESULTS, MAX_VALUES};
-use crate::op::Op;
+use crate::op::{Op, Shape};
 use crate::span::Span;
 use crate::text::lexer::{Kind, Token};
 use crate::text::literal::signed;
@@ -188,7 +188,7 @@ impl<'t> Parser<'_, 't> {
         if take(&mut self.scope.forward_used) {
             self.scope.pending.push(inst);
             types.resize(lhs.len(), Type::UNKNOWN);
-        } else if op == Op::Call {
+        } else if op.info().shape == Shape::Call {
             types.resize(lhs.len(), Type::UNKNOWN);
         } else {
             match infer(&self.body, &self.program.types, inst) {
@@ -274,7 +274,7 @@ impl<'t> Parser<'_, 't> {
             while let Some(inst) = next {
                 next = self.body.next_inst(inst);
                 let op = self.body.inst(inst).op;
-                if op == Op::Call || self.scope.failed.contains(&inst) {
+                if op.info().shape == Shape::Call || self.scope.failed.contains(&inst) {
                     continue;
                 }
                 match op {

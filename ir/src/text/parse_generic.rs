@@ -145,20 +145,41 @@ impl<'t> Parser<'_, 't> {
         }
     }
 
+    /// `newtype NAME[<T>] [: NAME] = TYPE`
+    pub(crate) fn newtype(&mut self) -> Parse<()> {
+        self.bump();
+        let (name, span) = self.type_name("the name of a newtype")?;
+        self.type_variables(false)?;
+        let supertype = self.supertype()?;
+        self.expect_as(Kind::Equals, "'=' and a type")?;
+        let fields = vec![("value".into(), self.ty()?)];
+        if let Err(error) = self.define_struct(name, fields, supertype, true) {
+            let code = if matches!(error, TypeError::Taken(_)) { Code::Redefined } else { Code::InvalidType };
+            self.error(code, span, error.to_string());
+        }
+        Ok(())
+    }
+
     /// Defines a struct, with parameters if there are type variables.
     pub(crate) fn define_struct(
         &mut self,
         name: Arc<str>,
         fields: Vec<(Arc<str>, Type)>,
         supertype: Abstract,
+        is_newtype: bool,
     ) -> Result<(), TypeError> {
         let types = &mut self.program.types;
         if self.variables.is_empty() {
-            let ty = types.structure(&name, fields)?;
+            let ty = match fields.first() {
+                Some(field) if is_newtype => types.newtype(&name, field.1)?,
+                _ => types.structure(&name, fields)?,
+            };
             return types.set_supertype(ty, supertype);
         }
         let params = self.variables.iter().map(|(_, variable)| variable.ty).collect();
-        types.define_template(TemplateData { name, params, fields: fields.into(), supertype }).map(|_| ())
+        types
+            .define_template(TemplateData { name, params, fields: fields.into(), supertype, is_newtype })
+            .map(|_| ())
     }
 
     /// The type of a name that was just read, with its parameters.

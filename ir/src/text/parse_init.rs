@@ -32,7 +32,7 @@ impl Parser<'_, '_> {
         self.init_budget = left;
         let mut bytes = vec![0u8; size as usize];
         let mut open: Vec<Open> = Vec::new();
-        let mut place = Some((ty, 0u64));
+        let mut place = Some((self.program.types.underlying(ty), 0u64));
         loop {
             match place.take() {
                 Some((ty, offset)) if self.at(Kind::LeftBracket) => {
@@ -59,7 +59,8 @@ impl Parser<'_, '_> {
             if index > 0 {
                 self.expect_as(Kind::Comma, &format!("',' and {left} more elements"))?;
             }
-            place = Some(self.element(ty, offset, index));
+            let (element, offset) = self.element(ty, offset, index);
+            place = Some((self.program.types.underlying(element), offset));
         }
         Ok(Some(bytes.into()))
     }

@@ -41,11 +41,12 @@ impl<'t> Parser<'_, 't> {
             "abstract" => self.abstract_type(),
             "impl" => self.implementation(),
             "struct" => self.structure(),
+            "newtype" => self.newtype(),
             "global" => self.global(),
             "extern" => self.external(),
             "overlay" | "method" | "kernel" => self.method(),
             _ => Err(self.expected(
-                "'abstract', 'impl', 'struct', 'global', 'extern', 'overlay', 'method' or 'kernel'",
+                "'abstract', 'impl', 'struct', 'newtype', 'global', 'extern', 'overlay', 'method' or 'kernel'",
             )),
         }
     }
@@ -70,7 +71,7 @@ impl<'t> Parser<'_, 't> {
             }
         }
         self.expect_as(Kind::RightBrace, "',' or '}'")?;
-        match self.define_struct(name, fields, supertype) {
+        match self.define_struct(name, fields, supertype, false) {
             Ok(()) => Ok(()),
             Err(error) => {
                 let redefined = matches!(error, TypeError::Redefined(_) | TypeError::Taken(_));

@@ -24,8 +24,8 @@ pub(crate) struct Failed;
 pub(crate) type Parse<T> = Result<T, Failed>;
 
 /// Words that start an item.
-pub(crate) const ITEM_WORDS: [&str; 8] =
-    ["abstract", "impl", "struct", "global", "extern", "overlay", "method", "kernel"];
+pub(crate) const ITEM_WORDS: [&str; 9] =
+    ["abstract", "impl", "struct", "newtype", "global", "extern", "overlay", "method", "kernel"];
 
 /// Words that values cannot be named: types and literals.
 pub(crate) fn is_reserved(name: &str) -> bool {

@@ -199,15 +199,19 @@ impl<'a> Printer<'a> {
 
     fn structure(&mut self, ty: Type) -> fmt::Result {
         let Some(Aggregate::Struct { fields, .. }) = self.types.aggregate(ty) else { return Ok(()) };
-        self.out.write_str("struct ")?;
+        let newtype = self.types.as_newtype(ty);
+        self.out.write_str(if newtype.is_some() { "newtype " } else { "struct " })?;
         self.ty(ty)?;
         self.supertype(self.types.supertype(ty))?;
+        if let Some(of) = newtype {
+            return self.newtype(of);
+        }
         self.fields(fields)
     }
 
     fn template(&mut self, id: Template) -> fmt::Result {
         let Some(data) = self.types.template(id) else { return Ok(()) };
-        self.out.write_str("struct ")?;
+        self.out.write_str(if data.is_newtype { "newtype " } else { "struct " })?;
         self.type_name(&data.name)?;
         for (n, &param) in data.params.iter().enumerate() {
             self.out.write_str(if n == 0 { "<" } else { ", " })?;
@@ -215,7 +219,17 @@ impl<'a> Printer<'a> {
         }
         self.out.write_str(">")?;
         self.supertype(data.supertype)?;
-        self.fields(&data.fields)
+        match data.fields.first() {
+            Some(field) if data.is_newtype => self.newtype(field.1),
+            _ => self.fields(&data.fields),
+        }
+    }
+
+    /// What stands behind a newtype's name.
+    fn newtype(&mut self, of: Type) -> fmt::Result {
+        self.out.write_str(" = ")?;
+        self.ty(of)?;
+        self.out.write_str("\n")
     }
 
     fn nominal(&mut self, nominal: Nominal) -> fmt::Result {
@@ -423,10 +437,10 @@ impl<'a> Printer<'a> {
         let mut place = Some((global.ty, 0));
         loop {
             if let Some((ty, offset)) = place.take()
-                && let Some(count) = self.init_place(ty, offset, bytes)?
+                && let Some(count) = self.init_place(self.types.underlying(ty), offset, bytes)?
             {
                 self.out.write_str("[")?;
-                open.push((ty, offset, 0, count));
+                open.push((self.types.underlying(ty), offset, 0, count));
             }
             let Some((ty, offset, next, count)) = open.last_mut() else { break };
             if next == count {

@@ -153,6 +153,7 @@ impl Types {
             supertype,
             depth,
             applied: None,
+            is_newtype: false,
         })?;
         self.singletons.insert(singleton, ty);
         Ok(ty)

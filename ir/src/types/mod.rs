@@ -140,6 +140,7 @@ impl Type {
     }
 
     /// The same shape (scalar or vector of as many lanes) over another scalar.
+    #[inline]
     pub const fn with_lane(self, lane: Scalar) -> Type {
         match self.kind() {
             TypeKind::Vector(_, lanes) => match Type::vector(lane, lanes) {
@@ -151,6 +152,7 @@ impl Type {
     }
 
     /// The type that a lane-wise comparison of two such values has.
+    #[inline]
     pub const fn mask_type(self) -> Type {
         self.with_lane(Scalar::I1)
     }
@@ -176,22 +178,28 @@ impl Type {
         matches!(self.lane(), Some(lane) if lane.is_float())
     }
 
+    /// Whether this is an integer, a float or a truth value.
+    #[inline]
+    pub const fn is_scalar(self) -> bool {
+        self.0 >> TAG_SHIFT == TAG_SCALAR
+    }
+
     /// Whether this is a vector.
     #[inline]
     pub const fn is_vector(self) -> bool {
-        matches!(self.kind(), TypeKind::Vector(..))
+        self.0 >> TAG_SHIFT == TAG_VECTOR
     }
 
     /// Whether this is a pointer.
     #[inline]
     pub const fn is_pointer(self) -> bool {
-        self.space().is_some()
+        self.0 >> TAG_SHIFT == TAG_POINTER
     }
 
     /// Whether this is an array, a struct or a singleton type.
     #[inline]
     pub const fn is_aggregate(self) -> bool {
-        matches!(self.kind(), TypeKind::Aggregate(_))
+        self.0 >> TAG_SHIFT == TAG_AGGREGATE
     }
 
     /// Whether the type is settled: neither unknown nor erroneous.

@@ -1,8 +1,11 @@
-//! Nominal types: abstract types, the one supertype that each type has, and structs with type parameters.
+//! Nominal types: abstract types, the one supertype that each type has, newtypes and structs with type parameters.
 //!
 //! Abstract types form a tree below `Any`; each is defined after its supertype, so there are no cycles. They have no
 //! values: they bound type variables. A struct with parameters is a [`Template`]; applied to concrete types it is an
 //! ordinary struct whose name is its spelling, applied to types with variables it is a [`Generic`] pattern.
+//!
+//! A newtype is a struct with one field that dispatch tells apart from the type of that field and nothing else does:
+//! `make` wraps, `get` unwraps, and specialisation takes both away with the type itself ([`Types::erased`]).
 
 use super::table::Row;
 use super::{Aggregate, Generic, Type, TypeError, Types};
@@ -63,6 +66,8 @@ pub struct TemplateData {
     pub fields: Arc<[(Arc<str>, Type)]>,
     /// The abstract type that its instances are.
     pub supertype: Abstract,
+    /// Whether its instances are newtypes of their only field.
+    pub is_newtype: bool,
 }
 
 /// The abstract types that exist in every table.
@@ -278,6 +283,9 @@ impl Types {
         row.depth = row.depth.max(depth);
         row.applied = Some(key.clone());
         let ty = self.push(row)?;
+        if data.is_newtype {
+            self.mark_newtype(ty);
+        }
         self.instances.insert(key, ty);
         Ok(ty)
     }

@@ -7,6 +7,7 @@ use super::{
 use crate::limits::{MAX_FIELDS, MAX_TYPE_BYTES, MAX_TYPE_DEPTH};
 use rustc_hash::FxHashMap;
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 /// What an aggregate is made of.
@@ -30,6 +31,9 @@ pub enum Aggregate {
     Singleton(Singleton),
 }
 
+/// The name of a newtype's only field.
+pub(super) const NEWTYPE_FIELD: &str = "value";
+
 /// Size and alignment in memory, in bytes.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct Layout {
@@ -51,6 +55,8 @@ pub(super) struct Row {
     pub(super) depth: u32,
     /// What an instance of a struct with parameters was made of.
     pub(super) applied: Option<(Template, Arc<[Type]>)>,
+    /// Whether it is a newtype: a struct with one field, that is held and passed as this is.
+    pub(super) is_newtype: bool,
 }
 
 impl Row {
@@ -77,7 +83,15 @@ impl Row {
         }
         let layout = Layout { size: end.next_multiple_of(u64::from(align)), align };
         let aggregate = Aggregate::Struct { name, fields: fields.into() };
-        Ok(Row { aggregate, layout, offsets: offsets.into(), supertype: Abstract::ANY, depth, applied: None })
+        Ok(Row {
+            aggregate,
+            layout,
+            offsets: offsets.into(),
+            supertype: Abstract::ANY,
+            depth,
+            applied: None,
+            is_newtype: false,
+        })
     }
 }
 
@@ -133,9 +147,29 @@ impl fmt::Display for TypeError {
 
 impl std::error::Error for TypeError {}
 
-/// The arrays and structs of a program, interned, with their layouts.
+/// The arrays and structs of a program, interned, with their layouts. Copies share what they hold until one of them
+/// gets another type: a job has a copy of its program's.
+#[derive(Clone, Debug, Default)]
+pub struct Types(Arc<Tables>);
+
+impl Deref for Types {
+    type Target = Tables;
+
+    #[inline]
+    fn deref(&self) -> &Tables {
+        &self.0
+    }
+}
+
+impl DerefMut for Types {
+    fn deref_mut(&mut self) -> &mut Tables {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+/// What [`Types`] holds.
 #[derive(Clone, Debug)]
-pub struct Types {
+pub struct Tables {
     pub(super) rows: Vec<Row>,
     pub(super) arrays: FxHashMap<(Type, u64), Type>,
     pub(super) names: FxHashMap<Arc<str>, Nominal>,
@@ -149,11 +183,15 @@ pub struct Types {
     /// Types with variables, each with its depth.
     pub(super) generics: Vec<(Generic, u32)>,
     pub(super) generic_index: FxHashMap<Generic, Type>,
+    /// Whether there ever was a newtype; without, nothing has to look for any.
+    pub(super) has_newtypes: bool,
+    /// Types without their newtypes.
+    pub(super) erasures: FxHashMap<Type, Type>,
 }
 
-impl Default for Types {
+impl Default for Tables {
     fn default() -> Self {
-        Types {
+        Tables {
             rows: Vec::new(),
             arrays: FxHashMap::default(),
             names: FxHashMap::default(),
@@ -166,6 +204,8 @@ impl Default for Types {
             singletons: FxHashMap::default(),
             generics: Vec::new(),
             generic_index: FxHashMap::default(),
+            has_newtypes: false,
+            erasures: FxHashMap::default(),
         }
     }
 }
@@ -195,6 +235,7 @@ impl Types {
             supertype: Abstract::ANY,
             depth,
             applied: None,
+            is_newtype: false,
         })?;
         self.arrays.insert((element, length), ty);
         Ok(ty)
@@ -220,6 +261,91 @@ impl Types {
         let ty = self.push(row)?;
         self.define(name, Nominal::Struct(ty));
         Ok(ty)
+    }
+
+    /// The newtype `name` of a type: another type for dispatch, the same for everything that holds values of it.
+    ///
+    /// # Errors
+    /// The name is taken, or it is a newtype of no known type.
+    pub fn newtype(&mut self, name: &str, of: Type) -> Result<Type, TypeError> {
+        if self.find(name).is_some() {
+            return Err(TypeError::Taken(name.into()));
+        }
+        let ty = self.structure(name, vec![(NEWTYPE_FIELD.into(), of)])?;
+        self.mark_newtype(ty);
+        Ok(ty)
+    }
+
+    pub(super) fn mark_newtype(&mut self, ty: Type) {
+        if let TypeKind::Aggregate(index) = ty.kind()
+            && let Some(row) = self.rows.get_mut(index)
+        {
+            row.is_newtype = true;
+            self.has_newtypes = true;
+        }
+    }
+
+    /// The type that a newtype is one of.
+    pub fn as_newtype(&self, ty: Type) -> Option<Type> {
+        let row = self.row(ty).filter(|row| row.is_newtype)?;
+        match &row.aggregate {
+            Aggregate::Struct { fields, .. } => fields.first().map(|field| field.1),
+            Aggregate::Array { .. } | Aggregate::Singleton(_) => None,
+        }
+    }
+
+    /// The type with the newtypes around it taken off.
+    pub fn underlying(&self, ty: Type) -> Type {
+        // Nesting is limited where types are made.
+        let mut ty = ty;
+        while let Some(inner) = self.as_newtype(ty) {
+            ty = inner;
+        }
+        ty
+    }
+
+    /// Whether the table has newtypes.
+    pub fn has_newtypes(&self) -> bool {
+        self.has_newtypes
+    }
+
+    /// The type as it is held: without any newtypes in it, those in elements and fields included.
+    ///
+    /// # Errors
+    /// There are too many types.
+    pub fn erased(&mut self, ty: Type) -> Result<Type, TypeError> {
+        if !self.has_newtypes {
+            return Ok(ty);
+        }
+        if let Some(&erased) = self.erasures.get(&ty) {
+            return Ok(erased);
+        }
+        // Nesting is limited where types are made.
+        let erased = match self.aggregate(self.underlying(ty)).cloned() {
+            Some(Aggregate::Array { element, length }) => {
+                let element = self.erased(element)?;
+                self.array(element, length)?
+            }
+            Some(Aggregate::Struct { name, fields }) => {
+                let mut changed = false;
+                let mut plain = Vec::with_capacity(fields.len());
+                for (name, field) in fields.iter() {
+                    let erased = self.erased(*field)?;
+                    changed |= erased != *field;
+                    plain.push((name.clone(), erased));
+                }
+                if changed {
+                    let row = Row::structure(self, name, plain)?;
+                    self.push(row)?
+                } else {
+                    self.underlying(ty)
+                }
+            }
+            Some(Aggregate::Singleton(_)) | None => self.underlying(ty),
+        };
+        self.erasures.insert(ty, erased);
+        self.erasures.insert(erased, erased);
+        Ok(erased)
     }
 
     /// How deep a type nests that has this one as a part.

@@ -143,8 +143,8 @@ impl<'a> Checker<'a> {
     /// What is wrong with the type of something that must have one.
     pub(super) fn type_problem(&self, ty: Type) -> Option<(Code, String)> {
         match () {
-            () if ty == Type::UNKNOWN && !self.complete => None,
-            () if self.types.generic(ty).is_some() && !self.complete => None,
+            () if ty.is_scalar() || ty.is_pointer() => None,
+            () if !self.complete && (ty == Type::UNKNOWN || self.types.generic(ty).is_some()) => None,
             () if !ty.is_known() => Some((Code::Untyped, "has no known type".into())),
             () if self.types.layout(ty).is_none() => {
                 Some((Code::ForeignType, format!("has type {ty}, which is not in this table of types")))

@@ -47,7 +47,7 @@ impl Checker<'_> {
     fn instruction(&mut self, inst: Inst) {
         let body = self.body;
         let mask = self.constants(inst);
-        if !self.complete && body.inst(inst).op != Op::Call {
+        if !self.complete && body.inst(inst).op.info().shape != Shape::Call {
             let mut pack = false;
             body.visit_operands(inst, |value| pack |= self.types.as_pack(body.value_type(value)).is_some());
             if pack {
@@ -76,7 +76,7 @@ impl Checker<'_> {
     /// What the op computes; none if it was reported that it cannot.
     fn infer(&mut self, inst: Inst) -> Option<ResultTypes> {
         let op = self.body.inst(inst).op;
-        if op == Op::Call && self.complete {
+        if op.info().shape == Shape::Call && self.complete {
             return self.callee_results(inst);
         }
         match infer_with(self.body, self.types, inst, |value| self.value_type(value)) {

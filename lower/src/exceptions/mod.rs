@@ -37,6 +37,8 @@ pub struct Lowered {
     pub entries: Vec<EntryAbi>,
     /// The functions whose code is not what it was.
     pub rewritten: Vec<Func>,
+    /// Whether nothing is left that nobody uses: the optimiser ran.
+    pub tidy: bool,
 }
 
 /// Type of a kernel's mailbox parameter.
@@ -82,7 +84,7 @@ pub fn run(mut unit: Unit) -> Result<Lowered, Failure> {
         EntryAbi { status: throws && !kernel, mailbox: throws && kernel }
     };
     let entries = unit.entries.iter().map(abi).collect();
-    Ok(Lowered { unit, sites, entries, rewritten })
+    Ok(Lowered { unit, sites, entries, rewritten, tidy: false })
 }
 
 fn check_room(found: usize, what: &'static str, limit: usize) -> Result<(), Failure> {

@@ -13,7 +13,7 @@ use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::entity::{Block, Func, Inst, SigRef, SymbolRef, Value};
 use marquetry_ir::exception::Exception;
 use marquetry_ir::inst::{MemFlags, Order, Scope};
-use marquetry_ir::op::{Op, Shape};
+use marquetry_ir::op::{Effects, Op, Shape};
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::semantics::{const_from_lanes, const_lanes};
 use marquetry_ir::span::Span;
@@ -66,6 +66,13 @@ pub(super) fn function(unit: &mut Unit, func: Func, throwing: &Funcs, sites: &mu
     let body = &mut function.body;
     let Some(entry) = body.entry() else { return };
     let throws = throwing.contains(func);
+    let concerned = |inst: Inst| {
+        let op = body.inst(inst).op;
+        op.effects().has(Effects::THROW.and(Effects::CALL)) || matches!(op, Op::Throw | Op::Unreachable)
+    };
+    if !throws && !body.blocks().flat_map(|block| body.block_insts(block)).any(concerned) {
+        return;
+    }
     let leave = match function.kind {
         MethodKind::Kernel if throws => Leave::Mailbox(body.append_block_param(entry, MAILBOX)),
         MethodKind::Kernel | MethodKind::Function => {

@@ -3,11 +3,11 @@
 //! Blocks are visited in reverse post-order, so that every value is built before its uses; they are placed in the
 //! order of the source.
 
+use super::already::Left;
 use super::emit::Ask;
 use super::held::Val;
 use super::{Building, Legaliser};
 use crate::failure::Failure;
-use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::diag::Code;
 use marquetry_ir::entity::{Block, BlockCall, Const, Func, Inst, SigRef, Switch, SymbolRef, Value};
@@ -32,7 +32,7 @@ impl Map {
 
 impl Legaliser<'_> {
     /// Legalises all functions of a unit, and the signatures of everything. Says which functions are written anew.
-    pub(super) fn legalise_unit(&mut self, unit: &mut Unit) -> Vec<Func> {
+    pub(super) fn legalise_unit(&mut self, unit: &mut Unit, tidy: bool) -> Vec<Func> {
         for host in unit.externs.values() {
             (self.f.file, self.f.span) = (host.file, host.span);
             let types: Vec<Type> =
@@ -50,10 +50,13 @@ impl Legaliser<'_> {
                 break;
             }
             let function = &mut unit.funcs[func];
-            let signature = &function.signature;
-            let types: Vec<Type> = signature.params.iter().chain(&signature.results).copied().collect();
-            if self.is_legal(&function.body, &types) {
-                super::tidy::remove_unused(&mut function.body);
+            if let Some(left) = self.nearly_legal(&function.body, &function.signature) {
+                if left == Left::NarrowIndices {
+                    super::indices::widen(&mut function.body, &self.cfg, &mut self.dominators);
+                }
+                if !tidy {
+                    super::tidy::remove_unused(&mut function.body);
+                }
                 continue;
             }
             self.f = Building::new(function.file);
@@ -91,8 +94,7 @@ impl Legaliser<'_> {
     }
 
     fn legalise_body(&mut self, old: &Body) {
-        let mut cfg = ControlFlow::new();
-        cfg.compute(old);
+        let cfg = std::mem::take(&mut self.cfg);
         self.f.body.reserve(old.inst_count());
         let mut map = Map { values: vec![None; old.value_count()], blocks: vec![None; old.block_count()] };
         for block in old.blocks().filter(|&block| cfg.is_reachable(block)) {
@@ -126,6 +128,7 @@ impl Legaliser<'_> {
                 }
             }
         }
+        self.cfg = cfg;
     }
 
     /// Adds the leaves of a type to a block's parameters.
@@ -218,7 +221,7 @@ impl Legaliser<'_> {
             Op::Jump | Op::Branch | Op::Switch | Op::Return => {
                 self.translate_terminator(old, map, inst, &args)
             }
-            Op::Throw | Op::Unreachable => {
+            Op::Unresolved | Op::Throw | Op::Unreachable => {
                 self.fail(Failure::Internal(format!("'{}' after exceptions were lowered", data.op)));
             }
             Op::StaticAssert => self.assertion(old, inst, &args),

@@ -1,6 +1,6 @@
 //! Legalisation: every op on every type becomes one that the target has.
 //!
-//! Each function is built anew. A value whose type the target does not hold becomes several legal values
+//! A function that lacks more than wide [`indices`] is built anew. A value whose type the target does not hold becomes several legal values
 //! ([`shape`]); an op is split, asked about and, where the target lacks it, written in terms of other ops, which are
 //! asked about in turn ([`emit`]). What takes a loop or much code becomes a function of the unit, made once
 //! ([`helpers`]). All that the target cannot do is reported at once, each thing once per place.
@@ -24,6 +24,7 @@ mod formulas;
 mod function;
 mod held;
 mod helpers;
+mod indices;
 mod ints;
 mod memory;
 mod promote;
@@ -40,6 +41,8 @@ use crate::exceptions::Lowered;
 use crate::failure::Failure;
 use crate::legal::Legal;
 use crate::target::Target;
+use marquetry_ir::analysis::cfg::ControlFlow;
+use marquetry_ir::analysis::dominators::Dominators;
 use marquetry_ir::body::Body;
 use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::entity::{Block, Func, Value};
@@ -82,6 +85,10 @@ struct Legaliser<'a> {
     shapes: FxHashMap<Type, Rc<Shape>>,
     /// Whether the target has an op on some types, as far as it was asked.
     answers: FxHashMap<(Op, Type, Type), bool>,
+    /// Whether values of some types are legal, as far as they were seen.
+    held: Vec<(Type, bool)>,
+    cfg: ControlFlow,
+    dominators: Dominators,
     f: Building,
     depth: u32,
     helpers: FxHashMap<String, Func>,
@@ -97,7 +104,7 @@ struct Legaliser<'a> {
 /// # Errors
 /// Ops and types that the target does not have, all of them; static assertions that do not hold; a limit.
 pub fn run(lowered: Lowered, target: &dyn Target) -> Result<Legal, Failure> {
-    let Lowered { mut unit, sites, entries, .. } = lowered;
+    let Lowered { mut unit, sites, entries, tidy, .. } = lowered;
     let first_made = unit.funcs.len() as u32;
     let types = unit.types.clone();
     let mut legaliser = Legaliser {
@@ -105,6 +112,9 @@ pub fn run(lowered: Lowered, target: &dyn Target) -> Result<Legal, Failure> {
         types,
         shapes: FxHashMap::default(),
         answers: FxHashMap::default(),
+        held: Vec::new(),
+        cfg: ControlFlow::new(),
+        dominators: Dominators::new(),
         f: Building::new(None),
         depth: 0,
         helpers: FxHashMap::default(),
@@ -115,7 +125,7 @@ pub fn run(lowered: Lowered, target: &dyn Target) -> Result<Legal, Failure> {
         reported: FxHashSet::default(),
     };
     legaliser.check_caps(&unit);
-    let mut rewritten = legaliser.legalise_unit(&mut unit);
+    let mut rewritten = legaliser.legalise_unit(&mut unit, tidy);
     let Legaliser { made, failure, problems, .. } = legaliser;
     if !problems.is_empty() {
         return Err(Failure::Program(problems));

@@ -1,12 +1,12 @@
 //! After a body was built: what nobody uses goes, and the contract is checked.
 
 use super::emit::{answer, asked_types};
+use crate::passes::effects::is_removable;
 use crate::target::{Action, Target, TypeAction};
 use marquetry_ir::body::Body;
 use marquetry_ir::entity::{Inst, Value};
 use marquetry_ir::infer::infer;
-use marquetry_ir::inst::MemFlags;
-use marquetry_ir::op::{Effects, Op};
+use marquetry_ir::op::Op;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
 
@@ -43,18 +43,6 @@ pub(super) fn remove_unused(body: &mut Body) {
                 candidates.push(definition);
             }
         }
-    }
-}
-
-fn is_removable(body: &Body, inst: Inst) -> bool {
-    let data = body.inst(inst);
-    match data.op {
-        Op::Load => !MemFlags::from_bits(data.imm).is_volatile(),
-        Op::DivS | Op::DivU | Op::RemS | Op::RemU => data.guarded,
-        // Sub-group ops are convergent, but one that nobody uses is no meeting point.
-        op => !op.effects().has(
-            Effects::READ.and(Effects::WRITE).and(Effects::THROW).and(Effects::TERMINATOR).and(Effects::CALL),
-        ),
     }
 }
 
@@ -107,7 +95,8 @@ fn check_inst(
         Op::Extract | Op::Insert => {
             body.args(inst).last().is_some_and(|&index| body.value_const(index).is_none())
         }
-        Op::Throw
+        Op::Unresolved
+        | Op::Throw
         | Op::Unreachable
         | Op::BoundsCheck
         | Op::StaticAssert

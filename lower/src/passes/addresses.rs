@@ -66,10 +66,20 @@ impl Addresses {
     pub fn compute(&mut self, body: &Body, types: &Types, cfg: &ControlFlow) {
         self.table.clear();
         self.escaped.clear();
+        // Slots come before their uses in reverse post-order: before the first, nothing can escape.
+        let mut slots = false;
         for &block in cfg.reverse_post_order() {
             for inst in body.block_insts(block) {
-                self.follow(body, types, inst);
-                self.find_escapes(body, inst);
+                match body.inst(inst).op {
+                    Op::PtrAdd | Op::Index | Op::FieldAddress | Op::SpaceCast => {
+                        self.follow(body, types, inst)
+                    }
+                    Op::Slot => slots = true,
+                    _ => {}
+                }
+                if slots {
+                    self.find_escapes(body, inst);
+                }
             }
         }
     }

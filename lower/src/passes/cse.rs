@@ -15,8 +15,7 @@ use marquetry_ir::body::Body;
 use marquetry_ir::entity::{Block, Inst, Value};
 use marquetry_ir::op::{Effects, Op};
 use marquetry_ir::types::{Type, Types};
-use rustc_hash::{FxHashMap, FxHasher};
-use smallvec::SmallVec;
+use rustc_hash::FxHasher;
 use std::hash::{Hash, Hasher};
 
 /// Most places of memory whose contents are remembered at a time.
@@ -35,11 +34,12 @@ struct Known {
 pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
     ctx.find_dominators(body);
     ctx.addresses.compute(body, &ctx.types, &ctx.cfg);
-    let PassContext { types, cfg, dominators, addresses, replacements, .. } = ctx;
+    let PassContext { types, cfg, dominators, addresses, replacements, slots, .. } = ctx;
     replacements.clear();
-    // As large as it can get: growing costs more than all look-ups.
-    let mut table = FxHashMap::<u64, Inst>::default();
-    table.reserve(body.inst_count());
+    // As large as it can get: growing costs more than all look-ups. A slot has the number of an instruction plus one.
+    slots.clear();
+    slots.resize((body.inst_count() * 3 / 2 + 1).next_power_of_two(), 0);
+    let mask = slots.len() - 1;
     let mut changed = false;
     let mut stack: Vec<(Block, Vec<Known>)> = Vec::new();
     stack.extend(body.entry().map(|entry| (entry, Vec::new())));
@@ -66,12 +66,19 @@ pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
             if !is_repeatable(op) || body.first_result(inst).is_none() {
                 continue;
             }
-            let hash = hash(body, inst);
-            let earlier = table.get(&hash).copied().filter(|&earlier| {
-                let above = body.inst_block(earlier).is_some_and(|at| dominators.dominates(cfg, at, block));
-                above && is_same(body, earlier, inst)
-            });
-            match earlier {
+            // The slot of an equal instruction, or a free one.
+            let mut at = hash(body, inst) as usize & mask;
+            let equal = loop {
+                match slots[at].checked_sub(1).map(Inst::from_u32) {
+                    Some(other) if is_same(body, other, inst) => break Some(other),
+                    Some(_) => at = (at + 1) & mask,
+                    None => break None,
+                }
+            };
+            let above = |earlier: &Inst| {
+                body.inst_block(*earlier).is_some_and(|at| dominators.dominates(cfg, at, block))
+            };
+            match equal.filter(above) {
                 Some(earlier) => {
                     for (old, new) in body.results(inst).zip(body.results(earlier)) {
                         replacements.set(old, new);
@@ -79,9 +86,7 @@ pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
                     body.remove_inst(inst);
                     changed = true;
                 }
-                None => {
-                    table.insert(hash, inst);
-                }
+                None => slots[at] = inst.as_u32() + 1,
             }
         }
         for child in dominators.children(cfg, block) {
@@ -130,26 +135,33 @@ fn is_commutative(op: Op) -> bool {
     )
 }
 
-/// The operands, in an order that does not depend on how they are written.
-fn operands(body: &Body, inst: Inst) -> SmallVec<[Value; 4]> {
-    let mut args = SmallVec::<[Value; 4]>::from_slice(body.args(inst));
-    if is_commutative(body.inst(inst).op) {
-        args.sort_unstable();
-    }
-    args
+/// Two operands, in an order that does not depend on how they are written.
+fn ordered(op: Op, a: Value, b: Value) -> (Value, Value) {
+    if a > b && is_commutative(op) { (b, a) } else { (a, b) }
 }
 
 fn hash(body: &Body, inst: Inst) -> u64 {
     let data = body.inst(inst);
     let mut hasher = FxHasher::default();
-    (data.op, data.ty, data.imm).hash(&mut hasher);
-    operands(body, inst).hash(&mut hasher);
+    hasher.write_u64(u64::from(data.ty.word()) << 32 | u64::from(data.imm));
+    hasher.write_u32(data.op as u32);
+    match *body.args(inst) {
+        [a, b] => {
+            let (a, b) = ordered(data.op, a, b);
+            hasher.write_u64(u64::from(a.as_u32()) << 32 | u64::from(b.as_u32()));
+        }
+        ref args => args.hash(&mut hasher),
+    }
     hasher.finish()
 }
 
 fn is_same(body: &Body, a: Inst, b: Inst) -> bool {
     let (x, y) = (body.inst(a), body.inst(b));
-    (x.op, x.ty, x.imm) == (y.op, y.ty, y.imm) && operands(body, a) == operands(body, b)
+    (x.op, x.ty, x.imm) == (y.op, y.ty, y.imm)
+        && match (body.args(a), body.args(b)) {
+            (&[a, b], &[c, d]) => ordered(x.op, a, b) == ordered(x.op, c, d),
+            (a, b) => a == b,
+        }
 }
 
 /// The load's result and what is known to be there; else remembers the result.

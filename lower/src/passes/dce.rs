@@ -1,6 +1,6 @@
 //! What nobody needs goes: unreachable blocks, unused instructions and parameters, stores that nobody reads.
 //!
-//! Needs control flow and addresses. Everything is dead until something that matters uses it, so that cycles of
+//! Needs control flow and, where there are slots, addresses. Everything is dead until something that matters uses it, so that cycles of
 //! block parameters die together; a store to a slot matters once something else than a store uses the slot. Keeps
 //! edges between reachable blocks, less arguments. Loops stay, even if they compute nothing. Linear.
 
@@ -16,6 +16,9 @@ use smallvec::SmallVec;
 /// Takes out the blocks that control cannot reach; leaves control flow computed.
 pub fn remove_unreachable(body: &mut Body, ctx: &mut PassContext) -> bool {
     ctx.find_flow(body);
+    if body.blocks().count() == ctx.cfg.reverse_post_order().len() {
+        return false;
+    }
     let dead: Vec<Block> = body.blocks().filter(|&block| !ctx.cfg.is_reachable(block)).collect();
     dead.iter().for_each(|&block| body.remove_block(block));
     !dead.is_empty()
@@ -24,10 +27,15 @@ pub fn remove_unreachable(body: &mut Body, ctx: &mut PassContext) -> bool {
 /// Removes what is dead. Says whether anything was.
 pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
     let mut changed = remove_unreachable(body, ctx);
-    ctx.addresses.compute(body, &ctx.types, &ctx.cfg);
+    let order = ctx.cfg.reverse_post_order().iter();
+    let has_slots =
+        order.flat_map(|&block| body.block_insts(block)).any(|inst| body.inst(inst).op == Op::Slot);
+    if has_slots {
+        ctx.addresses.compute(body, &ctx.types, &ctx.cfg);
+    }
     let mut liveness = std::mem::take(&mut ctx.liveness);
     liveness.clear();
-    liveness.find(body, ctx);
+    liveness.find(body, ctx, has_slots);
     for n in 0..ctx.cfg.reverse_post_order().len() {
         let block = ctx.cfg.reverse_post_order()[n];
         changed |= liveness.sweep(body, ctx, block);
@@ -57,10 +65,12 @@ impl Liveness {
         next_store.clear();
     }
 
-    fn find(&mut self, body: &Body, ctx: &PassContext) {
+    fn find(&mut self, body: &Body, ctx: &PassContext, has_slots: bool) {
+        self.insts.resize(body.inst_count());
+        self.params.resize(body.value_count());
         for &block in ctx.cfg.reverse_post_order() {
             for inst in body.block_insts(block) {
-                if let Some(slot) = written_slot(body, ctx, inst) {
+                if let Some(slot) = has_slots.then(|| written_slot(body, ctx, inst)).flatten() {
                     self.next_store[inst] = self.first_store[slot];
                     self.first_store[slot] = inst.into();
                 } else if !is_removable(body, inst) {
@@ -117,11 +127,11 @@ impl Liveness {
         if body.entry() == Some(block) {
             return changed;
         }
-        let keep: SmallVec<[bool; 8]> =
-            body.block_params(block).iter().map(|&param| self.params[param]).collect();
-        if keep.iter().all(|&keep| keep) {
+        if body.block_params(block).iter().all(|&param| self.params[param]) {
             return changed;
         }
+        let keep: SmallVec<[bool; 8]> =
+            body.block_params(block).iter().map(|&param| self.params[param]).collect();
         retain_params(body, ctx.cfg.predecessors(block), block, &keep);
         true
     }

@@ -54,13 +54,16 @@ pub fn may_throw(body: &Body, inst: Inst) -> bool {
         && !(is_int_division(data.op) && (data.guarded || has_harmless_divisor(body, inst)))
 }
 
-/// Whether nobody notices if an instruction with unused results is gone.
+/// Whether nobody notices if an instruction with unused results is gone. Sub-group ops are convergent, but one that
+/// nobody uses is no meeting point.
 pub fn is_removable(body: &Body, inst: Inst) -> bool {
+    const SEEN: Effects =
+        Effects::READ.and(Effects::WRITE).and(Effects::THROW).and(Effects::TERMINATOR).and(Effects::CALL);
     let op = body.inst(inst).op;
     match op {
         Op::Load => !is_volatile(body, inst),
         _ if is_int_division(op) => !may_throw(body, inst),
-        _ => op.effects().is_pure(),
+        _ => !op.effects().has(SEEN),
     }
 }
 

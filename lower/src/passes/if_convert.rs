@@ -35,6 +35,7 @@ fn cost(op: Op) -> usize {
 }
 
 /// One way of a branch: either straight to the meeting point, or through one block.
+#[derive(Copy, Clone)]
 struct Way {
     edge: BlockCall,
     through: Option<Block>,
@@ -75,17 +76,13 @@ fn convert(body: &mut Body, ctx: &PassContext, block: Block) -> bool {
         let same = body.target_block(a.0.edge) == body.target_block(b.0.edge);
         same && a.1 + b.1 <= MAX_COST
     };
-    let ways = [(long_yes, Some(short(no))), (Some(short(yes)), long_no)];
     // A triangle on either side, or a diamond.
+    let ways = [(long_yes, Some(short(no))), (Some(short(yes)), long_no), (long_yes, long_no)];
     let found = ways.into_iter().find_map(|ways| match ways {
         (Some(a), Some(b)) if meet(&a, &b) => Some((a.0, b.0)),
         _ => None,
     });
-    let diamond = || {
-        let (a, b) = (through(body, ctx, yes, block)?, through(body, ctx, no, block)?);
-        meet(&a, &b).then_some((a.0, b.0))
-    };
-    let Some((yes, no)) = found.or_else(diamond) else { return false };
+    let Some((yes, no)) = found else { return false };
     let target = body.target_block(yes.edge);
     let pairs = body.target_args(yes.edge).iter().copied().zip(body.target_args(no.edge).iter().copied());
     let pairs: SmallVec<[(Value, Value); 8]> = pairs.collect();

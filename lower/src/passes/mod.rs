@@ -38,11 +38,13 @@ pub mod indvars;
 mod tests;
 
 use addresses::Addresses;
+use cranelift_entity::SecondaryMap;
 use dce::Liveness;
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::analysis::dominators::Dominators;
 use marquetry_ir::analysis::loops::Loops;
 use marquetry_ir::body::Body;
+use marquetry_ir::entity::Value;
 use marquetry_ir::types::Types;
 use replace::Replacements;
 use ssa::SsaUpdater;
@@ -75,6 +77,10 @@ pub struct PassContext {
     pub(crate) replacements: Replacements,
     pub(crate) ssa: SsaUpdater,
     pub(crate) liveness: Liveness,
+    /// The hash table of [`cse`].
+    pub(crate) slots: Vec<u32>,
+    /// Which parameters [`simplify_cfg`] found used outside their block.
+    pub(crate) outside: SecondaryMap<Value, bool>,
 }
 
 impl PassContext {

@@ -15,8 +15,9 @@ pub struct Replacements {
 impl Replacements {
     /// Forgets everything.
     pub fn clear(&mut self) {
-        self.by.clear();
-        self.any = false;
+        if std::mem::take(&mut self.any) {
+            self.by.clear();
+        }
     }
 
     /// Whether nothing is replaced.

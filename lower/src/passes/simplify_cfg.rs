@@ -173,10 +173,10 @@ fn forget_params(body: &mut Body, ctx: &mut PassContext) -> bool {
     let mut removed = Vec::<(Block, SmallVec<[bool; 8]>)>::new();
     let mut columns = Vec::<(u64, usize)>::new();
     for &block in cfg.reverse_post_order().iter().skip(1) {
-        let params: SmallVec<[Value; 8]> = body.block_params(block).iter().copied().collect();
-        if params.is_empty() {
+        if body.block_params(block).is_empty() {
             continue;
         }
+        let params: SmallVec<[Value; 8]> = SmallVec::from_slice(body.block_params(block));
         let mut keep: SmallVec<[bool; 8]> = SmallVec::from_elem(true, params.len());
         columns.clear();
         let edges = cfg.predecessors(block);
@@ -187,7 +187,9 @@ fn forget_params(body: &mut Body, ctx: &mut PassContext) -> bool {
             for &(_, edge) in edges {
                 let Some(&arg) = body.target_args(edge).get(n) else { continue };
                 let arg = replacements.resolve(arg);
-                column.write_u32(if arg == param { u32::MAX } else { arg.as_u32() });
+                if params.len() > 1 {
+                    column.write_u32(if arg == param { u32::MAX } else { arg.as_u32() });
+                }
                 differs |= arg != param && only.is_some_and(|only| only != arg);
                 if arg != param {
                     only = Some(arg);

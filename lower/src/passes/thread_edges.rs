@@ -20,26 +20,31 @@ pub(super) fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
         let passes_on = only.filter(|&inst| matches!(body.inst(inst).op, Op::Jump | Op::Branch | Op::Switch));
         passes_on.filter(|_| Some(block) != entry)
     };
-    if !ctx.cfg.reverse_post_order().iter().any(|&block| is_candidate(body, block).is_some()) {
-        return false;
-    }
-    let outside = uses_outside(body, ctx);
+    let mut outside = std::mem::take(&mut ctx.outside);
+    let mut looked = false;
     let mut changed = false;
     for &block in ctx.cfg.reverse_post_order().iter().rev() {
         let Some(terminator) = is_candidate(body, block) else { continue };
-        if body.block_params(block).iter().any(|&param| outside[param]) {
-            continue;
+        if !body.block_params(block).is_empty() {
+            // Redirected edges only use parameters where they were used before.
+            if !std::mem::replace(&mut looked, true) {
+                find_uses_outside(body, ctx, &mut outside);
+            }
+            if body.block_params(block).iter().any(|&param| outside[param]) {
+                continue;
+            }
         }
         for &(_, edge) in ctx.cfg.predecessors(block) {
             changed |= redirect(body, ctx, block, terminator, edge);
         }
     }
+    ctx.outside = outside;
     changed
 }
 
 /// Which block parameters are used outside their block's terminator.
-fn uses_outside(body: &Body, ctx: &PassContext) -> SecondaryMap<Value, bool> {
-    let mut outside = SecondaryMap::with_capacity(body.value_count());
+fn find_uses_outside(body: &Body, ctx: &PassContext, outside: &mut SecondaryMap<Value, bool>) {
+    outside.clear();
     for &block in ctx.cfg.reverse_post_order() {
         let terminator = body.terminator(block);
         for inst in body.block_insts(block) {
@@ -52,7 +57,6 @@ fn uses_outside(body: &Body, ctx: &PassContext) -> SecondaryMap<Value, bool> {
             });
         }
     }
-    outside
 }
 
 fn redirect(body: &mut Body, ctx: &PassContext, block: Block, terminator: Inst, edge: BlockCall) -> bool {

@@ -8,7 +8,7 @@ use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::program::{MethodKind, Program};
 use marquetry_ir::text;
 use marquetry_lower::dispatch::view::View;
-use marquetry_lower::job::{Job, OptLevel};
+use marquetry_lower::job::{Job, JobEntry, OptLevel};
 use marquetry_lower::pipeline;
 use marquetry_lower::stage::Stage;
 use std::path::PathBuf;
@@ -18,8 +18,8 @@ use std::path::PathBuf;
 pub(super) struct Compile {
     /// The program; '-' is standard input
     file: PathBuf,
-    /// What to compile; may be given more than once. Without it: every kernel, or, for native code of a program
-    /// without kernels, every function
+    /// What to compile, with the types of its arguments where it has type variables: 'axpy(f32, f32, f32)'; may be given
+    /// more than once. Without it: every kernel, or, for native code of a program without kernels, every function
     #[arg(long, value_name = "NAME")]
     entry: Vec<String>,
     /// native[:TRIPLE], ptx[:sm_XX] or spirv[:vulkan1.X|:opencl2.X]
@@ -48,11 +48,16 @@ impl Compile {
         let opt_level = OptLevel::from_number(self.opt_level).unwrap_or_default();
         let target =
             Target::parse(&self.target, opt_level).map_err(|error| CliError::Usage(error.to_string()))?;
-        let program = input::read_valid(&[&self.file])?;
+        let mut program = input::read_valid(&[&self.file])?;
+        let mut instances: Vec<JobEntry> = Vec::new();
+        for call in self.entry.iter().filter(|entry| entry.contains('(')) {
+            instances.push(input::instance(&mut program, call).map_err(CliError::Failed)?);
+        }
         let entries = self.entries(&program, &target)?;
         let tables = input::tables(&program, &self.table)?;
         let view = if target.is_device() { View::device(&tables) } else { View::native(&tables) };
-        let job = Job::new(entries, view, opt_level);
+        let mut job = Job::new(entries, view, opt_level);
+        job.entries.append(&mut instances);
         let bytes = self.compile(&program, &job, &target, stage).map_err(|error| match error {
             EngineError::Program(diagnostics) => {
                 input::show(&diagnostics, &program.files);
@@ -86,7 +91,7 @@ impl Compile {
             };
         }
         let mut entries = Vec::new();
-        for name in &self.entry {
+        for name in self.entry.iter().filter(|entry| !entry.contains('(')) {
             let found: Vec<Method> = methods.iter().filter(|(_, m)| *m.name == **name).map(|m| m.0).collect();
             if found.is_empty() {
                 return Err(CliError::Failed(format!("there is no '{name}'")));

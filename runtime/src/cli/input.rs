@@ -12,6 +12,10 @@ use marquetry_ir::entity::Table;
 use marquetry_ir::program::Program;
 use marquetry_ir::span::{SourceFile, Span};
 use marquetry_ir::text;
+use marquetry_lower::dispatch::explain::unresolved;
+use marquetry_lower::dispatch::resolve::{Answer, look_up};
+use marquetry_lower::dispatch::view::View;
+use marquetry_lower::job::JobEntry;
 use std::io::IsTerminal;
 use std::path::Path;
 
@@ -52,6 +56,18 @@ pub(super) fn tables(program: &Program, names: &[String]) -> Result<Vec<Table>, 
         program.find_table(name).ok_or_else(|| CliError::Failed(format!("there is no table '{name}'")))
     };
     names.iter().map(find).collect()
+}
+
+/// The method that `NAME(TYPE, ...)` means where native code calls it, with these types.
+pub(super) fn instance(program: &mut Program, call: &str) -> Result<JobEntry, String> {
+    let (name, arguments) =
+        text::parse_call(program, call).map_err(|message| format!("'{call}': {message}"))?;
+    match look_up(program, &View::native(&[]), &name, &arguments).answer {
+        Answer::Method(method) => Ok(JobEntry { method, arguments: Some(arguments.into()) }),
+        Answer::Ambiguous(..) | Answer::Nothing => {
+            Err(unresolved(program, &program.types, &View::native(&[]), &name, &arguments))
+        }
+    }
 }
 
 /// The bytes of a file; `-` is standard input.

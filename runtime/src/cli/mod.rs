@@ -12,8 +12,10 @@ mod run;
 mod test;
 mod which;
 
+use crate::filetest::watchdog::{Watchdog, end_process};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Why a command did not succeed, after everything was reported.
 #[derive(Debug)]
@@ -52,6 +54,19 @@ enum Command {
     Which(which::Which),
     /// List what this machine can run on
     Devices(devices::Devices),
+}
+
+/// What ends this process if something takes longer than so many seconds; 0 for nothing. `left` says what is not done
+/// then.
+fn watchdog(seconds: u64, left: &'static str) -> Result<Option<Watchdog>, CliError> {
+    if seconds == 0 {
+        return Ok(None);
+    }
+    let started = Watchdog::start(Duration::from_secs(seconds), move |what| {
+        output::complain(&format!("error: {what}\n  did not end within {seconds} seconds; {left}\n"));
+        end_process()
+    });
+    started.map(Some).map_err(|error| CliError::Failed(format!("no thread to watch the time: {error}")))
 }
 
 /// Runs the command line of this process.

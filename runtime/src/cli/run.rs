@@ -1,13 +1,14 @@
 //! `marq run`: call a function or launch a kernel.
 
-use super::{CliError, CliResult, input, output};
+use super::{CliError, CliResult, input, output, watchdog};
 use crate::engine::{EngineError, EngineKind, Extent, Outcome};
 use crate::filetest::directive::{Argument, parse_arguments};
-use crate::filetest::runner::find_method;
+use crate::filetest::runner::instance_for;
 use crate::value::{HostArg, write_lane};
 use clap::Args;
 use marquetry_ir::program::MethodKind;
 use marquetry_lower::job::OptLevel;
+use marquetry_lower::specialise;
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ const SHOWN_ELEMENTS: usize = 64;
 pub(super) struct Run {
     /// The program; '-' is standard input
     file: PathBuf,
-    /// The function or kernel
+    /// The function or kernel; with the types of its arguments where it has type variables: 'f(i32, f32)'
     #[arg(long, value_name = "NAME")]
     entry: String,
     /// Where to run it: interp, native, object, cpu, vulkan, opencl or cuda; by default native for functions and
@@ -36,6 +37,9 @@ pub(super) struct Run {
     /// Work-items of a group along each dimension
     #[arg(long, value_name = "X,Y,Z", default_value = "64")]
     block: String,
+    /// Seconds that it may take before the command ends with an error; 0 for any time
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    timeout: u64,
     /// Optimisation level, 0 to 3
     #[arg(short = 'O', value_name = "LEVEL", default_value = "2", value_parser = clap::value_parser!(u32).range(0..=3))]
     opt_level: u32,
@@ -43,7 +47,7 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn run(self) -> CliResult {
-        let program = input::read_valid(&[&self.file])?;
+        let mut program = input::read_valid(&[&self.file])?;
         let args = parse_arguments(&self.args).map_err(|e| CliError::Usage(format!("--args: {e}")))?;
         let extent = match &self.grid {
             Some(grid) => {
@@ -57,7 +61,15 @@ impl Run {
         let level = OptLevel::from_number(self.opt_level).unwrap_or_default();
         let mut engine = kind.open(level).map_err(|e| CliError::Failed(format!("{name}: {e}")))?;
         let wanted = if extent.is_some() { MethodKind::Kernel } else { MethodKind::Function };
-        let method = find_method(&program, &self.entry, &args, wanted).map_err(|message| {
+        let found = match self.entry.contains('(') {
+            true => input::instance(&mut program, &self.entry).and_then(|instance| {
+                let arguments = instance.arguments.unwrap_or_default();
+                specialise::instantiate(&mut program, instance.method, &arguments)
+                    .map_err(|failure| failure.to_string())
+            }),
+            false => instance_for(&mut program, &self.entry, &args, wanted),
+        };
+        let method = found.map_err(|message| {
             let hint = match extent {
                 None if program
                     .methods_of(&self.entry)
@@ -73,10 +85,13 @@ impl Run {
         let program = Arc::new(program);
         engine.load(program.clone());
         let mut args: Vec<HostArg> = args.iter().map(Argument::materialise).collect();
+        let watchdog = watchdog(self.timeout, "the program was given up")?;
+        let watched = watchdog.as_ref().map(|watchdog| watchdog.begin(format!("{name}: '{}'", self.entry)));
         let outcome = match extent {
             Some(extent) => engine.launch(method, extent, &mut args),
             None => engine.call(method, &mut args),
         };
+        drop(watched);
         match outcome {
             Ok(Outcome::Returned(values)) => {
                 let mut text = String::new();

@@ -1,7 +1,7 @@
 //! `marq test`: carry out the directives in files, on every engine that this machine has.
 
 use super::run::unknown_engine;
-use super::{CliError, CliResult, output};
+use super::{CliError, CliResult, output, watchdog};
 use crate::engine::{Engine, EngineKind};
 use crate::filetest::corpus::corpus;
 use crate::filetest::coverage::Coverage;
@@ -30,6 +30,9 @@ pub(super) struct Test {
     /// Print how many directives ran each op on each engine, and every hole with its reason
     #[arg(long)]
     coverage: bool,
+    /// Seconds that a directive may take on an engine before the command ends with an error; 0 for any time
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    timeout: u64,
     /// Optimisation level, 0 to 3
     #[arg(short = 'O', value_name = "LEVEL", default_value = "2", value_parser = clap::value_parser!(u32).range(0..=3))]
     opt_level: u32,
@@ -48,6 +51,7 @@ impl Test {
         let mut report = Report::new();
         let mut coverage = Coverage::new();
         let mut engines = self.engines(&mut report)?;
+        let watchdog = watchdog(self.timeout, "the directives after it were not carried out")?;
         let progress = std::io::stderr().is_terminal();
         for (n, file) in files.iter().enumerate() {
             if progress {
@@ -57,7 +61,7 @@ impl Test {
             let bytes = super::input::read_bytes(file)?;
             let name = file.display().to_string();
             let rows = match String::from_utf8(bytes) {
-                Ok(source) => runner::run(&name, &source, &mut engines),
+                Ok(source) => runner::run(&name, &source, &mut engines, watchdog.as_ref()),
                 Err(error) => vec![runner::Row::not_text(&error)],
             };
             coverage.add(&rows);

@@ -37,6 +37,13 @@ pub enum DeviceError {
         /// The limit that was passed, or the driver's words.
         reason: String,
     },
+    /// Recursion used up the stack of a work-item.
+    StackOverflow {
+        /// The function that was to be entered.
+        function: String,
+        /// Its number among those of the kernel's code that check the stack.
+        number: usize,
+    },
     /// The device stopped working, usually because of what a kernel did; it has to be opened anew.
     Lost {
         /// The driver's words.
@@ -91,6 +98,7 @@ impl fmt::Display for DeviceError {
                 write!(f, "the driver rejected kernel `{entry}`: {}", log.trim_end())
             }
             DeviceError::Launch { reason } => write!(f, "launch failed: {reason}"),
+            DeviceError::StackOverflow { function, .. } => write!(f, "stack overflow (in '{function}')"),
             DeviceError::Lost { reason } => write!(f, "the device was lost: {reason}"),
             DeviceError::BadArgument { index, found, wanted } => {
                 write!(f, "argument {index}: found {found}, wanted {wanted}")

@@ -112,7 +112,11 @@ impl Launcher {
         passed.extend(
             [&result_buffer, &mailbox_buffer].into_iter().flatten().map(|buffer| Arg::Buffer(buffer, 0)),
         );
-        self.device.launch(module, extent.grid, extent.block, &passed).map_err(failed)?;
+        let launched = self.device.launch(module, extent.grid, extent.block, &passed);
+        launched.map_err(|error| match error {
+            DeviceError::StackOverflow { number, .. } => compiled.exhausted(number),
+            other => failed(other),
+        })?;
         drop(passed);
         self.device.sync().map_err(failed)?;
         for (arg, buffer) in args.iter_mut().zip(&buffers) {

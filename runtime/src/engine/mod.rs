@@ -69,12 +69,15 @@ pub enum EngineError {
     Program(Vec<Diagnostic>),
     /// It failed.
     Failed(String),
+    /// Recursion used up the stack: where.
+    StackOverflow(Thrown),
 }
 
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             EngineError::Unsupported(reason) | EngineError::Failed(reason) => f.write_str(reason),
+            EngineError::StackOverflow(place) => write!(f, "{place}"),
             EngineError::Program(diagnostics) => {
                 let messages: Vec<&str> = diagnostics.iter().map(|d| d.message.as_str()).collect();
                 f.write_str(&messages.join("; "))

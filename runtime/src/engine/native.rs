@@ -4,6 +4,7 @@ use super::device::DeviceEngine;
 use super::{Engine, EngineError, Extent, Outcome};
 use crate::compile::{Compiled, Target, compile};
 use crate::device::DeviceKind;
+use crate::stack::CallStack;
 use crate::value::HostArg;
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::Program;
@@ -19,6 +20,7 @@ pub(super) struct NativeEngine {
     program: Arc<Program>,
     functions: HashMap<Method, Compiled>,
     kernels: DeviceEngine,
+    stack: CallStack,
 }
 
 impl NativeEngine {
@@ -26,8 +28,8 @@ impl NativeEngine {
     pub(super) fn new(opt_level: OptLevel) -> Result<Self, String> {
         let target = Target::parse("native", opt_level).map_err(|error| error.to_string())?;
         let kernels = DeviceEngine::open(DeviceKind::Cpu, opt_level)?;
-        let (program, functions) = Default::default();
-        Ok(NativeEngine { target, opt_level, program, functions, kernels })
+        let (program, functions, stack) = Default::default();
+        Ok(NativeEngine { target, opt_level, program, functions, kernels, stack })
     }
 }
 
@@ -48,7 +50,7 @@ impl Engine for NativeEngine {
             self.functions.insert(method, compile(&self.program, &job, &self.target)?);
         }
         match self.functions.get(&method) {
-            Some(compiled) => compiled.call(args),
+            Some(compiled) => compiled.call_on(&mut self.stack, args),
             None => Err(EngineError::Failed("the function is missing".into())),
         }
     }

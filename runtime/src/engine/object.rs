@@ -4,12 +4,13 @@
 
 use super::device::DeviceEngine;
 use super::{Engine, EngineError, Extent, Outcome, parts};
-use crate::compile::{Compiled, Target, compile_artifact, thrown_at};
+use crate::compile::{Compiled, Target, compile_artifact, exhausted_in, thrown_at};
 use crate::device::DeviceKind;
+use crate::stack::CallStack;
 use crate::value::HostArg;
 use libloading::Library;
 use marquetry_codegen::artifact::{Artifact, argument_block};
-use marquetry_codegen::native::{KernelFn, NativeKernel};
+use marquetry_codegen::native::{KernelFn, NativeKernel, StackLimit, StackNeeds};
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::{MethodKind, Program};
 use marquetry_lower::dispatch::view::View;
@@ -25,6 +26,7 @@ pub(super) struct ObjectEngine {
     program: Arc<Program>,
     functions: HashMap<Method, Linked>,
     kernels: DeviceEngine,
+    stack: CallStack,
 }
 
 struct Linked {
@@ -39,8 +41,8 @@ struct Image {
     _folder: tempfile::TempDir,
 }
 
-/// Arguments and results by address; gives the status.
-type Packed = unsafe extern "C" fn(*const u8, *mut u8) -> u32;
+/// Arguments and results by address, and the stack; gives the status.
+type Packed = unsafe extern "C" fn(*const u8, *mut u8, *const StackLimit) -> u32;
 
 impl ObjectEngine {
     /// An engine for this machine, if it has a C compiler.
@@ -52,8 +54,8 @@ impl ObjectEngine {
             _ => return Err("no C compiler: 'cc' does not run".into()),
         }
         let kernels = DeviceEngine::open_with(DeviceKind::Cpu, opt_level, link_kernel)?;
-        let (program, functions) = Default::default();
-        Ok(ObjectEngine { target, opt_level, program, functions, kernels })
+        let (program, functions, stack) = Default::default();
+        Ok(ObjectEngine { target, opt_level, program, functions, kernels, stack })
     }
 }
 
@@ -129,19 +131,30 @@ impl Engine for ObjectEngine {
         let block = parts::pack(args, &entry.signature.params)?;
         let mut results = vec![0; size as usize];
         let symbol = format!("{}$packed", entry.symbol);
+        let scheduling = linked.artifact.scheduling.as_ref();
+        let needs = scheduling.map_or_else(StackNeeds::default, |known| known.stack);
+        let mut status = 0;
         // SAFETY: the wrapper has this signature, the block and the results have the layout of its entry, and
-        // buffers outlive the call.
+        // buffers outlive the call. The closure owns nothing.
         #[allow(unsafe_code, reason = "this is where compiled code is executed")]
-        let status = unsafe {
+        let done = unsafe {
             let function = linked.image.library.get::<Packed>(symbol.as_bytes());
-            let function = function.map_err(|error| EngineError::Failed(format!("{symbol}: {error}")))?;
-            function(block.as_ptr(), results.as_mut_ptr())
+            let function = *function.map_err(|error| EngineError::Failed(format!("{symbol}: {error}")))?;
+            let (args, results) = (block.as_ptr(), results.as_mut_ptr());
+            let call = |limit: Option<&StackLimit>| {
+                status = function(args, results, limit.map_or(std::ptr::null(), std::ptr::from_ref));
+            };
+            parts::on_stack(&mut self.stack, &needs, call)
         };
+        if let Err(exhausted) = done? {
+            let checked = scheduling.map_or(&[][..], |known| &known.checked);
+            return Err(exhausted_in(checked, exhausted.function, files));
+        }
         if let Some(site) = (status as usize).checked_sub(1).and_then(|n| linked.artifact.sites.get(n)) {
             return Ok(Outcome::Threw(thrown_at(site, files)));
         }
-        let wanted = &self.program.method(method).signature.results;
-        parts::join(wanted, types, &results).map(Outcome::Returned)
+        let wanted = parts::held(&self.program.types, &self.program.method(method).signature.results);
+        parts::join(&wanted, types, &results).map(Outcome::Returned)
     }
 
     fn launch(

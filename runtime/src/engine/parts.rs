@@ -5,9 +5,35 @@
 //! and put together without knowing how it was lowered.
 
 use super::EngineError;
+use crate::stack::{CallStack, Exhausted};
 use crate::value::{HostArg, HostValue, regroup};
 use marquetry_codegen::artifact::{Slot, argument_block};
-use marquetry_ir::types::{Scalar, Type, TypeKind};
+use marquetry_codegen::native::{StackLimit, StackNeeds};
+use marquetry_ir::types::{Scalar, Type, TypeKind, Types};
+
+/// What values of these types are held as: newtypes are what they are newtypes of.
+pub(crate) fn held(types: &Types, list: &[Type]) -> Vec<Type> {
+    list.iter().map(|&ty| types.underlying(ty)).collect()
+}
+
+/// Runs a call of native code, on a stack of its own where it needs one.
+///
+/// # Safety
+/// As for [`CallStack::run`].
+#[allow(unsafe_code, reason = "the caller vouches for the code that it runs")]
+pub(crate) unsafe fn on_stack(
+    stack: &mut CallStack,
+    needs: &StackNeeds,
+    call: impl FnOnce(Option<&StackLimit>),
+) -> Result<Result<(), Exhausted>, EngineError> {
+    if !CallStack::is_wanted(needs) {
+        call(None);
+        return Ok(Ok(()));
+    }
+    // SAFETY: the caller's promise.
+    let done = unsafe { stack.run(needs, |limit| call(Some(limit))) };
+    done.map_err(|error| EngineError::Failed(format!("no memory for the stack: {error}")))
+}
 
 /// What is passed for one lowered parameter.
 pub(crate) enum Part {

@@ -1,12 +1,12 @@
 //! Wrapping a function into a kernel, so that engines which only launch kernels can call it.
 
-use super::EngineError;
+use super::{EngineError, parts};
 use marquetry_codegen::artifact::argument_block;
 use marquetry_ir::diag::has_errors;
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::Program;
 use marquetry_ir::text;
-use marquetry_ir::types::{Space, Type};
+use marquetry_ir::types::{Space, Type, Types};
 use std::fmt::Write;
 
 /// A program with a kernel that calls one method and stores its results.
@@ -21,8 +21,10 @@ pub(super) struct Wrapped {
 pub(super) fn wrap(program: &Program, method: Method) -> Result<Wrapped, EngineError> {
     let data = program.method(method);
     let types = &program.types;
-    let results = data.signature.results.clone();
-    if let Some(&ty) = data.signature.params.iter().chain(&results).find(|ty| ty.is_aggregate()) {
+    let results = parts::held(types, &data.signature.results);
+    if let Some(&ty) =
+        parts::held(types, &data.signature.params).iter().chain(&results).find(|ty| ty.is_aggregate())
+    {
         let ty = types.display(ty);
         return Err(EngineError::Unsupported(format!(
             "aggregates ({ty}) do not pass between host and kernels"
@@ -33,24 +35,30 @@ pub(super) fn wrap(program: &Program, method: Method) -> Result<Wrapped, EngineE
     let mut arguments = Vec::new();
     for (n, &param) in data.signature.params.iter().enumerate() {
         // What the host passes is in global memory.
-        match param.space() {
+        let held = types.underlying(param);
+        match held.space() {
             Some(Space::Generic) => {
                 let _ = write!(params, "a{n}: ptr<global>, ");
                 let _ = writeln!(body, "    g{n} = spacecast.ptr<generic> a{n}");
-                arguments.push(format!("g{n}"));
+                arguments.push(wrapped(types, &mut body, param, format!("g{n}")));
             }
             _ => {
-                let _ = write!(params, "a{n}: {param}, ");
-                arguments.push(format!("a{n}"));
+                let _ = write!(params, "a{n}: {held}, ");
+                arguments.push(wrapped(types, &mut body, param, format!("a{n}")));
             }
         }
     }
     let names: Vec<String> = (0..results.len()).map(|n| format!("r{n}")).collect();
     let assigned = if names.is_empty() { String::new() } else { format!("{} = ", names.join(", ")) };
     let _ = writeln!(body, "    {assigned}call {}({})", data.name, arguments.join(", "));
-    for (n, slot) in argument_block(&results).0.iter().enumerate() {
+    let stored: Vec<String> = names
+        .iter()
+        .zip(&data.signature.results)
+        .map(|(name, &ty)| unwrapped(types, &mut body, ty, name.clone()))
+        .collect();
+    for ((n, slot), value) in argument_block(&results).0.iter().enumerate().zip(&stored) {
         let _ = writeln!(body, "    p{n} = ptr_add out, i64 {}", slot.offset);
-        let _ = writeln!(body, "    store p{n}, r{n}");
+        let _ = writeln!(body, "    store p{n}, {value}");
     }
     let source = format!("kernel marq_call({params}out: ptr<global>) {{\nentry:\n{body}    return\n}}\n");
     let mut program = program.clone();
@@ -62,4 +70,29 @@ pub(super) fn wrap(program: &Program, method: Method) -> Result<Wrapped, EngineE
         Some(&kernel) => Ok(Wrapped { program, kernel, results }),
         None => Err(EngineError::Failed("the wrapping kernel is missing".into())),
     }
+}
+
+/// Writes what makes a value of a newtype, and gives its name.
+fn wrapped(types: &Types, body: &mut String, ty: Type, value: String) -> String {
+    let mut layers = Vec::new();
+    let mut at = ty;
+    while let Some(inner) = types.as_newtype(at) {
+        layers.push(at);
+        at = inner;
+    }
+    layers.iter().rev().fold(value, |value, &layer| {
+        let _ = writeln!(body, "    {value}w = make.{} {value}", types.display(layer));
+        format!("{value}w")
+    })
+}
+
+/// Writes what takes the newtypes off a value, and gives its name.
+fn unwrapped(types: &Types, body: &mut String, ty: Type, value: String) -> String {
+    let (mut at, mut value) = (ty, value);
+    while let Some(inner) = types.as_newtype(at) {
+        let _ = writeln!(body, "    {value}u = get {value}, 0");
+        value.push('u');
+        at = inner;
+    }
+    value
 }

@@ -5,6 +5,7 @@ use marquetry_ir::body::Symbol;
 use marquetry_ir::entity::{Method, SymbolRef};
 use marquetry_ir::op::{Op, Shape};
 use marquetry_ir::program::Program;
+use marquetry_ir::types::Singleton;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
@@ -18,6 +19,16 @@ pub fn ops_of(program: &Program, method: Method) -> BTreeSet<Op> {
         for inst in body.blocks().flat_map(|block| body.block_insts(block)) {
             let data = body.inst(inst);
             ops.insert(data.op);
+            // Functions as values may be called by whom they are passed to.
+            body.visit_operands(inst, |value| {
+                if body.value_const(value).is_some()
+                    && let Some(Singleton::Function(name)) =
+                        program.types.as_singleton(body.value_type(value))
+                {
+                    let called = program.methods_of(name).iter().copied();
+                    stack.extend(called.filter(|&callee| seen.insert(callee)));
+                }
+            });
             if !matches!(data.op.info().shape, Shape::Call | Shape::FunctionAddress) {
                 continue;
             }

@@ -86,6 +86,15 @@ pub enum Expected {
     },
     /// It throws this kind of exception.
     Throws(String),
+    /// It ends with an error that contains this.
+    Fails(String),
+}
+
+impl Expected {
+    /// Whether this error is what must come out.
+    pub fn is_failure(&self, error: &str) -> bool {
+        matches!(self, Expected::Fails(text) if error.contains(text))
+    }
 }
 
 /// What one argument's buffer holds afterwards.
@@ -200,8 +209,9 @@ pub fn parse(text: &str) -> (Vec<Directive>, Vec<DirectiveError>) {
         let engines = engines.split(',').map(str::trim).filter(|e| !e.is_empty()).map(String::from).collect();
         let line = n + 1;
         let action = match kind {
-            "run" => parse_call(rest, false).map(Action::Run),
-            "throws" => parse_call(rest, true).map(Action::Run),
+            "run" => parse_call(rest, expected).map(Action::Run),
+            "throws" => parse_call(rest, thrown).map(Action::Run),
+            "fails" => parse_call(rest, failure).map(Action::Run),
             "launch" => parse_launch(rest),
             "which" => parse_which(rest),
             "refused" => parse_refused(rest),
@@ -237,12 +247,14 @@ fn parse_refused(text: &str) -> Result<Action, String> {
     Ok(Action::Refused { name: name.trim().into(), text: text.trim().into() })
 }
 
-fn parse_call(text: &str, throws: bool) -> Result<Call, String> {
+fn parse_call(
+    text: &str,
+    outcome: impl FnOnce(&mut Lexer<'_>) -> Result<Expected, String>,
+) -> Result<Call, String> {
     let mut lexer = Lexer::new(text);
     let name = lexer.function()?;
     let args = arguments(&mut lexer)?;
-    let expected =
-        if throws { Expected::Throws(lexer.name("an exception")?.into()) } else { expected(&mut lexer)? };
+    let expected = outcome(&mut lexer)?;
     lexer.end()?;
     Ok(Call { name, args, expected })
 }
@@ -299,10 +311,25 @@ fn arguments(lexer: &mut Lexer<'_>) -> Result<Vec<Argument>, String> {
     Ok(args)
 }
 
+/// `KIND`
+fn thrown(lexer: &mut Lexer<'_>) -> Result<Expected, String> {
+    Ok(Expected::Throws(lexer.name("an exception")?.into()))
+}
+
+/// `"TEXT"`
+fn failure(lexer: &mut Lexer<'_>) -> Result<Expected, String> {
+    match lexer.next() {
+        Token::Text(text) => Ok(Expected::Fails(text.into())),
+        other => Err(format!("expected text of the error in quotes, found {other}")),
+    }
+}
+
 fn expected(lexer: &mut Lexer<'_>) -> Result<Expected, String> {
-    if lexer.peek() == Token::Name("throws") {
-        lexer.advance();
-        return Ok(Expected::Throws(lexer.name("an exception")?.into()));
+    for (word, outcome) in [("throws", thrown as fn(&mut Lexer<'_>) -> _), ("fails", failure)] {
+        if lexer.peek() == Token::Name(word) {
+            lexer.advance();
+            return outcome(lexer);
+        }
     }
     let mut results = None;
     if lexer.accept_pair('=', '=') {
@@ -495,6 +522,20 @@ mod tests {
         let Contents::Parts(parts) = &buffers[0].contents else { panic!("expected parts") };
         assert_eq!(bytes_of(parts).len(), 16);
         assert_eq!(buffers[0].tolerance, 1e-6);
+    }
+
+    #[test]
+    fn failures_are_stated_in_quotes() {
+        for text in
+            ["; fails: @f(i32 1) \"too deep\"", "; launch: @f grid=1 block=1 (i32 1) fails \"too deep\""]
+        {
+            let (Action::Run(call) | Action::Launch { call, .. }) = only(text).action else {
+                panic!("expected a call")
+            };
+            assert_eq!(call.expected, Expected::Fails("too deep".into()));
+            assert!(call.expected.is_failure("it is too deep here") && !call.expected.is_failure("deep"));
+        }
+        assert_eq!(parse("; fails: @f(i32 1) deep").1.len(), 1);
     }
 
     #[test]

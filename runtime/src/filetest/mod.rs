@@ -7,12 +7,14 @@
 //! | `; throws: @div(i32 1, i32 0) DivideError` | calling throws this |
 //! | `; launch: @k grid=4 block=64 (i64 256, buf f32[256]=iota) => [1] == f32[256]=2*iota` | launching leaves this |
 //! | `; launch: ... throws BoundsError` | launching throws this |
+//! | `; fails: @f(i32 1) "stack overflow"` | calling ends with an error that contains this |
+//! | `; launch: ... fails "stack overflow"` | launching does |
 //! | `; which: f(f32) on ptx -> base` | a call means a method of this table, or is `ambiguous`, or means `nothing` |
 //! | `; which: f(f32) on ptx with fast, exact -> fast` | the same with these tables before the library's |
 //! | `; refused: @f text` | compiling this for the host gives a diagnostic that contains the text |
 //! | `; error: text` | a diagnostic on this line (or, alone on a line, on the one above) contains the text |
 //!
-//! `run`, `throws` and `launch` are carried out on every engine that the machine has; `launch[cpu,vulkan]:` names
+//! `run`, `throws`, `fails` and `launch` are carried out on every engine that the machine has; `launch[cpu,vulkan]:` names
 //! the engines to use. Buffers are described by an [expression] over `iota`, a list `[1, 2]` or a string; what
 //! they hold afterwards is compared bit for bit (`==`), within a relative error (`~1e-6`), or with what another
 //! method leaves when it is called with the same arguments, the launch's sizes not among them (`== @reference`).
@@ -25,3 +27,4 @@ pub mod coverage;
 mod dispatch;
 pub mod runner;
 pub mod report;
+pub mod watchdog;

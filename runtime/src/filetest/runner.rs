@@ -2,6 +2,7 @@
 
 use super::coverage::ops_of;
 use super::directive::{Action, Argument, BufferCheck, Call, Contents, Directive, Expected, bytes_of, parse};
+use super::watchdog::Watchdog;
 use crate::engine::{Engine, EngineError, Extent, Outcome};
 use crate::value::{HostArg, HostValue, same_bits};
 use marquetry_ir::diag::Diagnostic;
@@ -9,7 +10,10 @@ use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::op::Op;
 use marquetry_ir::program::{LibraryKey, MethodKind, Program};
 use marquetry_ir::text;
-use marquetry_ir::types::{Scalar, Type};
+use marquetry_ir::types::{Scalar, Space, Type};
+use marquetry_lower::dispatch::resolve::{Answer, look_up};
+use marquetry_lower::dispatch::view::View;
+use marquetry_lower::specialise;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -53,8 +57,13 @@ impl Row {
     }
 }
 
-/// Runs the directives of a file. Engines are reused between files.
-pub fn run(name: &str, source: &str, engines: &mut [Box<dyn Engine>]) -> Vec<Row> {
+/// Runs the directives of a file. Engines are reused between files. A watchdog is told of each directive on each engine.
+pub fn run(
+    name: &str,
+    source: &str,
+    engines: &mut [Box<dyn Engine>],
+    watchdog: Option<&Watchdog>,
+) -> Vec<Row> {
     let (directives, errors) = parse(source);
     let mut rows: Vec<Row> = Vec::new();
     let mut fail = |line, text: String| {
@@ -76,6 +85,7 @@ pub fn run(name: &str, source: &str, engines: &mut [Box<dyn Engine>]) -> Vec<Row
             rows.push(Row::of_text(directive.line, &directive.text, verdict));
         }
     }
+    directives.iter().for_each(|directive| instantiate(&mut program, &directive.action));
     let program = Arc::new(program);
     let references: Vec<_> =
         directives.iter().map(|directive| reference_contents(&program, directive)).collect();
@@ -90,6 +100,8 @@ pub fn run(name: &str, source: &str, engines: &mut [Box<dyn Engine>]) -> Vec<Row
             if !wanted || !runs {
                 continue;
             }
+            let what = || format!("{name}:{}: {}: {}", directive.line, engine.name(), directive.text);
+            let _watched = watchdog.map(|watchdog| watchdog.begin(what()));
             let verdict = match references {
                 Ok(references) => carry_out(&program, directive, references, engine.as_mut()),
                 Err(message) => Verdict::Failed(message.clone()),
@@ -178,7 +190,7 @@ pub fn find_method(
         data.table == Table::BASE
             && data.kind == kind
             && same_length
-            && params.iter().zip(args).all(|(t, a)| fits(t, a))
+            && params.iter().map(|&ty| program.types.underlying(ty)).zip(args).all(|(t, a)| fits(&t, a))
     };
     let found = methods.iter().find(applies).copied();
     found.ok_or_else(|| match methods.first() {
@@ -188,6 +200,46 @@ pub fn find_method(
         }
         None => format!("there is no '{name}'"),
     })
+}
+
+/// Makes the instance that a directive runs, if it means a method with type variables.
+fn instantiate(program: &mut Program, action: &Action) {
+    let (call, kind) = match action {
+        Action::Run(call) => (call, MethodKind::Function),
+        Action::Launch { call, .. } => (call, MethodKind::Kernel),
+        _ => return,
+    };
+    // What cannot be made is reported as missing where it is looked for.
+    let _ = instance_for(program, &call.name, &call.args, kind);
+}
+
+/// The method that a call means: one that takes its arguments, or an instance made for them. Buffers are what kernels
+/// and functions take pointers to: in global memory and anywhere.
+pub fn instance_for(
+    program: &mut Program,
+    name: &str,
+    args: &[Argument],
+    kind: MethodKind,
+) -> Result<Method, String> {
+    let missing = match find_method(program, name, args, kind) {
+        Ok(method) => return Ok(method),
+        Err(message) => message,
+    };
+    let space = if kind == MethodKind::Kernel { Space::Global } else { Space::Generic };
+    let types: Vec<Type> = args
+        .iter()
+        .map(|arg| match arg {
+            Argument::Value(value) if !value.ty().is_pointer() => value.ty(),
+            Argument::Value(_) | Argument::Buffer(_) => Type::pointer(space),
+        })
+        .collect();
+    let Answer::Method(method) = look_up(program, &View::native(&[]), name, &types).answer else {
+        return Err(missing);
+    };
+    if program.method(method).kind != kind {
+        return Err(missing);
+    }
+    specialise::instantiate(program, method, &types).map_err(|failure| failure.to_string())
 }
 
 /// The ops that a directive may run; none if there is no such method, which is reported elsewhere.
@@ -259,6 +311,7 @@ fn carry_out(
     };
     match outcome {
         Err(EngineError::Unsupported(reason)) => Verdict::Skipped(reason),
+        Err(error) if call.expected.is_failure(&error.to_string()) => Verdict::Passed,
         Err(error) => Verdict::Failed(error.to_string()),
         Ok(outcome) => match compare(&call.expected, &outcome, &args, wanted) {
             Ok(()) => Verdict::Passed,
@@ -277,6 +330,12 @@ fn compare(
         (Expected::Throws(kind), Outcome::Threw(thrown)) if *kind == thrown.kind => Ok(()),
         (Expected::Throws(kind), Outcome::Threw(thrown)) => Err(format!("threw {thrown}, expected {kind}")),
         (Expected::Throws(kind), Outcome::Returned(_)) => Err(format!("returned, expected to throw {kind}")),
+        (Expected::Fails(text), Outcome::Threw(thrown)) => {
+            Err(format!("threw {thrown}, expected to fail with '{text}'"))
+        }
+        (Expected::Fails(text), Outcome::Returned(_)) => {
+            Err(format!("returned, expected to fail with '{text}'"))
+        }
         (Expected::Returns { .. }, Outcome::Threw(thrown)) => Err(format!("threw {thrown}")),
         (Expected::Returns { results, buffers }, Outcome::Returned(found)) => {
             if let Some(results) = results {

@@ -60,13 +60,13 @@ use marquetry_lower::dispatch::view::View;
 use marquetry_lower::hooks::Deferred;
 use marquetry_lower::job::{self, JobEntry};
 use marquetry_lower::observe::{Observer, Silent};
-use marquetry_lower::pipeline::{self, Lowering, Setup};
+use marquetry_lower::pipeline::{self, Context, Lowering, Setup};
 use marquetry_lower::specialise;
 use state::{Boarding, Shared};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// An instance, how to compile it, and the world in which: a value.
@@ -104,6 +104,9 @@ impl fmt::Display for SessionError {
                 f.write_str("its table has a method that takes the same")
             }
             SessionError::Method(MethodError::DeviceTable) => f.write_str("the device table is private"),
+            SessionError::Method(MethodError::Unbound(_)) => {
+                f.write_str("a type variable occurs in no parameter")
+            }
             SessionError::Method(MethodError::NoTable(_)) => f.write_str("there is no such table"),
             SessionError::NotFound(what) => f.write_str(what),
             SessionError::Compile(error) => error.fmt(f),
@@ -148,6 +151,8 @@ pub struct Session {
     shared: Shared,
     symbols: HashMap<String, usize>,
     watcher: Option<Arc<dyn Watcher>>,
+    /// Tables of compilations that are over.
+    contexts: Mutex<Vec<Context>>,
     compilations: AtomicU64,
     invalidations: AtomicU64,
 }
@@ -170,6 +175,7 @@ impl Session {
             shared: Shared::new(program),
             symbols: HashMap::new(),
             watcher: None,
+            contexts: Mutex::default(),
             compilations: AtomicU64::new(0),
             invalidations: AtomicU64::new(0),
         }
@@ -456,7 +462,12 @@ impl Session {
             answers: &backend.answers,
             params: job.config.params.any(),
         };
-        Ok(pipeline::run_recorded(program, &self.lower_job(program, job), &setup, observer)?)
+        let idle = || self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut context = idle().pop().unwrap_or_default();
+        let job = self.lower_job(program, job);
+        let lowering = pipeline::run_recorded(&mut context, program, &job, &setup, observer);
+        idle().push(context);
+        Ok(lowering?)
     }
 
     fn emit(&self, program: &Program, job: &Job, lowering: &Lowering) -> Result<Compiled, EngineError> {

@@ -5,15 +5,17 @@ use super::table::{Cell, Table};
 use super::{Options, Outcome};
 use marquetry::compile::Target;
 use marquetry_codegen::native::{NativeContext, emit_jit_with};
+use marquetry_codegen::spirv::{self, SpirvContext};
 use marquetry_ir::entity::{Method, Table as MethodTable};
 use marquetry_ir::program::{MethodKind, Program};
 use marquetry_ir::text;
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::legal::Legal;
-use marquetry_lower::observe::Observer;
+use marquetry_lower::observe::{Observer, PassReport};
 use marquetry_lower::pipeline;
 use marquetry_lower::stage::Stage;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -22,9 +24,15 @@ use std::time::{Duration, Instant};
 pub(super) struct Stages {
     /// Programs; without any, those of tests/kernels
     files: Vec<PathBuf>,
-    /// Optimisation level, 0 to 3
-    #[arg(short = 'O', value_name = "LEVEL", default_value = "2", value_parser = clap::value_parser!(u32).range(0..=3))]
-    opt_level: u32,
+    /// Optimisation levels, 0 to 3, with commas in between
+    #[arg(short = 'O', value_name = "LEVELS", default_value = "2", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(0..=3))]
+    opt_levels: Vec<u32>,
+    /// Only the targets whose spelling starts with this
+    #[arg(long, value_name = "PREFIX", default_value = "")]
+    target: String,
+    /// Say how often each pass runs and changes something, and for how long, over all kernels
+    #[arg(long)]
+    passes: bool,
 }
 
 /// The kernels of the tests, in order.
@@ -67,15 +75,57 @@ pub(super) fn job(program: &Program, target: &Target, opt_level: OptLevel) -> Op
 #[derive(Default)]
 struct Watch(Vec<Duration>);
 
+/// Runs, runs that changed something, and time, per pass and stage so far.
+#[derive(Default)]
+struct Passes {
+    stage: usize,
+    rows: BTreeMap<(usize, String), (u32, u32, Duration)>,
+}
+
+impl Observer for Passes {
+    fn pass(&mut self, report: PassReport<'_>) {
+        let row = self.rows.entry((self.stage, report.pass.to_owned())).or_default();
+        row.0 += 1;
+        row.1 += u32::from(report.changed);
+        row.2 += report.elapsed;
+    }
+
+    fn stage(&mut self, _: Stage, _: Duration) {
+        self.stage += 1;
+    }
+}
+
 impl Observer for Watch {
+    fn wants_passes(&self) -> bool {
+        false
+    }
+
     fn stage(&mut self, _: Stage, elapsed: Duration) {
         self.0.push(elapsed);
     }
 }
 
-fn emit(legal: &Legal, target: &Target, memory: &mut NativeContext) -> Result<(), String> {
+/// What a host that compiles much keeps.
+struct Memory {
+    lowering: pipeline::Context,
+    native: NativeContext,
+    spirv: SpirvContext,
+}
+
+impl Memory {
+    fn new() -> Self {
+        Memory {
+            lowering: pipeline::Context::new(),
+            native: NativeContext::new(),
+            spirv: SpirvContext::new(),
+        }
+    }
+}
+
+fn emit(legal: &Legal, target: &Target, memory: &mut Memory) -> Result<(), String> {
     let done = match target {
-        Target::Native(native) => emit_jit_with(legal, native, &|_| None, memory).map(drop),
+        Target::Native(native) => emit_jit_with(legal, native, &|_| None, &mut memory.native).map(drop),
+        Target::Spirv(target) => spirv::emit_with(legal, target, &mut memory.spirv).map(drop),
         other => other.emit(legal).map(drop),
     };
     done.map_err(|error| error.to_string())
@@ -97,16 +147,18 @@ const COLUMNS: [&str; 10] = [
 impl Stages {
     pub(super) fn run(self, options: &Options) -> Outcome {
         let files = if self.files.is_empty() { kernels() } else { self.files };
-        let opt_level = OptLevel::from_number(self.opt_level).unwrap_or_default();
         let spellings = [
             ("native", None),
             ("ptx:sm_90", Some(("text to PTX", 200.0))),
             ("spirv:vulkan1.3", Some(("text to SPIR-V for Vulkan", 190.0))),
             ("spirv:opencl2.1", Some(("text to SPIR-V for OpenCL", 190.0))),
         ];
-        for (spelling, target) in spellings {
+        let spellings = spellings.into_iter().filter(|(spelling, _)| spelling.starts_with(&self.target));
+        let jobs = spellings.flat_map(|spelling| self.opt_levels.iter().map(move |&level| (spelling, level)));
+        for ((spelling, target), level) in jobs {
+            let opt_level = OptLevel::from_number(level).unwrap_or_default();
             let compiler = Target::parse(spelling, opt_level).map_err(|error| error.to_string())?;
-            let title = format!("us per stage, {spelling}, -O{}", self.opt_level);
+            let title = format!("us per stage, {spelling}, -O{level}");
             let mut columns = COLUMNS.to_vec();
             columns.push("program to code");
             let mut table = Table::new(title, &columns);
@@ -132,9 +184,45 @@ impl Stages {
                 table.target("program to SPIR-V", program, 60.0, " us");
             }
             table.print(options.json);
+            if self.passes {
+                passes(&files, &compiler, opt_level, spelling)?.print(options.json);
+            }
         }
         Ok(())
     }
+}
+
+/// What the passes do, in the order of the stages that run them.
+fn passes(files: &[PathBuf], target: &Target, opt_level: OptLevel, spelling: &str) -> Result<Table, String> {
+    const ROUNDS: u32 = 20;
+    let mut all = BTreeMap::<(usize, String), (u32, u32, Duration)>::new();
+    for file in files {
+        let source = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+        let program = parse(&source)?;
+        let Some(job) = job(&program, target, opt_level) else { continue };
+        for _ in 0..ROUNDS {
+            let mut watch = Passes::default();
+            drop(pipeline::run_observed(&program, &job, target.lowering(), &mut watch));
+            for (key, (runs, changed, time)) in watch.rows {
+                let row = all.entry(key).or_default();
+                *row = (row.0 + runs, row.1 + changed, row.2 + time);
+            }
+        }
+    }
+    let title = format!("passes, {spelling}, all kernels");
+    let mut table = Table::new(title, &["pass", "after stage", "runs", "changed", "us"]);
+    for ((stage, pass), (runs, changed, time)) in all {
+        let per = |n: f64| Cell::from(n / f64::from(ROUNDS));
+        let stage = ["", "specialised", "verified", "optimised", "exceptions"].get(stage).copied();
+        table.row(vec![
+            pass.into(),
+            stage.unwrap_or("legal").into(),
+            per(runs.into()),
+            per(changed.into()),
+            per(micros(time)),
+        ]);
+    }
+    Ok(table)
 }
 
 fn kernel(
@@ -148,7 +236,7 @@ fn kernel(
     if job(&program, target, opt_level).is_none() {
         return Ok(None);
     }
-    let mut memory = NativeContext::new();
+    let mut memory = Memory::new();
     let mut samples: [Vec<f64>; 10] = Default::default();
     let start = Instant::now();
     let mut round = 0;
@@ -159,7 +247,7 @@ fn kernel(
         let Some(job) = job(&program, target, opt_level) else { return Ok(None) };
         let middle = Instant::now();
         let mut watch = Watch::default();
-        let legal = pipeline::run_observed(&program, &job, target.lowering(), &mut watch);
+        let legal = pipeline::run_in(&mut memory.lowering, &program, &job, target.lowering(), &mut watch);
         let legal = legal.map_err(|error| error.to_string())?;
         let (emitted, emission) = once(|| emit(&legal, target, &mut memory));
         emitted?;
@@ -186,7 +274,7 @@ pub(super) fn emit_time(
     effort: Effort,
 ) -> Result<f64, String> {
     let legal = pipeline::run(program, job, target.lowering()).map_err(|error| error.to_string())?;
-    let mut memory = NativeContext::new();
+    let mut memory = Memory::new();
     emit(&legal, target, &mut memory)?;
     let [time] = alternate(effort, [&mut || drop(emit(&legal, target, &mut memory))]);
     Ok(time)

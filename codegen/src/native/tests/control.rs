@@ -237,8 +237,8 @@ done:
     assert_eq!(call(&code, "sum", &[10_000]), [50_005_000]);
     // SAFETY: neither call is made.
     unsafe {
-        assert!(code.call_packed(0, &[], &mut [0; 8]).is_err());
-        assert!(code.call_packed(7, &[], &mut []).is_err());
+        assert!(code.call_packed(0, &[], &mut [0; 8], None).is_err());
+        assert!(code.call_packed(7, &[], &mut [], None).is_err());
     }
     assert!(code.kernel(0).is_none());
 }

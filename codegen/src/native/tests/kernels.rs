@@ -61,8 +61,8 @@ entry:
         let kernel = kernel.function();
         // SAFETY: argument block, group and both buffers are what the kernel takes.
         unsafe {
-            kernel(args.as_ptr(), &group, 0, 7);
-            kernel(args.as_ptr(), &group, 7, 24);
+            kernel(args.as_ptr(), &group, 0, 7, std::ptr::null());
+            kernel(args.as_ptr(), &group, 7, 24, std::ptr::null());
         }
         for (n, (&out, &shared)) in out.iter().zip(&shared).enumerate() {
             let place = (n / 12 * 100 + n / 4 % 3 * 10 + n % 4) as u32;
@@ -126,7 +126,7 @@ entry:
     let artifact = emit_object(&legal(text, &target), &target).unwrap();
     let scheduling = artifact.scheduling.as_ref().unwrap();
     assert_eq!(scheduling.waits, [false, true]);
-    assert!(scheduling.stack_bytes > 80_000, "{}", scheduling.stack_bytes);
+    assert!(scheduling.stack.fixed > 80_000, "{:?}", scheduling.stack);
     // A kernel in memory and one that was linked are run alike; where the code is plays no part in it here.
     for (entry, bytes) in [(0, 8), (1, 16)] {
         let made = code.kernel(entry).unwrap();
@@ -136,7 +136,7 @@ entry:
         for kernel in [&made, &linked] {
             assert_eq!(kernel.name(), &*artifact.entries[entry].symbol);
             assert_eq!((kernel.argument_bytes(), kernel.waits()), (bytes, entry == 1));
-            assert_eq!((kernel.shared_bytes(), kernel.stack_bytes() > 80_000), (0, true));
+            assert_eq!((kernel.shared_bytes(), kernel.stack()), (0, scheduling.stack));
         }
     }
 }
@@ -158,7 +158,7 @@ entry:
     let group = group(std::ptr::null_mut());
     for kernel in kernels {
         // SAFETY: argument block, group and memory are what the kernel takes.
-        unsafe { (kernel.function())(args.as_ptr(), &group, 0, 1) };
+        unsafe { (kernel.function())(args.as_ptr(), &group, 0, 1, std::ptr::null()) };
         assert_eq!(std::mem::take(&mut out), 7);
     }
     assert!(weak.upgrade().is_none());
@@ -200,7 +200,7 @@ entry:
     let group = group(std::ptr::null_mut());
     let kernel = code.kernel(code.find("run").unwrap()).unwrap();
     // SAFETY: argument block, group and buffer are what the kernel takes.
-    unsafe { (kernel.function())(args.as_ptr(), &group, 0, 4) };
+    unsafe { (kernel.function())(args.as_ptr(), &group, 0, 4, std::ptr::null()) };
     assert_eq!(out[..4], [50, 51, 50, 53]);
     assert_eq!(call(&code, "through", &[1, 9]), [9]);
 }

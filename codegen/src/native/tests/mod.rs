@@ -5,6 +5,7 @@ mod control;
 mod kernels;
 mod ops;
 mod random;
+mod stack;
 mod vectors;
 
 use super::*;
@@ -82,7 +83,7 @@ pub(super) fn call_status(code: &JitCode, name: &str, args: &[u128]) -> (u32, Ve
     let block = pack(&entry.entry.signature.params, args);
     let mut results = vec![0xa5; entry.result_bytes as usize];
     // SAFETY: the tests pass addresses of memory that they own.
-    let status = unsafe { code.call_packed(index, &block, &mut results) }.unwrap();
+    let status = unsafe { code.call_packed(index, &block, &mut results, None) }.unwrap();
     (status, unpack(&entry.results, &results))
 }
 

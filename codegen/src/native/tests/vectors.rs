@@ -184,7 +184,7 @@ fn ops_on_vectors_compute_what_they_mean() {
                 let block = bytes_of(&types.params, &leaves(&types.params, &args));
                 let mut out = vec![0; code.entries()[index].result_bytes as usize];
                 // SAFETY: no addresses are passed.
-                assert_eq!(unsafe { code.call_packed(index, &block, &mut out) }, Ok(0));
+                assert_eq!(unsafe { code.call_packed(index, &block, &mut out, None) }, Ok(0));
                 let found = lanes_of(&code.entries()[index].results, &out).concat();
                 let wanted = wanted.concat();
                 let lane = case.results[0].lane().unwrap();

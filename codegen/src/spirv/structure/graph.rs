@@ -37,8 +37,9 @@ pub(in crate::spirv) struct LoopData {
 pub(in crate::spirv) struct Graph {
     /// What each node stands for.
     pub origins: Vec<Origin>,
-    /// Where the edges go, in the order of the terminator.
-    pub successors: Vec<Vec<Node>>,
+    /// Where each node's edges are in `targets`, in the order of the terminator.
+    ranges: Vec<(u32, u32)>,
+    targets: Vec<Node>,
     /// Nodes in reverse post-order.
     pub order: Vec<Node>,
     /// Position in `order`.
@@ -53,26 +54,70 @@ pub(in crate::spirv) struct Graph {
     pub loops: Vec<LoopData>,
     /// Whether there are dispatch nodes.
     pub dispatches: bool,
+    /// Where each node's predecessors begin in `sources`; one more entry ends the last.
+    starts: Vec<u32>,
+    sources: Vec<Node>,
+    scratch: Scratch,
+}
+
+/// What is needed while the facts are computed.
+#[derive(Clone, Debug, Default)]
+struct Scratch {
+    /// Nodes on the way down, with the next edge to follow.
+    path: Vec<(Node, u32)>,
+    nodes: Vec<Node>,
+    /// Sizes of dominator subtrees, where they start in preorder, and where the next child's does.
+    intervals: Vec<(u32, u32, u32)>,
+    outermost: Vec<u32>,
+}
+
+/// Makes all entries of a table the same.
+pub(super) fn reset<T: Clone>(table: &mut Vec<T>, count: usize, value: T) {
+    table.clear();
+    table.resize(count, value);
 }
 
 impl Graph {
-    /// The graph of a body; node 0 is the entry and node `n` the `n`-th block in reverse post-order.
-    pub fn new(body: &Body, cfg: &ControlFlow) -> Graph {
+    /// The graph of a body, in place of an earlier one; node 0 is the entry and node `n` the `n`-th block in reverse
+    /// post-order.
+    pub fn compute(&mut self, body: &Body, cfg: &ControlFlow) {
         let blocks = cfg.reverse_post_order();
         let node = |block: Block| cfg.position(block).map_or(0, |n| n as Node);
-        let mut graph = Graph::default();
+        self.origins.clear();
+        self.ranges.clear();
+        self.targets.clear();
+        self.loops.clear();
+        self.dispatches = false;
+        self.origins.extend(blocks.iter().map(|&block| Origin::Block(block)));
         for &block in blocks {
             let edges = body.successors(block).iter();
-            graph.successors.push(edges.map(|&call| node(body.target_block(call))).collect());
-            graph.origins.push(Origin::Block(block));
+            let start = self.targets.len() as u32;
+            self.targets.extend(edges.map(|&call| node(body.target_block(call))));
+            self.ranges.push((start, self.targets.len() as u32));
         }
-        graph.analyse();
-        if !graph.is_reducible() {
-            graph.add_dispatches();
-            graph.analyse();
+        self.analyse();
+        if !self.is_reducible() {
+            self.add_dispatches();
+            self.analyse();
         }
-        graph.find_loops();
-        graph
+        self.find_loops();
+    }
+
+    /// Where the edges of a node go, in the order of the terminator.
+    #[inline]
+    pub fn successors(&self, node: Node) -> &[Node] {
+        let (start, end) = self.ranges.get(node as usize).copied().unwrap_or_default();
+        self.targets.get(start as usize..end as usize).unwrap_or(&[])
+    }
+
+    fn successors_mut(&mut self, node: Node) -> &mut [Node] {
+        let (start, end) = self.ranges.get(node as usize).copied().unwrap_or_default();
+        self.targets.get_mut(start as usize..end as usize).unwrap_or(&mut [])
+    }
+
+    /// How many nodes there are.
+    pub fn count(&self) -> usize {
+        self.ranges.len()
     }
 
     /// Whether a node is at or before another one in the order: an edge to it goes back.
@@ -82,21 +127,24 @@ impl Graph {
 
     fn analyse(&mut self) {
         self.number();
+        self.find_predecessors();
         self.find_dominators();
     }
 
     /// Depth first with an explicit stack, as in [`ControlFlow`].
     fn number(&mut self) {
-        let count = self.successors.len();
+        let count = self.count();
         self.order.clear();
-        self.position = vec![NONE; count];
-        let mut stack = vec![(0 as Node, 0usize)];
+        reset(&mut self.position, count, NONE);
+        reset(&mut self.forward_edges, count, 0);
         if count == 0 {
             return;
         }
+        let mut stack = std::mem::take(&mut self.scratch.path);
+        stack.push((0, 0));
         self.position[0] = 0;
         while let Some((node, next)) = stack.last_mut() {
-            let Some(&to) = self.successors[*node as usize].get(*next) else {
+            let Some(&to) = self.successors(*node).get(*next as usize) else {
                 self.order.push(*node);
                 stack.pop();
                 continue;
@@ -107,13 +155,13 @@ impl Graph {
                 stack.push((to, 0));
             }
         }
+        self.scratch.path = stack;
         self.order.reverse();
         for (n, &node) in self.order.iter().enumerate() {
             self.position[node as usize] = n as u32;
         }
-        self.forward_edges = vec![0; count];
-        for from in 0..count {
-            for &to in &self.successors[from] {
+        for (from, &(start, end)) in self.ranges.iter().enumerate() {
+            for &to in &self.targets[start as usize..end as usize] {
                 if self.position[to as usize] > self.position[from] {
                     self.forward_edges[to as usize] += 1;
                 }
@@ -121,30 +169,51 @@ impl Graph {
         }
     }
 
-    fn predecessors(&self) -> Vec<Vec<Node>> {
-        let mut list = vec![Vec::new(); self.successors.len()];
+    /// Sorts the edges between reachable nodes by where they go; those into one node are in the order of their sources.
+    fn find_predecessors(&mut self) {
+        let count = self.count();
+        reset(&mut self.starts, count + 1, 0);
         for &from in &self.order {
-            for &to in &self.successors[from as usize] {
-                list[to as usize].push(from);
+            let (start, end) = self.ranges[from as usize];
+            self.targets[start as usize..end as usize].iter().for_each(|&to| self.starts[to as usize] += 1);
+        }
+        let mut sum = 0;
+        for start in &mut self.starts {
+            sum += *start;
+            *start = sum;
+        }
+        reset(&mut self.sources, sum as usize, 0);
+        // Each list is filled from its end; then its start is where it should be.
+        for &from in self.order.iter().rev() {
+            let (start, end) = self.ranges[from as usize];
+            for &to in self.targets[start as usize..end as usize].iter().rev() {
+                let free = &mut self.starts[to as usize];
+                *free -= 1;
+                self.sources[*free as usize] = from;
             }
         }
-        list
+    }
+
+    fn predecessors(&self, node: Node) -> &[Node] {
+        let (start, end) = (self.starts[node as usize] as usize, self.starts[node as usize + 1] as usize);
+        &self.sources[start..end]
     }
 
     /// The iterative algorithm of Cooper, Harvey and Kennedy.
     fn find_dominators(&mut self) {
-        self.idom = vec![NONE; self.successors.len()];
+        let count = self.count();
+        reset(&mut self.idom, count, NONE);
         if self.order.is_empty() {
             return;
         }
-        let predecessors = self.predecessors();
         self.idom[0] = 0;
         let mut changed = true;
         while changed {
             changed = false;
-            for &node in self.order.iter().skip(1) {
+            for n in 1..self.order.len() {
+                let node = self.order[n];
                 let mut new = NONE;
-                for &from in &predecessors[node as usize] {
+                for &from in self.predecessors(node) {
                     if self.idom[from as usize] != NONE {
                         new = if new == NONE { from } else { self.intersect(from, new) };
                     }
@@ -167,34 +236,43 @@ impl Graph {
     }
 
     /// Whether every edge that goes back goes to a dominator: found by preorder intervals on the dominator tree.
-    fn is_reducible(&self) -> bool {
-        let count = self.successors.len();
-        let mut size = vec![1u32; count];
-        for &node in self.order.iter().skip(1).rev() {
-            size[self.idom[node as usize] as usize] += size[node as usize];
+    fn is_reducible(&mut self) -> bool {
+        let goes_back = |&from: &Node| self.successors(from).iter().any(|&to| self.goes_back(from, to));
+        if !self.order.iter().any(goes_back) {
+            return true;
         }
-        let mut start = vec![0u32; count];
-        let mut next = vec![1u32; count];
+        let count = self.count();
+        let mut intervals = std::mem::take(&mut self.scratch.intervals);
+        reset(&mut intervals, count, (1, 0, 1));
+        for &node in self.order.iter().skip(1).rev() {
+            let size = intervals[node as usize].0;
+            intervals[self.idom[node as usize] as usize].0 += size;
+        }
         for &node in self.order.iter().skip(1) {
-            let parent = self.idom[node as usize] as usize;
-            start[node as usize] = start[parent] + next[parent];
-            next[parent] += size[node as usize];
+            let (_, start, next) = &mut intervals[self.idom[node as usize] as usize];
+            let here = *start + *next;
+            let (size, start, _) = &mut intervals[node as usize];
+            *start = here;
+            let size = *size;
+            intervals[self.idom[node as usize] as usize].2 += size;
         }
         let dominates = |a: Node, b: Node| {
-            let (a, b) = (a as usize, b as usize);
-            start[a] <= start[b] && start[b] < start[a] + size[a]
+            let ((size, a, _), (_, b, _)) = (intervals[a as usize], intervals[b as usize]);
+            a <= b && b < a + size
         };
-        self.order.iter().all(|&from| {
-            let mut edges = self.successors[from as usize].iter();
+        let reducible = self.order.iter().all(|&from| {
+            let mut edges = self.successors(from).iter();
             edges.all(|&to| !self.goes_back(from, to) || dominates(to, from))
-        })
+        });
+        self.scratch.intervals = intervals;
+        reducible
     }
 
     fn add_dispatches(&mut self) {
         self.dispatches = true;
         // A set of nodes to look for components in, and the header through which it is entered.
         let mut work = vec![(self.order.clone(), NONE)];
-        let mut component_of = vec![NONE; self.successors.len()];
+        let mut component_of = vec![NONE; self.count()];
         while let Some((nodes, header)) = work.pop() {
             let components = self.components(&nodes);
             for (n, component) in components.iter().enumerate() {
@@ -207,7 +285,7 @@ impl Graph {
             };
             for from in sources() {
                 let of_from = inside(&component_of, from);
-                for &to in &self.successors[from as usize] {
+                for &to in self.successors(from) {
                     let of_to = component_of[to as usize];
                     if of_to != NONE && of_to != of_from {
                         entries[of_to as usize].push(to);
@@ -224,12 +302,14 @@ impl Graph {
                 if list.len() > 1 {
                     dispatch[n] = self.origins.len() as Node;
                     self.origins.push(Origin::Dispatch(list.clone()));
-                    self.successors.push(list.clone());
+                    let start = self.targets.len() as u32;
+                    self.targets.extend_from_slice(list);
+                    self.ranges.push((start, self.targets.len() as u32));
                     component_of.push(NONE);
                 }
             }
             for from in sources() {
-                for to in &mut self.successors[from as usize] {
+                for to in self.successors_mut(from) {
                     let of_to = component_of[*to as usize];
                     let redirected = of_to != NONE && dispatch[of_to as usize] != NONE;
                     if redirected && entries[of_to as usize].binary_search(to).is_ok() {
@@ -256,7 +336,7 @@ impl Graph {
     /// Strongly connected components with more than one node among some nodes: Tarjan's algorithm with its own
     /// stack.
     fn components(&self, nodes: &[Node]) -> Vec<Vec<Node>> {
-        let count = self.successors.len();
+        let count = self.count();
         let mut among = vec![false; count];
         nodes.iter().for_each(|&node| among[node as usize] = true);
         let mut index = vec![NONE; count];
@@ -278,7 +358,7 @@ impl Graph {
                     open[n] = true;
                     stack.push(*node);
                 }
-                if let Some(&to) = self.successors[n].get(*edge) {
+                if let Some(&to) = self.successors(n as Node).get(*edge) {
                     *edge += 1;
                     let t = to as usize;
                     if among[t] && index[t] == NONE {
@@ -307,12 +387,14 @@ impl Graph {
 
     /// Natural loops, inner ones first, as in `marquetry_ir::analysis::loops`.
     fn find_loops(&mut self) {
-        let predecessors = self.predecessors();
-        self.loop_of = vec![NONE; self.successors.len()];
-        let mut outermost: Vec<u32> = Vec::new();
-        for &header in self.order.iter().rev() {
-            let all = predecessors[header as usize].iter();
-            let mut stack: Vec<Node> = all.copied().filter(|&from| self.goes_back(from, header)).collect();
+        let count = self.count();
+        reset(&mut self.loop_of, count, NONE);
+        let mut outermost = std::mem::take(&mut self.scratch.outermost);
+        let mut stack = std::mem::take(&mut self.scratch.nodes);
+        outermost.clear();
+        for n in (0..self.order.len()).rev() {
+            let header = self.order[n];
+            stack.extend(self.predecessors(header).iter().filter(|&&from| self.goes_back(from, header)));
             if stack.is_empty() {
                 continue;
             }
@@ -334,10 +416,11 @@ impl Graph {
                     self.loops[top as usize].header
                 };
                 if next != header {
-                    stack.extend(&predecessors[next as usize]);
+                    stack.extend_from_slice(self.predecessors(next));
                 }
             }
         }
+        (self.scratch.outermost, self.scratch.nodes) = (outermost, stack);
         for n in (0..self.loops.len()).rev() {
             let parent = self.loops[n].parent;
             self.loops[n].depth = if parent == NONE { 1 } else { self.loops[parent as usize].depth + 1 };

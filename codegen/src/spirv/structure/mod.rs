@@ -18,9 +18,10 @@
 //! back into values, and merge nodes need not know which branches reach them in the end.
 
 pub(super) mod graph;
+mod pending;
 
-use self::graph::{Graph, Node};
-use std::collections::BTreeSet;
+use self::graph::{Graph, Node, reset};
+use self::pending::Pending;
 
 /// A label, numbered from 0.
 pub(super) type Label = u32;
@@ -42,8 +43,8 @@ pub(super) enum Step {
     Label(Label),
     /// A loop begins: ends the block before, begins the body's.
     Loop { head: Label, body: Label, next: Label, merge: Label },
-    /// The continue block: back to the head.
-    Next { head: Label, next: Label },
+    /// The continue block: back to the head. `endless`: nothing leaves the loop.
+    Next { head: Label, next: Label, endless: bool },
     /// Ends a block.
     Goto(Label),
     /// Ends a block: on to `then` if the variable holds `exit`, else to `merge`; a selection.
@@ -70,18 +71,17 @@ pub(super) struct Plan {
 /// The deepest nesting that modules may have (SPIR-V 2.17, "Universal Limits").
 pub(super) const MAX_DEPTH: usize = 1023;
 
-type Pending = BTreeSet<u32>;
-
 /// A construct that is open.
 #[derive(Debug)]
 struct Scope {
-    /// For loops: header and continue block.
-    looping: Option<(Node, Label, Label)>,
+    /// For loops: header, continue block, head, and how many places left the function before the loop.
+    looping: Option<(Node, Label, Label, usize)>,
     merge: Label,
     /// Destinations under way at the merge block.
     pending: Pending,
 }
 
+#[derive(Copy, Clone, Debug)]
 enum Work {
     Tree(Node),
     Body(Node),
@@ -92,63 +92,88 @@ enum Work {
     FollowerEnds,
 }
 
-struct Planner<'a> {
-    graph: &'a Graph,
-    /// Followers of a node's terminator, in order.
-    followers: Vec<Vec<Node>>,
-    /// Followers of a header's loop, in order.
-    after_loop: Vec<Vec<Node>>,
+/// No node.
+const NONE: Node = Node::MAX;
+
+/// The tables of the construction, to be used again.
+#[derive(Debug, Default)]
+struct Tables {
+    /// The last follower of a node's terminator, and of a header's loop; each is in one list at most, through `earlier`.
+    last_follower: Vec<Node>,
+    last_after_loop: Vec<Node>,
+    earlier: Vec<Node>,
     is_follower: Vec<bool>,
     /// How many loops are open where a follower, or the inside of a header's loop, stands.
     depth_of: Vec<u32>,
     scopes: Vec<Scope>,
     /// Where the open loops are among the scopes.
     loops: Vec<usize>,
+    /// How many places that leave the function were emitted.
+    leaves: usize,
     /// Whether the open followers are guarded.
     guarded: Vec<bool>,
-    /// Destinations under way here; none where control does not get.
-    here: Option<Pending>,
-    plan: Plan,
+    work: Vec<Work>,
 }
 
-/// Structures a graph. None if the graph contradicts itself, which would be a mistake of this module.
-pub(super) fn plan(graph: &Graph) -> Option<Plan> {
-    let count = graph.successors.len();
-    let mut planner = Planner {
-        graph,
-        followers: vec![Vec::new(); count],
-        after_loop: vec![Vec::new(); count],
-        is_follower: vec![false; count],
-        depth_of: vec![0; count],
-        scopes: Vec::new(),
-        loops: Vec::new(),
-        guarded: Vec::new(),
-        here: Some(Pending::new()),
+/// Structures graphs; the memory that this takes is used again.
+#[derive(Debug, Default)]
+pub(super) struct Structurer {
+    /// The plan of the last graph.
+    pub plan: Plan,
+    tables: Tables,
+}
+
+struct Planner<'a> {
+    graph: &'a Graph,
+    tables: &'a mut Tables,
+    /// Destinations under way here; none where control does not get.
+    here: Option<Pending>,
+    plan: &'a mut Plan,
+}
+
+impl Structurer {
+    /// Structures a graph. None if the graph contradicts itself, which would be a mistake of this module.
+    pub fn plan(&mut self, graph: &Graph) -> Option<&Plan> {
+        let count = graph.count();
+        let Structurer { plan, tables } = self;
+        plan.steps.clear();
         // A node takes about five steps.
-        plan: Plan {
-            steps: Vec::with_capacity(count * 5),
-            told_apart: vec![false; count],
-            ..Plan::default()
-        },
-    };
-    planner.place();
-    planner.run()?;
-    Some(planner.plan)
+        plan.steps.reserve(count * 5);
+        reset(&mut plan.told_apart, count, false);
+        (plan.labels, plan.depth) = (0, 0);
+        reset(&mut tables.last_follower, count, NONE);
+        reset(&mut tables.last_after_loop, count, NONE);
+        reset(&mut tables.earlier, count, NONE);
+        reset(&mut tables.is_follower, count, false);
+        reset(&mut tables.depth_of, count, 0);
+        tables.scopes.clear();
+        tables.loops.clear();
+        tables.leaves = 0;
+        tables.guarded.clear();
+        tables.work.clear();
+        let mut planner = Planner { graph, tables, here: Some(Pending::default()), plan };
+        planner.place();
+        planner.run()?;
+        Some(plan)
+    }
 }
 
 impl Planner<'_> {
     /// Decides what follows what.
     fn place(&mut self) {
+        let tables = &mut *self.tables;
         for &node in self.graph.order.iter().skip(1) {
             let parent = self.graph.idom[node as usize];
-            if let Some(left) = self.graph.loop_left(parent, node) {
+            let list = if let Some(left) = self.graph.loop_left(parent, node) {
                 let header = self.graph.loops[left as usize].header;
-                self.after_loop[header as usize].push(node);
-                self.is_follower[node as usize] = true;
+                &mut tables.last_after_loop[header as usize]
             } else if self.graph.forward_edges[node as usize] > 1 {
-                self.followers[parent as usize].push(node);
-                self.is_follower[node as usize] = true;
-            }
+                &mut tables.last_follower[parent as usize]
+            } else {
+                continue;
+            };
+            tables.earlier[node as usize] = std::mem::replace(list, node);
+            tables.is_follower[node as usize] = true;
         }
     }
 
@@ -162,21 +187,21 @@ impl Planner<'_> {
     }
 
     fn open(&mut self, scope: Scope) {
-        self.scopes.push(scope);
-        self.plan.depth = self.plan.depth.max(self.scopes.len());
+        self.tables.scopes.push(scope);
+        self.plan.depth = self.plan.depth.max(self.tables.scopes.len());
     }
 
     fn run(&mut self) -> Option<()> {
-        let mut work = vec![Work::Tree(0)];
-        while let Some(item) = work.pop() {
+        self.tables.work.push(Work::Tree(0));
+        while let Some(item) = self.tables.work.pop() {
             match item {
-                Work::Tree(node) => self.tree(node, &mut work),
-                Work::Body(node) => self.body(node, &mut work)?,
+                Work::Tree(node) => self.tree(node),
+                Work::Body(node) => self.body(node)?,
                 Work::Arm(node, edge, label) => {
                     self.end_arm();
                     self.step(Step::Label(label));
-                    self.here = Some(Pending::new());
-                    self.edge(node, edge, &mut work)?;
+                    self.here = Some(Pending::default());
+                    self.edge(node, edge)?;
                 }
                 Work::Close => {
                     self.end_arm();
@@ -185,7 +210,7 @@ impl Planner<'_> {
                 Work::LoopEnd => self.loop_end()?,
                 Work::FollowerBegins(node) => self.follower_begins(node)?,
                 Work::FollowerEnds => {
-                    if self.guarded.pop()? {
+                    if self.tables.guarded.pop()? {
                         self.end_arm();
                         self.close()?;
                     }
@@ -196,91 +221,91 @@ impl Planner<'_> {
     }
 
     /// Schedules what follows, last first, after noting at which depth it stands.
-    fn schedule(&mut self, followers: &[Node], work: &mut Vec<Work>) {
-        for &node in followers.iter().rev() {
-            self.depth_of[node as usize] = self.loops.len() as u32;
-            work.push(Work::FollowerEnds);
-            work.push(Work::Tree(node));
-            work.push(Work::FollowerBegins(node));
+    fn schedule(&mut self, last: Node) {
+        let tables = &mut *self.tables;
+        let mut node = last;
+        while node != NONE {
+            tables.depth_of[node as usize] = tables.loops.len() as u32;
+            tables.work.extend([Work::FollowerEnds, Work::Tree(node), Work::FollowerBegins(node)]);
+            node = tables.earlier[node as usize];
         }
     }
 
-    fn tree(&mut self, node: Node, work: &mut Vec<Work>) {
+    fn tree(&mut self, node: Node) {
         let inner = self.graph.loop_of[node as usize];
         let is_header = self.graph.loops.get(inner as usize).is_some_and(|l| l.header == node);
         if !is_header {
-            work.push(Work::Body(node));
+            self.tables.work.push(Work::Body(node));
             return;
         }
-        let after = std::mem::take(&mut self.after_loop[node as usize]);
-        self.schedule(&after, work);
+        self.schedule(self.tables.last_after_loop[node as usize]);
         let (head, body, next, merge) = (self.label(), self.label(), self.label(), self.label());
         self.step(Step::Loop { head, body, next, merge });
-        self.loops.push(self.scopes.len());
-        let looping = Some((node, next, head));
-        self.open(Scope { looping, merge, pending: Pending::new() });
-        work.push(Work::LoopEnd);
-        work.push(Work::Body(node));
+        self.tables.loops.push(self.tables.scopes.len());
+        let looping = Some((node, next, head, self.tables.leaves));
+        self.open(Scope { looping, merge, pending: Pending::default() });
+        self.tables.work.push(Work::LoopEnd);
+        self.tables.work.push(Work::Body(node));
     }
 
-    fn body(&mut self, node: Node, work: &mut Vec<Work>) -> Option<()> {
-        let followers = std::mem::take(&mut self.followers[node as usize]);
-        self.schedule(&followers, work);
+    fn body(&mut self, node: Node) -> Option<()> {
+        self.schedule(self.tables.last_follower[node as usize]);
         self.step(Step::Code(node));
-        let edges = self.graph.successors[node as usize].len() as u32;
+        let edges = self.graph.successors(node).len() as u32;
         match edges {
             0 => {
                 self.step(Step::Leave(node));
+                self.tables.leaves += 1;
                 self.here = None;
             }
-            1 => self.edge(node, 0, work)?,
+            1 => self.edge(node, 0)?,
             _ => {
                 let merge = self.label();
                 let arms = self.plan.labels;
                 self.plan.labels += edges;
                 self.step(Step::Select { node, arms, merge });
-                self.open(Scope { looping: None, merge, pending: Pending::new() });
+                self.open(Scope { looping: None, merge, pending: Pending::default() });
                 self.here = None;
-                work.push(Work::Close);
-                work.extend((0..edges).rev().map(|edge| Work::Arm(node, edge, arms + edge)));
+                self.tables.work.push(Work::Close);
+                self.tables.work.extend((0..edges).rev().map(|edge| Work::Arm(node, edge, arms + edge)));
             }
         }
         Some(())
     }
 
     /// Follows one edge: inwards, or out of the constructs up to its destination.
-    fn edge(&mut self, node: Node, edge: u32, work: &mut Vec<Work>) -> Option<()> {
+    fn edge(&mut self, node: Node, edge: u32) -> Option<()> {
         self.step(Step::Edge(node, edge));
-        let to = *self.graph.successors[node as usize].get(edge as usize)?;
+        let to = *self.graph.successors(node).get(edge as usize)?;
         let back = self.graph.goes_back(node, to);
-        if !back && !self.is_follower[to as usize] {
-            work.push(Work::Tree(to));
+        if !back && !self.tables.is_follower[to as usize] {
+            self.tables.work.push(Work::Tree(to));
             return Some(());
         }
         self.step(Step::SetExit(to));
-        let open = self.loops.len() as u32;
+        let open = self.tables.loops.len() as u32;
         // A header's loop is open at the depth of the loop in the forest; a follower stands where it was scheduled.
         let depth = if back {
             let of = self.graph.loop_of[to as usize];
             self.graph.loops.get(of as usize)?.depth
         } else {
-            self.depth_of[to as usize]
+            self.tables.depth_of[to as usize]
         };
         if depth > open {
             return None;
         }
         if depth == open && !back {
-            self.here = Some(Pending::from([to]));
+            self.here = Some(Pending::one(to));
             return Some(());
         }
-        let innermost = *self.loops.last()?;
-        let scope = self.scopes.get_mut(innermost)?;
-        let (_, next, _) = scope.looping?;
+        let innermost = *self.tables.loops.last()?;
+        let scope = self.tables.scopes.get_mut(innermost)?;
+        let (_, next, ..) = scope.looping?;
         if depth == open {
             self.step(Step::Goto(next));
         } else {
             let merge = scope.merge;
-            unite(&mut self.plan.told_apart, &mut scope.pending, Pending::from([to]));
+            unite(&mut self.plan.told_apart, &mut scope.pending, Pending::one(to));
             self.step(Step::Goto(merge));
         }
         self.here = None;
@@ -290,7 +315,7 @@ impl Planner<'_> {
     /// Control that is here goes on to the end of the innermost construct.
     fn end_arm(&mut self) {
         let Some(pending) = self.here.take() else { return };
-        let Some(scope) = self.scopes.last_mut() else { return };
+        let Some(scope) = self.tables.scopes.last_mut() else { return };
         unite(&mut self.plan.told_apart, &mut scope.pending, pending);
         let merge = scope.merge;
         self.step(Step::Goto(merge));
@@ -298,7 +323,7 @@ impl Planner<'_> {
 
     /// The innermost construct ends.
     fn close(&mut self) -> Option<()> {
-        let scope = self.scopes.pop()?;
+        let scope = self.tables.scopes.pop()?;
         self.step(Step::Label(scope.merge));
         if scope.pending.is_empty() {
             self.step(Step::Unreachable);
@@ -310,9 +335,9 @@ impl Planner<'_> {
     }
 
     fn loop_end(&mut self) -> Option<()> {
-        self.loops.pop()?;
-        let scope = self.scopes.last_mut()?;
-        let (header, next, head) = scope.looping?;
+        self.tables.loops.pop()?;
+        let scope = self.tables.scopes.last_mut()?;
+        let (header, next, head, leaves) = scope.looping?;
         let merge = scope.merge;
         if let Some(mut pending) = self.here.take() {
             let again = pending.remove(&header);
@@ -324,7 +349,8 @@ impl Planner<'_> {
                 (false, _) => Step::Goto(merge),
             });
         }
-        self.step(Step::Next { head, next });
+        let endless = self.tables.scopes.last()?.pending.is_empty() && self.tables.leaves == leaves;
+        self.step(Step::Next { head, next, endless });
         self.close()
     }
 
@@ -334,14 +360,14 @@ impl Planner<'_> {
             return None;
         }
         let guard = !pending.is_empty();
-        self.guarded.push(guard);
+        self.tables.guarded.push(guard);
         if guard {
             let (then, merge) = (self.label(), self.label());
             self.step(Step::Guard { exit: node, then, merge });
             self.step(Step::Label(then));
             self.open(Scope { looping: None, merge, pending });
         }
-        self.here = Some(Pending::new());
+        self.here = Some(Pending::default());
         Some(())
     }
 }
@@ -354,15 +380,15 @@ fn unite(told_apart: &mut [bool], into: &mut Pending, mut other: Pending) {
     if other.is_empty() {
         return;
     }
-    let alone = into.len() == 1;
-    let first = into.first().copied();
-    into.extend(other.iter().copied());
+    let first = into.first().filter(|_| into.len() == 1);
+    other.for_each(|node| into.insert(node));
     if into.len() > 1 {
-        let first = first.filter(|_| alone);
-        for node in other.into_iter().chain(first) {
+        let mut tell = |node: Node| {
             if let Some(flag) = told_apart.get_mut(node as usize) {
                 *flag = true;
             }
-        }
+        };
+        other.for_each(&mut tell);
+        first.into_iter().for_each(tell);
     }
 }

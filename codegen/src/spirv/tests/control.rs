@@ -1,7 +1,7 @@
 //! Control flow: the plan says what the graph says, and structured modules validate.
 
 use super::super::structure::graph::{Graph, Node, Origin};
-use super::super::structure::{Step, plan};
+use super::super::structure::{Step, Structurer};
 use super::*;
 use marquetry_ir::entity::Func;
 use std::fmt::Write;
@@ -88,8 +88,9 @@ fn walk(legal: &Legal, seed: u64) -> bool {
     let body = &legal.unit().funcs[Func::from_u32(0)].body;
     let mut cfg = ControlFlow::new();
     cfg.compute(body);
-    let graph = Graph::new(body, &cfg);
-    let plan = plan(&graph).expect("every graph has a plan");
+    let (mut graph, mut structurer) = (Graph::default(), Structurer::default());
+    graph.compute(body, &cfg);
+    let plan = structurer.plan(&graph).expect("every graph has a plan");
     let label_at = |label: u32| {
         let here = plan.steps.iter().position(|step| match *step {
             Step::Label(l) | Step::Next { next: l, .. } => l == label,
@@ -125,7 +126,7 @@ fn walk(legal: &Legal, seed: u64) -> bool {
                 }
             }
             Step::Select { node, arms, .. } => {
-                let edges = graph.successors[node as usize].len() as u32;
+                let edges = graph.successors(node).len() as u32;
                 let arm = match &graph.origins[node as usize] {
                     Origin::Dispatch(entries) => {
                         entries.iter().position(|&e| Some(e) == variable).expect("an entry") as u32
@@ -229,4 +230,35 @@ fn deep_and_long_graphs_do_not_exhaust_the_stack() {
     let error = emit(&legal(&kernel(&arms), &target), &target).unwrap_err();
     assert!(matches!(error, EmitError::Limit { limit: 1023, .. }), "{error}");
     emit(&legal(&kernel(&arms), &SpirvTarget::opencl()), &SpirvTarget::opencl()).unwrap();
+}
+
+#[test]
+fn loops_that_nothing_leaves_have_an_effect() {
+    let barriers =
+        |text: &str, target: &SpirvTarget| text_of(text, target).matches("OpMemoryBarrier").count();
+    let text = |again: &str| {
+        format!(
+            "kernel k(p: ptr<global>) {{
+             entry:
+                 n = load.i32 p
+                 jump loop(n)
+             loop(i: i32):
+                 j = add i, i32 2
+                 c = eq j, i32 1
+                 {again}
+             done:
+                 return
+             other:
+                 store p, i32 1
+                 return
+             }}
+             "
+        )
+    };
+    for (count, again) in
+        [(1, "jump loop(j)"), (0, "branch c, done, loop(j)"), (0, "branch c, loop(j), other")]
+    {
+        assert_eq!(barriers(&text(again), &SpirvTarget::vulkan()), count, "{again}");
+        assert_eq!(barriers(&text(again), &SpirvTarget::opencl()), 0, "{again}");
+    }
 }

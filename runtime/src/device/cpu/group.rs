@@ -5,18 +5,24 @@
 //! returned must wait at the same barrier, and pass it; else the launch fails. This is how the interpreter does it.
 
 use crate::device::DeviceError;
+use crate::stack;
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
-use marquetry_codegen::native::KernelFn;
 use marquetry_codegen::native::context::{SUBGROUP_SIZE, SubgroupOp, WorkGroup, WorkItem};
+use marquetry_codegen::native::{NativeKernel, StackLimit};
 use std::cell::Cell;
 use std::ptr;
+
+/// Bytes that recursion gets on the stack of a work-item, of which there may be thousands.
+const RECURSION_BYTES: usize = 4 << 20;
 
 /// What a work-item is about.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 enum State {
     Runs,
     Returned,
+    /// In a function, by number, for which there was no stack left.
+    Exhausted(u64),
     /// At the barrier of this place.
     Barrier(u64),
     /// At the sub-group operation of this place.
@@ -76,29 +82,33 @@ unsafe extern "C" fn subgroup(item: *const WorkItem, op: u64, value: u64, lane: 
     unsafe { wait(item, State::Subgroup { site, op, value, lane }) }
 }
 
+unsafe extern "C" fn exhausted(stack: *const StackLimit, function: u64) {
+    // SAFETY: emitted code hands on the record that it was given; its data is the desk of a work-item that a `Runner`
+    // runs, and the yielder lives on the stack that this runs on.
+    unsafe {
+        let desk = &*(*stack).data.cast::<Desk>();
+        desk.state.set(State::Exhausted(function));
+        (*desk.yielder.get()).suspend(());
+    }
+}
+
 type Thread = Coroutine<(), (), (), DefaultStack>;
 
 /// Runs groups, one after the other, and keeps the stacks.
-pub(super) struct Runner {
-    stack_bytes: usize,
+pub(super) struct Runner<'a> {
+    kernel: &'a NativeKernel,
     stacks: Vec<DefaultStack>,
     desks: Vec<Desk>,
     threads: Vec<Thread>,
 }
 
-impl Runner {
-    pub(super) fn new(stack_bytes: usize) -> Runner {
-        Runner { stack_bytes, stacks: Vec::new(), desks: Vec::new(), threads: Vec::new() }
+impl Runner<'_> {
+    pub(super) fn new(kernel: &NativeKernel) -> Runner<'_> {
+        Runner { kernel, stacks: Vec::new(), desks: Vec::new(), threads: Vec::new() }
     }
 
     /// Runs all work-items of a group.
-    pub(super) fn run(
-        &mut self,
-        kernel: KernelFn,
-        args: &[u8],
-        group: &mut WorkGroup,
-        items: u32,
-    ) -> Result<(), DeviceError> {
+    pub(super) fn run(&mut self, args: &[u8], group: &mut WorkGroup, items: u32) -> Result<(), DeviceError> {
         self.desks.clear();
         self.desks.extend((0..items).map(|_| Desk {
             state: Cell::new(State::Runs),
@@ -107,19 +117,23 @@ impl Runner {
         }));
         group.scheduler = self.desks.as_ptr().cast();
         let group: *const WorkGroup = group;
+        let (kernel, needs) = (self.kernel.function(), self.kernel.stack());
         for linear in 0..items {
             let stack = match self.stacks.pop() {
                 Some(stack) => stack,
-                None => DefaultStack::new(self.stack_bytes)
-                    .map_err(|_| DeviceError::OutOfMemory { bytes: self.stack_bytes as u64 })?,
+                None => stack::allocate(&needs, RECURSION_BYTES)
+                    .map_err(|_| DeviceError::OutOfMemory { bytes: needs.bytes(RECURSION_BYTES) as u64 })?,
             };
+            let lowest = stack::lowest(&stack, &needs);
             let (args, desks) = (args.as_ptr(), self.desks.as_ptr());
             self.threads.push(Thread::with_stack(stack, move |yielder, ()| {
                 // SAFETY: argument block, group and desks outlive the coroutine, which is finished or reset before
                 // `run` returns; the rest is as for kernels that do not wait.
                 unsafe {
-                    (*desks.add(linear as usize)).yielder.set(yielder);
-                    kernel(args, group, linear, linear + 1);
+                    let desk = desks.add(linear as usize);
+                    (*desk).yielder.set(yielder);
+                    let limit = StackLimit { lowest, exhausted, data: desk.cast() };
+                    kernel(args, group, linear, linear + 1, &limit);
                 }
             }));
         }
@@ -138,10 +152,13 @@ impl Runner {
     fn schedule(&mut self) -> Result<(), DeviceError> {
         loop {
             for (thread, desk) in self.threads.iter_mut().zip(&self.desks) {
-                if desk.state.get() == State::Runs
-                    && let CoroutineResult::Return(()) = thread.resume(())
-                {
+                if desk.state.get() != State::Runs {
+                    continue;
+                }
+                if let CoroutineResult::Return(()) = thread.resume(()) {
                     desk.state.set(State::Returned);
+                } else if let State::Exhausted(function) = desk.state.get() {
+                    return Err(overflow(self.kernel, function as usize));
                 }
             }
             let mut moved = false;
@@ -170,6 +187,12 @@ impl Runner {
         }
         Ok(place.is_some())
     }
+}
+
+/// The error for a function of a kernel for which there was no stack left.
+pub(super) fn overflow(kernel: &NativeKernel, number: usize) -> DeviceError {
+    let function = kernel.checked().get(number).map_or_else(|| "?".into(), |site| site.function.to_string());
+    DeviceError::StackOverflow { function, number }
 }
 
 /// Lets the lanes of one sub-group that wait at the first of its operations go on. Whether there are any.

@@ -14,7 +14,8 @@ use super::{
     Arg, ArgumentLayout, Buffer, Device, DeviceError, DeviceInfo, DeviceKind, Features, KernelCode,
     KernelImage, LoadedModule, Probe, check_image, check_launch,
 };
-use group::{Runner, template};
+use crate::stack::{CALLER_BYTES, CallStack, RECURSION_BYTES};
+use group::{Runner, overflow, template};
 use marquetry_codegen::native::context::{MAX_SHARED_BYTES, SUBGROUP_SIZE};
 use marquetry_codegen::native::{NativeKernel, NativeOptions, NativeTarget};
 use memory::HostMemory;
@@ -26,8 +27,6 @@ use std::thread;
 const MAX_GROUP: u32 = 1024;
 /// Most stacks of work-items at a time: each takes two of the mappings that Linux grants a process (65530).
 const MAX_STACKS: usize = 12 << 10;
-/// Most stack that a kernel may need to be run on the thread that launches it.
-const CALLER_STACK: usize = 128 << 10;
 /// Stack of a thread that runs groups, besides what the kernel needs.
 const THREAD_STACK: usize = 2 << 20;
 
@@ -204,14 +203,17 @@ impl Launch<'_> {
         if self.kernel.waits() {
             threads = threads.min(MAX_STACKS / self.items().max(1) as usize);
         }
-        // The caller's stack is of unknown size; work-items that meet have stacks of their own.
-        let fits_here = self.kernel.waits() || self.kernel.stack_bytes() <= CALLER_STACK;
+        // The caller's stack is of unknown size; work-items that meet or recurse have stacks of their own.
+        let needs = self.kernel.stack();
+        let has_stacks = self.kernel.waits() || needs.recursive;
+        let fits_here = has_stacks || needs.bytes(0) <= CALLER_BYTES;
+        let stack_bytes = THREAD_STACK + if has_stacks { 0 } else { needs.bytes(0) };
         if threads <= 1 && fits_here {
             self.work(1);
         } else {
             thread::scope(|scope| {
                 for _ in 0..threads.max(1) {
-                    let builder = thread::Builder::new().stack_size(THREAD_STACK + self.kernel.stack_bytes());
+                    let builder = thread::Builder::new().stack_size(stack_bytes);
                     if let Err(error) = builder.spawn_scoped(scope, || self.work(threads.max(1) as u64)) {
                         self.fail(DeviceError::Launch { reason: format!("no thread: {error}") });
                         break;
@@ -234,14 +236,14 @@ impl Launch<'_> {
         let groups = self.groups();
         let some = (groups / (threads * 8)).clamp(1, 1 << 16);
         let mut shared = vec![0u128; self.kernel.shared_bytes().div_ceil(16) as usize];
-        let mut runner = Runner::new(self.kernel.stack_bytes());
+        let (mut runner, mut stack) = (Runner::new(self.kernel), CallStack::new());
         while !self.stop.load(Ordering::Relaxed) {
             let first = self.next.fetch_add(some, Ordering::Relaxed);
             if first >= groups {
                 return;
             }
             for number in first..groups.min(first.saturating_add(some)) {
-                if let Err(error) = self.group(number, &mut shared, &mut runner) {
+                if let Err(error) = self.group(number, &mut shared, &mut runner, &mut stack) {
                     self.fail(error);
                     return;
                 }
@@ -249,18 +251,35 @@ impl Launch<'_> {
         }
     }
 
-    fn group(&self, number: u64, shared: &mut [u128], runner: &mut Runner) -> Result<(), DeviceError> {
+    fn group(
+        &self,
+        number: u64,
+        shared: &mut [u128],
+        runner: &mut Runner<'_>,
+        stack: &mut CallStack,
+    ) -> Result<(), DeviceError> {
         let [x, y] = [u64::from(self.grid[0]), u64::from(self.grid[1])];
         let id = [number % x, number / x % y, number / (x * y)].map(|position| position as u32);
         let mut group = template(id, self.block, self.grid, shared.as_mut_ptr().cast());
         let function = self.kernel.function();
         if self.kernel.waits() {
-            return runner.run(function, self.args, &mut group, self.items());
+            return runner.run(self.args, &mut group, self.items());
+        }
+        let needs = self.kernel.stack();
+        if needs.recursive {
+            let (args, items) = (self.args.as_ptr(), self.items());
+            // SAFETY: as below; the closure owns nothing, and neither does emitted code.
+            let done = unsafe { stack.run(&needs, |limit| function(args, &group, 0, items, limit)) };
+            return match done {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(exhausted)) => Err(overflow(self.kernel, exhausted.function)),
+                Err(_) => Err(DeviceError::OutOfMemory { bytes: needs.bytes(RECURSION_BYTES) as u64 }),
+            };
         }
         // SAFETY: the launch borrows the kernel, so that its code is in memory. The block has the layout of its
         // parameters, the group its size and shared memory; what it does with addresses among its arguments is the
         // program's promise.
-        unsafe { function(self.args.as_ptr(), &group, 0, self.items()) };
+        unsafe { function(self.args.as_ptr(), &group, 0, self.items(), std::ptr::null()) };
         Ok(())
     }
 }
