@@ -486,8 +486,9 @@ fn m6_readers_and_a_writer() {
     std::thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
-                let mut last = 0;
+                let (mut last, start) = (0, std::time::Instant::now());
                 while last < ROUNDS {
+                    assert!(start.elapsed().as_secs() < 60, "{last} is seen for ever");
                     let code = session.compile(&session.job("top", &config).unwrap()).unwrap();
                     let value = call(&code, &[]);
                     assert!(value >= last, "{value} after {last}");
