@@ -4,6 +4,7 @@ use crate::native::StackNeeds;
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::signature::Signature;
 use marquetry_ir::types::{Layout, Space, Type, Types};
+use marquetry_ir::unit::PrintFormat;
 use marquetry_lower::legal::{EntryAbi, Legal, Site};
 use std::sync::Arc;
 
@@ -25,7 +26,8 @@ pub struct Entry {
     pub symbol: Arc<str>,
     /// Function or kernel.
     pub kind: MethodKind,
-    /// Its signature after lowering: the mailbox is the last parameter, the status the first result.
+    /// Its signature after lowering: the status is the first result; after the arguments come the mailbox and the hidden
+    /// inputs, which `abi` lists.
     pub signature: Signature,
     /// How it reports exceptions.
     pub abi: EntryAbi,
@@ -44,6 +46,8 @@ pub struct Artifact {
     pub entries: Vec<Entry>,
     /// The places that throw, by number.
     pub sites: Vec<Site>,
+    /// The formats of what is printed, by number.
+    pub formats: Vec<PrintFormat>,
     /// Bytes of shared memory that a group needs.
     pub shared_bytes: u64,
     /// What running it takes. Only objects state it: of the other formats, drivers find it out.
@@ -76,6 +80,7 @@ impl Artifact {
             code,
             entries: entries(legal),
             sites: legal.sites().to_vec(),
+            formats: unit.formats.clone(),
             shared_bytes,
             scheduling: None,
         }

@@ -1,5 +1,9 @@
 //! Why a legal unit was not emitted.
 
+use marquetry_ir::program::GlobalData;
+use marquetry_ir::types::Space;
+use marquetry_ir::unit::{Function, Unit};
+use marquetry_lower::failure::Limit;
 use std::fmt;
 
 /// An emitter's failure.
@@ -7,14 +11,7 @@ use std::fmt;
 #[non_exhaustive]
 pub enum EmitError {
     /// The target has no room for it: a limit of its format.
-    Limit {
-        /// What there is too much of.
-        what: &'static str,
-        /// The most there can be.
-        limit: u64,
-        /// How much there is.
-        found: u64,
-    },
+    Limit(Limit),
     /// The target cannot do what the unit asks for; the reason is for people.
     Unsupported(String),
     /// Functions of the host that nobody supplied, by link name.
@@ -25,10 +22,42 @@ pub enum EmitError {
     Internal(String),
 }
 
+impl EmitError {
+    /// A limit that was passed.
+    pub(crate) fn limit(what: &'static str, limit: u64, found: u64) -> Self {
+        EmitError::Limit(Limit::new(what, limit, found))
+    }
+
+    /// In this function: limits say where they were passed.
+    pub(crate) fn within(self, function: &Function) -> Self {
+        match self {
+            EmitError::Limit(limit) => {
+                EmitError::Limit(limit.at(&function.name, function.file, function.span))
+            }
+            other => other,
+        }
+    }
+}
+
+/// Whether the globals that are data fit, `room` more for each than its type needs.
+pub(crate) fn check_data(unit: &Unit, room: u64, limit: u64) -> Result<u64, EmitError> {
+    let is_data = |global: &&GlobalData| global.space != Space::Shared;
+    let mut sum = 0u64;
+    for global in unit.globals.values().filter(is_data) {
+        let size = unit.types.layout(global.ty).map_or(0, |layout| layout.size);
+        sum = sum.saturating_add(size).saturating_add(room);
+        if sum > limit {
+            let passed = Limit::new("bytes of globals", limit, sum);
+            return Err(EmitError::Limit(passed.at(&global.name, global.file, global.span)));
+        }
+    }
+    Ok(sum)
+}
+
 impl fmt::Display for EmitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            EmitError::Limit { what, limit, found } => write!(f, "{found} {what}, the most is {limit}"),
+            EmitError::Limit(limit) => limit.fmt(f),
             EmitError::Unsupported(what) => write!(f, "not supported: {what}"),
             EmitError::Unresolved(names) => {
                 write!(f, "no address for the host's functions {}", names.join(", "))

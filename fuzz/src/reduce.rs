@@ -164,7 +164,7 @@ fn apply(program: &mut Program, step: Step) -> bool {
     match step {
         Step::Zero(method, inst) => {
             let signature = call_results(program, method, inst);
-            let body = &mut program.method_mut(method).body;
+            let Some(body) = program.body_mut(method) else { return false };
             for (n, result) in body.results(inst).enumerate() {
                 let known = body.value_type(result);
                 let ty = if known.is_known() { Some(known) } else { signature.get(n).copied() };
@@ -174,7 +174,7 @@ fn apply(program: &mut Program, step: Step) -> bool {
             body.remove_inst(inst);
         }
         Step::Forward(method, inst, n) => {
-            let body = &mut program.method_mut(method).body;
+            let Some(body) = program.body_mut(method) else { return false };
             let mut results = body.results(inst);
             let (Some(result), None, Some(&arg)) = (results.next(), results.next(), body.args(inst).get(n))
             else {
@@ -187,14 +187,14 @@ fn apply(program: &mut Program, step: Step) -> bool {
             body.remove_inst(inst);
         }
         Step::Jump(method, inst, n) => {
-            let body = &mut program.method_mut(method).body;
+            let Some(body) = program.body_mut(method) else { return false };
             let Some(&call) = body.targets(inst).get(n) else { return false };
             body.replace_inst(inst, Op::Jump, Type::I32, &[], 0);
             body.set_targets(inst, &[call]);
             drop_unreachable(body);
         }
         Step::Operand(method, inst, n) => {
-            let body = &mut program.method_mut(method).body;
+            let Some(body) = program.body_mut(method) else { return false };
             let Some(&arg) = body.args(inst).get(n) else { return false };
             let ty = body.value_type(arg);
             if body.value_const(arg).is_some_and(ConstData::is_zero) {
@@ -204,7 +204,7 @@ fn apply(program: &mut Program, step: Step) -> bool {
             body.args_mut(inst)[n] = zero;
         }
         Step::Param(method, block, n) => {
-            let body = &mut program.method_mut(method).body;
+            let Some(body) = program.body_mut(method) else { return false };
             let Some(&param) = body.block_params(block).get(n) else { return false };
             let ty = body.value_type(param);
             let Some(zero) = zero(body, ty) else { return false };

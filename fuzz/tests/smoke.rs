@@ -68,6 +68,11 @@ fn reuse() {
 }
 
 #[test]
+fn halves() {
+    smoke("halves", 2000);
+}
+
+#[test]
 fn emit() {
     smoke("emit", 2000);
 }

@@ -49,6 +49,12 @@ impl<K: EntityRef, V: Clone> Chunks<K, V> {
         self.chunks.get(key.index() / CHUNK)?.get(key.index() % CHUNK)
     }
 
+    pub(crate) fn get_mut(&mut self, key: K) -> Option<&mut V> {
+        let chunk = self.chunks.get_mut(key.index() / CHUNK)?;
+        // Nothing is copied for a place that is not there.
+        (key.index() < self.len).then(|| Arc::make_mut(chunk).get_mut(key.index() % CHUNK))?
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (K, &V)> {
         self.chunks.iter().flat_map(|chunk| chunk.iter()).enumerate().map(|(n, value)| (K::new(n), value))
     }

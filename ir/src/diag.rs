@@ -5,6 +5,7 @@
 
 use crate::entity::AnyEntity;
 use crate::span::{SourceFile, Span};
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
@@ -218,27 +219,28 @@ impl Diagnostic {
     /// Only those of `out`.
     pub fn write(&self, out: &mut dyn Write, files: &[SourceFile]) -> fmt::Result {
         let file = self.file.and_then(|index| files.get(index as usize));
-        let head = format_args!("{}[{}]: {}", self.severity.name(), self.code, self.message);
+        let message = printable(&self.message);
+        let head = format_args!("{}[{}]: {message}", self.severity.name(), self.code);
         match file {
             Some(file) if self.span.is_somewhere() => {
                 write_place(out, file, self.span)?;
                 writeln!(out, ": {head}")?;
                 write_excerpt(out, file, self.span)?;
             }
-            Some(file) => writeln!(out, "{}: {head}", file.name)?,
+            Some(file) => writeln!(out, "{}: {head}", printable(&file.name))?,
             None => match &self.subject {
-                Some(subject) => writeln!(out, "{subject}: {head}")?,
+                Some(subject) => writeln!(out, "{}: {head}", printable(&subject.to_string()))?,
                 None => writeln!(out, "{head}")?,
             },
         }
         for (span, text) in &self.labels {
             if let Some(file) = file {
                 write_place(out, file, *span)?;
-                writeln!(out, ": {text}")?;
+                writeln!(out, ": {}", printable(text))?;
                 write_excerpt(out, file, *span)?;
             }
         }
-        self.notes.iter().try_for_each(|note| writeln!(out, "  = {note}"))
+        self.notes.iter().try_for_each(|note| writeln!(out, "  = {}", printable(note)))
     }
 }
 
@@ -259,7 +261,27 @@ pub fn render(diagnostics: &[Diagnostic], files: &[SourceFile]) -> String {
 
 fn write_place(out: &mut dyn Write, file: &SourceFile, span: Span) -> fmt::Result {
     let (line, column) = file.line_column(span.start);
-    write!(out, "{}:{line}:{column}", file.name)
+    write!(out, "{}:{line}:{column}", printable(&file.name))
+}
+
+/// Whether a character would do something to a terminal, or change the order of those around it (the bidirectional
+/// formatting characters of Unicode).
+pub fn is_control(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A text that is safe to print: control characters as escapes, but for the ends of lines and tabs.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    let kept = |c: char| !is_control(c) || matches!(c, '\n' | '\t');
+    if text.chars().all(kept) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if kept(c) { out.push(c) } else { out.extend(c.escape_default()) }
+    }
+    Cow::Owned(out)
 }
 
 /// Most characters of a source line that are shown.
@@ -285,7 +307,7 @@ fn write_excerpt(out: &mut dyn Write, file: &SourceFile, span: Span) -> fmt::Res
     write!(out, "    {dots}")?;
     let shown = lead.chars().chain(rest.trim_end().chars());
     // Tabs and control characters would move the underline or the terminal.
-    shown.take(EXCERPT_WIDTH).try_for_each(|c| out.write_char(if c.is_control() { ' ' } else { c }))?;
+    shown.take(EXCERPT_WIDTH).try_for_each(|c| out.write_char(if is_control(c) { ' ' } else { c }))?;
     let width = marked.trim_end().chars().take(EXCERPT_WIDTH - lead_width).count();
     writeln!(out, "\n    {:1$}^{2:~<3$}", "", dots.len() + lead_width, "", width.saturating_sub(1))
 }
@@ -308,6 +330,16 @@ mod tests {
         let want = "a.mq:2:9: error[P0004]: expected four\n        two three\n            ^~~~~\n\
                     a.mq:1:1: the first\n    one\n    ^~~\n  = a note\n";
         assert_eq!(text, want);
+    }
+
+    #[test]
+    fn what_moves_the_terminal_is_escaped() {
+        let files = [SourceFile { name: "a\x1b.mq".into(), text: "one \x1b[31m\u{202e}two".into() }];
+        let diagnostic = Diagnostic::error(Code::Syntax, Some(0), Span::new(0, 3), "found '\x1b[2J\u{9b}'")
+            .with_note("note \u{2066}");
+        let text = render(&[diagnostic], &files);
+        assert!(!text.chars().any(|c| c != '\n' && is_control(c)), "{text:?}");
+        assert!(text.contains("a\\u{1b}.mq:1:1: error[P0004]: found '\\u{1b}[2J\\u{9b}'"), "{text:?}");
     }
 
     #[test]

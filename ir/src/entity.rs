@@ -49,6 +49,8 @@ impl Table {
     pub const BASE: Table = Table(0);
     /// The table of the runtime's overlays; private to this project.
     pub const DEVICE: Table = Table(1);
+    /// The table of the standard runtime provider; private to this project.
+    pub const STANDARD: Table = Table(2);
 }
 
 /// What a message can be about.

@@ -18,16 +18,19 @@ pub enum Exception {
     UnreachableError,
     /// A call that no method fits was reached.
     UnresolvedError,
+    /// The condition of an `assert` is false.
+    AssertionFailed,
 }
 
 impl Exception {
     /// All of them.
-    pub const ALL: [Exception; 5] = [
+    pub const ALL: [Exception; 6] = [
         Exception::DivideError,
         Exception::OverflowError,
         Exception::BoundsError,
         Exception::UnreachableError,
         Exception::UnresolvedError,
+        Exception::AssertionFailed,
     ];
 
     /// The kind, as `throw` spells it.
@@ -38,6 +41,7 @@ impl Exception {
             Exception::BoundsError => "BoundsError",
             Exception::UnreachableError => "UnreachableError",
             Exception::UnresolvedError => "UnresolvedError",
+            Exception::AssertionFailed => "AssertionFailed",
         }
     }
 }

@@ -12,10 +12,11 @@
 //! | `Index` | element type | 0 |
 //! | `FieldAddress` | aggregate type | field index |
 //! | `GlobalAddress` | pointer type | [`SymbolRef`](crate::entity::SymbolRef) |
-//! | `Slot` | type in memory | 0 |
+//! | `Slot` | type in memory, of a sentinel: result type | 0 |
+//! | `Input` | result type | [`SymbolRef`](crate::entity::SymbolRef) |
 //! | `Load`, `AtomicLoad` | result type | [`MemFlags`] |
 //! | `Store`, `Memory`, `Atomic`, `Fence` | – | [`MemFlags`] |
-//! | `Call`, `Throw`, `Assert` | – | [`SymbolRef`](crate::entity::SymbolRef) |
+//! | `Call`, `Throw`, `Assert`, `Print` | – | [`SymbolRef`](crate::entity::SymbolRef) |
 //! | `FunctionAddress` | – | [`SymbolRef`](crate::entity::SymbolRef) |
 //! | `CallIndirect` | – | [`SigRef`](crate::entity::SigRef) |
 //! | `Switch` | – | [`Switch`](crate::entity::Switch) |

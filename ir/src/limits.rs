@@ -1,44 +1,46 @@
-//! Every limit as a value. Passing one is an error that names it, never a panic.
+//! Every limit, as one table. Passing one is an error that names it, never a panic.
+//!
+//! The rows become constants, and the list in the language reference.
 
-/// Largest source text accepted, in bytes.
-pub const MAX_SOURCE_BYTES: usize = 256 << 20;
-/// Most diagnostics that one run collects before it stops looking.
-pub const MAX_DIAGNOSTICS: usize = 50;
-/// Most instructions of one body.
-pub const MAX_INSTS: usize = 16 << 20;
-/// Most values of one body.
-pub const MAX_VALUES: usize = 64 << 20;
-/// Most blocks of one body.
-pub const MAX_BLOCKS: usize = 8 << 20;
-/// Most results of one instruction, and of one signature.
-pub const MAX_RESULTS: usize = 255;
-/// Most parameters of one signature.
-pub const MAX_PARAMS: usize = 4096;
-/// Most operands of one instruction.
-pub const MAX_OPERANDS: usize = 1 << 20;
-/// Most lanes of a vector type.
-pub const MAX_LANES: u32 = 64;
-/// Deepest nesting of a type.
-pub const MAX_TYPE_DEPTH: usize = 64;
-/// Most fields of one struct.
-pub const MAX_FIELDS: usize = 4096;
-/// Largest type, in bytes.
-pub const MAX_TYPE_BYTES: u64 = 1 << 40;
-/// Largest array or struct that is handled as a value (in memory it may be larger), in bytes.
-pub const MAX_VALUE_BYTES: u64 = 1 << 20;
-/// Most stack-slot bytes of one function.
-pub const MAX_FRAME_BYTES: u64 = 1 << 20;
-/// Longest name, in bytes.
-pub const MAX_NAME_BYTES: usize = 1 << 12;
-/// Most instances in one unit.
-pub const MAX_INSTANCES: usize = 1 << 16;
-/// Most instances of methods with type variables that lead to one another.
-pub const MAX_SPECIALISATION_DEPTH: usize = 256;
-/// Most instructions that inlining may leave in one function.
-pub const MAX_INLINED_INSTS: usize = 1 << 16;
-/// Most work-items of one group that the interpreter launches.
-pub const MAX_GROUP_ITEMS: u64 = 1 << 16;
-/// Most values in all stack frames of the interpreter together.
-pub const MAX_STACK_VALUES: usize = 1 << 24;
-/// Deepest call stack of the interpreter.
-pub const MAX_CALL_DEPTH: usize = 10_000;
+macro_rules! limits {
+    ($($name:ident: $ty:ty = $value:expr, $what:literal;)*) => {
+        $(
+            #[doc = concat!("Most ", $what, ".")]
+            pub const $name: $ty = $value;
+        )*
+
+        /// All limits in the order of the table: what there may not be more of, and how many there may be.
+        pub const ALL: &[(&str, u64)] = &[$(($what, $name as u64)),*];
+    };
+}
+
+limits! {
+    MAX_SOURCE_BYTES: usize = 256 << 20, "bytes of a source text";
+    MAX_DIAGNOSTICS: usize = 50, "diagnostics of one run";
+    MAX_NAME_BYTES: usize = 1 << 12, "bytes of a name";
+
+    MAX_LANES: u32 = 64, "lanes of a vector";
+    MAX_FIELDS: usize = 4096, "fields of a struct";
+    MAX_TYPE_DEPTH: usize = 64, "levels of a type, of lists in initial contents, and type variables of a method";
+    MAX_TYPE_BYTES: u64 = 1 << 40, "bytes of a type";
+    MAX_VALUE_BYTES: u64 = 1 << 20, "bytes of an array or struct that is a value (in memory it may be larger)";
+
+    MAX_PARAMS: usize = 4096, "parameters of a signature";
+    MAX_RESULTS: usize = 255, "results of a signature or an instruction";
+    MAX_OPERANDS: usize = 1 << 20, "operands of an instruction";
+    // Cranelift numbers the parameters of a block in 16 bits.
+    MAX_BLOCK_PARAMS: usize = 65535, "parameters of a block other than the first";
+    MAX_INSTS: usize = 16 << 20, "instructions of a body";
+    MAX_VALUES: usize = 64 << 20, "values of a body";
+    MAX_BLOCKS: usize = 8 << 20, "blocks of a body";
+    MAX_FRAME_BYTES: u64 = 1 << 20, "stack-slot bytes of a function";
+
+    MAX_INSTANCES: usize = 1 << 16, "instances of a unit";
+    MAX_SPECIALISATION_DEPTH: usize = 256, "instances with type variables that lead to one another";
+    MAX_INLINED_INSTS: usize = 1 << 16, "instructions of a function after inlining";
+    MAX_DEVICE_DATA_BYTES: u64 = 1 << 32, "bytes of all globals together in code for a GPU";
+
+    MAX_GROUP_ITEMS: u64 = 1 << 16, "work-items of one group that the interpreter launches";
+    MAX_STACK_VALUES: usize = 1 << 24, "values in all stack frames of the interpreter together";
+    MAX_CALL_DEPTH: usize = 10_000, "calls within one another in the interpreter";
+}

@@ -70,6 +70,10 @@ pub enum Shape {
     Query,
     /// `scratch.SPACE TYPE`
     Scratch,
+    /// `op.TYPE name`: what the host passes under a name
+    Input,
+    /// `print "format", a, b`
+    Print,
 }
 
 /// Which operand types an op takes and which result types follow.
@@ -191,6 +195,12 @@ pub enum Rule {
     Query,
     /// Nothing; a pointer in the named space.
     Scratch,
+    /// Nothing; a scalar or pointer of the suffix's type.
+    Input,
+    /// Nothing; a value of the suffix's type: a scalar, vector or pointer.
+    Sentinel,
+    /// What the format converts; nothing.
+    Print,
 }
 
 /// What running an op may do besides computing its results.
@@ -422,6 +432,9 @@ macro_rules! op_table {
         SubgroupReduceMaxS subgroup_reduce_max_s "subgroup_reduce_max.s" Unary SubgroupInt [CONVERGENT] "Signed maximum over the active lanes.";
         SubgroupReduceMaxU subgroup_reduce_max_u "subgroup_reduce_max.u" Unary SubgroupInt [CONVERGENT] "Unsigned maximum over the active lanes.";
         Clock clock "clock" Nullary Clock [READ WRITE] "A counter that grows while the program runs; its unit is the target's.";
+        KernelInput kernel_input "kernel_input" Input Input [] "What the host passes under this name at launch besides the arguments: a hidden last parameter of the kernel, and of every function on the way to the op.";
+        Sentinel sentinel "sentinel" Slot Sentinel [READ WRITE] "The harmless value that a function which only devices have gives on the host: 1 for pointers, else 0. It is never taken for a constant. A job may ask for an exception or an error instead, and code for devices cannot contain it.";
+        Print print "print" Print Print [WRITE] "Writes a line: the operands through a format as in C's printf, on the host, when the kernel has finished. Conversions: `%d %i %u %x %X %o %b %c` for integers, `%f %F %e %E %g %G` for floats, `%p` for pointers, `%%`; with flags, width and precision. Lines are whole and in the order in which they were written; those that do not fit into the launch's buffer are dropped and counted.";
         // Calls
         Call call "call" Call Call [CALL READ WRITE THROW CONVERGENT] "Calls the method that dispatch finds for the name and the argument types.";
         Unresolved unresolved "unresolved" Call Call [CALL READ WRITE THROW CONVERGENT] "A call that no method fits: refused unless control cannot get there; where the job says so, it throws UnresolvedError, or the host answers, when control does.";
@@ -434,6 +447,7 @@ macro_rules! op_table {
         Return ret "return" Return Terminator [TERMINATOR] "Leaves the function with its results.";
         Throw throw "throw" Throw Terminator [TERMINATOR THROW] "Leaves the function and its callers with an exception of a kind, up to the host.";
         Unreachable unreachable "unreachable" Nullary Terminator [TERMINATOR THROW] "Claims that control does not get here; throws UnreachableError if it does.";
+        Assert assert "assert" Assert Assert [THROW] "Throws AssertionFailed with the message unless the operand is true.";
         StaticAssert static_assert "static_assert" Assert Assert [WRITE] "Compilation fails with the message unless the condition is known to be true after constants are folded.";
         TargetQuery target_query "target_query" Query Query [] "What the target says about itself, a constant before anything is optimised: branches on it are decided, and what they do not reach is not compiled. A key that nobody answers is an error.";
         Scratch scratch "scratch" Scratch Scratch [WRITE] "The address of memory for one value of a type, whose size may depend on type variables: private to this activation in `local` and `generic`, one per work-group in `shared`. Its contents are uninitialised. Null for a type of no size.";

@@ -1,7 +1,8 @@
 //! A program: types, globals, externs and methods in their tables.
 //!
-//! Every method lives in exactly one table. The first two tables always exist: [`Table::BASE`] is what native code sees,
-//! [`Table::DEVICE`] holds the runtime's overlays and is this project's own. Others are made by name for back-ends.
+//! Every method lives in exactly one table. Three tables always exist: [`Table::BASE`] is what native code sees,
+//! [`Table::DEVICE`] holds the runtime's overlays, [`Table::STANDARD`] what this project's own back-ends supply to them; to
+//! the latter two nobody but [`crate::library`] adds. Others are made by name for back-ends.
 //! A program holds data only; which method a call means is decided in the `lower` crate, per job.
 //!
 //! Every definition, redefinition and deletion of a method advances the [`World`]. Methods are never thrown away: each
@@ -87,24 +88,12 @@ impl Worlds {
 pub enum MethodError {
     /// Its table has one of this name that takes the same.
     Exists(Method),
-    /// The device table is this project's own.
+    /// The device table and the standard provider's are this project's own.
     DeviceTable,
     /// There is no such table.
     NoTable(Table),
     /// No parameter mentions this variable, so no call could determine it.
     Unbound(Type),
-}
-
-/// The right to add to the device table: held by the loader of this project's library alone.
-#[derive(Debug)]
-pub struct LibraryKey(());
-
-impl LibraryKey {
-    /// For the loader of the library; nobody else has methods to put there.
-    #[doc(hidden)]
-    pub fn of_the_loader() -> Self {
-        LibraryKey(())
-    }
 }
 
 /// A method: signature, body and attributes.
@@ -294,6 +283,7 @@ impl Program {
         let mut tables = PrimaryMap::new();
         tables.push("base".into());
         tables.push("device".into());
+        tables.push("standard".into());
         Program {
             types: Types::new(),
             files: Vec::new(),
@@ -347,19 +337,16 @@ impl Program {
     /// Adds a method.
     ///
     /// # Errors
-    /// Its table has one of this name that takes the same, does not exist, or is the device table; or it has a variable
-    /// that no parameter mentions.
+    /// Its table has one of this name that takes the same, does not exist, or is one of the library's; or it has
+    /// a variable that no parameter mentions.
     pub fn add_method(&mut self, data: MethodData) -> Result<Method, MethodError> {
-        self.check_table(data.table, None)?;
+        self.check_table(data.table)?;
         self.insert_method(data)
     }
 
-    /// Adds a method of this project's library, which may live in the device table.
-    ///
-    /// # Errors
-    /// As [`Self::add_method`], but for the device table.
-    pub fn add_library_method(&mut self, data: MethodData, key: &LibraryKey) -> Result<Method, MethodError> {
-        self.check_table(data.table, Some(key))?;
+    /// Adds a method of this project's library, which may live in its tables. Only [`crate::library`] gets here:
+    /// nothing that is public adds to those tables.
+    pub(crate) fn add_library_method(&mut self, data: MethodData) -> Result<Method, MethodError> {
         self.insert_method(data)
     }
 
@@ -369,7 +356,7 @@ impl Program {
     /// # Errors
     /// The table does not exist, or is the device table; or a variable is in no parameter.
     pub fn redefine_method(&mut self, data: MethodData) -> Result<Method, MethodError> {
-        self.check_table(data.table, None)?;
+        self.check_table(data.table)?;
         self.check_variables(&data)?;
         // One step: there is no world in which neither is alive.
         let next = World(self.world.0 + 1);
@@ -385,7 +372,7 @@ impl Program {
     /// The method is the library's.
     pub fn delete_method(&mut self, method: Method) -> Result<bool, MethodError> {
         let Some(data) = self.methods.get(method) else { return Ok(false) };
-        self.check_table(data.table, None)?;
+        self.check_table(data.table)?;
         let alive = self.is_alive(method, self.world);
         if alive {
             self.advance(method);
@@ -394,9 +381,9 @@ impl Program {
         Ok(alive)
     }
 
-    fn check_table(&self, table: Table, key: Option<&LibraryKey>) -> Result<(), MethodError> {
+    fn check_table(&self, table: Table) -> Result<(), MethodError> {
         match table {
-            Table::DEVICE if key.is_none() => Err(MethodError::DeviceTable),
+            Table::DEVICE | Table::STANDARD => Err(MethodError::DeviceTable),
             table if !self.tables.is_valid(table) => Err(MethodError::NoTable(table)),
             _ => Ok(()),
         }
@@ -527,10 +514,23 @@ impl Program {
         &self.methods[method]
     }
 
-    /// A method, to be changed in place. For tools that take programs apart: neither the world nor look-ups by what it
-    /// takes notice; [`Self::redefine_method`] is the way to give a method another body.
-    pub fn method_mut(&mut self, method: Method) -> &mut MethodData {
+    /// The body of a method, to be changed in place; none if it is the library's. For tools that take programs apart:
+    /// the world does not notice; [`Self::redefine_method`] is the way to give a method another body.
+    pub fn body_mut(&mut self, method: Method) -> Option<&mut Body> {
+        let data = self.methods.get_mut(method)?;
+        let own = !matches!(data.table, Table::DEVICE | Table::STANDARD);
+        own.then(|| &mut Arc::make_mut(data).body)
+    }
+
+    /// A method, to be spoiled.
+    #[cfg(test)]
+    pub(crate) fn method_mut(&mut self, method: Method) -> &mut MethodData {
         Arc::make_mut(&mut self.methods[method])
+    }
+
+    /// A method as the object that copies of a program share until one of them changes it.
+    pub fn method_object(&self, method: Method) -> Arc<MethodData> {
+        self.methods[method].clone()
     }
 
     /// All methods of the present world in the order of their definition.

@@ -61,9 +61,9 @@ fn write_reference(out: &mut String) -> fmt::Result {
         writeln!(out, "| {code} | {} |", code.description())?;
     }
     out.push_str(
-        "\n## Limits\n\nPassing a limit is an error that names it.\n\n| limit | value |\n|---|---|\n",
+        "\n## Limits\n\nPassing a limit is an error that names it.\n\n| most | value |\n|---|---|\n",
     );
-    LIMITS.iter().try_for_each(|(what, value)| writeln!(out, "| {what} | {value} |"))
+    limits::ALL.iter().try_for_each(|(what, value)| writeln!(out, "| {what} | {value} |"))
 }
 
 const INTRODUCTION: &str = "\
@@ -113,6 +113,10 @@ done:
 - Structs and abstract types are defined before their use; everything else may stand in any order, in any number of files.
 - A method without `overlay` lives in the table `base`, one with it in the table of that name. Attributes: `inline`,
   `noinline`, `consistent` (an overlay with the same observable result as what it replaces).
+- The tables `device` and `standard` are the library's own, and nobody else adds to them. Its device functions (`global_id`,
+  `malloc`, ...) are listed in `DEVICE.md`: on the host they give a `sentinel`, on devices they call what the back-end's
+  runtime provider supplies as a method `gpu_NAME` in a table of its own. `device func NAME(...) -> ...` declares both halves;
+  only the library's text may. Other programs write a method that gives a `sentinel`, and overlay it.
 - A body is a list of blocks. The first is the entry; the method's parameters are its own. Other blocks may have
   parameters, for which every edge to them brings values. Blocks may stand in any order; every use of a value
   must be reached only through its definition.
@@ -300,6 +304,7 @@ fn spelling(op: Op) -> String {
         | Rule::MemorySet
         | Rule::Nothing
         | Rule::Terminator
+        | Rule::Print
         | Rule::Assert => "",
         Rule::AtomicAny if op == Op::AtomicStore => "",
         _ => "r = ",
@@ -337,6 +342,8 @@ fn spelling(op: Op) -> String {
         Shape::Assert => " a, \"message\"",
         Shape::Query => ".TYPE \"key\"",
         Shape::Scratch => ".SPACE TYPE",
+        Shape::Input => ".TYPE name",
+        Shape::Print => " \"format\", a, b",
     };
     format!("{results}{name}{operands}")
 }
@@ -419,31 +426,14 @@ fn rule_in_words(op: Op) -> String {
         Rule::Assert => "i1",
         Rule::Query => "result: i1 or an integer",
         Rule::Scratch => "result: a pointer in that space: local, generic or shared",
+        Rule::Input => "result: a scalar or pointer of the suffix's type",
+        Rule::Sentinel => "result: a scalar, vector or pointer of the suffix's type",
+        Rule::Print => {
+            "one operand per conversion of the format: integers of at most 64 bits, floats, pointers"
+        }
     };
     words.into()
 }
-
-const LIMITS: [(&str, u64); 19] = [
-    ("bytes of a source text", limits::MAX_SOURCE_BYTES as u64),
-    ("diagnostics of one run", limits::MAX_DIAGNOSTICS as u64),
-    ("instructions of a body", limits::MAX_INSTS as u64),
-    ("values of a body", limits::MAX_VALUES as u64),
-    ("blocks of a body", limits::MAX_BLOCKS as u64),
-    ("results of a signature or an instruction", limits::MAX_RESULTS as u64),
-    ("parameters of a signature", limits::MAX_PARAMS as u64),
-    ("operands of an instruction", limits::MAX_OPERANDS as u64),
-    ("lanes of a vector", limits::MAX_LANES as u64),
-    ("nesting of a type", limits::MAX_TYPE_DEPTH as u64),
-    ("fields of a struct", limits::MAX_FIELDS as u64),
-    ("bytes of a type", limits::MAX_TYPE_BYTES),
-    ("stack-slot bytes of a function", limits::MAX_FRAME_BYTES),
-    ("bytes of a name", limits::MAX_NAME_BYTES as u64),
-    ("instances of a unit", limits::MAX_INSTANCES as u64),
-    ("instances with type variables that lead to one another", limits::MAX_SPECIALISATION_DEPTH as u64),
-    ("instructions of a function after inlining", limits::MAX_INLINED_INSTS as u64),
-    ("call depth of the interpreter", limits::MAX_CALL_DEPTH as u64),
-    ("levels of lists in initial contents", limits::MAX_TYPE_DEPTH as u64),
-];
 
 #[cfg(test)]
 mod tests {

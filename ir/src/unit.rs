@@ -9,7 +9,7 @@ use crate::entity::{Extern, Func, Global};
 use crate::program::{ExternData, GlobalData, Inlining, MethodKind};
 use crate::signature::Signature;
 use crate::span::{SourceFile, Span};
-use crate::types::Types;
+use crate::types::{Type, Types};
 use cranelift_entity::PrimaryMap;
 use std::sync::Arc;
 
@@ -32,6 +32,15 @@ pub struct Function {
     pub span: Span,
 }
 
+/// A format that code prints with, by the number that its records carry.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct PrintFormat {
+    /// The format, as the program spells it.
+    pub text: Arc<str>,
+    /// Types of the operands.
+    pub types: Box<[Type]>,
+}
+
 /// What one job compiles.
 #[derive(Clone, Debug, Default)]
 pub struct Unit {
@@ -47,6 +56,8 @@ pub struct Unit {
     pub externs: PrimaryMap<Extern, ExternData>,
     /// What hosts call or launch.
     pub entries: Vec<Func>,
+    /// The formats of what it prints, once that is lowered.
+    pub formats: Vec<PrintFormat>,
 }
 
 impl Unit {

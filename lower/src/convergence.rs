@@ -7,19 +7,22 @@
 //!
 //! A value is *uniform* if it is computed from constants, kernel parameters and the ops that are the same for a whole
 //! group; a block parameter is if all its arguments are and no divergent branch decides between them.
+//!
+//! What lies between a branch and where its ways meet holds all that lies between any branch in it and where the ways of
+//! that one meet, so inner branches add nothing to what an outer one has marked, and nests cost no more than rows.
 
 use crate::call_graph::{callee, mentioned};
 use crate::report::{self, Place};
-use cranelift_entity::SecondaryMap;
+use cranelift_entity::{EntityRef, SecondaryMap};
 use marquetry_ir::analysis::cfg::ControlFlow;
+use marquetry_ir::analysis::dominators::Dominators;
 use marquetry_ir::body::Body;
 use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::entity::{Block, Func, Inst, Value};
 use marquetry_ir::op::{Effects, Op};
 use marquetry_ir::program::MethodKind;
+use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
-use petgraph::algo::dominators::{Dominators, simple_fast};
-use petgraph::graph::{DiGraph, NodeIndex};
 use rustc_hash::FxHashSet;
 
 /// The barriers that some work-items of a group may miss, in all functions of a unit.
@@ -72,27 +75,59 @@ struct Analysis<'a> {
     marked: SecondaryMap<Block, bool>,
     /// Blocks that are marked already because a way from some branch leaves the function.
     left: SecondaryMap<Block, bool>,
-    /// Post-dominators over positions in reverse post-order; the last node is the way out.
-    post: Dominators<NodeIndex>,
+    /// Blocks in the region of a branch that is marked.
+    covered: SecondaryMap<Block, bool>,
+    post: PostDominators,
+}
+
+/// Where all ways from a block meet: the dominators of the graph whose edges are turned around.
+struct PostDominators {
+    /// The turned graph, whose blocks are numbered by the positions of those that they stand for; the one after the
+    /// last is the way out.
+    turned: ControlFlow,
+    dominators: Dominators,
+}
+
+impl PostDominators {
+    fn compute(body: &Body, cfg: &ControlFlow) -> PostDominators {
+        let order = cfg.reverse_post_order();
+        let mut entering: Vec<Vec<Block>> = vec![Vec::new(); order.len() + 1];
+        for (n, &block) in order.iter().enumerate() {
+            let successors = body.successors(block);
+            let targets = successors.iter().filter_map(|&call| cfg.position(body.target_block(call)));
+            targets.for_each(|target| entering[target].push(Block::from_u32(n as u32)));
+            if successors.is_empty() {
+                entering[order.len()].push(Block::from_u32(n as u32));
+            }
+        }
+        let mut graph = Body::new();
+        let blocks: Vec<Block> = entering.iter().map(|_| graph.make_block()).collect();
+        // The way out is where the turned graph begins.
+        for (&block, targets) in blocks.iter().zip(&entering).rev() {
+            graph.append_block(block);
+            let edges: Vec<_> = targets.iter().map(|&target| graph.make_block_call(target, &[])).collect();
+            let inst = graph.make_inst(Op::Switch, Type::ERROR, &[], 0);
+            graph.set_targets(inst, &edges);
+            graph.append_inst(inst, block);
+        }
+        let (mut turned, mut dominators) = (ControlFlow::new(), Dominators::new());
+        turned.compute(&graph);
+        dominators.compute(&turned);
+        PostDominators { turned, dominators }
+    }
+
+    fn meeting(&self, cfg: &ControlFlow, block: Block) -> Option<Block> {
+        let node = Block::from_u32(cfg.position(block)? as u32);
+        let meeting = self.dominators.immediate(&self.turned, node)?;
+        cfg.reverse_post_order().get(meeting.index()).copied()
+    }
 }
 
 impl<'a> Analysis<'a> {
     fn new(body: &'a Body, meets: &'a SecondaryMap<Func, bool>, is_kernel: bool) -> Self {
         let mut cfg = ControlFlow::new();
         cfg.compute(body);
-        let count = cfg.reverse_post_order().len();
-        let mut graph = DiGraph::<(), ()>::with_capacity(count + 1, count * 2);
-        let nodes: Vec<NodeIndex> = (0..=count).map(|_| graph.add_node(())).collect();
-        for (n, &block) in cfg.reverse_post_order().iter().enumerate() {
-            let successors = body.successors(block);
-            for target in successors.iter().filter_map(|&call| cfg.position(body.target_block(call))) {
-                graph.add_edge(nodes[target], nodes[n], ());
-            }
-            if successors.is_empty() {
-                graph.add_edge(nodes[count], nodes[n], ());
-            }
-        }
-        let post = simple_fast(&graph, nodes[count]);
+        let post = PostDominators::compute(body, &cfg);
         let mut analysis = Analysis {
             body,
             meets,
@@ -100,6 +135,7 @@ impl<'a> Analysis<'a> {
             divergent: SecondaryMap::new(),
             marked: SecondaryMap::new(),
             left: SecondaryMap::new(),
+            covered: SecondaryMap::new(),
             post,
         };
         analysis.find_divergent_values(is_kernel);
@@ -154,11 +190,12 @@ impl<'a> Analysis<'a> {
                 }
             }
         }
-        if !self.marked[block] && self.is_divergent_branch(block) {
+        if !self.marked[block] && !self.covered[block] && self.is_divergent_branch(block) {
             self.marked[block] = true;
             let mut left = std::mem::take(&mut self.left);
             let (region, meeting) = self.region(block, &mut left);
             self.left = left;
+            region.iter().for_each(|&reached| self.covered[reached] = true);
             for reached in region.into_iter().chain(meeting) {
                 for &param in self.body.block_params(reached) {
                     changed |= !std::mem::replace(&mut self.divergent[param], true);
@@ -177,10 +214,7 @@ impl<'a> Analysis<'a> {
     /// way leaves the function first. The region of such a branch is all that it reaches; `left` holds what earlier
     /// ones have given, which is not given again, so that many early returns cost no more than one.
     fn region(&self, branch: Block, left: &mut SecondaryMap<Block, bool>) -> (Vec<Block>, Option<Block>) {
-        let order = self.cfg.reverse_post_order();
-        let node = self.cfg.position(branch).map(NodeIndex::new);
-        let meeting = node.and_then(|node| self.post.immediate_dominator(node));
-        let meeting = meeting.and_then(|node| order.get(node.index()).copied());
+        let meeting = self.post.meeting(&self.cfg, branch);
         let mut seen = FxHashSet::default();
         let mut is_new = |block: Block| match meeting {
             Some(meeting) => block != meeting && seen.insert(block),
@@ -205,7 +239,7 @@ impl<'a> Analysis<'a> {
         let mut missed = SecondaryMap::<Block, bool>::new();
         let mut left = SecondaryMap::new();
         for &block in self.cfg.reverse_post_order() {
-            if self.is_divergent_branch(block) {
+            if !missed[block] && self.is_divergent_branch(block) {
                 self.region(block, &mut left).0.into_iter().for_each(|block| missed[block] = true);
             }
         }

@@ -167,6 +167,11 @@ impl Hooks {
         Ok(())
     }
 
+    /// Whether there are any at an anchor.
+    pub fn has(&self, anchor: Anchor) -> bool {
+        self.units.iter().any(|hook| hook.anchor == anchor)
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.units.is_empty() && self.passes.is_empty()

@@ -55,8 +55,9 @@ pub fn run(
     let mut changed = false;
     let blocks: Vec<Block> = body.blocks().collect();
     let mut calls = Vec::new();
-    let PassContext { cfg, replacements, .. } = ctx;
+    let PassContext { replacements, .. } = ctx;
     replacements.clear();
+    let mut tables = Tables::default();
     for block in blocks {
         calls.clear();
         let sites = body.block_insts(block).filter_map(|inst| Some((inst, callee(&body, inst)?)));
@@ -75,11 +76,18 @@ pub fn run(
         }));
         changed |= !calls.is_empty();
         for &(call, callee) in calls.iter().rev() {
-            let callee = &unit.funcs[callee].body;
-            match only_way(&body, call, callee) {
-                Some(way) => copy_way(&mut body, call, callee, &way, replacements),
-                None => copy_callee(&mut body, call, callee, cfg),
+            let name = callee;
+            let callee = &unit.funcs[name].body;
+            if let Some(way) = only_way(&body, call, callee) {
+                copy_way(&mut body, call, callee, &way, &mut tables, replacements);
+                continue;
             }
+            // Functions are often called several times in a row.
+            if tables.callee != Some(name) {
+                tables.cfg.compute(callee);
+                tables.callee = Some(name);
+            }
+            copy_callee(&mut body, call, callee, &mut tables);
         }
     }
     replacements.apply(&mut body);
@@ -90,7 +98,9 @@ pub fn run(
 
 /// Replaces one call by a copy of the callee's body.
 pub fn inline_call(caller: &mut Body, call: Inst, callee: &Body) {
-    copy_callee(caller, call, callee, &mut ControlFlow::new());
+    let mut tables = Tables::default();
+    tables.cfg.compute(callee);
+    copy_callee(caller, call, callee, &mut tables);
 }
 
 /// The way through a callee: the edges that control takes, and the `return` at the end.
@@ -143,10 +153,17 @@ fn only_way(caller: &Body, call: Inst, callee: &Body) -> Option<Way> {
 }
 
 /// Replaces one call by a copy of what stands on the only way through the callee, in the call's own block.
-fn copy_way(caller: &mut Body, call: Inst, callee: &Body, way: &Way, replacements: &mut Replacements) {
+fn copy_way(
+    caller: &mut Body,
+    call: Inst,
+    callee: &Body,
+    way: &Way,
+    tables: &mut Tables,
+    replacements: &mut Replacements,
+) {
     let Some((entry, here)) = callee.entry().zip(caller.inst_block(call)) else { return };
-    let values = SecondaryMap::with_capacity(callee.value_count());
-    let mut copy = Copy { caller, callee, blocks: SecondaryMap::new(), values, call, after: here };
+    let Tables { blocks, values, mapped, .. } = tables;
+    let mut copy = Copy { caller, callee, blocks, values, mapped, call, after: here };
     copy.map_arguments(entry);
     let mut block = entry;
     for edge in way.edges.iter().copied().map(Some).chain([None]) {
@@ -159,19 +176,32 @@ fn copy_way(caller: &mut Body, call: Inst, callee: &Body, way: &Way, replacement
         block = callee.target_block(edge);
         for (&param, &arg) in callee.block_params(block).iter().zip(callee.target_args(edge)) {
             let value = copy.value(arg);
-            copy.values[param] = value.into();
+            copy.map(param, value);
         }
     }
     let results: SmallVec<[Value; 4]> =
         callee.args(way.leave).iter().map(|&value| copy.value(value)).collect();
+    mapped.drain(..).for_each(|value| values[value] = None.into());
     for (old, new) in caller.results(call).zip(results) {
         replacements.set(old, new);
     }
     caller.remove_inst(call);
 }
 
-/// As [`inline_call`], with a table for the callee's control flow.
-fn copy_callee(caller: &mut Body, call: Inst, callee: &Body, cfg: &mut ControlFlow) {
+/// Tables that are reused from call to call. The maps are empty in between: a callee may have had many more blocks and
+/// values than are left of it.
+#[derive(Default)]
+struct Tables {
+    /// Whose control flow it is.
+    callee: Option<Func>,
+    cfg: ControlFlow,
+    blocks: SecondaryMap<Block, PackedOption<Block>>,
+    values: SecondaryMap<Value, PackedOption<Value>>,
+    mapped: Vec<Value>,
+}
+
+/// As [`inline_call`], with tables that hold the callee's control flow.
+fn copy_callee(caller: &mut Body, call: Inst, callee: &Body, tables: &mut Tables) {
     let Some(before) = caller.inst_block(call) else { return };
     let Some(entry) = callee.entry() else { return };
     let after = caller.make_block();
@@ -180,11 +210,8 @@ fn copy_callee(caller: &mut Body, call: Inst, callee: &Body, cfg: &mut ControlFl
         caller.move_tail(tail, after);
     }
     caller.results_to_params(call, after);
-    cfg.compute(callee);
-    caller.reserve(callee.inst_count());
-    let blocks = SecondaryMap::with_capacity(callee.block_count());
-    let values = SecondaryMap::with_capacity(callee.value_count());
-    let mut copy = Copy { caller, callee, blocks, values, call, after };
+    let Tables { cfg, blocks, values, mapped, .. } = tables;
+    let mut copy = Copy { caller, callee, blocks, values, mapped, call, after };
     copy.make_blocks(cfg, before);
     copy.map_arguments(entry);
     for &block in cfg.reverse_post_order() {
@@ -192,7 +219,10 @@ fn copy_callee(caller: &mut Body, call: Inst, callee: &Body, cfg: &mut ControlFl
             copy.inst(block, inst);
         }
     }
-    let Some(start) = copy.blocks[entry].expand() else { return };
+    let start = copy.blocks[entry].expand();
+    cfg.reverse_post_order().iter().for_each(|&block| blocks[block] = None.into());
+    mapped.drain(..).for_each(|value| values[value] = None.into());
+    let Some(start) = start else { return };
     let edge = caller.make_block_call(start, &[]);
     caller.replace_inst(call, Op::Jump, Type::ERROR, &[], 0);
     caller.set_targets(call, &[edge]);
@@ -201,8 +231,10 @@ fn copy_callee(caller: &mut Body, call: Inst, callee: &Body, cfg: &mut ControlFl
 struct Copy<'a> {
     caller: &'a mut Body,
     callee: &'a Body,
-    blocks: SecondaryMap<Block, PackedOption<Block>>,
-    values: SecondaryMap<Value, PackedOption<Value>>,
+    blocks: &'a mut SecondaryMap<Block, PackedOption<Block>>,
+    values: &'a mut SecondaryMap<Value, PackedOption<Value>>,
+    /// The keys of `values`.
+    mapped: &'a mut Vec<Value>,
     call: Inst,
     after: Block,
 }
@@ -220,7 +252,7 @@ impl Copy<'_> {
             }
             for &param in self.callee.block_params(block) {
                 let copied = self.caller.append_block_param(new, self.callee.value_type(param));
-                self.values[param] = copied.into();
+                self.map(param, copied);
             }
         }
     }
@@ -228,8 +260,13 @@ impl Copy<'_> {
     fn map_arguments(&mut self, entry: Block) {
         let arguments = self.caller.args(self.call).to_vec();
         for (&param, argument) in self.callee.block_params(entry).iter().zip(arguments) {
-            self.values[param] = argument.into();
+            self.map(param, argument);
         }
+    }
+
+    fn map(&mut self, old: Value, new: Value) {
+        self.values[old] = new.into();
+        self.mapped.push(old);
     }
 
     fn value(&mut self, value: Value) -> Value {
@@ -242,7 +279,7 @@ impl Copy<'_> {
             None => ConstData { ty: self.callee.value_type(value), value: ConstValue::Zero },
         };
         let mapped = self.caller.make_const(data);
-        self.values[value] = mapped.into();
+        self.map(value, mapped);
         mapped
     }
 
@@ -275,6 +312,7 @@ impl Copy<'_> {
         self.caller.make_results(new, &types);
         for (old, new) in self.callee.results(inst).zip(self.caller.results(new)) {
             self.values[old] = new.into();
+            self.mapped.push(old);
         }
         let mut edges = SmallVec::<[BlockCall; 2]>::new();
         for &edge in self.callee.targets(inst) {
@@ -299,6 +337,8 @@ impl Copy<'_> {
             | Shape::Throw
             | Shape::Assert
             | Shape::Query
+            | Shape::Input
+            | Shape::Print
             | Shape::FunctionAddress
             | Shape::GlobalAddress => {
                 let symbol: Symbol = self.callee.symbol(SymbolRef::from_u32(data.imm)).clone();

@@ -1,5 +1,6 @@
 //! The proof that a unit is legal for its target, and what an emitter needs to know besides the code.
 
+use crate::runtime::Input;
 use marquetry_ir::entity::Func;
 use marquetry_ir::span::Span;
 use marquetry_ir::unit::Unit;
@@ -25,9 +26,11 @@ pub struct Site {
 pub struct EntryAbi {
     /// Whether the first result is a status: 0, or a site's number plus one.
     pub status: bool,
-    /// Whether a kernel's last parameter is the address of the mailbox: four `i32`, all 0 at launch; the first
+    /// Whether the parameter after the arguments is the address of the mailbox: four `i32`, all 0 at launch; the first
     /// work-item that throws stores its status in the first.
     pub mailbox: bool,
+    /// The parameters after that, which the host passes besides the arguments.
+    pub inputs: Vec<Input>,
 }
 
 /// A unit in which every op on every type is one that the target has.

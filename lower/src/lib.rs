@@ -7,6 +7,7 @@ pub mod failure;
 pub mod report;
 pub mod job;
 pub mod dispatch;
+pub mod runtime;
 pub mod specialise;
 pub mod call_graph;
 pub mod inline;

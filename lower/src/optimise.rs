@@ -199,8 +199,8 @@ pub(crate) fn cleanup_some(
     debug_check(unit);
 }
 
-/// In debug builds: passes leave a unit well-formed.
-fn debug_check(unit: &Unit) {
+/// In debug builds: passes and stages leave a unit well-formed.
+pub(crate) fn debug_check(unit: &Unit) {
     if cfg!(debug_assertions) {
         let problems = verify_unit(unit);
         debug_assert!(problems.is_empty(), "a pass broke the unit: {problems:?}");

@@ -2,9 +2,17 @@
 //!
 //! ```text
 //! program -> specialised -> optimised -> exceptions -> legal -> code
+//!            Verified                    Lowered       Legal
 //! ```
+//!
+//! Below the names of the stages: the proof that each hands on. Only verification makes a [`Verified`], only the next
+//! stage can make something else of it, and emitters take a [`Legal`].
+//!
+//! The device library is linked with specialisation, and once more wherever lowering made new calls of it; hidden inputs
+//! are threaded after the last of these, as part of the exceptions stage.
 
 use crate::dispatch::edges::Instance;
+use crate::exceptions::Lowered;
 use crate::failure::Failure;
 use crate::fold::{self, Folding};
 use crate::hooks::{Anchor, Deferred, HookContext, Hooks};
@@ -13,6 +21,9 @@ use crate::legal::Legal;
 use crate::observe::{Observer, Silent};
 use crate::passes::PassContext;
 use crate::query::{self, Answers};
+use crate::report::{self, Place};
+use crate::runtime::link::Linker;
+use crate::runtime::{Library, hooks as reports, inputs, print};
 use crate::specialise::Specialised;
 use crate::stage::Stage;
 use crate::target::Target;
@@ -22,7 +33,7 @@ use marquetry_ir::program::{Inlining, Program, Worlds};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::types::Types;
 use marquetry_ir::unit::Unit;
-use marquetry_ir::verify::verify_unit;
+use marquetry_ir::verify::Verified;
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Instant;
@@ -32,6 +43,8 @@ use std::time::Instant;
 pub struct Setup<'a> {
     /// What it is compiled for.
     pub target: &'a dyn Target,
+    /// Functions of the device library, kept for other jobs.
+    pub library: &'a Library,
     /// What the host inserts.
     pub hooks: &'a Hooks,
     /// What the host answers when code asks its target.
@@ -42,9 +55,9 @@ pub struct Setup<'a> {
 
 impl<'a> Setup<'a> {
     /// Nothing of the host's.
-    pub fn new(target: &'a dyn Target) -> Self {
+    pub fn new(target: &'a dyn Target, library: &'a Library) -> Self {
         const NONE: &Hooks = &Hooks::new();
-        Setup { target, hooks: NONE, answers: &[], params: None }
+        Setup { target, library, hooks: NONE, answers: &[], params: None }
     }
 }
 
@@ -96,10 +109,24 @@ pub fn run_observed(
     target: &dyn Target,
     observer: &mut dyn Observer,
 ) -> Result<Legal, Failure> {
-    run_in(&mut Context::new(), program, job, target, observer)
+    run_with(program, job, target, &Library::new(), observer)
 }
 
-/// As [`run_observed`], with the tables of earlier jobs: for hosts that compile much.
+/// As [`run_observed`], with a library that is kept for later jobs of the same program.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(
+    program: &Program,
+    job: &Job,
+    target: &dyn Target,
+    library: &Library,
+    observer: &mut dyn Observer,
+) -> Result<Legal, Failure> {
+    run_in(&mut Context::new(), program, job, target, library, observer)
+}
+
+/// As [`run_with`], with the tables of earlier jobs: for hosts that compile much.
 ///
 /// # Errors
 /// As [`run`].
@@ -108,9 +135,10 @@ pub fn run_in(
     program: &Program,
     job: &Job,
     target: &dyn Target,
+    library: &Library,
     observer: &mut dyn Observer,
 ) -> Result<Legal, Failure> {
-    Ok(run_recorded(context, program, job, &Setup::new(target), observer)?.legal)
+    Ok(run_recorded(context, program, job, &Setup::new(target, library), observer)?.legal)
 }
 
 /// As [`run_in`], with the host's hooks and answers, and with the record of what the code depends on.
@@ -124,16 +152,9 @@ pub fn run_recorded(
     setup: &Setup<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Lowering, Failure> {
-    let mut clock = Clock(Instant::now());
-    let Specialised { unit, instances, worlds } = specialise::run_recorded(program, job)?;
-    clock.report(Stage::Specialised, observer);
-    let types = unit.types.clone();
-    let entries = unit.entries.iter().filter_map(|&entry| unit.funcs.get(entry));
-    let signatures = entries.map(|function| function.signature.clone()).collect();
-    let mut deferred = Vec::new();
-    let from = From { program, instances: &instances };
-    match stages(context, unit, &from, job, setup, Stage::Legal, &mut deferred, &mut clock, observer)? {
-        Reached::Legal(legal) => Ok(Lowering { legal, instances, types, signatures, worlds, deferred }),
+    let mut pipeline = Pipeline::new(context, program, job, setup);
+    match pipeline.stages(Stage::Legal, observer)? {
+        Reached::Legal(legal) => Ok(pipeline.finish(legal)),
         Reached::Unit(_) => Err(Failure::Internal("the pipeline stopped before its end".into())),
     }
 }
@@ -143,10 +164,9 @@ pub fn run_recorded(
 /// # Errors
 /// As [`run`].
 pub fn run_until(program: &Program, job: &Job, target: &dyn Target, stage: Stage) -> Result<Unit, Failure> {
-    let Specialised { unit, instances, .. } = specialise::run_recorded(program, job)?;
-    let (context, mut deferred, mut clock) = (&mut Context::new(), Vec::new(), Clock(Instant::now()));
-    let (from, setup) = (From { program, instances: &instances }, Setup::new(target));
-    Ok(match stages(context, unit, &from, job, &setup, stage, &mut deferred, &mut clock, &mut Silent)? {
+    let (library, mut context) = (Library::new(), Context::new());
+    let setup = Setup::new(target, &library);
+    Ok(match Pipeline::new(&mut context, program, job, &setup).stages(stage, &mut Silent)? {
         Reached::Legal(legal) => legal.into_unit(),
         Reached::Unit(unit) => unit,
     })
@@ -157,12 +177,12 @@ pub fn run_until(program: &Program, job: &Job, target: &dyn Target, stage: Stage
 ///
 /// # Errors
 /// The program is wrong, or a limit is passed.
-pub fn specialised(program: &Program, job: &Job) -> Result<Unit, Failure> {
-    let mut unit = specialise::run(program, job)?;
-    verify(&unit)?;
+pub fn specialised(program: &Program, job: &Job) -> Result<Verified, Failure> {
+    let mut verified = Verified::new(specialise::run(program, job)?).map_err(Failure::Program)?;
     let answer = |key: &str| query::answer(key, None, &job.options, &[]);
-    fold::answer_only(&mut unit, &Folding { answer: &answer, known: &|| query::known(&[]), check: false })?;
-    Ok(unit)
+    let folding = Folding { answer: &answer, known: &|| query::known(&[]), check: false };
+    verified.pass(|unit| fold::answer_only(unit, &folding))?;
+    Ok(verified)
 }
 
 /// How far a job got.
@@ -171,114 +191,199 @@ enum Reached {
     Legal(Legal),
 }
 
-/// What a unit was made from.
-struct From<'a> {
+/// One job on its way.
+struct Pipeline<'a> {
+    context: &'a mut Context,
     program: &'a Program,
-    /// Per function of the unit.
-    instances: &'a [Instance],
+    job: &'a Job,
+    setup: &'a Setup<'a>,
+    linker: Linker<'a>,
+    /// Per function of the specialised unit.
+    instances: Vec<Instance>,
+    linked: Vec<Instance>,
+    types: Arc<Types>,
+    signatures: Vec<Signature>,
+    worlds: Worlds,
+    deferred: Vec<Deferred>,
 }
 
-#[allow(clippy::too_many_arguments)] // what all stages share, each by its name
-fn stages(
-    context: &mut Context,
-    mut unit: Unit,
-    from: &From<'_>,
-    job: &Job,
-    setup: &Setup<'_>,
-    until: Stage,
-    deferred: &mut Vec<Deferred>,
-    clock: &mut Clock,
-    observer: &mut dyn Observer,
-) -> Result<Reached, Failure> {
-    let &Setup { target, hooks, answers, params } = setup;
-    let options = &job.options;
-    verify(&unit)?;
-    clock.report(Stage::Specialised, observer);
-    let mut at = |anchor: Anchor, unit: &mut Unit, observer: &mut dyn Observer| {
-        run_hooks(anchor, HookContext { unit, job, target, params, deferred }, hooks, observer)
-    };
-    at(Anchor::Specialised, &mut unit, observer)?;
-    name_entry(&mut unit, options.name.as_ref());
-    let answer = |key: &str| query::answer(key, Some(target), options, answers);
-    let known = || query::known(answers);
-    let kept = fold::run(&mut unit, &Folding { answer: &answer, known: &known, check: options.validate })?;
-    if until <= Stage::Specialised {
-        return Ok(Reached::Unit(unit));
+impl<'a> Pipeline<'a> {
+    fn new(
+        context: &'a mut Context,
+        program: &'a Program,
+        job: &'a Job,
+        setup: &'a Setup<'a>,
+    ) -> Pipeline<'a> {
+        Pipeline {
+            context,
+            program,
+            job,
+            setup,
+            linker: Linker::new(program, job, setup.library),
+            instances: Vec::new(),
+            linked: Vec::new(),
+            types: Arc::default(),
+            signatures: Vec::new(),
+            worlds: Worlds::ALL,
+            deferred: Vec::new(),
+        }
     }
-    let effort = job.effort();
-    if options.evaluate && effort > OptLevel::None {
-        let world = job.view.world(from.program);
-        match &kept {
-            None => evaluate::run(from.program, world, &mut unit, from.instances),
-            Some(kept) => {
-                let left = kept.iter().filter_map(|(old, _)| from.instances.get(old.index()).cloned());
-                evaluate::run(from.program, world, &mut unit, &left.collect::<Vec<_>>())
+
+    /// What the job became, with the record of what it was made of.
+    fn finish(self, legal: Legal) -> Lowering {
+        let Pipeline { mut instances, linked, linker, types, signatures, deferred, worlds, .. } = self;
+        instances.extend(linked);
+        // What was linked later.
+        instances.extend(linker.instances);
+        let worlds = worlds.intersect(linker.worlds);
+        Lowering { legal, instances, types, signatures, worlds, deferred }
+    }
+
+    fn stages(&mut self, until: Stage, observer: &mut dyn Observer) -> Result<Reached, Failure> {
+        let (job, target, hooks) = (self.job, self.setup.target, self.setup.hooks);
+        let options = &job.options;
+        let mut clock = Clock(Instant::now());
+        let unit = self.specialise()?;
+        clock.report(Stage::Specialised, observer);
+        let mut verified = Verified::new(unit).map_err(Failure::Program)?;
+        clock.report(Stage::Specialised, observer);
+        verified = self.hooks(Anchor::Specialised, verified, observer)?;
+        let mut evaluable = Vec::new();
+        verified.pass(|unit| {
+            name_entry(unit, options.name.as_ref());
+            evaluable = self.fold(unit)?;
+            Ok::<(), Failure>(())
+        })?;
+        if until <= Stage::Specialised {
+            return Ok(Reached::Unit(verified.into_unit()));
+        }
+        let effort = job.effort();
+        verified.pass(|unit| {
+            if options.evaluate && effort > OptLevel::None {
+                evaluate::run(self.program, job.view.world(self.program), unit, &evaluable);
             }
-        };
-    }
-    fold::direct_calls(&mut unit);
-    if options.inlining == InlinePolicy::Always {
-        let auto = unit.funcs.values_mut().filter(|function| function.inlining == Inlining::Auto);
-        auto.for_each(|function| function.inlining = Inlining::Always);
-    }
-    at(Anchor::BeforeOptimise, &mut unit, observer)?;
-    optimise::run_in(&mut context.passes, &mut unit, effort, hooks, observer);
-    fold::direct_calls(&mut unit);
-    at(Anchor::AfterOptimise, &mut unit, observer)?;
-    clock.report(Stage::Optimised, observer);
-    if until <= Stage::Optimised {
-        return Ok(Reached::Unit(unit));
-    }
-    let cleans = options.cleanup && options.opt_level > OptLevel::None;
-    let mut lowered = exceptions::run(unit)?;
-    if cleans {
-        optimise::cleanup_some(&mut context.passes, &mut lowered.unit, &lowered.rewritten, observer);
-        lowered.tidy = true;
-    }
-    at(Anchor::BeforeLegalise, &mut lowered.unit, observer)?;
-    clock.report(Stage::Exceptions, observer);
-    if until <= Stage::Exceptions {
-        return Ok(Reached::Unit(lowered.unit));
-    }
-    if options.validate && !target.caps().early_returns {
-        let missed = convergence::check(&lowered.unit);
-        if !missed.is_empty() {
-            return Err(Failure::Program(missed));
+            fold::direct_calls(unit);
+            if options.inlining == InlinePolicy::Always {
+                let auto = unit.funcs.values_mut().filter(|function| function.inlining == Inlining::Auto);
+                auto.for_each(|function| function.inlining = Inlining::Always);
+            }
+        });
+        verified = self.hooks(Anchor::BeforeOptimise, verified, observer)?;
+        verified.pass(|unit| {
+            optimise::run_in(&mut self.context.passes, unit, effort, hooks, observer);
+            fold::direct_calls(unit);
+        });
+        verified = self.hooks(Anchor::AfterOptimise, verified, observer)?;
+        clock.report(Stage::Optimised, observer);
+        if until <= Stage::Optimised {
+            return Ok(Reached::Unit(verified.into_unit()));
         }
-    }
-    let mut legal = legalise::run(lowered, target)?;
-    if cleans {
-        let rewritten = legal.take_rewritten();
-        optimise::cleanup_some(&mut context.passes, legal.unit_mut(), &rewritten, observer);
-    }
-    clock.report(Stage::Legal, observer);
-    Ok(Reached::Legal(legal))
-}
-
-fn verify(unit: &Unit) -> Result<(), Failure> {
-    let diagnostics = verify_unit(unit);
-    if diagnostics.is_empty() { Ok(()) } else { Err(Failure::Program(diagnostics)) }
-}
-
-/// Runs the hooks of an anchor, and verifies what each of them left.
-fn run_hooks(
-    anchor: Anchor,
-    mut context: HookContext<'_>,
-    hooks: &Hooks,
-    observer: &mut dyn Observer,
-) -> Result<(), Failure> {
-    for hook in hooks.units.iter().filter(|hook| hook.anchor == anchor) {
-        let start = Instant::now();
-        (hook.run)(&mut context).map_err(Failure::Program)?;
-        observer.hook(anchor, &hook.name, context.unit, start.elapsed());
-        let broken = verify_unit(context.unit);
-        if let Some(first) = broken.first() {
-            let (name, count) = (&hook.name, broken.len());
-            let message = format!("the hook '{name}' left {count} mistakes: {}", first.message);
-            return Err(Failure::Job(message));
+        // What is linked may print as well.
+        verified.pass(|unit| {
+            let mut linked = false;
+            while print::lower(unit) {
+                self.linker.link(unit)?;
+                linked = true;
+            }
+            if linked { self.answer(unit) } else { Ok(()) }
+        })?;
+        let mut lowered = exceptions::run(verified)?;
+        if !lowered.sites.is_empty() {
+            reports::LINK_NAMES.iter().for_each(|name| self.linker.note(name));
         }
+        if reports::run(&mut lowered, &self.linker)? {
+            link_after_exceptions(&mut self.linker, &mut lowered)?;
+            self.answer(&mut lowered.unit)?;
+        }
+        inputs::run(&mut lowered)?;
+        optimise::debug_check(lowered.unit());
+        let cleans = options.cleanup && options.opt_level > OptLevel::None;
+        if cleans {
+            let passes = &mut self.context.passes;
+            optimise::cleanup_some(passes, &mut lowered.unit, &lowered.rewritten, observer);
+            lowered.tidy = true;
+        }
+        if hooks.has(Anchor::BeforeLegalise) {
+            let unit = Verified::new(std::mem::take(&mut lowered.unit)).map_err(Failure::Program)?;
+            lowered.unit = self.hooks(Anchor::BeforeLegalise, unit, observer)?.into_unit();
+        }
+        clock.report(Stage::Exceptions, observer);
+        if until <= Stage::Exceptions {
+            return Ok(Reached::Unit(lowered.unit));
+        }
+        if options.validate && !target.caps().early_returns {
+            let missed = convergence::check(&lowered.unit);
+            if !missed.is_empty() {
+                return Err(Failure::Program(missed));
+            }
+        }
+        let mut legal = legalise::run(lowered, target)?;
+        optimise::debug_check(legal.unit());
+        if cleans {
+            let rewritten = legal.take_rewritten();
+            optimise::cleanup_some(&mut self.context.passes, legal.unit_mut(), &rewritten, observer);
+        }
+        clock.report(Stage::Legal, observer);
+        Ok(Reached::Legal(legal))
     }
-    Ok(())
+
+    fn specialise(&mut self) -> Result<Unit, Failure> {
+        let made = specialise::run_linked(&mut self.linker, self.job)?;
+        let Specialised { unit, instances, linked, worlds, .. } = made;
+        let entries = unit.entries.iter().filter_map(|&entry| unit.funcs.get(entry));
+        self.signatures = entries.map(|function| function.signature.clone()).collect();
+        self.types = unit.types.clone();
+        (self.instances, self.linked, self.worlds) = (instances, linked, worlds);
+        Ok(unit)
+    }
+
+    /// Mandatory folding. Gives the instances of the functions that are left.
+    fn fold(&self, unit: &mut Unit) -> Result<Vec<Instance>, Failure> {
+        let Setup { target, answers, .. } = *self.setup;
+        let options = &self.job.options;
+        let answer = |key: &str| query::answer(key, Some(target), options, answers);
+        let known = || query::known(answers);
+        let folding = Folding { answer: &answer, known: &known, check: options.validate };
+        Ok(match fold::run(unit, &folding)? {
+            None => self.instances.clone(),
+            Some(kept) => {
+                kept.iter().filter_map(|(old, _)| self.instances.get(old.index()).cloned()).collect()
+            }
+        })
+    }
+
+    /// Answers the questions of what was linked late.
+    fn answer(&self, unit: &mut Unit) -> Result<(), Failure> {
+        let Setup { target, answers, .. } = *self.setup;
+        let answer = |key: &str| query::answer(key, Some(target), &self.job.options, answers);
+        let known = || query::known(answers);
+        fold::answer_only(unit, &Folding { answer: &answer, known: &known, check: false })
+    }
+
+    /// Runs the hooks of an anchor, and verifies what each of them left.
+    fn hooks(
+        &mut self,
+        anchor: Anchor,
+        verified: Verified,
+        observer: &mut dyn Observer,
+    ) -> Result<Verified, Failure> {
+        let &Setup { target, hooks, params, .. } = self.setup;
+        let mut verified = verified;
+        for hook in hooks.units.iter().filter(|hook| hook.anchor == anchor) {
+            let start = Instant::now();
+            let mut unit = verified.into_unit();
+            let deferred = &mut self.deferred;
+            let mut context = HookContext { unit: &mut unit, job: self.job, target, params, deferred };
+            (hook.run)(&mut context).map_err(Failure::Program)?;
+            observer.hook(anchor, &hook.name, &unit, start.elapsed());
+            verified = Verified::new(unit).map_err(|broken| {
+                let first = broken.first().map_or("", |problem| &problem.message);
+                let (name, count) = (&hook.name, broken.len());
+                Failure::Job(format!("the hook '{name}' left {count} mistakes: {first}"))
+            })?;
+        }
+        Ok(verified)
+    }
 }
 
 /// Gives the only entry the name that the job asks for, if nothing else has it.
@@ -289,6 +394,27 @@ fn name_entry(unit: &mut Unit, name: Option<&Arc<str>>) {
         && let Some(function) = unit.funcs.get_mut(entry)
     {
         function.name = name.clone();
+    }
+}
+
+/// Links what the lowering of exceptions calls; nothing of it may throw any more.
+fn link_after_exceptions(linker: &mut Linker<'_>, lowered: &mut Lowered) -> Result<(), Failure> {
+    let count = lowered.unit.funcs.len();
+    loop {
+        linker.link(&mut lowered.unit)?;
+        if !print::lower(&mut lowered.unit) {
+            break;
+        }
+    }
+    let throwing = exceptions::throwing_functions(&lowered.unit);
+    match throwing.into_iter().find(|func| func.as_u32() as usize >= count) {
+        None => Ok(()),
+        Some(func) => {
+            let function = &lowered.unit.funcs[func];
+            let place = Place { function: &function.name, file: function.file, span: function.span };
+            let message = format!("'{}' reports exceptions, so it cannot throw", function.name);
+            Err(Failure::Program(vec![report::unsupported(&place, message)]))
+        }
     }
 }
 

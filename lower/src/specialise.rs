@@ -9,6 +9,7 @@
 
 mod erase;
 mod instantiate;
+mod intrinsics;
 mod mangle;
 mod settle;
 mod unresolved;
@@ -16,15 +17,21 @@ mod unresolved;
 use crate::dispatch::edges::{Edge, Instance};
 use crate::dispatch::resolve::{Answer, look_up_in};
 use crate::dispatch::{explain, pattern};
-use crate::failure::Failure;
+use crate::failure::{Failure, Limit};
 use crate::job::{Job, JobEntry, Unresolved};
 use crate::report::{self, Place};
+use crate::runtime::Library;
+use crate::runtime::host::{self, HostPolicy};
+use crate::runtime::link::Linker;
 use cranelift_entity::EntityRef;
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::diag::Diagnostic;
-use marquetry_ir::entity::{Block, Extern, Func, Global, Inst, Method, SigRef, Switch, SymbolRef, Value};
+use marquetry_ir::entity::{
+    Block, Extern, Func, Global, Inst, Method, SigRef, Switch, SymbolRef, Table, Value,
+};
 use marquetry_ir::infer::infer;
+use marquetry_ir::library;
 use marquetry_ir::limits::{MAX_DIAGNOSTICS, MAX_INSTANCES, MAX_SPECIALISATION_DEPTH};
 use marquetry_ir::op::{Op, Shape};
 use marquetry_ir::program::{GlobalData, MethodData, MethodKind, Program, World, Worlds};
@@ -46,10 +53,15 @@ pub use instantiate::instantiate;
 pub struct Specialised {
     /// The unit.
     pub unit: Unit,
-    /// Per function of the unit, in order: the method, the arguments and what was looked up.
+    /// Per function of the unit, in order: the method, the arguments and what was looked up. Linked functions of the
+    /// device library follow, and have none here.
     pub instances: Vec<Instance>,
+    /// What the linked functions were made of.
+    pub linked: Vec<Instance>,
     /// The worlds in which the job gives this unit.
     pub worlds: Worlds,
+    /// Whether link names are called.
+    pub(crate) calls_runtime: bool,
 }
 
 /// Makes the unit of a job.
@@ -66,11 +78,28 @@ pub fn run(program: &Program, job: &Job) -> Result<Unit, Failure> {
 /// # Errors
 /// As [`run`].
 pub fn run_recorded(program: &Program, job: &Job) -> Result<Specialised, Failure> {
-    let unit = Unit {
-        types: Arc::new(program.types.clone()),
-        files: program.files.as_slice().into(),
-        ..Unit::default()
-    };
+    let library = Library::new();
+    run_linked(&mut Linker::new(program, job, &library), job)
+}
+
+/// As [`run_recorded`], with what the linker keeps of the device library.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_linked(linker: &mut Linker<'_>, job: &Job) -> Result<Specialised, Failure> {
+    let types = Arc::new(linker.program().types.clone());
+    let mut made = run_unlinked(linker.program(), job, types)?;
+    if made.calls_runtime {
+        linker.link(&mut made.unit)?;
+        made.linked.append(&mut linker.instances);
+        made.worlds = made.worlds.intersect(linker.worlds);
+    }
+    Ok(made)
+}
+
+/// As [`run_recorded`], but calls of link names stay as they are; `types` began as a copy of the program's.
+pub(crate) fn run_unlinked(program: &Program, job: &Job, types: Arc<Types>) -> Result<Specialised, Failure> {
+    let unit = Unit { types, files: program.files.as_slice().into(), ..Unit::default() };
     let mut specialiser = Specialiser {
         program,
         job,
@@ -87,6 +116,7 @@ pub fn run_recorded(program: &Program, job: &Job) -> Result<Specialised, Failure
         problems: Vec::new(),
         roots: FxHashMap::default(),
         asked: FxHashMap::default(),
+        calls_runtime: false,
         scratch_cfg: ControlFlow::new(),
     };
     for entry in &job.entries {
@@ -101,7 +131,8 @@ pub fn run_recorded(program: &Program, job: &Job) -> Result<Specialised, Failure
     specialiser.finish()?;
     let instances: Vec<Instance> = specialiser.records.into_iter().map(|record| record.instance).collect();
     let worlds = instances.iter().fold(Worlds::ALL, |all, instance| all.intersect(instance.worlds));
-    Ok(Specialised { unit: specialiser.unit, instances, worlds })
+    let (unit, calls_runtime) = (specialiser.unit, specialiser.calls_runtime);
+    Ok(Specialised { unit, instances, linked: Vec::new(), worlds, calls_runtime })
 }
 
 struct Specialiser<'p> {
@@ -126,6 +157,8 @@ struct Specialiser<'p> {
     roots: FxHashMap<Value, usize>,
     /// Functions that the host answers unresolved calls with, by link name.
     asked: FxHashMap<Arc<str>, Extern>,
+    /// Whether a link name was called.
+    calls_runtime: bool,
     scratch_cfg: ControlFlow,
 }
 
@@ -210,11 +243,9 @@ impl Specialiser<'_> {
         }
         let found = self.instances.len() + 1;
         if found > MAX_INSTANCES {
-            return Err(Failure::Limit {
-                what: "instances",
-                limit: MAX_INSTANCES as u64,
-                found: found as u64,
-            });
+            let data = self.program.method(method);
+            let limit = Limit::new("instances", MAX_INSTANCES as u64, found as u64);
+            return Err(Failure::Limit(limit.at(&data.name, data.file, data.span)));
         }
         let program = self.program;
         let data = program.method(method);
@@ -298,6 +329,13 @@ impl Specialiser<'_> {
     /// kernels mangled.
     /// Depends on the program in this world only, so that units compiled apart agree.
     fn symbol_name(&self, data: &MethodData, arguments: &[Type]) -> Arc<str> {
+        if data.table == Table::BASE
+            && library::is_device_function(&data.name)
+            && host::is_host_body(&data.body)
+        {
+            // Neither half of a pair is taken for the other, nor for a function of the C library.
+            return format!("host_{}", data.name).into();
+        }
         let params = &data.signature.params;
         let siblings = self.program.all_methods_of(&data.name).iter();
         let mut siblings = siblings.filter(|&&method| self.program.is_alive(method, self.world));
@@ -341,6 +379,9 @@ impl Specialiser<'_> {
             let name = self.unit.funcs[func].name.clone();
             let place = Place { function: &name, file: data.file, span };
             self.diagnostics.push(report::dispatch(&place, message));
+        }
+        if let Some((span, message)) = host::apply(&mut body, &self.job.view, &data.name) {
+            self.refuse(func, span, message);
         }
         let result = self.type_and_link(&mut body, Home { func, data }, &cfg);
         self.scratch_cfg = cfg;
@@ -447,12 +488,23 @@ impl Specialiser<'_> {
                 return Ok(());
             }
         };
+        if let Some(intrinsic) = library::intrinsic(&name) {
+            self.link_intrinsic(body, home, inst, intrinsic, &args);
+            return Ok(());
+        }
         let found = match body.inst(inst).op {
             Op::Unresolved => None,
             _ => self.find(&name, &arguments, home.func),
         };
         let (symbol, results) = match found {
             Some(Callee::Method(method)) => {
+                let view = &self.job.view;
+                let refused = !view.is_device() && view.host_policy() == HostPolicy::Error;
+                if refused && host::is_host_body(&self.program.method(method).body) {
+                    let message = format!("'{name}' runs on devices only, and this is code for the host");
+                    self.complain(body, home, inst, message);
+                    return Ok(());
+                }
                 let func = self.instance(method, &arguments, Some((home.func, body.span(inst))))?;
                 let results = self.records.get(func.index()).map(|record| record.results.clone());
                 (Symbol::Func(func), results.unwrap_or_default())

@@ -11,13 +11,21 @@ use marquetry_codegen::native::{
 };
 use marquetry_codegen::ptx::{self, PtxTarget};
 use marquetry_codegen::spirv::{self, SpirvTarget};
+use marquetry_ir::diag::Diagnostic;
+use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::program::Program;
-use marquetry_ir::span::SourceFile;
+use marquetry_ir::span::{Location, SourceFile};
+use marquetry_ir::text;
 use marquetry_ir::types::Type;
+use marquetry_ir::unit::PrintFormat;
+use marquetry_lower::failure::Failure;
 use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::legal::{Legal, Site};
 use marquetry_lower::observe::Silent;
 use marquetry_lower::pipeline::{self, Context, Lowering, Setup};
+use marquetry_lower::runtime::Library;
+use marquetry_lower::stage::Stage;
+use std::fmt;
 use std::sync::Arc;
 
 /// A target of any back-end.
@@ -139,6 +147,8 @@ pub struct Compiled {
     results: Vec<Type>,
     /// The first entry, if it is a kernel in this process.
     kernel: Option<NativeKernel>,
+    /// The formats of what it prints.
+    pub formats: Vec<PrintFormat>,
     sites: Vec<Site>,
     files: Vec<SourceFile>,
 }
@@ -161,7 +171,20 @@ pub(crate) type Symbols<'a> = &'a dyn Fn(&str) -> Option<*const u8>;
 /// # Errors
 /// The program is wrong, the target cannot do what it asks for, or a limit is passed.
 pub fn compile(program: &Program, job: &Job, target: &Target) -> Result<Compiled, EngineError> {
-    let setup = Setup::new(target.lowering());
+    compile_with(program, job, target, &Library::new())
+}
+
+/// As [`compile`], with a device library that is kept for other jobs of the program.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_with(
+    program: &Program,
+    job: &Job,
+    target: &Target,
+    library: &Library,
+) -> Result<Compiled, EngineError> {
+    let setup = Setup::new(target.lowering(), library);
     let lowering = pipeline::run_recorded(&mut Context::new(), program, job, &setup, &mut Silent)?;
     emit(program, &lowering, target, Form::Memory, &|_| None)
 }
@@ -185,16 +208,94 @@ pub(crate) fn emit(
         (other, _) => (Code::Artifact(other.emit(legal)?), None),
     };
     let results = lowering.signatures.first().map(|signature| signature.results.clone()).unwrap_or_default();
+    let formats = legal.unit().formats.clone();
     let (sites, files) = (legal.sites().to_vec(), program.files.clone());
-    Ok(Compiled { code, entries, children: Vec::new(), results, kernel, sites, files })
+    Ok(Compiled { code, entries, children: Vec::new(), results, kernel, formats, sites, files })
 }
 
 /// Compiles a job to an artifact; native code as a relocatable object.
 ///
 /// # Errors
 /// The program is wrong, the target cannot do what it asks for, or a limit is passed.
-pub fn compile_artifact(program: &Program, job: &Job, target: &Target) -> Result<Artifact, EngineError> {
-    Ok(target.emit(&pipeline::run(program, job, target.lowering())?)?)
+pub fn compile_artifact(program: &Program, job: &Job, target: &Target) -> Result<Artifact, CompileError> {
+    compile_artifact_with(program, job, target, &Library::new())
+}
+
+/// As [`compile_artifact`], with a device library that is kept for other jobs of the program.
+///
+/// # Errors
+/// As [`compile_artifact`].
+pub fn compile_artifact_with(
+    program: &Program,
+    job: &Job,
+    target: &Target,
+    library: &Library,
+) -> Result<Artifact, CompileError> {
+    let legal = pipeline::run_with(program, job, target.lowering(), library, &mut Silent)?;
+    Ok(target.emit(&legal)?)
+}
+
+/// The methods of a name that hosts may compile: those of base.
+pub fn entries_named(program: &Program, name: &str) -> Vec<Method> {
+    let in_base = |method: &Method| program.method(*method).table == Table::BASE;
+    program.methods_of(name).iter().copied().filter(in_base).collect()
+}
+
+/// Why a job did not become code.
+#[derive(Clone, Debug)]
+pub enum CompileError {
+    /// Before it was legal for its target.
+    Lower(Failure),
+    /// When it was.
+    Emit(EmitError),
+}
+
+impl CompileError {
+    /// What to show of it in the program's text; none if it is about nothing there.
+    pub fn diagnostics(&self) -> Option<Vec<Diagnostic>> {
+        match self {
+            CompileError::Lower(Failure::Program(diagnostics)) => Some(diagnostics.clone()),
+            CompileError::Lower(Failure::Limit(limit)) | CompileError::Emit(EmitError::Limit(limit)) => {
+                Some(vec![limit.diagnostic()])
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<Failure> for CompileError {
+    fn from(failure: Failure) -> Self {
+        CompileError::Lower(failure)
+    }
+}
+
+impl From<EmitError> for CompileError {
+    fn from(error: EmitError) -> Self {
+        CompileError::Emit(error)
+    }
+}
+
+impl std::error::Error for CompileError {}
+
+impl fmt::Display for CompileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CompileError::Lower(failure) => failure.fmt(f),
+            CompileError::Emit(error) => error.fmt(f),
+        }
+    }
+}
+
+/// What a job is at a stage, as text: the program, a unit, or the target's code.
+///
+/// # Errors
+/// The program is wrong, the target cannot do what it asks for, or a limit is passed.
+pub fn text_at(program: &Program, job: &Job, target: &Target, stage: Stage) -> Result<String, CompileError> {
+    Ok(match stage {
+        Stage::Program => text::print_program(program),
+        Stage::Code => target.emit_text(&pipeline::run(program, job, target.lowering())?)?,
+        _ => text::print_unit(&pipeline::run_until(program, job, target.lowering(), stage)?),
+    })
 }
 
 impl std::fmt::Debug for Compiled {
@@ -208,8 +309,9 @@ impl Compiled {
     /// An object that was linked and loaded, its first entry being this kernel.
     pub fn linked(artifact: Artifact, kernel: NativeKernel, program: &Program) -> Self {
         let (entries, sites) = (artifact.entries.clone(), artifact.sites.clone());
+        let formats = artifact.formats.clone();
         let (code, kernel, files) = (Code::Artifact(artifact), Some(kernel), program.files.clone());
-        Compiled { code, entries, children: Vec::new(), results: Vec::new(), kernel, sites, files }
+        Compiled { code, entries, children: Vec::new(), results: Vec::new(), kernel, formats, sites, files }
     }
 
     /// The only or first entry.
@@ -322,15 +424,10 @@ pub fn exhausted_in(checked: &[Site], function: usize, files: &[SourceFile]) -> 
 
 /// An exception from its site.
 pub fn thrown_at(site: &Site, files: &[SourceFile]) -> Thrown {
-    let file = site.file.and_then(|file| files.get(file as usize)).filter(|_| site.span.is_somewhere());
-    let place = file.map(|file| {
-        let (line, column) = file.line_column(site.span.start);
-        (file.name.to_string(), line, column)
-    });
     Thrown {
         kind: site.kind.to_string(),
         reason: site.reason.as_deref().map(String::from),
         function: site.function.to_string(),
-        place,
+        place: Location::of(files, site.file, site.span),
     }
 }

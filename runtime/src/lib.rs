@@ -4,6 +4,7 @@ pub mod library;
 pub mod compile;
 pub mod session;
 pub mod value;
+pub mod inputs;
 pub mod stack;
 pub mod device;
 pub mod engine;

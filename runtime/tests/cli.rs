@@ -381,3 +381,170 @@ fn all_unresolved_calls_of_a_job_are_shown_with_their_near_misses() {
     assert!(shown.contains("argument 1 is i8, expected T"), "{shown}");
     assert!(shown.contains("no method nowhere(i8) in sight"), "{shown}");
 }
+
+#[test]
+fn golden_text_is_compared_and_blessed() {
+    let folder = Folder::new();
+    let source = format!("{GOOD}\n; compile: @twice native stage=specialised\n  ;| wrong\n; a remark\n");
+    let path = folder.file("a.mq", &source);
+    let output = marq(&["test", "--on", "interp", text(&path)]);
+    assert_eq!(code(&output), 1);
+    let shown = stdout(&output);
+    assert!(shown.contains("     - wrong\n") && shown.contains("     +     y = add x, x\n"), "{shown}");
+    assert_eq!(std::fs::read_to_string(&path).expect("the file"), source, "only --bless changes files");
+    let blessed = marq(&["test", "--on", "interp", "--bless", text(&path)]);
+    assert_eq!(code(&blessed), 0, "{}", stdout(&blessed));
+    assert!(stdout(&blessed).contains("blessed") && stdout(&blessed).contains("- wrong"));
+    let golden = std::fs::read_to_string(&path).expect("the file");
+    let wanted = "  ;| ; entry\n  ;| method twice(x: i32) -> i32 {\n  ;| entry:\n  ;|     y = add x, x\n  ;|     return y\n  ;| }\n; a remark\n";
+    assert!(golden.ends_with(wanted), "{golden}");
+    let again = marq(&["test", "--on", "interp", "--bless", text(&path)]);
+    assert!(code(&again) == 0 && !stdout(&again).contains("blessed"));
+}
+
+#[test]
+fn directives_that_would_be_skipped_fail() {
+    let folder = Folder::new();
+    for (directive, wanted) in [
+        ("; run @twice(i32 2) == i32 4", "did you mean 'run:'"),
+        ("; lanch: @k grid=1 block=1 ()", "did you mean 'launch:'"),
+        ("; expect: @twice(i32 2) == i32 4", "is not a directive"),
+        ("; run[naitve]: @twice(i32 2) == i32 4", "'naitve' is not an engine"),
+        ("; contains: add", "below a 'compile:' line"),
+        ("; compile: @twice native\n; lacks: function", "is there"),
+        ("; compile: @twice ptx\n; rejected: too slow", "'too slow' is not in"),
+        ("; error: nothing is wrong here", "no error on line"),
+        ("; run: @twice(i32 2) == i32 4\nmethod { ; error: expected", "not tried"),
+    ] {
+        let path = folder.file("a.mq", format!("{GOOD}{directive}\n"));
+        let output = marq(&["test", "--on", "interp", text(&path)]);
+        assert_eq!(code(&output), 1, "{directive}");
+        assert!(stdout(&output).contains(wanted), "{directive}: {}", stdout(&output));
+    }
+}
+
+#[test]
+fn control_characters_do_not_reach_the_terminal() {
+    let folder = Folder::new();
+    let sources = [
+        "method f() {\nentry:\n    call \"\\x1b[2J\"()\n    return\n}\n",
+        "method f() {\nentry:\n    \u{1b}[31m frobnicate \u{9b}\u{202e}\n    return\n}\n",
+    ];
+    for source in sources {
+        let path = folder.file("a\u{1b}.mq", source);
+        for args in [
+            &["check", text(&path)][..],
+            &["compile", text(&path), "--target", "native"],
+            &["test", text(&path)],
+        ] {
+            let output = marq(args);
+            let shown = stderr(&output) + &stdout(&output);
+            let control = |c: char| c != '\n' && c != '\t' && (c.is_control() || c == '\u{202e}');
+            assert!(!shown.contains(control), "{args:?}: {shown:?}");
+        }
+    }
+    let missing = marq(&["check", "no\u{1b}[31m"]);
+    assert!(stderr(&missing).contains("no\\u{1b}[31m"), "{}", stderr(&missing));
+}
+
+#[test]
+fn launches_need_work_items() {
+    let folder = Folder::new();
+    let path =
+        folder.file("k.mq", "kernel k(out: ptr<global>) {\nentry:\n    store out, i32 7\n    return\n}\n");
+    let common = ["run", text(&path), "--entry", "k", "--args", "buf i32[1]"];
+    for engine in ["interp", "cpu"] {
+        let run = |more: &[&str]| marq(&[&common[..], &["--on", engine], more].concat());
+        let empty = run(&["--grid", "1", "--block=0"]);
+        assert_eq!(code(&empty), 1, "{engine}");
+        assert!(stderr(&empty).contains("each dimension needs at least 1"), "{engine}: {}", stderr(&empty));
+        for more in [&["--block", "1"][..], &["--grid", "1"], &["--grid", "1", "--block", "2,2"]] {
+            let output = run(more);
+            assert_eq!(stdout(&output), "[0] i32[1] = [7]\n", "{engine} {more:?}: {}", stderr(&output));
+        }
+    }
+}
+
+#[test]
+fn a_dash_is_standard_output() {
+    let folder = Folder::new();
+    let path = folder.file("a.mq", GOOD);
+    let binary = env!("CARGO_BIN_EXE_marq");
+    let mut command = Command::new(binary);
+    command.current_dir(folder.0.path()).args(["compile", text(&path), "--target", "native", "-o", "-"]);
+    let output = command.stdin(Stdio::null()).output().expect("marq should start");
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(output.stdout.starts_with(b"\x7fELF"));
+    assert!(!folder.path("-").exists());
+}
+
+#[test]
+fn folders_mean_the_files_in_them() {
+    let folder = Folder::new();
+    // Each is a program of its own: together they would define a function twice.
+    folder.file("a.mq", GOOD);
+    folder.file("b.mq", GOOD);
+    folder.file("c.txt", "not a program");
+    let root = text(folder.0.path());
+    assert_eq!(code(&marq(&["check", root])), 0);
+    assert_eq!(code(&marq(&["fmt", "--check", root])), 0);
+    let (a, b) = (folder.path("a.mq"), folder.path("b.mq"));
+    assert_eq!(code(&marq(&["check", text(&a), text(&b)])), 1);
+    folder.file("d.mq", "method  g() {\nentry:\nreturn x\n}\n");
+    let check = marq(&["check", "--json", root]);
+    let rows: serde_json::Value = serde_json::from_str(&stdout(&check)).expect("JSON");
+    assert_eq!((code(&check), rows[0]["line"].as_u64(), rows[0]["column"].as_u64()), (1, Some(3), Some(8)));
+    let format = marq(&["fmt", "--check", root]);
+    assert_eq!((code(&format), stdout(&format).lines().count()), (1, 1));
+    let empty = Folder::new();
+    assert_eq!(code(&marq(&["check", text(empty.0.path())])), 2);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_goes_away_is_no_panic() {
+    let folder = Folder::new();
+    let path = folder.file("a.mq", GOOD);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_marq"));
+    command.args(["compile", text(&path), "--target", "native"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("marq should start");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("marq should end");
+    assert_eq!((code(&output), stderr(&output)), (0, String::new()));
+}
+
+const DEVICE_HALVES: &str = "method uses() {\nentry:\n    p = call malloc(i64 8)\n    return\n}\n\nkernel says() {\nentry:\n    \
+     i = call global_id(i32 0)\n    print \"item %d of %s\", i\n    return\n}\n";
+
+#[test]
+fn run_shows_what_a_kernel_prints() {
+    let folder = Folder::new();
+    let file = folder.file("a.mq", DEVICE_HALVES.replace(" of %s", ""));
+    for engine in ["interp", "cpu"] {
+        let output =
+            marq(&["run", text(&file), "--entry", "says", "--grid", "1", "--block", "2", "--on", engine]);
+        assert_eq!((code(&output), stdout(&output)), (0, "item 0\nitem 1\n".into()), "{}", stderr(&output));
+    }
+    let output = marq(&["check", text(&folder.file("b.mq", DEVICE_HALVES))]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("found conversion '%s'"), "{}", stderr(&output));
+}
+
+#[test]
+fn host_policies_are_chosen_per_compilation() {
+    let folder = Folder::new();
+    let file = folder.file("a.mq", DEVICE_HALVES.replace(" of %s", ""));
+    let compile = |policy: &str| {
+        let arguments =
+            ["--entry", "uses", "--target", "native", "--stage", "specialised", "--host-policy", policy];
+        let mut all = vec!["compile", text(&file)];
+        all.extend(arguments);
+        marq(&all)
+    };
+    assert!(stdout(&compile("sentinel")).contains("sentinel.ptr<global>"));
+    assert!(stdout(&compile("trap")).contains("throw DeviceOnlyError, \"'malloc' runs on devices only\""));
+    let refused = compile("error");
+    assert_eq!(code(&refused), 1);
+    assert!(stderr(&refused).contains("'malloc' runs on devices only, and this is code for the host"));
+    assert_eq!(code(&compile("maybe")), 2);
+}

@@ -51,7 +51,7 @@ fn check(target: &str, extension: &str, command: &dyn Fn(&Path) -> Command) {
             continue;
         }
         let job = Job::new(entries, View::device(&[]), OptLevel::Default);
-        let artifact = match compile_artifact(&program, &job, &target) {
+        let artifact = match compile_artifact(&program, &job, &target).map_err(EngineError::from) {
             Ok(artifact) => artifact,
             Err(EngineError::Unsupported(reason)) => {
                 println!("skipped: {}: {reason}", path.display());

@@ -167,7 +167,7 @@ entry:
     return d
 }\n";
     let program = program(source);
-    let unit = pipeline::specialised(&program, &job(&program, View::native(&[]), true)).unwrap();
+    let unit = pipeline::specialised(&program, &job(&program, View::native(&[]), true)).unwrap().into_unit();
     let found = effects::find(&unit, |_| FuncEffects::PURE);
     let of = |name: &str| format!("{:?}", found[unit.find(name).unwrap()]);
     assert_eq!(of("pure"), "pure");
@@ -262,7 +262,8 @@ fn evaluation_makes_no_difference() {
         let mut program = program(&source);
         let mine = program.table("mine");
         for view in [View::native(&[]), View::device(&[]), View::native(&[mine]), View::device(&[mine])] {
-            let unoptimised = pipeline::specialised(&program, &job(&program, view.clone(), false)).unwrap();
+            let unoptimised =
+                pipeline::specialised(&program, &job(&program, view.clone(), false)).unwrap().into_unit();
             let on = optimised(&program, view.clone(), true);
             let off = optimised(&program, view.clone(), false);
             fewer += usize::from(text::print_unit(&on) != text::print_unit(&off));

@@ -67,7 +67,7 @@ fn native(program: &Program, entry: &str) -> Job {
 
 #[track_caller]
 fn specialised(program: &Program, job: &Job) -> Unit {
-    pipeline::specialised(program, job).unwrap_or_else(|error| panic!("{error}"))
+    pipeline::specialised(program, job).unwrap_or_else(|error| panic!("{error}")).into_unit()
 }
 
 #[track_caller]

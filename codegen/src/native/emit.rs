@@ -1,19 +1,20 @@
 //! What objects and code in memory share: declaring a unit's symbols, translating and compiling its functions.
 
 use super::abi::Convention;
+use super::effort::Effort;
 use super::reach::Reach;
 use super::select::{self, Callee, Tables, internal};
 use super::stack::{self, Frames};
 use super::types::swap_scalars;
 use super::wrap;
-use super::{Arch, NativeTarget};
+use super::{Arch, Isas, NativeTarget};
 use crate::artifact::Scheduling;
-use crate::error::EmitError;
+use crate::error::{EmitError, check_data};
 use cranelift_codegen::ir::{self, ExtFuncData, ExternalName, Signature, UserExternalName};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::{CodegenError, CompileError, Context};
 use cranelift_entity::SecondaryMap;
-use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, ModuleError};
+use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, ModuleError, ModuleReloc};
 use marquetry_ir::entity::{Extern, Func, Global};
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::types::Space;
@@ -307,14 +308,7 @@ pub(super) fn import_data(out: &mut ir::Function, data: u32) -> ir::GlobalValue 
 
 /// Bytes of all globals that are data.
 pub(super) fn data_bytes(unit: &Unit) -> Result<u64, EmitError> {
-    let data = unit.globals.values().filter(|global| global.space != Space::Shared);
-    let found = data.fold(0u64, |sum, global| {
-        sum.saturating_add(unit.types.layout(global.ty).map_or(0, |layout| layout.size.saturating_add(16)))
-    });
-    if found > MAX_DATA_BYTES {
-        return Err(EmitError::Limit { what: "bytes of globals", limit: MAX_DATA_BYTES, found });
-    }
-    Ok(found)
+    check_data(unit, 16, MAX_DATA_BYTES)
 }
 
 /// A compiled function, before its context is used for the next.
@@ -324,6 +318,8 @@ pub(super) struct Compiled<'a> {
     pub(super) id: FuncId,
     pub(super) name: &'a str,
     pub(super) context: &'a mut Context,
+    /// How much work it is worth.
+    pub(super) effort: Effort,
 }
 
 /// Builds every function and every wrapper and hands each to `sink`, in the order of the unit.
@@ -341,11 +337,12 @@ pub(super) fn each_function(
         cranelift.func.signature = signature.clone();
         cranelift.func.name = ir::UserFuncName::user(0, id.as_u32());
         let translated = select::translate(unit, func, declared, tables, &mut cranelift.func);
-        translated.map_err(|error| match error {
+        let effort = translated.map_err(|error| match error {
             EmitError::Internal(message) => internal(format!("function '{}': {message}", function.name)),
-            other => other,
+            other => other.within(function),
         })?;
-        sink(Compiled { func: Some(func), id, name: &function.name, context: cranelift })?;
+        let compiled = Compiled { func: Some(func), id, name: &function.name, context: cranelift, effort };
+        sink(compiled).map_err(|error| error.within(function))?;
     }
     let entries = unit.entries.iter().zip(legal.entries()).zip(&declared.wrappers);
     for ((&func, abi), &id) in entries {
@@ -356,7 +353,7 @@ pub(super) fn each_function(
             MethodKind::Function => wrap::packed(unit, func, abi, declared, &mut cranelift.func)?,
             MethodKind::Kernel => wrap::kernel(unit, func, declared, &mut cranelift.func)?,
         }
-        sink(Compiled { func: None, id, name: &name, context: cranelift })?;
+        sink(Compiled { func: None, id, name: &name, context: cranelift, effort: Effort::Full })?;
     }
     for (&func, unlimited) in unit.entries.iter().zip(&declared.unlimited) {
         let Some((id, signature)) = unlimited else { continue };
@@ -364,7 +361,13 @@ pub(super) fn each_function(
         cranelift.func.name = ir::UserFuncName::user(0, id.as_u32());
         cranelift.func.signature = signature.clone();
         wrap::unlimited(func, declared, &mut cranelift.func)?;
-        sink(Compiled { func: None, id: *id, name: &unit.funcs[func].name, context: cranelift })?;
+        sink(Compiled {
+            func: None,
+            id: *id,
+            name: &unit.funcs[func].name,
+            context: cranelift,
+            effort: Effort::Full,
+        })?;
     }
     Ok(())
 }
@@ -380,12 +383,31 @@ pub(super) fn wrapper_name(unit: &Unit, func: Func) -> String {
 }
 
 /// Compiles what is in `context` and keeps nothing of it. Gives the bytes of the function's frame, rather too many.
-pub(super) fn define<M: Module>(module: &mut M, compiled: Compiled<'_>) -> Result<usize, EmitError> {
-    let Compiled { id, name, context, .. } = compiled;
-    module.define_function(id, context).map_err(|error| match error {
-        ModuleError::Compilation(error) => codegen_error(name, context, &error),
-        other => module_error(other),
-    })?;
+pub(super) fn define<M: Module>(
+    module: &mut M,
+    isas: &Isas,
+    compiled: Compiled<'_>,
+) -> Result<usize, EmitError> {
+    let Compiled { id, name, context, effort, .. } = compiled;
+    match isas.get(effort) {
+        None => module.define_function(id, context).map_err(|error| match error {
+            ModuleError::Compilation(error) => codegen_error(name, context, &error),
+            other => module_error(other),
+        })?,
+        // A module has one set of settings: what is compiled with others is handed over as bytes.
+        Some(isa) => {
+            let compiled = context.compile(isa, &mut Default::default());
+            compiled.map_err(|error| compile_error(name, &error))?;
+            let code = context.compiled_code().ok_or_else(|| internal("nothing was compiled"))?;
+            let buffer = &code.buffer;
+            let relocs = buffer.relocs().iter();
+            let relocs: Vec<_> =
+                relocs.map(|reloc| ModuleReloc::from_mach_reloc(reloc, &context.func, id)).collect();
+            let defined =
+                module.define_function_bytes(id, u64::from(buffer.alignment), buffer.data(), &relocs);
+            defined.map_err(module_error)?;
+        }
+    }
     // From the stack pointer to the frame pointer; above that, what it and the way back take.
     let layout = context.compiled_code().and_then(|code| code.buffer.frame_layout());
     let slots = || context.func.sized_stack_slots.values().map(|slot| slot.size as usize + 16).sum::<usize>();
@@ -405,11 +427,9 @@ fn codegen_error(name: &str, context: &Context, error: &CodegenError) -> EmitErr
                 cranelift_codegen::print_errors::pretty_verifier_error(&context.func, None, errors.clone());
             internal(format!("function '{name}' is not valid for Cranelift:\n{text}"))
         }
-        CodegenError::CodeTooLarge | CodegenError::ImplLimitExceeded => EmitError::Limit {
-            what: "blocks, values or bytes of code in one function",
-            limit: 1 << 24,
-            found: 1 << 24,
-        },
+        CodegenError::CodeTooLarge | CodegenError::ImplLimitExceeded => {
+            EmitError::limit("blocks, values or bytes of code in one function", 1 << 24, 1 << 24)
+        }
         other => internal(format!("function '{name}': {other}")),
     }
 }
@@ -420,9 +440,9 @@ pub(super) fn module_error(error: ModuleError) -> EmitError {
 
 /// Declares and emits a unit into a module.
 pub(super) fn target_isa(target: &NativeTarget, jit: bool) -> Result<&dyn TargetIsa, EmitError> {
-    match (jit, &target.jit_isa) {
-        (false, _) => Ok(&*target.object_isa),
-        (true, Some(isa)) => Ok(&**isa),
+    match (jit, &target.jit_isas) {
+        (false, _) => Ok(&*target.object_isas.full),
+        (true, Some(isas)) => Ok(&*isas.full),
         (true, None) => Err(EmitError::Target(format!("target '{}' is not this machine", target.name))),
     }
 }

@@ -13,6 +13,7 @@ use crate::artifact::{Entry, Scheduling, argument_block, entries};
 use crate::error::EmitError;
 use cranelift_codegen::ir::LibCall;
 use cranelift_jit::{ArenaMemoryProvider, JITBuilder, JITModule};
+use marquetry_ir::body::Body;
 use marquetry_ir::entity::{Extern, Func, Global};
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::types::Type;
@@ -184,9 +185,10 @@ pub fn emit_jit_with(
     externs: &dyn Fn(&str) -> Option<*const u8>,
     memory: &mut NativeContext,
 ) -> Result<JitCode, EmitError> {
-    let isa = target.jit_isa.clone();
-    let isa =
-        isa.ok_or_else(|| EmitError::Target(format!("target '{}' is not this machine", target.name)))?;
+    let isas = target.jit_isas.as_ref();
+    let isas =
+        isas.ok_or_else(|| EmitError::Target(format!("target '{}' is not this machine", target.name)))?;
+    let isa = isas.full.clone();
     let unit = legal.unit();
     let mut builder = JITBuilder::with_isa(isa, Box::new(|call| format!("$libcall {call:?}")));
     for call in LibCall::all_libcalls() {
@@ -213,8 +215,8 @@ pub fn emit_jit_with(
         return Err(EmitError::Unresolved(missing.into_iter().map(str::to_owned).collect()));
     }
     // Address space only: pages are made accessible as they are filled.
-    let insts: usize = unit.funcs.values().map(|function| function.body.inst_count() + 64).sum();
-    let reserve = insts.saturating_mul(256).saturating_add(1 << 20);
+    let size: usize = unit.funcs.values().map(|function| moves(&function.body)).sum();
+    let reserve = size.saturating_mul(256).saturating_add(1 << 20);
     let reserve = reserve.saturating_add(emit::data_bytes(unit)? as usize);
     fence(move || {
         let arena = ArenaMemoryProvider::new_with_size(reserve);
@@ -227,7 +229,7 @@ pub fn emit_jit_with(
         let mut frames = Frames::default();
         emit::each_function(legal, &declared, memory, &mut |compiled| {
             let func = compiled.func;
-            frames.add(func, emit::define(module, compiled)?);
+            frames.add(func, emit::define(module, isas, compiled)?);
             Ok(())
         })?;
         module.finalize_definitions().map_err(module_error)?;
@@ -260,6 +262,13 @@ pub fn emit_jit_with(
             checked,
         })
     })
+}
+
+/// How many instructions a function has, with what its edges pass, and some for its frame.
+fn moves(body: &Body) -> usize {
+    let edges = body.blocks().flat_map(|block| body.successors(block));
+    let passed: usize = edges.map(|&edge| body.target_args(edge).len()).sum();
+    body.inst_count().saturating_add(passed).saturating_add(64)
 }
 
 /// Frees the memory of code that was not finished.

@@ -13,7 +13,9 @@
 
 pub mod context;
 mod abi;
+mod effort;
 mod emit;
+mod homes;
 mod intrinsics;
 mod jit;
 mod kernel;
@@ -39,8 +41,9 @@ pub use object::{emit_object, emit_object_with, emit_text};
 pub use stack::{ExhaustedFn, MAX_STACK_BYTES, StackLimit, StackNeeds};
 
 use crate::error::EmitError;
-use cranelift_codegen::isa::{self, OwnedTargetIsa};
+use cranelift_codegen::isa::{self, OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
+use effort::Effort;
 use marquetry_ir::op::Op;
 use marquetry_ir::types::Type;
 use marquetry_lower::query::Answer;
@@ -98,9 +101,41 @@ pub struct NativeTarget {
     options: NativeOptions,
     caps: Caps,
     /// For objects.
-    object_isa: OwnedTargetIsa,
+    object_isas: Isas,
     /// For code in this process; none unless the target is this machine.
-    jit_isa: Option<OwnedTargetIsa>,
+    jit_isas: Option<Isas>,
+}
+
+/// Cranelift's settings, by how much work a function is worth.
+#[derive(Clone)]
+struct Isas {
+    full: OwnedTargetIsa,
+    plain: OwnedTargetIsa,
+    quick: OwnedTargetIsa,
+}
+
+impl Isas {
+    fn new(
+        options: &NativeOptions,
+        arch: Arch,
+        jit: bool,
+        builder: impl Fn() -> Result<isa::Builder, EmitError>,
+    ) -> Result<Isas, EmitError> {
+        let isa = |effort| {
+            let flags = settings::Flags::new(flags(options, effort, arch, jit)?);
+            builder()?.finish(flags).map_err(|error| EmitError::Target(error.to_string()))
+        };
+        Ok(Isas { full: isa(Effort::Full)?, plain: isa(Effort::Plain)?, quick: isa(Effort::Quick)? })
+    }
+
+    /// The settings for a function, if they are not those for most.
+    fn get(&self, effort: Effort) -> Option<&dyn TargetIsa> {
+        match effort {
+            Effort::Full => None,
+            Effort::Plain => Some(&*self.plain),
+            Effort::Quick | Effort::Least => Some(&*self.quick),
+        }
+    }
 }
 
 const KNOWN: &str = "expected native, or native:TRIPLE with x86_64, aarch64, riscv64gc or s390x on linux";
@@ -133,10 +168,9 @@ impl NativeTarget {
                 }
                 let arch = architecture(&triple).ok_or_else(|| bad("unknown architecture"))?;
                 fence(|| {
-                    let builder = isa::lookup(triple.clone()).map_err(|e| bad(&e.to_string()))?;
-                    let flags = settings::Flags::new(flags(&options, arch, false)?);
-                    let isa = builder.finish(flags).map_err(|e| bad(&e.to_string()))?;
-                    Ok(Self::new(format!("native:{triple}"), arch, options, isa, None))
+                    let builder = || isa::lookup(triple.clone()).map_err(|e| bad(&e.to_string()));
+                    let isas = Isas::new(&options, arch, false, builder)?;
+                    Ok(Self::new(format!("native:{triple}"), arch, options, isas, None))
                 })
             }
         }
@@ -151,12 +185,9 @@ impl NativeTarget {
         let arch =
             arch.ok_or_else(|| EmitError::Target(format!("this machine, {}: {KNOWN}", Triple::host())))?;
         fence(|| {
-            let isa = |jit: bool| {
-                let builder = cranelift_native::builder().map_err(|e| EmitError::Target(e.to_owned()))?;
-                let flags = settings::Flags::new(flags(&options, arch, jit)?);
-                builder.finish(flags).map_err(|e| EmitError::Target(e.to_string()))
-            };
-            Ok(Self::new("native".to_owned(), arch, options, isa(false)?, Some(isa(true)?)))
+            let builder = || cranelift_native::builder().map_err(|e| EmitError::Target(e.to_owned()));
+            let isas = |jit| Isas::new(&options, arch, jit, builder);
+            Ok(Self::new("native".to_owned(), arch, options, isas(false)?, Some(isas(true)?)))
         })
     }
 
@@ -164,8 +195,8 @@ impl NativeTarget {
         name: String,
         arch: Arch,
         options: NativeOptions,
-        object_isa: OwnedTargetIsa,
-        jit_isa: Option<OwnedTargetIsa>,
+        object_isas: Isas,
+        jit_isas: Option<Isas>,
     ) -> NativeTarget {
         let caps = Caps {
             calls: true,
@@ -180,10 +211,11 @@ impl NativeTarget {
             max_shared_bytes: context::MAX_SHARED_BYTES,
             max_argument_bytes: 1 << 16,
         };
-        let has =
-            |name: &str| object_isa.isa_flags().iter().any(|f| f.name == name && f.as_bool() == Some(true));
+        let has = |name: &str| {
+            object_isas.full.isa_flags().iter().any(|f| f.name == name && f.as_bool() == Some(true))
+        };
         let byte_shuffles = arch != Arch::X64 || has("has_ssse3");
-        NativeTarget { name, arch, byte_shuffles, options, caps, object_isa, jit_isa }
+        NativeTarget { name, arch, byte_shuffles, options, caps, object_isas, jit_isas }
     }
 
     /// The architecture.
@@ -198,7 +230,7 @@ impl NativeTarget {
 
     /// Whether code for it can run in this process.
     pub fn is_host(&self) -> bool {
-        self.jit_isa.is_some()
+        self.jit_isas.is_some()
     }
 }
 
@@ -255,19 +287,21 @@ fn architecture(triple: &Triple) -> Option<Arch> {
     })
 }
 
-fn flags(options: &NativeOptions, arch: Arch, jit: bool) -> Result<settings::Builder, EmitError> {
+fn flags(
+    options: &NativeOptions,
+    effort: Effort,
+    arch: Arch,
+    jit: bool,
+) -> Result<settings::Builder, EmitError> {
     let mut builder = settings::builder();
     let mut set = |name: &str, value: &str| {
         builder.set(name, value).map_err(|e| EmitError::Internal(format!("setting {name}: {e}")))
     };
     let truth = |value: bool| if value { "true" } else { "false" };
-    match options.opt_level {
-        0 => {
-            set("opt_level", "none")?;
-            set("regalloc_algorithm", "single_pass")?;
-        }
-        _ => set("opt_level", "speed")?,
-    }
+    let optimised = options.opt_level > 0;
+    set("opt_level", if optimised && effort == Effort::Full { "speed" } else { "none" })?;
+    let allocator = if optimised && effort <= Effort::Plain { "backtracking" } else { "single_pass" };
+    set("regalloc_algorithm", allocator)?;
     set("is_pic", truth(!jit && options.relocation == Relocation::Pic))?;
     // Library functions may be farther away than a call reaches.
     set("use_colocated_libcalls", "false")?;

@@ -39,7 +39,7 @@ pub fn emit_object_with(
         let mut frames = Frames::default();
         emit::each_function(legal, &declared, memory, &mut |compiled| {
             let func = compiled.func;
-            frames.add(func, emit::define(&mut module, compiled)?);
+            frames.add(func, emit::define(&mut module, &target.object_isas, compiled)?);
             Ok(())
         })?;
         let code = module.finish().emit().map_err(|e| EmitError::Internal(e.to_string()))?;
@@ -60,7 +60,8 @@ pub fn emit_text(legal: &Legal, target: &NativeTarget) -> Result<String, EmitErr
         let isa = emit::target_isa(target, false)?;
         memory.cranelift.set_disasm(true);
         emit::each_function(legal, &declared, &mut memory, &mut |compiled: Compiled<'_>| {
-            let Compiled { name, context, .. } = compiled;
+            let Compiled { name, context, effort, .. } = compiled;
+            let isa = target.object_isas.get(effort).unwrap_or(isa);
             let clif = context.func.display().to_string();
             context.set_disasm(true);
             let code = context.compile(isa, &mut Default::default());
@@ -77,7 +78,7 @@ pub fn emit_text(legal: &Legal, target: &NativeTarget) -> Result<String, EmitErr
 }
 
 fn declare(legal: &Legal, target: &NativeTarget) -> Result<(ObjectModule, Declared), EmitError> {
-    let isa = target.object_isa.clone();
+    let isa = target.object_isas.full.clone();
     let builder = ObjectBuilder::new(isa, "marquetry", default_libcall_names()).map_err(module_error)?;
     let mut module = ObjectModule::new(builder);
     let mut names = Names::new(legal.unit());

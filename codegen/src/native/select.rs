@@ -5,7 +5,9 @@
 //! cheapest near their use.
 
 use super::abi::Convention;
+use super::effort::{Effort, effort};
 use super::emit::Declared;
+use super::homes::{self, Homes};
 use super::stack::offset;
 use super::types::{constant, held, vector_constant};
 use crate::error::EmitError;
@@ -67,7 +69,7 @@ impl<K: cranelift_entity::EntityRef, V: Clone + Copy> Stamped<K, V> {
 /// Tables that are reused from function to function.
 #[derive(Default)]
 pub(super) struct Tables {
-    values: SecondaryMap<Value, PackedOption<ir::Value>>,
+    pub(super) values: SecondaryMap<Value, PackedOption<ir::Value>>,
     blocks: SecondaryMap<Block, PackedOption<ir::Block>>,
     funcs: Stamped<Func, ir::FuncRef>,
     externs: Stamped<Extern, ir::FuncRef>,
@@ -106,16 +108,18 @@ pub(super) struct Selector<'a> {
     /// What leads to the limit of the stack, for functions that reach recursion.
     pub(super) stack: Option<ir::Value>,
     pub(super) frame_bytes: u64,
+    /// Where values are that live across blocks, if not in registers.
+    pub(super) homes: Option<Homes>,
 }
 
-/// Translates a function's body into `out`, whose signature is set.
+/// Translates a function's body into `out`, whose signature is set. Says how much work compiling it is worth.
 pub(super) fn translate<'a>(
     unit: &'a Unit,
     func: Func,
     declared: &'a Declared,
     tables: &'a mut Tables,
     out: &'a mut ir::Function,
-) -> Result<(), EmitError> {
+) -> Result<Effort, EmitError> {
     let function = unit.funcs.get(func).ok_or_else(|| internal("a function is missing"))?;
     let body = &function.body;
     tables.start_function();
@@ -123,6 +127,14 @@ pub(super) fn translate<'a>(
     tables.blocks.resize(body.block_count());
     tables.flow.compute(body);
     let entry = body.entry().ok_or_else(|| internal("a function has no body"))?;
+    let mut effort = effort(body, &tables.flow);
+    let mut homes = None;
+    if homes::are_needed(effort) {
+        homes = Homes::build(body, &tables.flow, out);
+        if homes.is_none() {
+            effort = Effort::Quick;
+        }
+    }
     let facts = declared.reach.facts(func);
     if declared.reach.facts(func).waits {
         tables.sites.clear();
@@ -147,7 +159,8 @@ pub(super) fn translate<'a>(
         } else {
             let clif = out.dfg.make_block();
             out.layout.append_block(clif);
-            for &param in body.block_params(block) {
+            let params = if homes.is_none() { body.block_params(block) } else { &[] };
+            for &param in params {
                 out.dfg.append_block_param(clif, held(body.value_type(param))?);
             }
             clif
@@ -160,20 +173,6 @@ pub(super) fn translate<'a>(
     let mut hidden = out.dfg.block_params(first).iter().rev().copied();
     let context = if facts.context { hidden.next() } else { None };
     let stack = if facts.stack { hidden.next() } else { None };
-    if separate && let Some(target) = tables.blocks[entry].expand() {
-        let count = params.len() - facts.hidden();
-        let args: Vec<ir::BlockArg> =
-            out.dfg.block_params(first).iter().take(count).map(|&v| ir::BlockArg::Value(v)).collect();
-        let mut cursor = FuncCursor::new(out);
-        cursor.goto_bottom(first);
-        match (check, stack) {
-            (Some(number), Some(stack)) => {
-                check_stack(&mut cursor, declared.convention, stack, number, (target, &args));
-            }
-            _ => drop(cursor.ins().jump(target, &args)),
-        }
-    }
-
     let order = tables.flow.reverse_post_order().to_vec();
     let mut selector = Selector {
         unit,
@@ -186,15 +185,24 @@ pub(super) fn translate<'a>(
         context,
         stack,
         frame_bytes: 0,
+        homes,
     };
+    if separate {
+        selector.enter(first, entry, check)?;
+    }
     for block in order {
         let Some(clif) = selector.tables.blocks[block].expand() else { continue };
+        selector.leave_homes();
         selector.cursor.goto_bottom(clif);
+        if clif == first {
+            selector.store_params(block);
+        }
         for inst in body.block_insts(block) {
             selector.inst(inst)?;
         }
+        selector.finish_detours()?;
     }
-    Ok(())
+    Ok(effort)
 }
 
 /// Ends a block: goes on where the stack is not used up, and gives up elsewhere.
@@ -226,6 +234,34 @@ pub(super) fn internal(message: impl Into<String>) -> EmitError {
 }
 
 impl<'a> Selector<'a> {
+    /// From the first block of CLIF to the function's, by way of a check of the stack if there is one.
+    fn enter(&mut self, first: ir::Block, entry: Block, check: Option<u32>) -> Result<(), EmitError> {
+        let count = self.body.block_params(entry).len();
+        let params = self.cursor.func.dfg.block_params(first).iter().take(count);
+        let args: Vec<ir::BlockArg> = params.map(|&v| ir::BlockArg::Value(v)).collect();
+        self.cursor.goto_bottom(first);
+        self.pass(entry, &args);
+        let args = if self.homes.is_none() { &args[..] } else { &[] };
+        let target = self.block(entry)?;
+        match (check, self.stack) {
+            (Some(number), Some(stack)) => {
+                check_stack(&mut self.cursor, self.convention, stack, number, (target, args));
+            }
+            _ => drop(self.cursor.ins().jump(target, args)),
+        }
+        Ok(())
+    }
+
+    /// The function's parameters go home.
+    fn store_params(&mut self, entry: Block) {
+        let body = self.body;
+        for &param in body.block_params(entry) {
+            if let Some(value) = self.tables.values[param].expand() {
+                self.store_home(param, value);
+            }
+        }
+    }
+
     fn inst(&mut self, inst: Inst) -> Result<(), EmitError> {
         let op = self.body.inst(inst).op;
         match op {
@@ -313,8 +349,13 @@ impl<'a> Selector<'a> {
             | Op::Unresolved
             | Op::Throw
             | Op::Unreachable
-            | Op::StaticAssert => Err(self.unexpected(inst)),
-            Op::TargetQuery | Op::Scratch => Err(self.unexpected(inst)),
+            | Op::StaticAssert
+            | Op::Assert
+            | Op::Sentinel
+            | Op::Print
+            | Op::KernelInput
+            | Op::TargetQuery
+            | Op::Scratch => Err(self.unexpected(inst)),
         }
     }
 
@@ -329,6 +370,9 @@ impl<'a> Selector<'a> {
     pub(super) fn value(&mut self, value: Value) -> Result<ir::Value, EmitError> {
         if let Some(known) = self.tables.values[value].expand() {
             return Ok(known);
+        }
+        if let Some(loaded) = self.load_home(value)? {
+            return Ok(loaded);
         }
         let Some(data) = self.body.value_const(value) else {
             return Err(internal(format!("{value} is used before it is computed")));
@@ -363,6 +407,7 @@ impl<'a> Selector<'a> {
     pub(super) fn define(&mut self, inst: Inst, value: ir::Value) -> Result<(), EmitError> {
         if let Some(result) = self.body.first_result(inst) {
             self.tables.values[result] = value.into();
+            self.store_home(result, value);
         }
         Ok(())
     }
@@ -371,6 +416,7 @@ impl<'a> Selector<'a> {
     pub(super) fn define_all(&mut self, inst: Inst, values: &[ir::Value]) -> Result<(), EmitError> {
         for (result, &value) in self.body.results(inst).zip(values) {
             self.tables.values[result] = value.into();
+            self.store_home(result, value);
         }
         Ok(())
     }

@@ -86,8 +86,14 @@ impl Selector<'_> {
         Ok(())
     }
 
-    /// A destination, its arguments computed here.
+    /// A destination, its arguments computed here, of an edge that is not the only one.
     fn edge(&mut self, call: BlockCall, args: &mut Vec<BlockArg>) -> Result<ir::Block, EmitError> {
+        let target = self.only_edge(call, args)?;
+        Ok(self.detour(self.body.target_block(call), target, args))
+    }
+
+    /// A destination, its arguments computed here.
+    fn only_edge(&mut self, call: BlockCall, args: &mut Vec<BlockArg>) -> Result<ir::Block, EmitError> {
         args.clear();
         let body = self.body;
         for &arg in body.target_args(call) {
@@ -101,7 +107,11 @@ impl Selector<'_> {
         match (op, body.targets(inst)) {
             (Op::Jump, &[target]) => {
                 let mut args = std::mem::take(&mut self.tables.edge);
-                let block = self.edge(target, &mut args)?;
+                let block = self.only_edge(target, &mut args)?;
+                if self.homes.is_some() {
+                    self.pass(body.target_block(target), &args);
+                    args.clear();
+                }
                 self.cursor.ins().jump(block, &args);
                 self.tables.edge = args;
                 Ok(())

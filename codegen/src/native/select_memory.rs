@@ -124,11 +124,8 @@ impl Selector<'_> {
     fn slot(&mut self, ty: Type) -> Result<ir::Value, EmitError> {
         let layout = self.layout(ty)?;
         self.frame_bytes = self.frame_bytes.saturating_add(layout.size);
-        let limit = EmitError::Limit {
-            what: "bytes of stack slots in one function",
-            limit: MAX_FRAME_BYTES,
-            found: self.frame_bytes,
-        };
+        let limit =
+            EmitError::limit("bytes of stack slots in one function", MAX_FRAME_BYTES, self.frame_bytes);
         let size = u32::try_from(layout.size).ok().filter(|_| self.frame_bytes <= MAX_FRAME_BYTES);
         let size = size.ok_or(limit)?;
         let shift = layout.align.trailing_zeros() as u8;

@@ -127,11 +127,7 @@ pub(super) fn needs(unit: &Unit, reach: &Reach, frames: &Frames) -> Result<Stack
     };
     let found = needs.fixed.saturating_add(needs.reserve) as u64;
     if found > MAX_STACK_BYTES {
-        return Err(EmitError::Limit {
-            what: "bytes of stack for nested calls",
-            limit: MAX_STACK_BYTES,
-            found,
-        });
+        return Err(EmitError::limit("bytes of stack for nested calls", MAX_STACK_BYTES, found));
     }
     Ok(needs)
 }

@@ -85,5 +85,6 @@ pub(super) fn action(sm: u16, op: Op, from: Type, to: Type) -> Action {
         SubgroupReduceMinS | SubgroupReduceMinU | SubgroupReduceMaxS | SubgroupReduceMaxU => Action::Legal,
         Call | CallIndirect | FunctionAddress | Jump | Branch | Switch | Return => Action::Legal,
         Unresolved | Throw | Unreachable | StaticAssert | TargetQuery | Scratch => Action::Expand,
+        Assert | Sentinel | Print | KernelInput => Action::Expand,
     }
 }

@@ -39,9 +39,10 @@ mod write;
 pub use target::{Features, PtxTarget, Version};
 
 use crate::artifact::{Artifact, Format, argument_block};
-use crate::error::EmitError;
+use crate::error::{EmitError, check_data};
 use cranelift_entity::EntitySet;
 use marquetry_ir::entity::Func;
+use marquetry_ir::limits::MAX_DEVICE_DATA_BYTES;
 use marquetry_ir::program::{GlobalData, MethodKind};
 use marquetry_ir::types::Space;
 use marquetry_ir::unit::{Function, Unit};
@@ -60,6 +61,7 @@ use write::{SLOTS, Writer};
 /// the unit is not one that was made legal for this target.
 pub fn emit(legal: &Legal, target: &PtxTarget) -> Result<Artifact, EmitError> {
     let unit = legal.unit();
+    check_data(unit, 0, MAX_DEVICE_DATA_BYTES)?;
     let names = Names::new(unit);
     let mut module = Writer::new(&names);
     let (major, minor) = version(unit, target)?;
@@ -81,7 +83,7 @@ pub fn emit(legal: &Legal, target: &PtxTarget) -> Result<Artifact, EmitError> {
     let mut selector = Selector::new(unit, target.sm(), Writer::new(&names));
     for (func, function) in unit.funcs.iter() {
         selector.out.text.clear();
-        selector.function(function)?;
+        selector.function(function).map_err(|error| error.within(function))?;
         write_function(&mut module, func, function, entries.contains(func), &selector)?;
     }
     let code = module.text.into_bytes();
@@ -92,11 +94,7 @@ pub fn emit(legal: &Legal, target: &PtxTarget) -> Result<Artifact, EmitError> {
         }
     }
     if artifact.shared_bytes > MAX_SHARED_BYTES {
-        return Err(EmitError::Limit {
-            what: "bytes of shared memory",
-            limit: MAX_SHARED_BYTES,
-            found: artifact.shared_bytes,
-        });
+        return Err(EmitError::limit("bytes of shared memory", MAX_SHARED_BYTES, artifact.shared_bytes));
     }
     Ok(artifact)
 }
@@ -107,11 +105,8 @@ fn version(unit: &Unit, target: &PtxTarget) -> Result<Version, EmitError> {
     for function in unit.funcs.values().filter(|f| f.kind == MethodKind::Kernel) {
         let found = u64::from(argument_block(&function.signature.params).1);
         if found > MAX_ARGUMENT_BYTES {
-            return Err(EmitError::Limit {
-                what: "bytes of kernel arguments",
-                limit: MAX_ARGUMENT_BYTES,
-                found,
-            });
+            let error = EmitError::limit("bytes of kernel arguments", MAX_ARGUMENT_BYTES, found);
+            return Err(error.within(function));
         }
         if found > OLD_ARGUMENT_BYTES {
             version = version.max((8, 1));

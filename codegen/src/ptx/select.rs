@@ -135,8 +135,8 @@ impl<'a> Selector<'a> {
             | SubOverflowU | MulOverflowS | MulOverflowU | Splat | Extract | Insert | Shuffle | ReduceAdd
             | ReduceMul | ReduceAnd | ReduceOr | ReduceXor | ReduceMinS | ReduceMinU | ReduceMaxS
             | ReduceMaxU | ReduceMin | ReduceMax | Make | GetField | SetField | BoundsCheck | MemCopy
-            | MemSet | RmwMin | RmwMax | Unresolved | Throw | Unreachable | StaticAssert | TargetQuery
-            | Scratch => Err(illegal(here, inst)),
+            | MemSet | RmwMin | RmwMax | Unresolved | Throw | Unreachable | StaticAssert | Assert
+            | Sentinel | Print | KernelInput | TargetQuery | Scratch => Err(illegal(here, inst)),
         }
     }
 

@@ -53,11 +53,8 @@ impl Selector<'_> {
             Op::Slot => {
                 let layout = self.unit.types.layout(data.ty);
                 let offset = self.frame.add(layout.ok_or_else(|| internal("a slot of no known type"))?);
-                let offset = i32::try_from(offset).map_err(|_| EmitError::Limit {
-                    what: "bytes of local memory",
-                    limit: i32::MAX as u64,
-                    found: offset,
-                })?;
+                let offset = i32::try_from(offset)
+                    .map_err(|_| EmitError::limit("bytes of local memory", i32::MAX as u64, offset))?;
                 let base = self.regs.fresh(Class::B64);
                 self.out.line(&["mov.b64"], &[Arg::Reg(base), Arg::Text(SLOTS)]);
                 self.alias(here, inst, Place::Address(Address { base: Base::Slots(base), offset }))

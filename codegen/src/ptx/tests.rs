@@ -14,7 +14,7 @@ use marquetry_ir::program::{MethodKind, Program};
 use marquetry_ir::text;
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{Job, OptLevel};
-use marquetry_lower::{exceptions, legalise, specialise};
+use marquetry_lower::{exceptions, legalise, pipeline};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -29,7 +29,7 @@ pub(super) fn try_compile(source: &str, architecture: &str) -> Result<Artifact, 
     let kernels = program.methods().filter(|(_, method)| method.kind == MethodKind::Kernel);
     let entries = kernels.map(|(id, _)| id).collect();
     let job = Job::new(entries, View::device(&[]), OptLevel::None);
-    let unit = specialise::run(&program, &job).expect("the test should specialise");
+    let unit = pipeline::specialised(&program, &job).expect("the test should specialise");
     let lowered = exceptions::run(unit).expect("the test should lower");
     let legal = legalise::run(lowered, &target).map_err(|failure| failure.to_string())?;
     emit(&legal, &target).map_err(|error| error.to_string())

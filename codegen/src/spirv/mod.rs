@@ -33,8 +33,9 @@ pub use abi::PUSH_CONSTANT_BYTES;
 pub use check::{check, disassemble};
 
 use crate::artifact::{Artifact, Format};
-use crate::error::EmitError;
+use crate::error::{EmitError, check_data};
 use marquetry_ir::analysis::cfg::ControlFlow;
+use marquetry_ir::limits::MAX_DEVICE_DATA_BYTES;
 use marquetry_lower::legal::Legal;
 use marquetry_lower::target::Caps;
 use module::Module;
@@ -173,6 +174,7 @@ pub fn emit_words(
     context: &mut SpirvContext,
 ) -> Result<Vec<u32>, EmitError> {
     let unit = legal.unit();
+    check_data(unit, 0, MAX_DEVICE_DATA_BYTES)?;
     let SpirvContext { module, scratch, cfgs } = context;
     if cfgs.len() < unit.funcs.len() {
         cfgs.resize_with(unit.funcs.len(), ControlFlow::new);
@@ -199,13 +201,13 @@ pub fn emit_words(
         uses: vec![Default::default(); unit.funcs.len()],
     };
     for (func, cfg) in unit.funcs.keys().zip(cfgs) {
-        abi::function(&mut state, func, cfg)?;
+        abi::function(&mut state, func, cfg).map_err(|error| error.within(&unit.funcs[func]))?;
     }
     abi::entry_points(&mut state)?;
     let words = state.module.finish();
     match words.get(3) {
         Some(&bound) if bound > MAX_BOUND => {
-            Err(EmitError::Limit { what: "SPIR-V ids", limit: u64::from(MAX_BOUND), found: u64::from(bound) })
+            Err(EmitError::limit("SPIR-V ids", u64::from(MAX_BOUND), u64::from(bound)))
         }
         _ => Ok(words),
     }

@@ -172,7 +172,7 @@ impl Selector<'_, '_> {
         let Some(bytes) = init else { return Ok(self.module().intern_const(Op::ConstantNull, array, &[])) };
         if length > MAX_OPERANDS as u64 {
             let limit = MAX_OPERANDS as u64;
-            return Err(EmitError::Limit { what: "elements of an initialised global", limit, found: length });
+            return Err(EmitError::limit("elements of an initialised global", limit, length));
         }
         let mut elements: Vec<Id> = Vec::with_capacity(length as usize);
         for chunk in bytes.chunks(element as usize) {

@@ -106,7 +106,7 @@ impl Selector<'_, '_> {
         let limit = super::module::MAX_OPERANDS;
         if operands.len() > limit {
             let found = operands.len() as u64;
-            return Err(EmitError::Limit { what: "words of a switch", limit: limit as u64, found });
+            return Err(EmitError::limit("words of a switch", limit as u64, found));
         }
         self.emit_void(Op::Switch, operands);
         Ok(())
@@ -159,11 +159,7 @@ impl Selector<'_, '_> {
                 let count = entered.len() + usize::from(is_entry);
                 if count * 2 > super::module::MAX_OPERANDS {
                     let limit = super::module::MAX_OPERANDS as u64 / 2;
-                    return Err(EmitError::Limit {
-                        what: "edges into a block with parameters",
-                        limit,
-                        found: count as u64,
-                    });
+                    return Err(EmitError::limit("edges into a block with parameters", limit, count as u64));
                 }
                 self.buffers.code.0.push(((count as u32 * 2 + 3) << 16) | Op::Phi as u32);
                 self.buffers.code.0.extend([ty, result]);

@@ -23,7 +23,7 @@ impl Selector<'_, '_> {
             structurer.plan(&graph).ok_or_else(|| internal("control flow that cannot be structured"))?;
         if plan.depth > structure::MAX_DEPTH {
             let (limit, found) = (structure::MAX_DEPTH as u64, plan.depth as u64);
-            return Err(EmitError::Limit { what: "nested loops and selections", limit, found });
+            return Err(EmitError::limit("nested loops and selections", limit, found));
         }
         self.fixed_addresses()?;
         self.make_variables(&graph)?;

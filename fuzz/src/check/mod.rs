@@ -6,6 +6,7 @@ pub mod passes;
 pub mod engines;
 pub mod reuse;
 pub mod emit;
+pub mod halves;
 
 use crate::generate::choices::Choices;
 use crate::generate::methods::Case;
@@ -54,6 +55,7 @@ pub const ALL: &[Check] = &[
     },
     Check { name: "engines", run: engines::check, on_case: Some(engines::check_case), before: nothing },
     Check { name: "reuse", run: reuse::check, on_case: None, before: nothing },
+    Check { name: "halves", run: halves::check, on_case: None, before: nothing },
     Check { name: "emit", run: emit::check, on_case: Some(emit::check_case), before: nothing },
 ];
 
@@ -92,7 +94,8 @@ impl Reference {
         let bug = |what: String| Bug::new(format!("generated program: {what}"), "", case.text.clone());
         let program = run::parse(&case.text).map_err(bug)?;
         let job = run::job(&program, false, OptLevel::None).ok_or_else(|| bug("no entry".into()))?;
-        let unit = pipeline::specialised(&program, &job).map_err(|failure| bug(failure.to_string()))?;
+        let verified = pipeline::specialised(&program, &job).map_err(|failure| bug(failure.to_string()))?;
+        let unit = verified.into_unit();
         let ends = run::calls(&unit, &case, None);
         if ends.contains(&End::Fault(run::OUT_OF_FUEL.into())) {
             return Ok(None);

@@ -9,7 +9,7 @@ use crate::stats::Verdict;
 use arbitrary::Unstructured;
 use marquetry::compile::Target;
 use marquetry_ir::unit::Unit;
-use marquetry_ir::verify::verify_unit;
+use marquetry_ir::verify::{Verified, verify_unit};
 use marquetry_lower::exceptions;
 use marquetry_lower::failure::Failure;
 use marquetry_lower::job::OptLevel;
@@ -88,20 +88,23 @@ impl Observer for Culprit<'_> {
 }
 
 fn lowered(reference: &Reference, unit: Unit, what: &str) -> Result<(), Bug> {
-    let mut lowered = match exceptions::run(unit) {
+    let verified = Verified::new(unit).map_err(|problems| {
+        reference.bug(&format!("{what}: invalid: {}", problems.first().map_or("", |d| &d.message)), "")
+    })?;
+    let mut lowered = match exceptions::run(verified) {
         Ok(lowered) => lowered,
-        Err(Failure::Limit { .. }) => return Ok(()),
+        Err(Failure::Limit(_)) => return Ok(()),
         Err(failure) => return Err(reference.bug(&format!("{what}: {failure}"), "")),
     };
     for cleaned in [false, true] {
         if cleaned {
-            optimise::cleanup(&mut lowered.unit, &mut Silent);
+            lowered.cleanup(&mut Silent);
         }
         let what = if cleaned { format!("{what} and cleanup") } else { what.to_string() };
-        valid(reference, &lowered.unit, &what)?;
-        let Some(abi) = lowered.entries.first() else { return Err(reference.bug(&what, "no entry")) };
-        let lowering = Lowering { sites: &lowered.sites, abi };
-        reference.compare(&what, &run::calls(&lowered.unit, &reference.case, Some(lowering)))?;
+        valid(reference, lowered.unit(), &what)?;
+        let Some(abi) = lowered.entries().first() else { return Err(reference.bug(&what, "no entry")) };
+        let lowering = Lowering { sites: lowered.sites(), abi };
+        reference.compare(&what, &run::calls(lowered.unit(), &reference.case, Some(lowering)))?;
     }
     Ok(())
 }
@@ -176,7 +179,7 @@ pub fn result_types(reference: &Reference) -> Vec<marquetry_ir::types::Type> {
 pub fn refusal(reference: &Reference, what: &str, failure: &Failure) -> Result<(), Bug> {
     use marquetry_ir::diag::Code;
     let allowed = match failure {
-        Failure::Limit { .. } => true,
+        Failure::Limit(_) => true,
         Failure::Program(list) => list.iter().all(|d| d.code == Code::Unsupported),
         _ => false,
     };

@@ -29,12 +29,12 @@ pub fn garbage(input: &mut Unstructured<'_>) -> Checked {
     let bug = |what: String| Bug::new(what, "", text.clone());
     let Some(job) = run::job(&program, false, OptLevel::None) else { return Ok(Verdict::Refused) };
     let unit = match pipeline::specialised(&program, &job) {
-        Ok(unit) => unit,
+        Ok(verified) => verified.into_unit(),
         // Types that only dispatch knows.
         Err(Failure::Program(list)) if list.iter().all(|d| d.code != Code::Unsupported) => {
             return Ok(Verdict::Refused);
         }
-        Err(Failure::Limit { .. }) => return Ok(Verdict::Refused),
+        Err(Failure::Limit(_)) => return Ok(Verdict::Refused),
         Err(failure) => return Err(bug(format!("specialise: {failure}"))),
     };
     for end in run::calls(&unit, &case, None) {

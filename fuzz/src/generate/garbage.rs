@@ -12,8 +12,10 @@ use marquetry_ir::types::{Scalar, Type};
 pub fn spoil(choices: &mut Choices, program: &mut Program) {
     let methods: Vec<_> = program.methods().map(|(method, _)| method).collect();
     for _ in 0..choices.range(1..6) {
-        if let Some(&method) = choices.pick(&methods) {
-            spoil_body(choices, &mut program.method_mut(method).body);
+        if let Some(&method) = choices.pick(&methods)
+            && let Some(body) = program.body_mut(method)
+        {
+            spoil_body(choices, body);
         }
     }
 }

@@ -188,6 +188,8 @@ macro_rules! method {
     ($variant:ident $method:ident Assert $($rest:tt)*) => {};
     ($variant:ident $method:ident Query $($rest:tt)*) => {};
     ($variant:ident $method:ident Scratch $($rest:tt)*) => {};
+    ($variant:ident $method:ident Input $($rest:tt)*) => {};
+    ($variant:ident $method:ident Print $($rest:tt)*) => {};
 }
 
 macro_rules! define_methods {
@@ -466,6 +468,29 @@ impl InstBuilder<'_, '_> {
     pub fn static_assert(mut self, condition: Value, message: &str) {
         let symbol = self.symbol(Symbol::Message(message.into()));
         self.bare(Op::StaticAssert, &[condition], symbol);
+    }
+
+    /// Throws AssertionFailed with the message unless the operand is true.
+    pub fn assert(mut self, condition: Value, message: &str) {
+        let symbol = self.symbol(Symbol::Message(message.into()));
+        self.bare(Op::Assert, &[condition], symbol);
+    }
+
+    /// What the host passes under this name at launch.
+    pub fn kernel_input(mut self, ty: Type, name: &str) -> Value {
+        let symbol = self.symbol(Symbol::Name(name.into()));
+        self.single(Op::KernelInput, ty, &[], symbol)
+    }
+
+    /// The harmless value that a function which only devices have gives on the host.
+    pub fn sentinel(self, ty: Type) -> Value {
+        self.single(Op::Sentinel, ty, &[], 0)
+    }
+
+    /// Writes the operands through a format, on the host.
+    pub fn print(mut self, format: &str, args: &[Value]) {
+        let symbol = self.symbol(Symbol::Message(format.into()));
+        self.bare(Op::Print, args, symbol);
     }
 
     /// A terminator with edges.

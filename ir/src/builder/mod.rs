@@ -217,8 +217,8 @@ impl<'a> FunctionBuilder<'a> {
         if !self.check_block(block) {
             return self.error_value();
         }
-        if self.body.block_params(block).len() >= usize::from(u16::MAX) {
-            self.mistake(MistakeKind::Limit("block parameters", usize::from(u16::MAX)));
+        if self.body.block_params(block).len() >= limits::MAX_BLOCK_PARAMS {
+            self.mistake(MistakeKind::Limit("block parameters", limits::MAX_BLOCK_PARAMS));
             return self.error_value();
         }
         self.body.append_block_param(block, ty)

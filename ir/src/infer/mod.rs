@@ -7,9 +7,10 @@
 mod memory;
 mod values;
 
-use crate::body::Body;
-use crate::entity::{Inst, Value};
+use crate::body::{Body, Symbol};
+use crate::entity::{Inst, SymbolRef, Value};
 use crate::op::{Op, Rule};
+use crate::print_format::Format;
 use crate::types::{Scalar, Space, Type, TypeKind, Types};
 use smallvec::{SmallVec, smallvec};
 use std::fmt;
@@ -61,6 +62,8 @@ pub enum TypeMismatch {
     },
     /// A name, signature or mask that does not exist in this body.
     Dangling,
+    /// A format that cannot be read, or operands that it does not convert.
+    Format(String),
 }
 
 impl fmt::Display for TypeMismatch {
@@ -75,6 +78,7 @@ impl fmt::Display for TypeMismatch {
             }
             Self::Suffix { found, wanted } => write!(f, "type suffix is {found}, expected {wanted}"),
             Self::Immediate { found, limit } => write!(f, "index is {found}, expected less than {limit}"),
+            Self::Format(problem) => f.write_str(problem),
             Self::Dangling => f.write_str("refers to something that does not exist in this body"),
         }
     }
@@ -301,6 +305,35 @@ impl Rules<'_> {
                 self.count(0)?;
                 self.name()?;
                 Ok(smallvec![Type::pointer(Space::Generic)])
+            }
+            Rule::Input => {
+                self.count(0)?;
+                self.name()?;
+                let fits = self.is_open() || self.suffix.as_scalar().is_some() || self.suffix.is_pointer();
+                let wanted = "a scalar or pointer";
+                if fits {
+                    Ok(smallvec![self.suffix])
+                } else {
+                    Err(TypeMismatch::Suffix { found: self.suffix, wanted })
+                }
+            }
+            Rule::Sentinel => {
+                self.count(0)?;
+                let fits = self.is_open() || self.suffix.lane().is_some() || self.suffix.is_pointer();
+                let wanted = "a scalar, vector or pointer";
+                if fits {
+                    Ok(smallvec![self.suffix])
+                } else {
+                    Err(TypeMismatch::Suffix { found: self.suffix, wanted })
+                }
+            }
+            Rule::Print => {
+                self.name()?;
+                if let Symbol::Message(format) = self.body.symbol(SymbolRef::from_u32(self.imm)) {
+                    let format = Format::parse(format).map_err(TypeMismatch::Format)?;
+                    format.check(&self.args, self.types).map_err(TypeMismatch::Format)?;
+                }
+                self.nothing()
             }
             Rule::Assert => {
                 self.count(1)?;

@@ -127,6 +127,8 @@ pub enum FaultKind {
     Unguarded,
     /// The condition of a `static_assert` is false.
     AssertionFailed(Arc<str>),
+    /// The host passes no such input.
+    NoInput(Arc<str>),
     /// The host supplies no such function.
     UnknownExtern(Arc<str>),
     /// A function of the host failed.
@@ -179,6 +181,7 @@ impl fmt::Display for FaultKind {
             Self::BarrierDivergence => f.write_str("work-items wait at different barriers"),
             Self::Unguarded => f.write_str("guarded op got operands that it throws for"),
             Self::AssertionFailed(message) => write!(f, "static assertion failed: {message}"),
+            Self::NoInput(name) => write!(f, "host passes no input '{name}'"),
             Self::UnknownExtern(name) => write!(f, "host supplies no function '{name}'"),
             Self::ExternFailed(message) => write!(f, "function of the host failed: {message}"),
             Self::BadArguments(message) => write!(f, "bad arguments: {message}"),

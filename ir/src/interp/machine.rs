@@ -4,12 +4,17 @@ use super::HostFn;
 use super::fault::{Checked, FaultKind, malformed};
 use super::memory::{Contents, Memory};
 use super::prepare::global_space;
+use super::value::Val;
 use crate::entity::Global;
 use crate::op::Op;
-use crate::types::Space;
+use crate::print_format::Printed;
+use crate::types::{Space, Type};
 use crate::unit::Unit;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
+
+/// Most records that are kept for the host.
+const MAX_PRINTED: usize = 1 << 16;
 
 /// What all items of a run share.
 pub(super) struct Machine {
@@ -28,6 +33,10 @@ pub(super) struct Machine {
     /// Whether shared memory is watched for races.
     pub races: bool,
     pub subgroup_size: u32,
+    /// What the host passes by name.
+    pub inputs: FxHashMap<Arc<str>, Val>,
+    /// What was printed, oldest first.
+    pub printed: Vec<Printed>,
 }
 
 /// The launch at hand.
@@ -53,6 +62,20 @@ impl Machine {
             return Err(Box::new(FaultKind::OutOfFuel));
         };
         self.fuel = left;
+        Ok(())
+    }
+
+    /// Keeps a record for the host. It costs as if it was written to memory.
+    pub fn print(
+        &mut self,
+        format: Arc<str>,
+        types: &[Type],
+        values: impl Iterator<Item = u64>,
+    ) -> Checked<()> {
+        self.charge(64 * (1 + types.len() as u64))?;
+        if self.printed.len() < MAX_PRINTED {
+            self.printed.push(Printed { format, values: types.iter().copied().zip(values).collect() });
+        }
         Ok(())
     }
 

@@ -23,6 +23,7 @@ pub use memory::Memory;
 pub use value::Val;
 
 use crate::entity::Func;
+use crate::print_format::Printed;
 use crate::program::MethodKind;
 use crate::unit::Unit;
 use machine::Machine;
@@ -95,6 +96,8 @@ impl<'u> Interp<'u> {
             grid: None,
             races: config.races,
             subgroup_size: config.subgroup_size.max(1),
+            inputs: FxHashMap::default(),
+            printed: Vec::new(),
         };
         Interp { library: Library::new(unit), machine, config }
     }
@@ -102,6 +105,16 @@ impl<'u> Interp<'u> {
     /// Supplies the function behind a link name.
     pub fn define_extern(&mut self, link_name: &str, function: HostFn) {
         self.machine.externs.insert(link_name.into(), function);
+    }
+
+    /// Supplies what `kernel_input` gives for a name.
+    pub fn define_input(&mut self, name: &str, value: Val) {
+        self.machine.inputs.insert(name.into(), value);
+    }
+
+    /// What was printed since this was last asked, oldest first.
+    pub fn take_printed(&mut self) -> Vec<Printed> {
+        std::mem::take(&mut self.machine.printed)
     }
 
     /// The memory.

@@ -9,6 +9,7 @@ use super::value::{Val, filled_ranges, value_bytes};
 use crate::body::{Body, Symbol, ValueDef};
 use crate::constant::{ConstData, ConstValue};
 use crate::entity::{Block, Const, Inst, SigRef, SymbolRef, Value};
+use crate::exception::Exception;
 use crate::infer::infer;
 use crate::inst::{MemFlags, Order};
 use crate::op::{Op, Rule, Shape};
@@ -334,6 +335,38 @@ impl Prepare<'_> {
                 _ => return Err("throws what is no exception".into()),
             },
             Op::Unreachable => Step::Unreachable,
+            Op::Assert => {
+                let text = match self.symbol(imm)? {
+                    Symbol::Message(text) => text.clone(),
+                    _ => "".into(),
+                };
+                self.code.thrown.push((Exception::AssertionFailed.name().into(), Some(text)));
+                Step::Check { condition: first, kind: self.code.thrown.len() as u32 - 1 }
+            }
+            Op::KernelInput => {
+                let name = match self.symbol(imm)? {
+                    Symbol::Name(name) => name.clone(),
+                    _ => return Err("the input has no name".into()),
+                };
+                Step::Input { name: self.message(name), dest }
+            }
+            Op::Sentinel => {
+                let value = match ty.is_pointer() {
+                    true => Val::pointer(1),
+                    false => Val::zero(&self.unit.types, ty).ok_or("sentinel is too large")?,
+                };
+                Step::Copy { from: self.constant(value), dest }
+            }
+            Op::Print => {
+                let format = match self.symbol(imm)? {
+                    Symbol::Message(format) => format.clone(),
+                    _ => return Err("the format is no text".into()),
+                };
+                let format = self.message(format);
+                self.code.printed.push(values.iter().map(|&value| self.value_type(value)).collect());
+                let types = self.code.printed.len() as u32 - 1;
+                Step::Print { format, types, args: self.list(values)? }
+            }
             Op::StaticAssert => {
                 let text = match self.symbol(imm)? {
                     Symbol::Message(text) | Symbol::Name(text) => text.clone(),

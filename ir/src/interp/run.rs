@@ -273,6 +273,28 @@ fn steps(library: &Library, machine: &mut Machine, item: &mut Item) -> Checked<S
                     return Err(Box::new(FaultKind::AssertionFailed(text)));
                 }
             }
+            Step::Check { condition, kind } => {
+                if bits(code, frame, condition) & 1 == 0 {
+                    let Some((kind, reason)) = code.thrown.get(kind as usize) else {
+                        return malformed("no such exception");
+                    };
+                    let location = library.location(item);
+                    return Ok(Stop::Threw(Thrown { kind: kind.clone(), reason: reason.clone(), location }));
+                }
+            }
+            Step::Input { name, dest } => {
+                let name = code.messages.get(name as usize).cloned().unwrap_or_default();
+                let Some(value) = machine.inputs.get(&name).cloned() else {
+                    return Err(Box::new(FaultKind::NoInput(name)));
+                };
+                put(frame, dest, value);
+            }
+            Step::Print { format, types, args } => {
+                let format = code.messages.get(format as usize).cloned().unwrap_or_default();
+                let types = code.printed.get(types as usize).map_or(&[][..], |types| types);
+                let values = code.list(args).iter().map(|&at| bits(code, frame, at) as u64);
+                machine.print(format, types, values)?;
+            }
             Step::Malformed { message } => {
                 let text = code.messages.get(message as usize).cloned().unwrap_or_default();
                 return Err(Box::new(FaultKind::Malformed(text)));

@@ -238,6 +238,9 @@ pub fn scalar(op: Op, operand: Scalar, result: Scalar, args: &[u128]) -> Option<
         | Op::SubgroupReduceMaxS
         | Op::SubgroupReduceMaxU
         | Op::Clock
+        | Op::KernelInput
+        | Op::Sentinel
+        | Op::Print
         | Op::Call
         | Op::Unresolved
         | Op::CallIndirect
@@ -248,6 +251,7 @@ pub fn scalar(op: Op, operand: Scalar, result: Scalar, args: &[u128]) -> Option<
         | Op::Return
         | Op::Throw
         | Op::Unreachable
+        | Op::Assert
         | Op::StaticAssert
         | Op::TargetQuery
         | Op::Scratch => None,

@@ -11,6 +11,7 @@ mod literal;
 mod scope;
 mod parser;
 mod parse_item;
+mod parse_device;
 mod parse_init;
 mod parse_type;
 mod parse_generic;
@@ -23,7 +24,7 @@ mod format;
 
 use crate::diag::{Code, Diagnostic};
 use crate::limits::MAX_SOURCE_BYTES;
-use crate::program::{LibraryKey, Program};
+use crate::program::Program;
 use crate::span::Span;
 use crate::types::Type;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub use format::format;
 pub use literal::settle;
 pub(crate) use literal::write_scalar;
 pub use parse_body::mismatch_message;
+pub(crate) use parse_device::DeviceFunction;
 pub use print::{
     Annotate, Place, print_body, print_program, print_program_with, print_unit, print_unit_with,
 };
@@ -40,35 +42,53 @@ pub use print::{
 ///
 /// What comes back is empty if all is well, and never more than [`MAX_DIAGNOSTICS`](crate::limits::MAX_DIAGNOSTICS).
 pub fn parse(program: &mut Program, name: &str, text: &str) -> Vec<Diagnostic> {
-    read(program, name, text, None, false).0
+    read(program, name, text, false).0
 }
 
 /// As [`parse`], for a text whose methods take the place of those in their tables that take the same, where there are
 /// any. Jobs pinned to an earlier world still see the old ones.
 pub fn parse_redefining(program: &mut Program, name: &str, text: &str) -> Vec<Diagnostic> {
-    read(program, name, text, None, true).0
+    read(program, name, text, true).0
 }
 
-/// As [`parse`], for a text of this project's library: it may add to the device table.
-pub fn parse_library(program: &mut Program, name: &str, text: &str, key: LibraryKey) -> Vec<Diagnostic> {
-    read(program, name, text, Some(key), false).0
-}
-
-/// As [`parse`]; also whether parts of the text were skipped.
-fn read(
+/// As [`parse`], for a text of this project's library: it may add to the library's tables. Also gives the device functions
+/// that it declares.
+pub(crate) fn parse_library(
     program: &mut Program,
     name: &str,
     text: &str,
-    library: Option<LibraryKey>,
-    redefining: bool,
-) -> (Vec<Diagnostic>, bool) {
+) -> (Vec<Diagnostic>, Vec<DeviceFunction>) {
+    let file = program.add_file(name, text);
+    let mut parser = parser::Parser::new(program, file, text);
+    parser.library = Some(Vec::new());
+    parser.items();
+    (parser.diagnostics, parser.library.unwrap_or_default())
+}
+
+/// Whether the canonical text of a program reads back as the same program.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn check_round_trip(program: &Program) -> Result<(), String> {
+    let printed = print_program(program);
+    let mut again = Program::new();
+    // The library's overlays are printed as well.
+    let (diagnostics, _) = parse_library(&mut again, "printed", &printed);
+    match diagnostics.first() {
+        Some(diagnostic) => Err(format!("the printed program is refused: {}", diagnostic.message)),
+        None if print_program(&again) != printed => Err("the printed program prints differently".into()),
+        None => Ok(()),
+    }
+}
+
+/// As [`parse`]; also whether parts of the text were skipped.
+fn read(program: &mut Program, name: &str, text: &str, redefining: bool) -> (Vec<Diagnostic>, bool) {
     if text.len() > MAX_SOURCE_BYTES {
         let message = format!("'{name}' has {} bytes, expected at most {MAX_SOURCE_BYTES}", text.len());
         return (vec![Diagnostic::error(Code::Limit, None, Span::NOWHERE, message)], true);
     }
     let file = program.add_file(name, text);
     let mut parser = parser::Parser::new(program, file, text);
-    parser.library = library;
     parser.redefining = redefining;
     parser.items();
     let mut diagnostics = parser.diagnostics;
@@ -92,6 +112,11 @@ pub fn parse_call(program: &mut Program, text: &str) -> Result<(Arc<str>, Vec<Ty
             Err(parser.diagnostics.into_iter().next().map_or_else(String::new, |first| first.message))
         }
     }
+}
+
+/// The text that a text in quotes stands for; none if an escape is none, or if it is no text.
+pub fn unquote(quoted: &str) -> Option<String> {
+    String::from_utf8(literal::unquote(quoted).ok()?).ok()
 }
 
 /// As [`parse`], for bytes that may not be text.

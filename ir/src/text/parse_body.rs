@@ -6,7 +6,7 @@ use crate::constant::{ConstData, ConstValue};
 use crate::diag::{Code, Diagnostic};
 use crate::entity::{Block, Inst, Switch, Value};
 use crate::infer::{TypeMismatch, infer};
-use crate::limits::{MAX_BLOCKS, MAX_INSTS, MAX_PARAMS, MAX_RESULTS, MAX_VALUES};
+use crate::limits::{MAX_BLOCK_PARAMS, MAX_BLOCKS, MAX_INSTS, MAX_RESULTS, MAX_VALUES};
 use crate::op::{Op, Shape};
 use crate::span::Span;
 use crate::text::lexer::{Kind, Token};
@@ -98,8 +98,8 @@ impl<'t> Parser<'_, 't> {
                 return Err(self.error(Code::Placement, token.span(), message));
             }
             while !self.at(Kind::RightParen) {
-                if self.body.block_params(block).len() == MAX_PARAMS {
-                    let message = format!("block has more than {MAX_PARAMS} parameters");
+                if self.body.block_params(block).len() == MAX_BLOCK_PARAMS {
+                    let message = format!("block has more than {MAX_BLOCK_PARAMS} parameters");
                     return Err(self.error(Code::Limit, self.token.span(), message));
                 }
                 let token = self.expect_as(Kind::Name, "a parameter or ')'")?;
@@ -345,6 +345,7 @@ impl<'t> Parser<'_, 't> {
 /// A type mismatch in words, with the names of the program's types.
 pub fn mismatch_message(types: &Types, op: Op, mismatch: &TypeMismatch) -> String {
     match *mismatch {
+        TypeMismatch::Format(ref problem) => format!("{op}: {problem}"),
         TypeMismatch::Count { found, wanted } => {
             let plural = if wanted == 1 { "" } else { "s" };
             format!("{op} has {found} operands, expected {wanted} operand{plural}")

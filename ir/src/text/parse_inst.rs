@@ -167,6 +167,20 @@ impl<'t> Parser<'_, 't> {
                 parts.imm = self.body.make_symbol(Symbol::Exception(kind, reason)).as_u32();
                 Ok(())
             }
+            Shape::Input => {
+                parts.ty = Some(self.suffix()?);
+                let (name, _) = self.symbol("the name of an input")?;
+                parts.imm = self.body.make_symbol(Symbol::Name(name)).as_u32();
+                Ok(())
+            }
+            Shape::Print => {
+                let format = self.quoted_text()?;
+                parts.imm = self.body.make_symbol(Symbol::Message(format.into())).as_u32();
+                while self.eat(Kind::Comma) {
+                    self.push_operand(parts)?;
+                }
+                Ok(())
+            }
             Shape::Assert => {
                 self.values(parts, 1)?;
                 self.expect(Kind::Comma)?;

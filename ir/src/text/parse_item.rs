@@ -9,16 +9,17 @@ use crate::span::Span;
 use crate::text::lexer::{Kind, Token};
 use crate::text::parser::{Failed, Parse, Parser, is_reserved, shortened};
 use crate::types::{Type, TypeError};
+use rustc_hash::FxHashSet;
 use std::sync::Arc;
 
 /// A method's header.
-struct Header<'t> {
-    name: Arc<str>,
-    span: Span,
-    params: Vec<(Token, &'t str, Type)>,
-    results: Vec<Type>,
-    variables: Vec<Variable>,
-    inlining: Inlining,
+pub(super) struct Header<'t> {
+    pub(super) name: Arc<str>,
+    pub(super) span: Span,
+    pub(super) params: Vec<(Token, &'t str, Type)>,
+    pub(super) results: Vec<Type>,
+    pub(super) variables: Vec<Variable>,
+    pub(super) inlining: Inlining,
     consistent: bool,
 }
 
@@ -45,8 +46,9 @@ impl<'t> Parser<'_, 't> {
             "global" => self.global(),
             "extern" => self.external(),
             "overlay" | "method" | "kernel" => self.method(),
+            "device" => self.device_function(),
             _ => Err(self.expected(
-                "'abstract', 'impl', 'struct', 'newtype', 'global', 'extern', 'overlay', 'method' or 'kernel'",
+                "'abstract', 'impl', 'struct', 'newtype', 'global', 'extern', 'overlay', 'method', 'kernel' or 'device'",
             )),
         }
     }
@@ -58,12 +60,16 @@ impl<'t> Parser<'_, 't> {
         let supertype = self.supertype()?;
         self.expect(Kind::LeftBrace)?;
         let mut fields = Vec::new();
+        let mut seen = FxHashSet::default();
         while !self.at(Kind::RightBrace) {
             if fields.len() == MAX_FIELDS {
                 let message = format!("struct has more than {MAX_FIELDS} fields");
                 return Err(self.error(Code::Limit, self.token.span(), message));
             }
-            let (field, _) = self.symbol("a field name or '}'")?;
+            let (field, field_span) = self.symbol("a field name or '}'")?;
+            if !seen.insert(field.clone()) {
+                self.error(Code::Redefined, field_span, format!("field '{field}' is there already"));
+            }
             self.expect(Kind::Colon)?;
             fields.push((field, self.ty()?));
             if !self.eat(Kind::Comma) {
@@ -72,7 +78,8 @@ impl<'t> Parser<'_, 't> {
         }
         self.expect_as(Kind::RightBrace, "',' or '}'")?;
         match self.define_struct(name, fields, supertype, false) {
-            Ok(()) => Ok(()),
+            // Said where the field stands.
+            Ok(()) | Err(TypeError::RepeatedField(_)) => Ok(()),
             Err(error) => {
                 let redefined = matches!(error, TypeError::Redefined(_) | TypeError::Taken(_));
                 let code = if redefined { Code::Redefined } else { Code::InvalidType };
@@ -164,7 +171,7 @@ impl<'t> Parser<'_, 't> {
         Ok(vec![self.ty()?])
     }
 
-    fn header(&mut self) -> Parse<Header<'t>> {
+    pub(super) fn header(&mut self) -> Parse<Header<'t>> {
         let (name, span) = self.symbol("the name of a method")?;
         self.type_variables(true)?;
         self.expect(Kind::LeftParen)?;
@@ -224,13 +231,21 @@ impl<'t> Parser<'_, 't> {
         let signature = Signature { params, results };
         let data =
             MethodData { name, table, kind, signature, variables, body, inlining, consistent, file, span };
+        self.add(data);
+        Ok(())
+    }
+
+    /// Adds a method that was read, and reports why it cannot be added.
+    pub(super) fn add(&mut self, data: MethodData) {
+        let (span, table) = (data.span, data.table);
         let added = match &self.library {
-            Some(key) => self.program.add_library_method(data, key),
+            Some(_) => self.program.add_library_method(data),
             None if self.redefining => self.program.redefine_method(data),
             None => self.program.add_method(data),
         };
         if let Err(MethodError::DeviceTable) = added {
-            let message = "the device table is private: it holds the library's overlays only";
+            let name = self.program.table_name(table);
+            let message = format!("the {name} table is private: it holds the library's overlays only");
             self.error(Code::PrivateTable, span, message);
         } else if let Err(MethodError::Exists(old)) = added {
             let old = self.program.method(old);
@@ -239,7 +254,6 @@ impl<'t> Parser<'_, 't> {
             let (old_file, old_span) = (old.file, old.span);
             self.redefined(&what, span, old_file, old_span);
         }
-        Ok(())
     }
 
     /// Reports that a name means something else already.

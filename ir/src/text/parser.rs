@@ -6,10 +6,11 @@
 use crate::body::Body;
 use crate::diag::{Code, Diagnostic};
 use crate::limits::{MAX_DIAGNOSTICS, MAX_NAME_BYTES};
-use crate::program::{LibraryKey, Program, Variable};
+use crate::program::{Program, Variable};
 use crate::span::Span;
 use crate::text::lexer::{Kind, Lexer, Token};
 use crate::text::literal::unquote;
+use crate::text::parse_device::DeviceFunction;
 use crate::text::parse_type::scalar_named;
 use crate::text::scope::Scope;
 use crate::types::Type;
@@ -24,8 +25,8 @@ pub(crate) struct Failed;
 pub(crate) type Parse<T> = Result<T, Failed>;
 
 /// Words that start an item.
-pub(crate) const ITEM_WORDS: [&str; 9] =
-    ["abstract", "impl", "struct", "newtype", "global", "extern", "overlay", "method", "kernel"];
+pub(crate) const ITEM_WORDS: [&str; 10] =
+    ["abstract", "impl", "struct", "newtype", "global", "extern", "overlay", "method", "kernel", "device"];
 
 /// Words that values cannot be named: types and literals.
 pub(crate) fn is_reserved(name: &str) -> bool {
@@ -77,8 +78,8 @@ pub(crate) struct Parser<'p, 't> {
     pub(crate) variables: Vec<(&'t str, Variable)>,
     /// Whether abstract types can stand where types do: in parameters.
     pub(crate) abstracts: bool,
-    /// Given where the text is part of the library.
-    pub(crate) library: Option<LibraryKey>,
+    /// Where the text is part of the library: the device functions that it declares.
+    pub(crate) library: Option<Vec<DeviceFunction>>,
     /// Whether methods take the place of those that take the same.
     pub(crate) redefining: bool,
 }

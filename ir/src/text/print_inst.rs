@@ -97,6 +97,19 @@ impl Printer<'_> {
                 Ok(())
             }
             Shape::Switch => line.switch(inst),
+            Shape::Input => {
+                line.suffix(inst)?;
+                line.printer.out.write_str(" ")?;
+                line.symbol(data.imm)
+            }
+            Shape::Print => {
+                line.printer.out.write_str(" ")?;
+                match body.symbol_exists(data.imm).then(|| body.symbol(SymbolRef::from_u32(data.imm))) {
+                    Some(Symbol::Message(format)) => write_quoted(line.printer.out, format)?,
+                    _ => write!(line.printer.out, "{}", SymbolRef::from_u32(data.imm))?,
+                }
+                line.values(if args.is_empty() { "" } else { ", " }, args)
+            }
             Shape::Throw | Shape::Assert => {
                 line.values(" ", args)?;
                 line.texts(data.imm)

@@ -128,6 +128,7 @@ fn sample(op: Op) -> String {
         (Shape::Index, _) => format!("r = {kind} p, i, array<pair, 3>"),
         (Shape::FieldAddress, _) => format!("r = {kind} p, pair, 1"),
         (Shape::GlobalAddress, _) => format!("r = {kind}.global \"a b\""),
+        (Shape::Slot, Op::Sentinel) => format!("r = {kind}.vec<f32, 4>"),
         (Shape::Slot, _) => format!("r = {kind}.array<array<pair, 3>, 2>"),
         (Shape::Load, _) => format!("r = {kind}.pair p align 16 volatile"),
         (Shape::Store, _) => format!("{kind} p, f align 1"),
@@ -146,6 +147,8 @@ fn sample(op: Op) -> String {
         (Shape::Switch, _) => format!("{kind} i, last, [0: next(i), -1: last]"),
         (Shape::Return, _) => format!("{kind} i, f"),
         (Shape::Throw, _) => format!("{kind} Error, \"because\\n\""),
+        (Shape::Input, _) => format!("r = {kind}.ptr<global> arena"),
+        (Shape::Print, _) => format!("{kind} \"%d and %f\\n\", i, f"),
         (Shape::Assert, _) => format!("{kind} c, \"must hold\""),
         (Shape::Query, _) => format!("r = {kind}.i32 \"sm\""),
         (Shape::Scratch, _) => format!("r = {kind}.shared array<f32, 4>"),
@@ -606,4 +609,15 @@ fn overloads_take_linear_time() {
     let program = sound(&text);
     assert_eq!(program.methods_of("f").len(), 40_000);
     assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+}
+
+#[test]
+fn blocks_may_have_more_parameters_than_functions() {
+    let block = |count: usize| {
+        let list = |each: fn(usize) -> String| (0..count).map(each).collect::<Vec<_>>().join(", ");
+        let (values, params) = (list(|_| "i32 1".into()), list(|n| format!("p{n}: i32")));
+        format!("method f() {{\nentry:\n    jump next({values})\nnext({params}):\n    return\n}}\n")
+    };
+    assert_eq!(mistakes(&block(crate::limits::MAX_PARAMS + 1)), []);
+    assert_eq!(mistakes(&block(crate::limits::MAX_BLOCK_PARAMS + 1))[0], (Code::Limit, 4));
 }

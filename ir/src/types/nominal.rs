@@ -222,6 +222,7 @@ impl Types {
         if data.fields.len() > MAX_FIELDS {
             return Err(TypeError::TooManyFields(data.fields.len()));
         }
+        super::table::distinct(&data.fields)?;
         let id = Template(u32::try_from(self.templates.len()).map_err(|_| TypeError::TooLarge)?);
         self.define(&data.name, Nominal::Template(id));
         self.templates.push(data);

@@ -5,7 +5,7 @@ use super::{
     Abstract, Generic, Nominal, Singleton, TAG_AGGREGATE, TAG_SHIFT, Template, TemplateData, Type, TypeKind,
 };
 use crate::limits::{MAX_FIELDS, MAX_TYPE_BYTES, MAX_TYPE_DEPTH};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -66,6 +66,7 @@ impl Row {
         name: Arc<str>,
         fields: Vec<(Arc<str>, Type)>,
     ) -> Result<Row, TypeError> {
+        distinct(&fields)?;
         let mut end = 0u64;
         let mut align = 1;
         let mut depth = 1;
@@ -95,6 +96,15 @@ impl Row {
     }
 }
 
+/// Whether no two fields share a name.
+pub(super) fn distinct(fields: &[(Arc<str>, Type)]) -> Result<(), TypeError> {
+    let mut seen = FxHashSet::default();
+    match fields.iter().find(|(name, _)| !seen.insert(name)) {
+        Some((name, _)) => Err(TypeError::RepeatedField(name.clone())),
+        None => Ok(()),
+    }
+}
+
 /// Why a type cannot be made.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TypeError {
@@ -102,6 +112,8 @@ pub enum TypeError {
     TooLarge,
     /// More than [`MAX_FIELDS`] fields.
     TooManyFields(usize),
+    /// Two fields of one struct have this name.
+    RepeatedField(Arc<str>),
     /// A struct of this name exists and has other fields.
     Redefined(Arc<str>),
     /// Elements and fields must be known types.
@@ -128,6 +140,7 @@ impl fmt::Display for TypeError {
         match self {
             TypeError::TooLarge => write!(f, "type is larger than {MAX_TYPE_BYTES} bytes"),
             TypeError::TooManyFields(n) => write!(f, "struct has {n} fields, the most is {MAX_FIELDS}"),
+            TypeError::RepeatedField(name) => write!(f, "struct has two fields '{name}'"),
             TypeError::Redefined(name) => write!(f, "struct '{name}' is defined already, with other fields"),
             TypeError::NotStorable(ty) => write!(f, "type {ty} cannot be stored"),
             TypeError::TooDeep => {
@@ -211,6 +224,12 @@ impl Default for Tables {
 }
 
 impl Types {
+    /// How many types were made in it, those with variables included: equal for a table and a copy without additions.
+    #[allow(clippy::len_without_is_empty)] // it is not asked whether a program makes types
+    pub fn len(&self) -> usize {
+        self.rows.len() + self.generics.len()
+    }
+
     /// An empty table.
     pub fn new() -> Self {
         Self::default()
@@ -454,6 +473,14 @@ impl fmt::Display for TypeDisplay<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fields_have_names_of_their_own() {
+        let mut types = Types::new();
+        let fields = ["a", "b", "a"].map(|name| (name.into(), Type::F32)).to_vec();
+        assert_eq!(types.structure("s", fields), Err(TypeError::RepeatedField("a".into())));
+        assert!(types.find("s").is_none());
+    }
 
     #[test]
     fn nesting_is_limited_through_names_too() {

@@ -4,6 +4,7 @@ use crate::body::Symbol;
 use crate::diag::Code;
 use crate::entity::{Inst, SymbolRef};
 use crate::infer::ResultTypes;
+use crate::library;
 use crate::limits::MAX_PARAMS;
 use crate::op::Shape;
 use crate::program::MethodKind;
@@ -28,7 +29,11 @@ impl<'a> Checker<'a> {
                 let fits = matches!(self.symbol(inst), Symbol::Exception(..));
                 self.kind(inst, fits, "an exception")
             }
-            Shape::Assert => {
+            Shape::Input => {
+                let fits = matches!(self.symbol(inst), Symbol::Name(_));
+                self.kind(inst, fits, "a name")
+            }
+            Shape::Assert | Shape::Print => {
                 let fits = matches!(self.symbol(inst), Symbol::Message(_));
                 self.kind(inst, fits, "a message")
             }
@@ -77,6 +82,8 @@ impl<'a> Checker<'a> {
                 }
                 Some(_) => true,
             },
+            // What the device library will be linked to.
+            Symbol::Name(ref name) if !address && library::intrinsic(name).is_some() => true,
             Symbol::Extern(id) if unit.externs.is_valid(id) => true,
             Symbol::Extern(id) => self.missing(inst, id.to_string()),
             _ => self.kind(inst, false, "a function or extern of the unit"),
@@ -121,6 +128,7 @@ impl<'a> Checker<'a> {
         let (signature, name): (&Signature, &str) = match *self.symbol(inst) {
             Symbol::Func(func) => unit.funcs.get(func).map(|f| (&f.signature, &*f.name))?,
             Symbol::Extern(id) => unit.externs.get(id).map(|e| (&e.signature, &*e.name))?,
+            Symbol::Name(ref name) => library::intrinsic(name).map(|i| (&i.signature, &*i.link_name))?,
             _ => return None,
         };
         let args = self.body.args(inst);

@@ -85,22 +85,40 @@ fn verify_since(module: module::Module<'_>, since: Option<World>) -> Vec<Diagnos
     report.finish()
 }
 
-/// Proof that a unit passed verification.
-#[derive(Copy, Clone, Debug)]
-pub struct Verified<'a>(&'a Unit);
+/// A unit that passed verification, and that nothing changed since but passes that keep units valid.
+///
+/// What lowers units takes these, so that code that nobody verified cannot be emitted by accident.
+#[derive(Clone, Debug)]
+pub struct Verified(Unit);
 
-impl<'a> Verified<'a> {
+impl Verified {
+    /// Verifies a unit; the only way to the proof.
+    ///
+    /// # Errors
+    /// All mistakes in the unit.
+    pub fn new(unit: Unit) -> Result<Verified, Vec<Diagnostic>> {
+        let diagnostics = verify_unit(&unit);
+        if diagnostics.is_empty() { Ok(Verified(unit)) } else { Err(diagnostics) }
+    }
+
     /// The unit.
-    pub fn unit(self) -> &'a Unit {
+    pub fn unit(&self) -> &Unit {
+        &self.0
+    }
+
+    /// Lets a pass at the unit that is known to keep units valid. It costs nothing to believe that; builds with debug
+    /// assertions do not believe it, and verify.
+    pub fn pass<R>(&mut self, pass: impl FnOnce(&mut Unit) -> R) -> R {
+        let result = pass(&mut self.0);
+        if cfg!(debug_assertions) {
+            let problems = verify_unit(&self.0);
+            debug_assert!(problems.is_empty(), "a pass broke the unit: {problems:?}");
+        }
+        result
+    }
+
+    /// Gives the proof up, to change the unit.
+    pub fn into_unit(self) -> Unit {
         self.0
     }
-}
-
-/// Verifies a unit; the only way to a [`Verified`].
-///
-/// # Errors
-/// All mistakes in the unit.
-pub fn verify_unit_token(unit: &Unit) -> Result<Verified<'_>, Vec<Diagnostic>> {
-    let diagnostics = verify_unit(unit);
-    if diagnostics.is_empty() { Ok(Verified(unit)) } else { Err(diagnostics) }
 }

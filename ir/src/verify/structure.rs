@@ -116,6 +116,16 @@ impl Checker<'_> {
 
     fn walk_block(&mut self, block: Block, count: &mut u32) {
         let body = self.body;
+        let params = body.block_params(block).len();
+        // The first block has the parameters of the function.
+        if params > limits::MAX_BLOCK_PARAMS {
+            let message = format!(
+                "{} has {params} parameters, the most is {}",
+                self.block_name(block),
+                limits::MAX_BLOCK_PARAMS
+            );
+            self.at_block(Code::Limit, block, message);
+        }
         let mut last = None;
         let mut next = body.first_inst(block);
         while let Some(inst) = next {
@@ -188,7 +198,9 @@ impl Checker<'_> {
             | Shape::FunctionAddress
             | Shape::Throw
             | Shape::Assert
-            | Shape::Query => ("symbol", self.body.symbol_exists(data.imm)),
+            | Shape::Query
+            | Shape::Input
+            | Shape::Print => ("symbol", self.body.symbol_exists(data.imm)),
             Shape::CallIndirect => ("signature", self.body.signature_exists(data.imm)),
             Shape::Switch => ("list of case values", self.body.switch_exists(data.imm)),
             Shape::Shuffle => ("mask", self.body.const_exists(data.imm)),

@@ -392,11 +392,11 @@ fn a_sound_unit_gives_the_token() {
     bench.put(Op::Call, U, &[bench.int], symbol, &[Type::I32]);
     bench.ret();
     let unit = bench.unit();
-    assert_eq!(verify_unit_token(&unit).unwrap().unit().entries.len(), 1);
+    assert_eq!(Verified::new(unit).unwrap().unit().entries.len(), 1);
     let mut bench = Bench::new();
     bench.put(Op::Neg, U, &[], 0, &[]);
     bench.ret();
-    assert!(verify_unit_token(&bench.unit()).is_err());
+    assert!(Verified::new(bench.unit()).is_err());
 }
 
 #[test]

@@ -100,6 +100,7 @@ impl Checker<'_> {
             | Shape::Slot
             | Shape::Query
             | Shape::Scratch
+            | Shape::Input
             | Shape::Fence
             | Shape::FunctionAddress
             | Shape::Jump
@@ -119,7 +120,7 @@ impl Checker<'_> {
             Shape::Atomic if op == Op::CompareExchange => 3,
             Shape::Atomic => 2,
             // Their own checks know: fields, signatures, results of the function.
-            Shape::Make | Shape::Call | Shape::CallIndirect | Shape::Return => return true,
+            Shape::Make | Shape::Call | Shape::CallIndirect | Shape::Return | Shape::Print => return true,
         };
         if found != wanted {
             let message = mismatch_message(self.types, op, &TypeMismatch::Count { found, wanted });
@@ -140,6 +141,7 @@ impl Checker<'_> {
             | Shape::Slot
             | Shape::Query
             | Shape::Scratch
+            | Shape::Input
             | Shape::Load
             | Shape::AtomicLoad => self.settled_type_problem(data.ty),
             Shape::CallIndirect => {

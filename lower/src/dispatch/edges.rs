@@ -136,7 +136,8 @@ impl Dependents {
         let Some(view) = self.views.get(view as usize).filter(|view| !view.is_pinned()) else { return false };
         let concerns = |&method: &Method| {
             let data = program.method(method);
-            view.tables().contains(&data.table) && accept(program, data, &edge.arguments).is_ok()
+            view.tables_for(&edge.name).contains(&data.table)
+                && accept(program, data, &edge.arguments).is_ok()
         };
         changed.iter().any(concerns)
             && look_up(program, view, &edge.name, &edge.arguments).answer != edge.answer

@@ -58,7 +58,7 @@ pub fn explain(program: &Program, types: &Types, view: &View, name: &str, argume
     let world = view.world(program);
     let mut decided = false;
     let mut tables = Vec::new();
-    for &table in view.tables() {
+    for &table in view.tables_for(name) {
         let mut candidates = Vec::new();
         for &method in program.all_methods_of(name) {
             let data = program.method(method);

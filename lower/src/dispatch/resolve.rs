@@ -44,7 +44,7 @@ pub fn look_up_in(program: &Program, types: &Types, view: &View, name: &str, arg
     let mut ever: SmallVec<[Method; 8]> = SmallVec::new();
     let mut now: SmallVec<[Method; 8]> = SmallVec::new();
     let Some(overloads) = program.overloads(name) else { return LookUp { answer: Answer::Nothing, worlds } };
-    for &table in view.tables() {
+    for &table in view.tables_for(name) {
         let exact = overloads.taking(table, arguments);
         if let Some(&method) = exact.iter().find(|&&method| program.is_alive(method, world)) {
             // Whatever else is applicable is less specific.

@@ -12,7 +12,7 @@ use marquetry_ir::types::Type;
 pub fn look_up(program: &Program, view: &View, name: &str, arguments: &[Type]) -> LookUp {
     let world = view.world(program);
     let mut worlds = Worlds::ALL;
-    for &table in view.tables() {
+    for &table in view.tables_for(name) {
         let applicable = |method: &Method| {
             let data = program.method(*method);
             data.table == table && accept(program, data, arguments).is_ok()

@@ -2,14 +2,21 @@
 //!
 //! Tables are asked in order and the first with an applicable method wins, even where a lower one holds a more
 //! specific method. The order is: the job's tables as listed, the device table (for device jobs only), base.
+//!
+//! Besides, a view for devices names the tables of a runtime provider, in which link names (`gpu_...`) are looked up and nothing
+//! else; and a view for the host says what becomes of functions that only devices have.
 
+use crate::runtime::host::HostPolicy;
 use marquetry_ir::entity::{Method, Table};
+use marquetry_ir::library;
 use marquetry_ir::program::{Program, World};
 
 /// An ordered stack of tables, and the world in which they are read.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct View {
     tables: Vec<Table>,
+    provider: Vec<Table>,
+    host_policy: HostPolicy,
     world: Option<World>,
 }
 
@@ -19,21 +26,34 @@ impl View {
         Self::stack(tables, &[Table::BASE])
     }
 
-    /// What device code sees: these tables, then the device table, then base.
+    /// What device code sees: these tables, then the device table, then base. Its runtime provider is the standard one.
     pub fn device(tables: &[Table]) -> Self {
-        Self::stack(tables, &[Table::DEVICE, Table::BASE])
+        let view = Self::stack(tables, &[Table::DEVICE, Table::BASE]);
+        view.with_provider(&[Table::STANDARD])
+    }
+
+    /// With a runtime provider that is made of these tables, first asked first.
+    pub fn with_provider(mut self, tables: &[Table]) -> Self {
+        self.provider = tables.to_vec();
+        self
+    }
+
+    /// With this policy for what only devices have, in code for the host.
+    pub fn with_host_policy(mut self, policy: HostPolicy) -> Self {
+        self.host_policy = policy;
+        self
     }
 
     fn stack(own: &[Table], below: &[Table]) -> Self {
         let mut tables: Vec<Table> = Vec::with_capacity(own.len() + below.len());
         // The device table is never a back-end's own: for native code it does not exist.
-        let own = own.iter().filter(|table| ![Table::DEVICE, Table::BASE].contains(table));
+        let own = own.iter().filter(|table| ![Table::DEVICE, Table::STANDARD, Table::BASE].contains(table));
         for &table in own.chain(below) {
             if !tables.contains(&table) {
                 tables.push(table);
             }
         }
-        View { tables, world: None }
+        View { tables, provider: Vec::new(), host_policy: HostPolicy::default(), world: None }
     }
 
     /// The same tables in one world; without it, in the present one.
@@ -50,6 +70,31 @@ impl View {
     /// The tables, first asked first.
     pub fn tables(&self) -> &[Table] {
         &self.tables
+    }
+
+    /// The tables that a name is looked up in: the provider's for link names of intrinsics.
+    pub fn tables_for(&self, name: &str) -> &[Table] {
+        if library::intrinsic(name).is_some() { &self.provider } else { &self.tables }
+    }
+
+    /// The tables of the runtime provider.
+    pub fn provider(&self) -> &[Table] {
+        &self.provider
+    }
+
+    /// What becomes of functions that only devices have, in code for the host.
+    pub fn host_policy(&self) -> HostPolicy {
+        self.host_policy
+    }
+
+    /// Whether it is a view for devices.
+    pub fn is_device(&self) -> bool {
+        self.tables.contains(&Table::DEVICE)
+    }
+
+    /// Without what does not concern the device library: the world.
+    pub(crate) fn normalised(&self) -> View {
+        View { world: None, ..self.clone() }
     }
 
     /// The world in which a program is read.

@@ -12,33 +12,57 @@ mod guards;
 mod rewrite;
 mod throwing;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Limit};
 use crate::fresh::fresh_name;
 use crate::legal::{EntryAbi, Site};
+use crate::observe::Observer;
+use crate::optimise;
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::entity::{Extern, Func, SigRef};
 use marquetry_ir::limits::{MAX_PARAMS, MAX_RESULTS};
-use marquetry_ir::op::Op;
+use marquetry_ir::op::{Effects, Op};
 use marquetry_ir::program::{Inlining, MethodKind};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::span::Span;
 use marquetry_ir::types::{Space, Type};
 use marquetry_ir::unit::{Function, Unit};
-use rustc_hash::FxHashMap;
+use marquetry_ir::verify::Verified;
+use rustc_hash::{FxHashMap, FxHashSet};
 
-/// A unit without `throw`.
+/// A unit without `throw`, as only this stage makes it, from verified code.
 #[derive(Clone, Debug)]
 pub struct Lowered {
-    /// The code.
-    pub unit: Unit,
-    /// The places that throw, by number.
-    pub sites: Vec<Site>,
-    /// One per entry of the unit, in order.
-    pub entries: Vec<EntryAbi>,
+    pub(crate) unit: Unit,
+    pub(crate) sites: Vec<Site>,
+    pub(crate) entries: Vec<EntryAbi>,
     /// The functions whose code is not what it was.
-    pub rewritten: Vec<Func>,
+    pub(crate) rewritten: Vec<Func>,
     /// Whether nothing is left that nobody uses: the optimiser ran.
-    pub tidy: bool,
+    pub(crate) tidy: bool,
+    /// The functions and kernels that may throw.
+    pub(crate) throwing: FxHashSet<Func>,
+}
+
+impl Lowered {
+    /// The code.
+    pub fn unit(&self) -> &Unit {
+        &self.unit
+    }
+
+    /// The places that throw, by number.
+    pub fn sites(&self) -> &[Site] {
+        &self.sites
+    }
+
+    /// One per entry of the unit, in order.
+    pub fn entries(&self) -> &[EntryAbi] {
+        &self.entries
+    }
+
+    /// Runs the passes that tidy up after a stage.
+    pub fn cleanup(&mut self, observer: &mut dyn Observer) {
+        optimise::cleanup(&mut self.unit, observer);
+    }
 }
 
 /// Type of a kernel's mailbox parameter.
@@ -48,12 +72,14 @@ pub const MAILBOX: Type = Type::pointer(Space::Global);
 ///
 /// # Errors
 /// A limit is passed.
-pub fn run(mut unit: Unit) -> Result<Lowered, Failure> {
+pub fn run(unit: Verified) -> Result<Lowered, Failure> {
+    let mut unit = unit.into_unit();
     wrap_addressed_externs(&mut unit);
     let throwing = throwing::find(&unit);
     for function in unit.funcs.values() {
         for signature in mentioned_signatures(&function.body) {
-            check_room(signature.results.len() + 1, "results of an indirect call", MAX_RESULTS)?;
+            check_room(signature.results.len() + 1, "results of an indirect call", MAX_RESULTS)
+                .map_err(|limit| Failure::Limit(limit.at(&function.name, function.file, function.span)))?;
         }
     }
     for (func, function) in unit.funcs.iter_mut() {
@@ -64,8 +90,9 @@ pub fn run(mut unit: Unit) -> Result<Lowered, Failure> {
             MethodKind::Kernel => function.signature.params.push(MAILBOX),
             MethodKind::Function => function.signature.results.insert(0, Type::I32),
         }
-        check_room(function.signature.params.len(), "parameters", MAX_PARAMS)?;
-        check_room(function.signature.results.len(), "results", MAX_RESULTS)?;
+        check_room(function.signature.params.len(), "parameters", MAX_PARAMS)
+            .and_then(|()| check_room(function.signature.results.len(), "results", MAX_RESULTS))
+            .map_err(|limit| Failure::Limit(limit.at(&function.name, function.file, function.span)))?;
     }
     let mut sites = Vec::new();
     let funcs: Vec<Func> = unit.funcs.keys().collect();
@@ -77,22 +104,33 @@ pub fn run(mut unit: Unit) -> Result<Lowered, Failure> {
             rewritten.push(func);
         }
     }
-    check_room(sites.len(), "places that throw", i32::MAX as usize - 1)?;
+    check_room(sites.len(), "places that throw", i32::MAX as usize - 1).map_err(Failure::Limit)?;
     let abi = |&func: &Func| {
         let throws = throwing.contains(func);
         let kernel = unit.funcs[func].kind == MethodKind::Kernel;
-        EntryAbi { status: throws && !kernel, mailbox: throws && kernel }
+        EntryAbi { status: throws && !kernel, mailbox: throws && kernel, inputs: Vec::new() }
     };
     let entries = unit.entries.iter().map(abi).collect();
-    Ok(Lowered { unit, sites, entries, rewritten, tidy: false })
+    let throwing = unit.funcs.keys().filter(|&func| throwing.contains(func)).collect();
+    Ok(Lowered { unit, sites, entries, rewritten, tidy: false, throwing })
 }
 
-fn check_room(found: usize, what: &'static str, limit: usize) -> Result<(), Failure> {
-    if found <= limit {
-        Ok(())
-    } else {
-        Err(Failure::Limit { what, limit: limit as u64, found: found as u64 })
-    }
+/// The functions that throw by an op of their own or of a callee. After lowering there are none, but new ones.
+pub(crate) fn throwing_functions(unit: &Unit) -> Vec<Func> {
+    let throws = |func: &Func| {
+        let body = &unit.funcs[*func].body;
+        body.blocks().flat_map(|block| body.block_insts(block)).any(|inst| {
+            let data = body.inst(inst);
+            !data.guarded
+                && !matches!(data.op, Op::Call | Op::CallIndirect)
+                && data.op.effects().has(Effects::THROW)
+        })
+    };
+    unit.funcs.keys().filter(throws).collect()
+}
+
+fn check_room(found: usize, what: &'static str, limit: usize) -> Result<(), Limit> {
+    if found <= limit { Ok(()) } else { Err(Limit::new(what, limit as u64, found as u64)) }
 }
 
 /// The signatures that indirect calls of a body mention.

@@ -115,6 +115,7 @@ impl Rewriter<'_> {
             match self.body.inst(inst).op {
                 Op::DivS | Op::DivU | Op::RemS | Op::RemU => self.guard_division(inst),
                 Op::BoundsCheck => self.check_bounds(inst),
+                Op::Assert => self.assert(inst),
                 Op::Throw => self.throw(inst),
                 Op::Unreachable => {
                     self.body.remove_inst(inst);
@@ -278,6 +279,17 @@ impl Rewriter<'_> {
         if let Some(result) = self.body.first_result(inst) {
             self.replaced.set(result, index);
         }
+    }
+
+    fn assert(&mut self, inst: Inst) {
+        let message = match symbol(self.body, inst) {
+            Some(Symbol::Message(message)) => Some(message.clone()),
+            _ => None,
+        };
+        let &[condition] = self.body.args(inst) else { return };
+        self.body.remove_inst(inst);
+        let status = self.site(Exception::AssertionFailed.name().into(), message);
+        self.branch(condition, false, status);
     }
 
     fn throw(&mut self, inst: Inst) {

@@ -12,7 +12,7 @@ use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
 
 fn lower(text: &str) -> Lowered {
-    let lowered = run(unit(text)).unwrap();
+    let lowered = run(marquetry_ir::verify::Verified::new(unit(text)).unwrap()).unwrap();
     let diagnostics = marquetry_ir::verify::verify_unit(&lowered.unit);
     assert!(diagnostics.is_empty(), "{}", marquetry_ir::diag::render(&diagnostics, &lowered.unit.files));
     lowered
@@ -147,7 +147,7 @@ fn addresses_of_functions_have_one_convention() {
     let second = body.block_insts(entry).nth(1).unwrap();
     let symbol = body.make_symbol(Symbol::Extern(host));
     body.inst_mut(second).imm = symbol.as_u32();
-    let lowered = run(unit).unwrap();
+    let lowered = run(marquetry_ir::verify::Verified::new(unit).unwrap()).unwrap();
     let text = print_unit(&lowered.unit);
     assert!(text.contains("-> (i32, i32)"), "{text}");
     // It is called by one that adds the status.

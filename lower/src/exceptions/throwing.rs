@@ -28,7 +28,7 @@ impl Funcs {
 /// Whether an instruction throws by itself, calls of the unit's functions aside.
 fn throws(body: &Body, inst: Inst) -> bool {
     match body.inst(inst).op {
-        Op::Throw | Op::Unreachable | Op::CallIndirect => true,
+        Op::Throw | Op::Unreachable | Op::CallIndirect | Op::Assert => true,
         _ => guards::of(body, inst).is_some_and(|guard| guard != Guard::NEVER),
     }
 }

@@ -92,6 +92,10 @@ impl Legaliser<'_> {
             | Op::StaticAssert
             | Op::TargetQuery
             | Op::Scratch
+            | Op::Assert
+            | Op::Sentinel
+            | Op::Print
+            | Op::KernelInput
             | Op::BoundsCheck
             | Op::Make
             | Op::GetField

@@ -250,11 +250,7 @@ impl Legaliser<'_> {
         let count = self.f.body.inst_count();
         if count >= MAX_INSTS {
             let found = count as u64 + 1;
-            self.fail(Failure::Limit {
-                what: "instructions of one function",
-                limit: MAX_INSTS as u64,
-                found,
-            });
+            self.too_much("instructions of one function", MAX_INSTS as u64, found);
         }
         let body = &mut self.f.body;
         let inst = body.make_inst(ask.op, ask.ty, args, ask.imm);

@@ -59,7 +59,7 @@ impl Legaliser<'_> {
                 }
                 continue;
             }
-            self.f = Building::new(function.file);
+            self.f = Building::new(function.name.clone(), function.file);
             self.f.span = function.span;
             function.signature = self.flat_signature(&function.signature.clone());
             let old = std::mem::take(&mut function.body);
@@ -84,7 +84,7 @@ impl Legaliser<'_> {
             }
             if leaves.len() > limit {
                 let found = leaves.len() as u64;
-                self.fail(Failure::Limit { what, limit: limit as u64, found });
+                self.too_much(what, limit as u64, found);
             }
             leaves
         };
@@ -221,8 +221,21 @@ impl Legaliser<'_> {
             Op::Jump | Op::Branch | Op::Switch | Op::Return => {
                 self.translate_terminator(old, map, inst, &args)
             }
-            Op::Unresolved | Op::Throw | Op::Unreachable => {
+            Op::Unresolved | Op::Throw | Op::Unreachable | Op::Assert => {
                 self.fail(Failure::Internal(format!("'{}' after exceptions were lowered", data.op)));
+            }
+            Op::Print | Op::KernelInput => {
+                self.fail(Failure::Internal(format!("'{}' after the runtime was linked", data.op)));
+            }
+            // Nothing that folds comes after this; a job for devices has none.
+            Op::Sentinel => {
+                if let Some(result) = old.first_result(inst) {
+                    let val = match data.ty.is_pointer() {
+                        true => self.int(data.ty, 1),
+                        false => self.zero(data.ty),
+                    };
+                    self.define(old, map, result, val);
+                }
             }
             Op::StaticAssert => self.assertion(old, inst, &args),
             Op::Shuffle => {
@@ -273,7 +286,7 @@ impl Legaliser<'_> {
         }
         if types.len() > MAX_RESULTS {
             let (what, limit) = ("results once aggregates are taken apart", MAX_RESULTS as u64);
-            self.fail(Failure::Limit { what, limit, found: types.len() as u64 });
+            self.too_much(what, limit, types.len() as u64);
         }
         let inst = self.append(ask, &leaves, &types);
         let values: Vec<Value> = self.f.body.results(inst).collect();

@@ -2,7 +2,6 @@
 
 use super::Legaliser;
 use super::shape::Split;
-use crate::failure::Failure;
 use marquetry_ir::constant::{ConstData, ConstValue};
 use marquetry_ir::entity::Value;
 use marquetry_ir::limits::MAX_VALUES;
@@ -27,7 +26,7 @@ impl Legaliser<'_> {
         let first = self.f.parts.len() as u32;
         if self.f.parts.len() + leaves.len() > MAX_VALUES {
             let found = (self.f.parts.len() + leaves.len()) as u64;
-            self.fail(Failure::Limit { what: "values of one function", limit: MAX_VALUES as u64, found });
+            self.too_much("values of one function", MAX_VALUES as u64, found);
             return Val { ty, first: 0 };
         }
         self.f.parts.extend_from_slice(leaves);

@@ -38,7 +38,7 @@ impl Legaliser<'_> {
         build: impl FnOnce(&mut Self, &[Val]) -> Vec<Val>,
     ) -> Func {
         // Diagnostics of a helper belong to the place that first needs it.
-        let mut building = Building::new(self.f.file);
+        let mut building = Building::new(self.f.name.clone(), self.f.file);
         building.span = self.f.span;
         let caller = std::mem::replace(&mut self.f, building);
         let entry = self.f.block;

@@ -38,7 +38,7 @@ mod wide_ints;
 pub use shape::MAX_LEAVES;
 
 use crate::exceptions::Lowered;
-use crate::failure::Failure;
+use crate::failure::{Failure, Limit};
 use crate::legal::Legal;
 use crate::target::Target;
 use marquetry_ir::analysis::cfg::ControlFlow;
@@ -65,17 +65,18 @@ struct Building {
     block: Block,
     /// Leaves of all values so far.
     parts: Vec<Value>,
+    name: Arc<str>,
     span: Span,
     file: Option<u32>,
 }
 
 impl Building {
     /// An empty function with its entry block.
-    fn new(file: Option<u32>) -> Self {
+    fn new(name: Arc<str>, file: Option<u32>) -> Self {
         let mut body = Body::new();
         let block = body.make_block();
         body.append_block(block);
-        Building { body, block, parts: Vec::new(), span: Span::NOWHERE, file }
+        Building { body, block, parts: Vec::new(), name, span: Span::NOWHERE, file }
     }
 }
 
@@ -115,7 +116,7 @@ pub fn run(lowered: Lowered, target: &dyn Target) -> Result<Legal, Failure> {
         held: Vec::new(),
         cfg: ControlFlow::new(),
         dominators: Dominators::new(),
-        f: Building::new(None),
+        f: Building::new("".into(), None),
         depth: 0,
         helpers: FxHashMap::default(),
         made: Vec::new(),
@@ -148,6 +149,12 @@ impl Legaliser<'_> {
     /// Notes what makes going on pointless; the first counts.
     fn fail(&mut self, failure: Failure) {
         self.failure.get_or_insert(failure);
+    }
+
+    /// Notes that a limit was passed in the function at hand.
+    fn too_much(&mut self, what: &'static str, limit: u64, found: u64) {
+        let limit = Limit::new(what, limit, found).at(&self.f.name, self.f.file, self.f.span);
+        self.fail(Failure::Limit(limit));
     }
 
     /// Notes a mistake of the program, once per place.

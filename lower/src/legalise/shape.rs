@@ -1,7 +1,6 @@
 //! How a type is held: as the legal leaves that it is made of, and where each stands in memory.
 
 use super::Legaliser;
-use crate::failure::Failure;
 use crate::target::TypeAction;
 use marquetry_ir::types::{Aggregate, Scalar, Type, TypeKind, Types};
 use std::rc::Rc;
@@ -161,7 +160,7 @@ impl Legaliser<'_> {
     }
 
     fn too_many_leaves(&mut self, found: u64) {
-        self.fail(Failure::Limit { what: "scalars in one value", limit: MAX_LEAVES, found });
+        self.too_much("scalars in one value", MAX_LEAVES, found);
     }
 }
 

@@ -102,6 +102,10 @@ fn check_inst(
         | Op::StaticAssert
         | Op::TargetQuery
         | Op::Scratch
+        | Op::Assert
+        | Op::Sentinel
+        | Op::Print
+        | Op::KernelInput
         | Op::Make
         | Op::GetField
         | Op::SetField => {

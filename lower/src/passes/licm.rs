@@ -172,6 +172,10 @@ fn split_index(body: &mut Body, ctx: &PassContext, this: Loop, inst: Inst) -> Op
         (false, true) => (y, x),
         _ => return None,
     };
+    // A constant is part of the access already, unless the sum is kept for the next round.
+    if body.value_const_id(fixed).is_some() {
+        return None;
+    }
     let preheader = preheader::find(body, ctx, ctx.loops.header(this))?;
     let end = body.terminator(preheader)?;
     let row = body.make_inst(Op::Index, ty, &[base, fixed], 0);

@@ -9,11 +9,12 @@
 use super::PassContext;
 use super::copy::{ValueMap, copy_block};
 use super::dce;
+use super::ssa::{self, Use};
 use cranelift_entity::SecondaryMap;
 use cranelift_entity::packed_option::PackedOption;
 use marquetry_ir::analysis::loops::Loop;
 use marquetry_ir::body::Body;
-use marquetry_ir::entity::{Block, BlockCall, Inst, Value};
+use marquetry_ir::entity::{Block, BlockCall, Value};
 use marquetry_ir::op::{Effects, Op};
 use marquetry_ir::types::Type;
 use smallvec::SmallVec;
@@ -103,13 +104,16 @@ fn rotate(body: &mut Body, ctx: &PassContext, candidate: &Candidate, map: &mut V
 }
 
 /// Gives every use of a copied header's value, outside the two copies, the one that reaches it.
+///
+/// Nearly all are inside the loop, behind the block where the copies meet, or behind the exit that they share: one
+/// parameter there serves all of a value's uses, however deep in inner loops. Others are looked for block by block.
 fn repair(
     body: &mut Body,
     ctx: &mut PassContext,
     copies: &SecondaryMap<Block, PackedOption<Block>>,
     copied: &SecondaryMap<Value, PackedOption<Value>>,
 ) {
-    let mut uses = Vec::<(Value, Block, Inst)>::new();
+    let mut uses = Vec::<Use>::new();
     for block in body.blocks() {
         for inst in body.block_insts(block) {
             body.visit_operands(inst, |value| {
@@ -122,22 +126,49 @@ fn repair(
     uses.sort_by_key(|&(value, ..)| value);
     ctx.forget_flow();
     ctx.find_loops(body);
-    let PassContext { cfg, loops, replacements, ssa, .. } = ctx;
-    replacements.clear();
-    ssa.start();
+    let mut others = Vec::new();
     for uses in uses.chunk_by(|a, b| a.0 == b.0) {
         let old = uses[0].0;
         let (Some(new), Some(header)) = (copied[old].expand(), body.value_block(old)) else { continue };
         let Some(copy) = copies[header].expand() else { continue };
-        ssa.begin();
-        ssa.define(loops, header, old);
-        ssa.define(loops, copy, new);
-        uses.iter().for_each(|&(_, block, _)| ssa.want(block));
-        ssa.solve(body, cfg, loops, replacements, body.value_type(old));
-        for &(_, block, inst) in uses {
-            if let Some(reaching) = ssa.at_start(block) {
-                body.rewrite_operands(inst, |value| if value == old { reaching } else { value });
+        let mut doors: SmallVec<[Door; 2]> = SmallVec::new();
+        for &edge in body.successors(header) {
+            let block = body.target_block(edge);
+            let predecessors = ctx.cfg.predecessors(block);
+            if predecessors.len() == 2 && predecessors.iter().all(|&(from, _)| from == header || from == copy)
+            {
+                doors.push(Door { block, param: None });
             }
         }
+        for &(_, block, inst) in uses {
+            let door = doors.iter_mut().find(|door| ctx.dominators.dominates(&ctx.cfg, door.block, block));
+            let Some(door) = door else {
+                others.push((old, block, inst));
+                continue;
+            };
+            let param = match door.param {
+                Some(param) => param,
+                None => {
+                    let param = body.append_block_param(door.block, body.value_type(old));
+                    for &(from, edge) in ctx.cfg.predecessors(door.block) {
+                        body.push_target_arg(edge, if from == header { old } else { new });
+                    }
+                    *door.param.insert(param)
+                }
+            };
+            body.rewrite_operands(inst, |value| if value == old { param } else { value });
+        }
     }
+    ssa::reroute(body, ctx, others, |header, old, define| {
+        if let (Some(copy), Some(new)) = (copies[header].expand(), copied[old].expand()) {
+            define(copy, new);
+        }
+    });
+}
+
+/// A block that is entered from the two copies of a header alone.
+struct Door {
+    block: Block,
+    /// What a value of the header is there.
+    param: Option<Value>,
 }

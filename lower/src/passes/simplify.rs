@@ -11,7 +11,8 @@
 use super::PassContext;
 use super::effects::splat_bits;
 use super::{simplify_address, simplify_arithmetic, simplify_compare, simplify_convert};
-use marquetry_ir::body::Body;
+use marquetry_ir::analysis::cfg::ControlFlow;
+use marquetry_ir::body::{Body, ValueDef};
 use marquetry_ir::constant::{ConstData, ConstValue};
 use marquetry_ir::entity::{Const, Inst, Value};
 use marquetry_ir::op::{Op, Shape};
@@ -32,10 +33,14 @@ pub(super) enum Change {
 /// How often one instruction is looked at; rules only make progress, this is a safety net.
 const MAX_STEPS: usize = 16;
 
+/// How many edges into a block are looked at.
+const MAX_EDGES: usize = 4;
+
 /// The body under the rules.
 pub(super) struct Rules<'a> {
     pub(super) body: &'a mut Body,
     pub(super) types: &'a Types,
+    pub(super) cfg: &'a ControlFlow,
     pub(super) light: bool,
 }
 
@@ -44,7 +49,7 @@ pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
     ctx.find_flow(body);
     let PassContext { types, light, cfg, replacements, .. } = ctx;
     replacements.clear();
-    let mut rules = Rules { body, types, light: *light };
+    let mut rules = Rules { body, types, cfg, light: *light };
     let mut changed = false;
     for &block in cfg.reverse_post_order() {
         let mut next = rules.body.first_inst(block);
@@ -132,7 +137,11 @@ impl Rules<'_> {
 
     /// Whether an instruction asserts what is known to hold.
     fn is_kept_promise(&self, inst: Inst) -> bool {
-        let condition = self.body.args(inst).first().filter(|_| self.body.inst(inst).op == Op::StaticAssert);
+        let condition = self
+            .body
+            .args(inst)
+            .first()
+            .filter(|_| matches!(self.body.inst(inst).op, Op::StaticAssert | Op::Assert));
         condition.and_then(|&condition| self.bits(condition)) == Some(1)
     }
 
@@ -188,6 +197,14 @@ impl Rules<'_> {
             },
             _ => None,
         }
+    }
+
+    /// Whether a value is what a block parameter is in the next round. Then it is needed anyway, and the parameter, if
+    /// it were used beyond it, could not be changed in place.
+    pub(super) fn is_next(&self, now: Value, next: Value) -> bool {
+        let ValueDef::Param(block, number) = self.body.value_def(now) else { return false };
+        let mut edges = self.cfg.predecessors(block).iter().take(MAX_EDGES);
+        edges.any(|&(_, edge)| self.body.target_args(edge).get(number as usize) == Some(&next))
     }
 
     /// The operand of the instruction that computes a value, if it is this op of one operand.

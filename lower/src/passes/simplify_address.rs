@@ -48,6 +48,9 @@ fn constant_part_last(rules: &mut Rules<'_>, inst: Inst, op: Op, base: Value) ->
     }
     let Some((rest, added)) = rules.binary(index, Op::Add) else { return Change::Nothing };
     let Some(added) = rules.body.value_bits(added) else { return Change::Nothing };
+    if rules.is_next(rest, index) {
+        return Change::Nothing;
+    }
     let ty = rules.body.inst(inst).ty;
     let size = match op {
         Op::Index => rules.types.layout(ty).map(|layout| layout.size),

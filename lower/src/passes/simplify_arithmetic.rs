@@ -66,6 +66,9 @@ fn reassociate(rules: &mut Rules<'_>, inst: Inst, op: Op, a: Value, b: Value) ->
     let second = rules.bits(b)?;
     let (x, c) = rules.binary(a, op)?;
     let first = rules.bits(c)?;
+    if op == Op::Add && rules.is_next(x, a) {
+        return None;
+    }
     let combined = match op {
         Op::Add => first.wrapping_add(second),
         Op::Mul => first.wrapping_mul(second),

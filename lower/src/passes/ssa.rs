@@ -12,10 +12,42 @@ use cranelift_entity::packed_option::PackedOption;
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::analysis::loops::{Loop, Loops};
 use marquetry_ir::body::Body;
-use marquetry_ir::entity::{Block, Value};
+use marquetry_ir::entity::{Block, Inst, Value};
 use marquetry_ir::types::Type;
 
+use super::PassContext;
 use super::replace::Replacements;
+
+/// A use of a value: the value, and the block and instruction that use it.
+pub(super) type Use = (Value, Block, Inst);
+
+/// Gives uses of values that now have several definitions the one that reaches each. `definitions` is given a value's block and
+/// the value, and shows its other definitions. Control flow and loops are known.
+pub(super) fn reroute(
+    body: &mut Body,
+    ctx: &mut PassContext,
+    mut uses: Vec<Use>,
+    mut definitions: impl FnMut(Block, Value, &mut dyn FnMut(Block, Value)),
+) {
+    uses.sort_by_key(|&(value, ..)| value);
+    let PassContext { cfg, loops, replacements, ssa, .. } = ctx;
+    replacements.clear();
+    ssa.start();
+    for uses in uses.chunk_by(|a, b| a.0 == b.0) {
+        let old = uses[0].0;
+        ssa.begin();
+        let Some(home) = body.value_block(old) else { continue };
+        ssa.define(loops, home, old);
+        definitions(home, old, &mut |block, value| ssa.define(loops, block, value));
+        uses.iter().for_each(|&(_, block, _)| ssa.want(block));
+        ssa.solve(body, cfg, loops, replacements, body.value_type(old));
+        for &(_, block, inst) in uses {
+            if let Some(reaching) = ssa.at_start(block) {
+                body.rewrite_operands(inst, |value| if value == old { reaching } else { value });
+            }
+        }
+    }
+}
 
 #[derive(Copy, Clone, Default)]
 struct State {

@@ -27,8 +27,16 @@ pub(super) struct Test {
     pub goes_back_if: bool,
 }
 
+/// How often a loop runs.
+pub(super) struct Trips {
+    /// Rounds, once it is entered.
+    pub rounds: usize,
+    /// Which of the header's parameters are known in every round.
+    pub known: SmallVec<[bool; 8]>,
+}
+
 /// How many rounds the loop runs once it is entered, if that is known and at most `limit`.
-pub(super) fn trip_count(body: &Body, test: &Test, limit: usize) -> Option<usize> {
+pub(super) fn trip_count(body: &Body, test: &Test, limit: usize) -> Option<Trips> {
     let constant = |&arg: &Value| body.value_bits(arg);
     let mut state: SmallVec<[Option<u128>; 8]> = body.target_args(test.entry).iter().map(constant).collect();
     if !state.iter().any(Option::is_some) {
@@ -37,7 +45,7 @@ pub(super) fn trip_count(body: &Body, test: &Test, limit: usize) -> Option<usize
     for round in 1..=limit {
         let condition = evaluate(body, test.header, &state, test.condition, MAX_DEPTH)?;
         if (condition != 0) != test.goes_back_if {
-            return Some(round);
+            return Some(Trips { rounds: round, known: state.iter().map(Option::is_some).collect() });
         }
         let next = body.target_args(test.back).iter();
         state = next.map(|&arg| evaluate(body, test.header, &state, arg, MAX_DEPTH)).collect();

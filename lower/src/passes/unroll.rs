@@ -1,33 +1,47 @@
 //! Loops of few, constantly many rounds become straight code.
 //!
 //! Computes loops. Only innermost loops that are tested at the bottom (after rotation) and whose trip count follows from
-//! constants; from the inside out, for as long as there are any. Small results are always worth it; larger ones if
-//! the loop indexes a slot that nobody else knows, because the slot then falls apart into values: that is what keeps
-//! the tiles of a GPU kernel in registers. Costs what is copied, which is limited per function.
+//! constants; from the inside out, for as long as there are any. Worth it are loops of which little is left: what
+//! follows from the counter alone is computed now, and if the rest of all rounds is not much more than one round was,
+//! the code is shorter to run and hardly longer to compile. Larger results are worth it if the loop indexes a slot
+//! that nobody else knows, because the slot then falls apart into values: that is what keeps the tiles of a GPU kernel
+//! in registers. Costs what is copied, which is limited per function, by its size.
 
 use super::PassContext;
 use super::copy::{ValueMap, copy_insts, copy_params};
 use super::dce;
 use super::simplify_cfg::jump;
-use super::trip_count::{Test, trip_count};
+use super::ssa::{self, Use};
+use super::trip_count::{Test, Trips, trip_count};
 use cranelift_entity::SecondaryMap;
 use cranelift_entity::packed_option::PackedOption;
 use marquetry_ir::analysis::loops::Loop;
 use marquetry_ir::body::Body;
 use marquetry_ir::entity::{Block, Inst, Value};
 use marquetry_ir::op::{Effects, Op};
+use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
 /// Most rounds.
 const MAX_ROUNDS: usize = 64;
 /// Most instructions of a loop's rounds together.
 const MAX_SIZE: usize = 128;
-/// The same, for loops that index slots.
+/// Most instructions that are left of all rounds, beyond those of one round.
+const MAX_REST: usize = 32;
+/// Most instructions of the rounds of a loop that indexes slots.
 const MAX_SIZE_WITH_SLOTS: usize = 1024;
-/// Most instructions that unrolling adds to one function.
-const MAX_GROWTH: usize = 8192;
+/// Most instructions that unrolling adds to one function, to which a quarter of its size is added.
+const MAX_GROWTH: usize = 512;
+/// The same, for loops that index slots.
+const MAX_GROWTH_WITH_SLOTS: usize = 8192;
 /// Deepest nest of loops that is unrolled whole.
 const MAX_NESTING: usize = 4;
+
+/// How many instructions unrolling may still add to the function.
+struct Budget {
+    plain: usize,
+    slots: usize,
+}
 
 struct Candidate {
     this: Loop,
@@ -35,6 +49,8 @@ struct Candidate {
     latch: Block,
     header: Block,
     rounds: usize,
+    /// Whether it can be left from elsewhere than its end.
+    leaves_early: bool,
 }
 
 /// Where the copies of each value of unrolled loops are, by rounds.
@@ -65,11 +81,18 @@ impl CopiesByValue {
 /// Unrolls loops. Says whether there were any.
 pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
     let mut changed = false;
-    let mut growth = MAX_GROWTH;
+    let mut budget = None;
     for _ in 0..MAX_NESTING {
         changed |= dce::remove_unreachable(body, ctx);
         ctx.find_loops(body);
-        let candidates = find(body, ctx, &mut growth);
+        if ctx.loops.iter().next().is_none() {
+            break;
+        }
+        let budget = budget.get_or_insert_with(|| Budget {
+            plain: MAX_GROWTH + body.blocks().map(|block| body.block_insts(block).count()).sum::<usize>() / 4,
+            slots: MAX_GROWTH_WITH_SLOTS,
+        });
+        let candidates = find(body, ctx, budget);
         if candidates.is_empty() {
             break;
         }
@@ -80,7 +103,7 @@ pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
     changed
 }
 
-fn find(body: &Body, ctx: &mut PassContext, growth: &mut usize) -> Vec<Candidate> {
+fn find(body: &Body, ctx: &mut PassContext, budget: &mut Budget) -> Vec<Candidate> {
     let mut blocks = SecondaryMap::<Loop, Vec<Block>>::new();
     let mut is_outer = SecondaryMap::<Loop, bool>::new();
     for &block in ctx.cfg.reverse_post_order() {
@@ -96,30 +119,35 @@ fn find(body: &Body, ctx: &mut PassContext, growth: &mut usize) -> Vec<Candidate
     let mut found = Vec::new();
     let mut has_addresses = false;
     for this in ctx.loops.iter().filter(|&this| !is_outer[this]) {
-        let Some((latch, rounds)) = count_rounds(body, ctx, this) else { continue };
+        let Some((latch, Trips { rounds, known })) = count_rounds(body, ctx, this) else { continue };
+        let header = ctx.loops.header(this);
         let blocks = std::mem::take(&mut blocks[this]);
         let size: usize = blocks.iter().map(|&block| body.block_insts(block).count()).sum();
         let total = size * rounds;
-        if total > MAX_SIZE_WITH_SLOTS || total > *growth || !is_copyable(body, ctx, &blocks, latch) {
+        if total > MAX_SIZE_WITH_SLOTS {
             continue;
         }
-        if total > MAX_SIZE {
+        let Some(leaves_early) = copyable(body, ctx, &blocks, latch) else { continue };
+        let rest = (size - follows_from_counters(body, ctx, &blocks, header, &known)) * rounds;
+        if total <= MAX_SIZE && rest <= size + MAX_REST && rest <= budget.plain {
+            budget.plain -= rest;
+        } else {
             if !has_addresses {
                 ctx.addresses.compute(body, &ctx.types, &ctx.cfg);
                 has_addresses = true;
             }
-            if !indexes_slots(body, ctx, &blocks) {
+            if total > budget.slots || !indexes_slots(body, ctx, &blocks) {
                 continue;
             }
+            budget.slots -= total;
         }
-        *growth -= total;
-        found.push(Candidate { this, blocks, latch, header: ctx.loops.header(this), rounds });
+        found.push(Candidate { this, blocks, latch, header, rounds, leaves_early });
     }
     found
 }
 
 /// The latch and the number of rounds of a loop that is tested at the bottom.
-fn count_rounds(body: &Body, ctx: &PassContext, this: Loop) -> Option<(Block, usize)> {
+fn count_rounds(body: &Body, ctx: &PassContext, this: Loop) -> Option<(Block, Trips)> {
     let header = ctx.loops.header(this);
     let inside = |&&(from, _): &&(Block, _)| ctx.loops.contains(this, from);
     let mut back = ctx.cfg.predecessors(header).iter().filter(inside);
@@ -136,15 +164,50 @@ fn count_rounds(body: &Body, ctx: &PassContext, this: Loop) -> Option<(Block, us
     Some((latch, trip_count(body, &test, MAX_ROUNDS)?))
 }
 
+/// How many instructions of a loop go when its counters are constants: what is computed from these, the branches that
+/// they decide, and the addresses that they say, which accesses absorb.
+fn follows_from_counters(
+    body: &Body,
+    ctx: &PassContext,
+    blocks: &[Block],
+    header: Block,
+    known: &[bool],
+) -> usize {
+    let counters = body.block_params(header).iter().zip(known).filter(|(_, known)| **known);
+    let mut values: FxHashSet<Value> = counters.map(|(&param, _)| param).collect();
+    let mut count = 0;
+    for inst in blocks.iter().flat_map(|&block| body.block_insts(block)) {
+        let op = body.inst(inst).op;
+        let is_known = |value: &Value| values.contains(value) || body.value_const_id(*value).is_some();
+        let outside = |value: &Value| {
+            body.value_block(*value)
+                .is_some_and(|block| ctx.loops.innermost(block) != ctx.loops.innermost(header))
+        };
+        let args = body.args(inst);
+        let goes = match (op, args) {
+            (Op::Branch | Op::Switch, _) => args.iter().all(is_known),
+            (Op::Jump, _) => true,
+            (Op::Index | Op::PtrAdd, [base, offset]) => is_known(offset) && (is_known(base) || outside(base)),
+            _ => op.effects().is_pure() && !args.is_empty() && args.iter().all(is_known),
+        };
+        if goes {
+            count += 1;
+            values.extend(body.results(inst));
+        }
+    }
+    count
+}
+
 /// Whether the blocks of a loop can be copied: slots cannot, convergent ops only if every work-item runs every round.
-fn is_copyable(body: &Body, ctx: &PassContext, blocks: &[Block], latch: Block) -> bool {
+/// Says whether the loop can be left from elsewhere than its end.
+fn copyable(body: &Body, ctx: &PassContext, blocks: &[Block], latch: Block) -> Option<bool> {
     let (mut convergent, mut leaves_early) = (false, false);
     for &block in blocks {
         let this = ctx.loops.innermost(block);
         for inst in body.block_insts(block) {
             let op = body.inst(inst).op;
             if op == Op::Slot {
-                return false;
+                return None;
             }
             convergent |= op.effects().has(Effects::CONVERGENT);
         }
@@ -152,7 +215,7 @@ fn is_copyable(body: &Body, ctx: &PassContext, blocks: &[Block], latch: Block) -
             body.successors(block).iter().any(|&edge| ctx.loops.innermost(body.target_block(edge)) != this);
         leaves_early |= block != latch && leaves;
     }
-    !(convergent && leaves_early)
+    (!(convergent && leaves_early)).then_some(leaves_early)
 }
 
 /// Whether an access of a slot that nobody else knows is at an offset that varies.
@@ -173,10 +236,13 @@ fn unroll(body: &mut Body, ctx: &mut PassContext, candidates: &[Candidate]) {
     let mut membership = SecondaryMap::<Block, PackedOption<Loop>>::new();
     let mut copies = CopiesByValue::default();
     let mut map = ValueMap::default();
+    // Which loops are left at the end of the last round only.
+    let mut leaves_late = SecondaryMap::<Loop, bool>::new();
     for candidate in candidates {
+        leaves_late[candidate.this] = !candidate.leaves_early;
         copy_rounds(body, candidate, &mut map, &mut membership, &mut copies);
     }
-    repair(body, ctx, &membership, &copies);
+    repair(body, ctx, &membership, &leaves_late, &copies);
 }
 
 fn copy_rounds(
@@ -186,7 +252,7 @@ fn copy_rounds(
     membership: &mut SecondaryMap<Block, PackedOption<Loop>>,
     copies: &mut CopiesByValue,
 ) {
-    let Candidate { this, blocks, latch, header, rounds } = candidate;
+    let Candidate { this, blocks, latch, header, rounds, .. } = candidate;
     blocks.iter().for_each(|&block| membership[block] = (*this).into());
     let mut latches = vec![*latch];
     let mut headers = vec![*header];
@@ -242,40 +308,32 @@ fn repair(
     body: &mut Body,
     ctx: &mut PassContext,
     membership: &SecondaryMap<Block, PackedOption<Loop>>,
+    leaves_late: &SecondaryMap<Loop, bool>,
     copies: &CopiesByValue,
 ) {
-    let mut uses = Vec::<(Value, Block, Inst)>::new();
+    let (mut uses, mut direct) = (Vec::<Use>::new(), Vec::<(Inst, Value, Value)>::new());
     for block in body.blocks() {
         for inst in body.block_insts(block) {
             body.visit_operands(inst, |value| {
-                let inside = if copies.get(value).is_empty() { None } else { body.value_block(value) };
-                if inside.is_some_and(|home| membership[home] != membership[block]) {
-                    uses.push((value, block, inst));
+                let Some(&(_, last)) = copies.get(value).last() else { return };
+                let Some(home) = body.value_block(value) else { return };
+                let Some(this) = membership[home].expand() else { return };
+                if membership[block] != Some(this).into() {
+                    if leaves_late[this] {
+                        direct.push((inst, value, last));
+                    } else {
+                        uses.push((value, block, inst));
+                    }
                 }
             });
         }
     }
-    uses.sort_by_key(|&(value, ..)| value);
+    for (inst, old, last) in direct {
+        body.rewrite_operands(inst, |value| if value == old { last } else { value });
+    }
     ctx.forget_flow();
     ctx.find_loops(body);
-    let PassContext { cfg, loops, replacements, ssa, .. } = ctx;
-    replacements.clear();
-    ssa.start();
-    for uses in uses.chunk_by(|a, b| a.0 == b.0) {
-        let old = uses[0].0;
-        ssa.begin();
-        if let Some(block) = body.value_block(old) {
-            ssa.define(loops, block, old);
-        }
-        for &(block, value) in copies.get(old) {
-            ssa.define(loops, block, value);
-        }
-        uses.iter().for_each(|&(_, block, _)| ssa.want(block));
-        ssa.solve(body, cfg, loops, replacements, body.value_type(old));
-        for &(_, block, inst) in uses {
-            if let Some(reaching) = ssa.at_start(block) {
-                body.rewrite_operands(inst, |value| if value == old { reaching } else { value });
-            }
-        }
-    }
+    ssa::reroute(body, ctx, uses, |_, old, define| {
+        copies.get(old).iter().for_each(|&(block, value)| define(block, value));
+    });
 }

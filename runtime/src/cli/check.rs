@@ -8,9 +8,9 @@ use std::path::PathBuf;
 /// Parse and verify files; report everything that is wrong
 #[derive(Args, Debug)]
 pub(super) struct Check {
-    /// Files to check, as one program; '-' is standard input
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
+    /// Files to check, as one program, and folders, in which each .mq file is one; '-' is standard input
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
     /// Print the diagnostics as JSON on standard output
     #[arg(long)]
     json: bool,
@@ -18,13 +18,19 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn run(self) -> CliResult {
-        let input = input::read(&self.files)?;
-        if self.json {
-            let json = input::json(&input.diagnostics, &input.program.files);
-            output::print(format!("{json:#}\n").as_bytes())?;
-        } else {
-            input::show(&input.diagnostics, &input.program.files);
+        let mut failed = false;
+        let mut rows = Vec::new();
+        for files in input::programs(&self.paths)? {
+            let input = input::read(&files)?;
+            match self.json {
+                true => rows.extend(input::json(&input.diagnostics, &input.program.files)),
+                false => input::show(&input.diagnostics, &input.program.files),
+            }
+            failed |= has_errors(&input.diagnostics);
         }
-        if has_errors(&input.diagnostics) { Err(CliError::Reported) } else { Ok(()) }
+        if self.json {
+            output::print(format!("{:#}\n", serde_json::Value::Array(rows)).as_bytes())?;
+        }
+        if failed { Err(CliError::Reported) } else { Ok(()) }
     }
 }

@@ -1,15 +1,13 @@
 //! `marq compile`: code for one target, or the unit at an earlier stage.
 
 use super::{CliError, CliResult, input, output};
-use crate::compile::Target;
-use crate::engine::EngineError;
+use crate::compile::{CompileError, Target, compile_artifact, entries_named, text_at};
 use clap::Args;
 use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::program::{MethodKind, Program};
-use marquetry_ir::text;
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{Job, JobEntry, OptLevel};
-use marquetry_lower::pipeline;
+use marquetry_lower::runtime::host::HostPolicy;
 use marquetry_lower::stage::Stage;
 use std::path::PathBuf;
 
@@ -28,13 +26,17 @@ pub(super) struct Compile {
     /// A table of overlays to consult, before the library's; may be given more than once, first asked first
     #[arg(long, value_name = "NAME")]
     table: Vec<String>,
+    /// What code for the host gets for functions that only devices have: sentinel (a harmless value), trap (an
+    /// exception) or error (compilation fails)
+    #[arg(long, value_name = "POLICY", default_value = "sentinel")]
+    host_policy: String,
     /// Stop at a stage and print the unit: program, specialised, optimised, exceptions, legal or code
     #[arg(long, value_name = "STAGE", default_value = "code")]
     stage: String,
     /// Optimisation level, 0 to 3
     #[arg(short = 'O', value_name = "LEVEL", default_value = "2", value_parser = clap::value_parser!(u32).range(0..=3))]
     opt_level: u32,
-    /// Where to write the code; without it, it is printed as text
+    /// Where to write the code, '-' for standard output; without it, it is printed as text
     #[arg(short, value_name = "OUT")]
     output: Option<PathBuf>,
 }
@@ -44,6 +46,11 @@ impl Compile {
         let stage = Stage::from_name(&self.stage).ok_or_else(|| {
             let names: Vec<&str> = Stage::ALL.iter().map(|stage| stage.name()).collect();
             CliError::Usage(format!("'{}' is not a stage: expected one of {}", self.stage, names.join(", ")))
+        })?;
+        let policy = HostPolicy::from_name(&self.host_policy).ok_or_else(|| {
+            let names: Vec<&str> = HostPolicy::ALL.iter().map(|policy| policy.name()).collect();
+            let (found, names) = (&self.host_policy, names.join(", "));
+            CliError::Usage(format!("'{found}' is not a host policy: expected one of {names}"))
         })?;
         let opt_level = OptLevel::from_number(self.opt_level).unwrap_or_default();
         let target =
@@ -56,17 +63,18 @@ impl Compile {
         let entries = self.entries(&program, &target)?;
         let tables = input::tables(&program, &self.table)?;
         let view = if target.is_device() { View::device(&tables) } else { View::native(&tables) };
-        let mut job = Job::new(entries, view, opt_level);
+        let mut job = Job::new(entries, view.with_host_policy(policy), opt_level);
         job.entries.append(&mut instances);
-        let bytes = self.compile(&program, &job, &target, stage).map_err(|error| match error {
-            EngineError::Program(diagnostics) => {
-                input::show(&diagnostics, &program.files);
-                CliError::Reported
-            }
-            other => CliError::Failed(other.to_string()),
-        })?;
+        let bytes =
+            self.compile(&program, &job, &target, stage).map_err(|error| match error.diagnostics() {
+                Some(diagnostics) => {
+                    input::show(&diagnostics, &program.files);
+                    CliError::Reported
+                }
+                None => CliError::Failed(error.to_string()),
+            })?;
         match &self.output {
-            Some(path) => output::replace(path, &bytes),
+            Some(path) => output::write(path, &bytes),
             None => output::print(&bytes),
         }
     }
@@ -92,7 +100,7 @@ impl Compile {
         }
         let mut entries = Vec::new();
         for name in self.entry.iter().filter(|entry| !entry.contains('(')) {
-            let found: Vec<Method> = methods.iter().filter(|(_, m)| *m.name == **name).map(|m| m.0).collect();
+            let found = entries_named(program, name);
             if found.is_empty() {
                 return Err(CliError::Failed(format!("there is no '{name}'")));
             }
@@ -107,18 +115,10 @@ impl Compile {
         job: &Job,
         target: &Target,
         stage: Stage,
-    ) -> Result<Vec<u8>, EngineError> {
-        if stage == Stage::Program {
-            return Ok(text::print_program(program).into_bytes());
-        }
-        if stage != Stage::Code {
-            let unit = pipeline::run_until(program, job, target.lowering(), stage)?;
-            return Ok(text::print_unit(&unit).into_bytes());
-        }
-        let legal = pipeline::run(program, job, target.lowering())?;
+    ) -> Result<Vec<u8>, CompileError> {
         match self.output {
-            Some(_) => Ok(target.emit(&legal)?.code),
-            None => Ok(target.emit_text(&legal)?.into_bytes()),
+            Some(_) if stage == Stage::Code => Ok(compile_artifact(program, job, target)?.code),
+            _ => Ok(text_at(program, job, target, stage)?.into_bytes()),
         }
     }
 }

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 /// Format files in place
 #[derive(Args, Debug)]
 pub(super) struct Fmt {
-    /// Files to format; '-' formats standard input to standard output
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
+    /// Files to format, or folders in which all .mq files are meant; '-' formats standard input to standard output
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
     /// Change nothing; fail and name the files that are not formatted
     #[arg(long)]
     check: bool,
@@ -20,7 +20,7 @@ pub(super) struct Fmt {
 impl Fmt {
     pub(super) fn run(self) -> CliResult {
         let mut failed = false;
-        for path in &self.files {
+        for path in &input::files(&self.paths)? {
             let bytes = input::read_bytes(path)?;
             let formatted = match std::str::from_utf8(&bytes) {
                 Ok(source) => text::format(source),

@@ -1,23 +1,26 @@
 //! Reading programs and showing what is wrong with them.
 
 use super::CliError;
+use crate::filetest::corpus::corpus;
 use codespan_reporting::diagnostic::{self as shown, Label};
 use codespan_reporting::files::SimpleFiles;
 use codespan_reporting::term::{
     self,
     termcolor::{ColorChoice, StandardStream},
 };
-use marquetry_ir::diag::{Diagnostic, Severity, has_errors};
+use marquetry_ir::diag::{Diagnostic, Severity, has_errors, is_control, printable};
 use marquetry_ir::entity::Table;
 use marquetry_ir::program::Program;
-use marquetry_ir::span::{SourceFile, Span};
+use marquetry_ir::span::{LineIndex, Location, SourceFile, Span};
 use marquetry_ir::text;
 use marquetry_lower::dispatch::explain::unresolved;
 use marquetry_lower::dispatch::resolve::{Answer, look_up};
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::JobEntry;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Longest line, in bytes, that is shown as a whole.
 const MAX_DRAWN_LINE: usize = 1000;
@@ -48,6 +51,38 @@ pub(super) fn read_valid(paths: &[impl AsRef<Path>]) -> Result<Program, CliError
     let input = read(paths)?;
     show(&input.diagnostics, &input.program.files);
     if has_errors(&input.diagnostics) { Err(CliError::Reported) } else { Ok(input.program) }
+}
+
+/// The files that paths mean: a folder means all `.mq` files in it and below.
+pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
+    let mut files = Vec::new();
+    for path in paths {
+        files.extend(expand(path)?);
+    }
+    match files.is_empty() {
+        true => Err(CliError::Usage("no .mq files in these paths".into())),
+        false => Ok(files),
+    }
+}
+
+fn expand(path: &Path) -> Result<Vec<PathBuf>, CliError> {
+    if path == Path::new("-") {
+        return Ok(vec![path.into()]);
+    }
+    corpus(path).map_err(|error| CliError::Failed(format!("cannot read '{}': {error}", path.display())))
+}
+
+/// The programs that paths mean: all files named are one, and each file in a folder is one of its own.
+pub(super) fn programs(paths: &[PathBuf]) -> Result<Vec<Vec<PathBuf>>, CliError> {
+    let (folders, named): (Vec<_>, Vec<_>) = paths.iter().cloned().partition(|path| path.is_dir());
+    let mut programs = Vec::new();
+    if !named.is_empty() {
+        programs.push(named);
+    }
+    if !folders.is_empty() {
+        programs.extend(files(&folders)?.into_iter().map(|file| vec![file]));
+    }
+    Ok(programs)
 }
 
 /// The tables of these names.
@@ -88,12 +123,11 @@ pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, CliError> {
 
 /// Draws diagnostics into their source, in colour on terminals only.
 pub(super) fn show(diagnostics: &[Diagnostic], files: &[SourceFile]) {
-    if diagnostics.is_empty() {
-        return;
-    }
+    let used: BTreeSet<usize> = diagnostics.iter().filter_map(|d| Some(d.file? as usize)).collect();
     let mut sources = SimpleFiles::new();
-    for file in files {
-        sources.add(file.name.to_string(), file.text.to_string());
+    for (n, file) in files.iter().enumerate() {
+        let text = if used.contains(&n) { visible(&file.text) } else { Cow::Borrowed("") };
+        sources.add(printable(&file.name).into_owned(), text);
     }
     let colour = if std::io::stderr().is_terminal() { ColorChoice::Auto } else { ColorChoice::Never };
     let mut stream = StandardStream::stderr(colour);
@@ -104,6 +138,21 @@ pub(super) fn show(diagnostics: &[Diagnostic], files: &[SourceFile]) {
             return; // Nobody can read it.
         }
     }
+}
+
+/// A source text with other characters, of as many bytes, for those that would do something to a terminal.
+fn visible(text: &str) -> Cow<'_, str> {
+    let kept = |c: char| !is_control(c) || matches!(c, '\n' | '\t');
+    if text.chars().all(kept) {
+        return Cow::Borrowed(text);
+    }
+    let shown = |c: char| match c.len_utf8() {
+        _ if kept(c) => c,
+        1 => '?',
+        2 => '\u{b7}',
+        _ => char::REPLACEMENT_CHARACTER,
+    };
+    Cow::Owned(text.chars().map(shown).collect())
 }
 
 /// Bytes of the lines that a span covers.
@@ -124,33 +173,46 @@ fn draw(diagnostic: &Diagnostic, files: &[SourceFile]) -> shown::Diagnostic<usiz
     };
     let mut drawn = shown::Diagnostic::new(severity)
         .with_code(diagnostic.code.name())
-        .with_message(&diagnostic.message)
-        .with_notes(diagnostic.notes.clone());
+        .with_message(printable(&diagnostic.message))
+        .with_notes(diagnostic.notes.iter().map(|note| printable(note).into_owned()).collect());
     let file = diagnostic.file.map(|file| file as usize).filter(|&file| file < files.len());
     if let (Some(file), true) = (file, diagnostic.span.is_somewhere()) {
         let mut spans = diagnostic.labels.iter().map(|label| label.0).chain([diagnostic.span]);
         if let Some(data) = files.get(file)
             && spans.any(|span| line_length(data, span) > MAX_DRAWN_LINE)
         {
-            let (line, column) = data.line_column(diagnostic.span.start);
-            return drawn.with_note(format!("at {}:{line}:{column}", data.name));
+            let place = Location::of(files, diagnostic.file, diagnostic.span);
+            return match place {
+                Some(place) => drawn.with_note(format!("at {}", printable(&place.to_string()))),
+                None => drawn,
+            };
         }
-        let range = |span: Span| span.start as usize..span.end as usize;
+        let range = |span: Span| {
+            let (start, end) = (span.start as usize, span.end as usize);
+            // The end of a line is a place, not two lines.
+            let is_line_end = files.get(file).is_some_and(|data| data.text.get(start..end) == Some("\n"));
+            if is_line_end { start..start } else { start..end }
+        };
         let mut labels = vec![Label::primary(file, range(diagnostic.span))];
         let others = diagnostic.labels.iter();
-        labels.extend(others.map(|(span, text)| Label::secondary(file, range(*span)).with_message(text)));
+        labels.extend(
+            others.map(|(span, text)| Label::secondary(file, range(*span)).with_message(printable(text))),
+        );
         drawn = drawn.with_labels(labels);
     }
     drawn
 }
 
 /// Diagnostics as JSON, for tools.
-pub(super) fn json(diagnostics: &[Diagnostic], files: &[SourceFile]) -> serde_json::Value {
+pub(super) fn json(diagnostics: &[Diagnostic], files: &[SourceFile]) -> Vec<serde_json::Value> {
+    let mut indices: BTreeMap<u32, LineIndex<'_>> = BTreeMap::new();
     let rows = diagnostics.iter().map(|diagnostic| {
-        let file = diagnostic.file.and_then(|file| files.get(file as usize));
-        let place = file
-            .filter(|_| diagnostic.span.is_somewhere())
-            .map(|file| file.line_column(diagnostic.span.start));
+        let number = diagnostic.file;
+        let file = number.and_then(|file| files.get(file as usize));
+        let place = number.zip(file).filter(|_| diagnostic.span.is_somewhere()).map(|(number, file)| {
+            let index = indices.entry(number).or_insert_with(|| LineIndex::new(file));
+            index.line_column(diagnostic.span.start)
+        });
         serde_json::json!({
             "code": diagnostic.code.name(),
             "severity": diagnostic.severity.name(),
@@ -161,5 +223,5 @@ pub(super) fn json(diagnostics: &[Diagnostic], files: &[SourceFile]) -> serde_js
             "notes": diagnostic.notes,
         })
     });
-    serde_json::Value::Array(rows.collect())
+    rows.collect()
 }

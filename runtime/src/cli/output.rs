@@ -1,6 +1,7 @@
 //! Writing results: to standard output, or to a file that is replaced as a whole or not at all.
 
 use super::CliError;
+use marquetry_ir::diag::printable;
 use std::io::Write;
 use std::path::Path;
 
@@ -15,9 +16,20 @@ pub(super) fn print(bytes: &[u8]) -> Result<(), CliError> {
     }
 }
 
-/// Writes to standard error. Where that cannot be written, only the exit code is left to tell.
+/// Writes to standard error, control characters as escapes. Where that cannot be written, only the exit code is left to
+/// tell.
 pub(super) fn complain(text: &str) {
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    let _ = std::io::stderr().lock().write_all(printable(text).as_bytes());
+}
+
+/// Replaces the line of the terminal that says what goes on; nothing clears it.
+pub(super) fn progress(text: &str) {
+    let _ = write!(std::io::stderr().lock(), "\r\x1b[K{}", printable(text));
+}
+
+/// Writes a result where it is wanted: `-` is standard output.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    if path == Path::new("-") { print(bytes) } else { replace(path, bytes) }
 }
 
 /// Replaces a file: the bytes go to a new file beside it, which is then renamed, so that an old file survives a

@@ -2,7 +2,7 @@
 
 use super::{CliError, CliResult, input, output, watchdog};
 use crate::engine::{EngineError, EngineKind, Extent, Outcome};
-use crate::filetest::directive::{Argument, parse_arguments};
+use crate::filetest::argument::{Argument, parse_arguments};
 use crate::filetest::runner::instance_for;
 use crate::value::{HostArg, write_lane};
 use clap::Args;
@@ -31,12 +31,12 @@ pub(super) struct Run {
     /// Arguments, as in directives: 'i32 1, buf f32[256]=iota'
     #[arg(long, default_value = "", value_name = "ARGUMENTS")]
     args: String,
-    /// Groups along each dimension: X, X,Y or X,Y,Z; makes this a launch
+    /// Groups along each dimension: X, X,Y or X,Y,Z; makes this a launch. 1 if only --block is given
     #[arg(long, value_name = "X,Y,Z")]
     grid: Option<String>,
-    /// Work-items of a group along each dimension
-    #[arg(long, value_name = "X,Y,Z", default_value = "64")]
-    block: String,
+    /// Work-items of a group along each dimension; makes this a launch. 64 if only --grid is given
+    #[arg(long, value_name = "X,Y,Z")]
+    block: Option<String>,
     /// Seconds that it may take before the command ends with an error; 0 for any time
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     timeout: u64,
@@ -49,11 +49,12 @@ impl Run {
     pub(super) fn run(self) -> CliResult {
         let mut program = input::read_valid(&[&self.file])?;
         let args = parse_arguments(&self.args).map_err(|e| CliError::Usage(format!("--args: {e}")))?;
-        let extent = match &self.grid {
-            Some(grid) => {
-                Some(Extent { grid: extent("--grid", grid)?, block: extent("--block", &self.block)? })
-            }
-            None => None,
+        let extent = match (&self.grid, &self.block) {
+            (None, None) => None,
+            (grid, block) => Some(Extent {
+                grid: extent("--grid", grid.as_deref().unwrap_or("1"))?,
+                block: extent("--block", block.as_deref().unwrap_or("64"))?,
+            }),
         };
         let default = if extent.is_some() { "cpu" } else { "native" };
         let name = self.on.as_deref().unwrap_or(default);
@@ -92,6 +93,9 @@ impl Run {
             None => engine.call(method, &mut args),
         };
         drop(watched);
+        for line in engine.take_output() {
+            output::print(format!("{line}\n").as_bytes())?;
+        }
         match outcome {
             Ok(Outcome::Returned(values)) => {
                 let mut text = String::new();

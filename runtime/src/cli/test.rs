@@ -1,16 +1,17 @@
 //! `marq test`: carry out the directives in files, on every engine that this machine has.
 
 use super::run::unknown_engine;
-use super::{CliError, CliResult, output, watchdog};
+use super::{CliError, CliResult, input, output, watchdog};
 use crate::engine::{Engine, EngineKind};
-use crate::filetest::corpus::corpus;
 use crate::filetest::coverage::Coverage;
+use crate::filetest::golden;
 use crate::filetest::report::Report;
 use crate::filetest::runner;
 use clap::Args;
+use marquetry_ir::diag::printable;
 use marquetry_lower::job::OptLevel;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Carry out the directives in files, on every engine that this machine has
 #[derive(Args, Debug)]
@@ -30,6 +31,9 @@ pub(super) struct Test {
     /// Print how many directives ran each op on each engine, and every hole with its reason
     #[arg(long)]
     coverage: bool,
+    /// Replace golden text that differs by what the compiler gives, and show what changed
+    #[arg(long)]
+    bless: bool,
     /// Seconds that a directive may take on an engine before the command ends with an error; 0 for any time
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     timeout: u64,
@@ -40,14 +44,7 @@ pub(super) struct Test {
 
 impl Test {
     pub(super) fn run(self) -> CliResult {
-        let mut files = Vec::new();
-        for path in &self.paths {
-            let failed = |error| CliError::Failed(format!("cannot read '{}': {error}", path.display()));
-            files.extend(corpus(path).map_err(failed)?);
-        }
-        if files.is_empty() {
-            return Err(CliError::Usage("no .mq files in these paths".into()));
-        }
+        let files = input::files(&self.paths)?;
         let mut report = Report::new();
         let mut coverage = Coverage::new();
         let mut engines = self.engines(&mut report)?;
@@ -55,25 +52,29 @@ impl Test {
         let progress = std::io::stderr().is_terminal();
         for (n, file) in files.iter().enumerate() {
             if progress {
-                let shown = format!("\r\x1b[K[{}/{}] {}", n + 1, files.len(), file.display());
-                output::complain(&shown);
+                output::progress(&format!("[{}/{}] {}", n + 1, files.len(), file.display()));
             }
-            let bytes = super::input::read_bytes(file)?;
+            let bytes = input::read_bytes(file)?;
             let name = file.display().to_string();
             let rows = match String::from_utf8(bytes) {
-                Ok(source) => runner::run(&name, &source, &mut engines, watchdog.as_ref()),
+                Ok(mut source) => {
+                    if self.bless {
+                        source = bless(file, &name, source)?;
+                    }
+                    runner::run(&name, &source, &mut engines, watchdog.as_ref())
+                }
                 Err(error) => vec![runner::Row::not_text(&error)],
             };
             coverage.add(&rows);
             report.add(&name, rows);
         }
         if progress {
-            output::complain("\r\x1b[K");
+            output::progress("");
         }
         if self.coverage {
             output::print(coverage.render().as_bytes())?;
         }
-        output::print(report.render(self.verbose).as_bytes())?;
+        output::print(printable(&report.render(self.verbose)).as_bytes())?;
         if report.is_success() { Ok(()) } else { Err(CliError::Reported) }
     }
 
@@ -101,4 +102,17 @@ impl Test {
         }
         Ok(engines)
     }
+}
+
+/// Brings the golden text of a file up to date; gives what the file now holds.
+fn bless(file: &Path, name: &str, source: String) -> Result<String, CliError> {
+    let (blessed, changes) = golden::bless(name, &source);
+    if changes.is_empty() {
+        return Ok(source);
+    }
+    output::replace(file, blessed.as_bytes())?;
+    for change in changes {
+        output::print(format!("blessed {name}:{}\n{}", change.line, change.difference).as_bytes())?;
+    }
+    Ok(blessed)
 }

@@ -3,6 +3,7 @@
 use super::{CliError, CliResult, input, output};
 use crate::compile::Target;
 use clap::Args;
+use marquetry_ir::diag::printable;
 use marquetry_ir::text;
 use marquetry_lower::dispatch::explain::explain;
 use marquetry_lower::dispatch::resolve::Answer;
@@ -35,7 +36,8 @@ impl Which {
         let (name, arguments) = text::parse_call(&mut program, &self.call)
             .map_err(|message| CliError::Usage(format!("'{}': {message}", self.call)))?;
         let explanation = explain(&program, &program.types, &view, &name, &arguments);
-        output::print(explanation.render(&program, &program.types).as_bytes())?;
+        let text = explanation.render(&program, &program.types);
+        output::print(printable(&text).as_bytes())?;
         match explanation.answer {
             Answer::Method(_) => Ok(()),
             Answer::Ambiguous(..) | Answer::Nothing => Err(CliError::Reported),

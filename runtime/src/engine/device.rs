@@ -2,7 +2,7 @@
 
 use super::launcher::Launcher;
 use super::{Engine, EngineError, Extent, Outcome, parts, wrap};
-use crate::compile::{Compiled, Target, compile};
+use crate::compile::{Compiled, Target, compile_with};
 use crate::device::{DeviceKind, LoadedModule};
 use crate::value::HostArg;
 use marquetry_codegen::artifact::argument_block;
@@ -11,11 +11,12 @@ use marquetry_ir::program::Program;
 use marquetry_ir::types::Type;
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{Job, OptLevel};
+use marquetry_lower::runtime::Library;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// How kernels become what a device loads: [`compile`], or a way round by other tools.
-pub(super) type Compiler = fn(&Program, &Job, &Target) -> Result<Compiled, EngineError>;
+pub(super) type Compiler = fn(&Program, &Job, &Target, &Library) -> Result<Compiled, EngineError>;
 
 /// Launches kernels on one device.
 pub(super) struct DeviceEngine {
@@ -29,6 +30,10 @@ pub(super) struct DeviceEngine {
     kernels: HashMap<(Method, [u32; 3]), Arc<Loaded>>,
     /// Functions wrapped into kernels.
     functions: HashMap<Method, (Arc<Loaded>, Vec<Type>)>,
+    /// Library functions, for all kernels of the program.
+    library: Library,
+    /// What the last launch printed.
+    output: Vec<String>,
 }
 
 struct Loaded {
@@ -42,7 +47,7 @@ const ONE: Extent = Extent { grid: [1; 3], block: [1; 3] };
 impl DeviceEngine {
     /// Opens the first device of a kind.
     pub(super) fn open(kind: DeviceKind, opt_level: OptLevel) -> Result<Self, String> {
-        Self::open_with(kind, opt_level, compile)
+        Self::open_with(kind, opt_level, compile_with)
     }
 
     /// Opens the first device of a kind, for kernels that are compiled this way.
@@ -53,8 +58,19 @@ impl DeviceEngine {
     ) -> Result<Self, String> {
         let launcher = Launcher::open(kind)?;
         let target = Target::for_device(launcher.device().info(), opt_level)?;
-        let (program, kernels, functions) = Default::default();
-        Ok(DeviceEngine { kind, launcher, target, compiler, opt_level, program, kernels, functions })
+        let (program, kernels, functions, library, output) = Default::default();
+        Ok(DeviceEngine {
+            kind,
+            launcher,
+            target,
+            compiler,
+            opt_level,
+            program,
+            kernels,
+            functions,
+            library,
+            output,
+        })
     }
 
     fn compile(
@@ -64,7 +80,7 @@ impl DeviceEngine {
         block: [u32; 3],
     ) -> Result<Arc<Loaded>, EngineError> {
         let job = Job::new(vec![kernel], View::device(&[]), self.opt_level);
-        let compiled = (self.compiler)(program, &job, &self.target)?;
+        let compiled = (self.compiler)(program, &job, &self.target, &self.library)?;
         let module = self.launcher.load(&compiled, block)?;
         Ok(Arc::new(Loaded { compiled, module }))
     }
@@ -79,6 +95,11 @@ impl Engine for DeviceEngine {
         self.program = program;
         self.kernels.clear();
         self.functions.clear();
+        self.library = Library::new();
+    }
+
+    fn take_output(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.output)
     }
 
     fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
@@ -91,12 +112,14 @@ impl Engine for DeviceEngine {
             return Err(EngineError::Failed("the wrapping kernel is missing".into()));
         };
         let (_, size) = argument_block(types);
-        let (outcome, bytes) =
+        let launched =
             self.launcher.launch_loaded(&loaded.compiled, &loaded.module, ONE, args, Some(size))?;
-        if let Outcome::Threw(_) = outcome {
-            return Ok(outcome);
-        }
-        parts::join(types, types, &bytes).map(Outcome::Returned)
+        let joined = match launched.outcome {
+            Outcome::Threw(_) => Ok(launched.outcome),
+            Outcome::Returned(_) => parts::join(types, types, &launched.results).map(Outcome::Returned),
+        };
+        self.output = launched.output;
+        joined
     }
 
     fn launch(
@@ -113,6 +136,8 @@ impl Engine for DeviceEngine {
         let Some(loaded) = self.kernels.get(&key) else {
             return Err(EngineError::Failed("the kernel is missing".into()));
         };
-        Ok(self.launcher.launch_loaded(&loaded.compiled, &loaded.module, extent, args, None)?.0)
+        let launched = self.launcher.launch_loaded(&loaded.compiled, &loaded.module, extent, args, None)?;
+        self.output = launched.output;
+        Ok(launched.outcome)
     }
 }

@@ -1,26 +1,31 @@
 //! The interpreter as an engine: it runs units as specialisation makes them.
 
 use super::{Engine, EngineError, Extent, Outcome, Thrown};
+use crate::inputs::{self, LaunchMemory};
 use crate::value::{HostArg, HostValue};
 use marquetry_ir::entity::Method;
-use marquetry_ir::interp::{Config, Ended, Fault, FaultKind, Interp, Val};
+use marquetry_ir::interp::{self, Config, Ended, Fault, FaultKind, Interp, Val};
 use marquetry_ir::program::Program;
+use marquetry_ir::span::Location;
 use marquetry_ir::unit::Unit;
+use marquetry_ir::verify::Verified;
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::pipeline;
+use marquetry_lower::runtime::inputs::collect;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Interprets calls and launches.
 pub(super) struct InterpEngine {
     program: Arc<Program>,
-    units: HashMap<Method, Unit>,
+    units: HashMap<Method, Verified>,
+    output: Vec<String>,
 }
 
 impl InterpEngine {
     pub(super) fn new() -> Self {
-        InterpEngine { program: Arc::new(Program::new()), units: HashMap::new() }
+        InterpEngine { program: Arc::new(Program::new()), units: HashMap::new(), output: Vec::new() }
     }
 
     fn run(
@@ -37,12 +42,18 @@ impl InterpEngine {
         let Some(unit) = self.units.get(&method) else {
             return Err(EngineError::Failed("the unit is missing".into()));
         };
-        interpret(unit, extent, args)
+        self.output.clear();
+        interpret(unit.unit(), extent, args, &mut self.output)
     }
 }
 
 /// Runs the first entry of a unit.
-fn interpret(unit: &Unit, extent: Option<Extent>, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
+fn interpret(
+    unit: &Unit,
+    extent: Option<Extent>,
+    args: &mut [HostArg],
+    output: &mut Vec<String>,
+) -> Result<Outcome, EngineError> {
     let Some(&entry) = unit.entries.first() else {
         return Err(EngineError::Failed("the unit has no entry".into()));
     };
@@ -55,10 +66,18 @@ fn interpret(unit: &Unit, extent: Option<Extent>, args: &mut [HostArg]) -> Resul
             HostArg::Buffer { bytes, .. } => Val::pointer(interp.memory_mut().alloc(bytes).map_err(failed)?),
         });
     }
+    for input in collect(unit)? {
+        let Some(bytes) = inputs::buffer(&input, LaunchMemory::default()) else {
+            return Err(EngineError::Unsupported(format!("kernel input '{}' is not known here", input.name)));
+        };
+        let address = interp.memory_mut().alloc(&bytes).map_err(failed)?;
+        interp.define_input(&input.name, Val::pointer(address));
+    }
     let ended = match extent {
         Some(extent) => interp.launch(entry, extent.grid, extent.block, &values),
         None => interp.call(entry, &values),
     };
+    output.extend(interp.take_printed().iter().map(ToString::to_string));
     let ended = ended.map_err(|fault| EngineError::Failed(describe(unit, &fault)))?;
     for (arg, value) in args.iter_mut().zip(&values) {
         if let (HostArg::Buffer { bytes, .. }, Some(address)) = (arg, value.bits()) {
@@ -80,25 +99,20 @@ fn interpret(unit: &Unit, extent: Option<Extent>, args: &mut [HostArg]) -> Resul
                 kind: thrown.kind.to_string(),
                 reason: thrown.reason.as_deref().map(String::from),
                 function: location.map_or_else(String::new, |l| l.function.to_string()),
-                place: location.and_then(|l| {
-                    let file = unit.funcs.get(l.func)?.file?;
-                    let file = unit.files.get(file as usize).filter(|_| l.span.is_somewhere())?;
-                    let (line, column) = file.line_column(l.span.start);
-                    Some((file.name.to_string(), line, column))
-                }),
+                place: location.and_then(|l| place(unit, l)),
             }))
         }
     }
 }
 
+fn place(unit: &Unit, location: &interp::Location) -> Option<Location> {
+    Location::of(&unit.files, unit.funcs.get(location.func)?.file, location.span)
+}
+
 fn describe(unit: &Unit, fault: &Fault) -> String {
     let Some(location) = &fault.location else { return fault.kind.to_string() };
-    let file = unit.funcs.get(location.func).and_then(|f| unit.files.get(f.file? as usize));
-    match file.filter(|_| location.span.is_somewhere()) {
-        Some(file) => {
-            let (line, column) = file.line_column(location.span.start);
-            format!("{} (in '{}', {}:{line}:{column})", fault.kind, location.function, file.name)
-        }
+    match place(unit, location) {
+        Some(place) => format!("{} (in '{}', {place})", fault.kind, location.function),
         None => format!("{} ({location})", fault.kind),
     }
 }
@@ -128,6 +142,10 @@ impl Engine for InterpEngine {
         self.units.clear();
     }
 
+    fn take_output(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.output)
+    }
+
     fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
         self.run(method, None, args)
     }
@@ -138,6 +156,12 @@ impl Engine for InterpEngine {
         extent: Extent,
         args: &mut [HostArg],
     ) -> Result<Outcome, EngineError> {
+        if let [x, y, z] = extent.block
+            && extent.block.contains(&0)
+        {
+            let reason = format!("a block of {x} x {y} x {z} work-items; each dimension needs at least 1");
+            return Err(EngineError::Failed(reason));
+        }
         self.run(method, Some(extent), args)
     }
 }

@@ -4,14 +4,26 @@ use super::parts::{self, Part};
 use super::{EngineError, Extent, Outcome};
 use crate::compile::Compiled;
 use crate::device::{Arg, Buffer, Device, DeviceError, DeviceKind, KernelParam, LoadedModule, open};
+use crate::inputs::{self, LaunchMemory};
 use crate::value::HostArg;
 use marquetry_codegen::artifact::{Slot, argument_block};
 use marquetry_ir::types::Type;
+use marquetry_lower::runtime::print;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Bytes of a mailbox: four `i32`.
 const MAILBOX_BYTES: usize = 16;
+
+/// What a launch left, besides what is in the buffers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Launched {
+    /// Whether it threw.
+    pub outcome: Outcome,
+    /// What it printed.
+    pub output: Vec<String>,
+    pub(super) results: Vec<u8>,
+}
 
 /// Launches compiled kernels on one device. What was loaded for a kernel is kept for as long as somebody holds the
 /// kernel.
@@ -51,7 +63,7 @@ impl Launcher {
         kernel: &Arc<Compiled>,
         extent: Extent,
         args: &mut [HostArg],
-    ) -> Result<Outcome, EngineError> {
+    ) -> Result<Launched, EngineError> {
         let key = (Arc::as_ptr(kernel).addr(), extent.block);
         let known = {
             let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,7 +80,7 @@ impl Launcher {
                 module
             }
         };
-        Ok(self.launch_loaded(kernel, &module, extent, args, None)?.0)
+        self.launch_loaded(kernel, &module, extent, args, None)
     }
 
     /// Hands a kernel to the driver.
@@ -85,7 +97,7 @@ impl Launcher {
         extent: Extent,
         args: &mut [HostArg],
         result_bytes: Option<u32>,
-    ) -> Result<(Outcome, Vec<u8>), EngineError> {
+    ) -> Result<Launched, EngineError> {
         let mut buffers = Vec::with_capacity(args.len());
         for arg in args.iter() {
             buffers.push(match arg {
@@ -98,6 +110,15 @@ impl Launcher {
         let mut mailbox = [0; MAILBOX_BYTES];
         let has_mailbox = compiled.entry()?.abi.mailbox;
         let mailbox_buffer = has_mailbox.then(|| self.upload(&mailbox)).transpose()?;
+        let hidden = &compiled.entry()?.abi.inputs;
+        let mut hidden_buffers = Vec::with_capacity(hidden.len());
+        for input in hidden {
+            let Some(bytes) = inputs::buffer(input, LaunchMemory::default()) else {
+                let message = format!("kernel input '{}' is not known here", input.name);
+                return Err(EngineError::Unsupported(message));
+            };
+            hidden_buffers.push((self.upload(&bytes)?, bytes));
+        }
         let parts = parts::split(args, &compiled.entry()?.signature.params)?;
         let mut passed: Vec<Arg<'_>> = parts
             .iter()
@@ -112,6 +133,7 @@ impl Launcher {
         passed.extend(
             [&result_buffer, &mailbox_buffer].into_iter().flatten().map(|buffer| Arg::Buffer(buffer, 0)),
         );
+        passed.extend(hidden_buffers.iter().map(|(buffer, _)| Arg::Buffer(buffer, 0)));
         let launched = self.device.launch(module, extent.grid, extent.block, &passed);
         launched.map_err(|error| match error {
             DeviceError::StackOverflow { number, .. } => compiled.exhausted(number),
@@ -135,7 +157,14 @@ impl Launcher {
             Some(thrown) => Outcome::Threw(thrown),
             None => Outcome::Returned(Vec::new()),
         };
-        Ok((outcome, results))
+        let mut output = Vec::new();
+        for (input, (buffer, bytes)) in hidden.iter().zip(&mut hidden_buffers) {
+            if &*input.name == print::INPUT {
+                self.device.read(buffer, 0, bytes).map_err(failed)?;
+                output = inputs::printed(&compiled.formats, bytes);
+            }
+        }
+        Ok(Launched { outcome, results, output })
     }
 
     fn upload(&self, bytes: &[u8]) -> Result<Buffer, EngineError> {

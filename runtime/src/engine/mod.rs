@@ -11,14 +11,16 @@ mod object;
 pub(crate) mod parts;
 mod wrap;
 
-pub use launcher::Launcher;
+pub use launcher::{Launched, Launcher};
 
+use crate::compile::CompileError;
 use crate::device::DeviceKind;
 use crate::value::{HostArg, HostValue};
 use marquetry_codegen::error::EmitError;
 use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::Program;
+use marquetry_ir::span::Location;
 use marquetry_lower::failure::Failure;
 use marquetry_lower::job::OptLevel;
 use std::fmt;
@@ -42,8 +44,8 @@ pub struct Thrown {
     pub reason: Option<String>,
     /// The function whose code threw.
     pub function: String,
-    /// Where in the source: file, line and column.
-    pub place: Option<(String, usize, usize)>,
+    /// Where in the source.
+    pub place: Option<Location>,
 }
 
 impl fmt::Display for Thrown {
@@ -53,8 +55,8 @@ impl fmt::Display for Thrown {
             write!(f, ": {reason}")?;
         }
         write!(f, " (in '{}'", self.function)?;
-        if let Some((file, line, column)) = &self.place {
-            write!(f, ", {file}:{line}:{column}")?;
+        if let Some(place) = &self.place {
+            write!(f, ", {place}")?;
         }
         f.write_str(")")
     }
@@ -96,7 +98,17 @@ impl From<Failure> for EngineError {
                 EngineError::Unsupported(messages.join("; "))
             }
             Failure::Program(diagnostics) => EngineError::Program(diagnostics),
+            Failure::Limit(limit) => EngineError::Program(vec![limit.diagnostic()]),
             other => EngineError::Failed(other.to_string()),
+        }
+    }
+}
+
+impl From<CompileError> for EngineError {
+    fn from(error: CompileError) -> Self {
+        match error {
+            CompileError::Lower(failure) => failure.into(),
+            CompileError::Emit(error) => error.into(),
         }
     }
 }
@@ -105,6 +117,7 @@ impl From<EmitError> for EngineError {
     fn from(error: EmitError) -> Self {
         match error {
             EmitError::Target(message) | EmitError::Unsupported(message) => EngineError::Unsupported(message),
+            EmitError::Limit(limit) => EngineError::Program(vec![limit.diagnostic()]),
             other => EngineError::Failed(other.to_string()),
         }
     }
@@ -132,6 +145,11 @@ pub trait Engine: Send {
     /// # Errors
     /// The program is wrong, or the engine cannot do it or fails.
     fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError>;
+
+    /// The lines that the last call or launch printed, in the order in which they were written.
+    fn take_output(&mut self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Launches a kernel. Buffers hold afterwards what the kernel left in them.
     ///

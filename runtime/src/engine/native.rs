@@ -55,6 +55,10 @@ impl Engine for NativeEngine {
         }
     }
 
+    fn take_output(&mut self) -> Vec<String> {
+        self.kernels.take_output()
+    }
+
     fn launch(
         &mut self,
         method: Method,

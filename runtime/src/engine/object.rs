@@ -4,7 +4,7 @@
 
 use super::device::DeviceEngine;
 use super::{Engine, EngineError, Extent, Outcome, parts};
-use crate::compile::{Compiled, Target, compile_artifact, exhausted_in, thrown_at};
+use crate::compile::{Compiled, Target, compile_artifact_with, exhausted_in, thrown_at};
 use crate::device::DeviceKind;
 use crate::stack::CallStack;
 use crate::value::HostArg;
@@ -15,6 +15,7 @@ use marquetry_ir::entity::Method;
 use marquetry_ir::program::{MethodKind, Program};
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{Job, OptLevel};
+use marquetry_lower::runtime::Library as RuntimeLibrary;
 use std::collections::HashMap;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -60,8 +61,13 @@ impl ObjectEngine {
 }
 
 /// Emits the object of a job, links it into a library, and loads that.
-fn link(program: &Program, job: &Job, target: &Target) -> Result<Linked, EngineError> {
-    let artifact = compile_artifact(program, job, target)?;
+fn link(
+    program: &Program,
+    job: &Job,
+    target: &Target,
+    library: &RuntimeLibrary,
+) -> Result<Linked, EngineError> {
+    let artifact = compile_artifact_with(program, job, target, library)?;
     let failed = |what: &str, error: &dyn std::fmt::Display| EngineError::Failed(format!("{what}: {error}"));
     let folder = tempfile::tempdir().map_err(|error| failed("temporary folder", &error))?;
     let (object, shared) = (folder.path().join("code.o"), folder.path().join("code.so"));
@@ -84,8 +90,13 @@ fn link(program: &Program, job: &Job, target: &Target) -> Result<Linked, EngineE
 }
 
 /// The [`Compiler`](super::device::Compiler) of this engine.
-fn link_kernel(program: &Program, job: &Job, target: &Target) -> Result<Compiled, EngineError> {
-    let Linked { artifact, image } = link(program, job, target)?;
+fn link_kernel(
+    program: &Program,
+    job: &Job,
+    target: &Target,
+    library: &RuntimeLibrary,
+) -> Result<Compiled, EngineError> {
+    let Linked { artifact, image } = link(program, job, target, library)?;
     let Some(entry) = artifact.entries.first() else {
         return Err(EngineError::Failed("the object has no entry".into()));
     };
@@ -117,7 +128,7 @@ impl Engine for ObjectEngine {
         debug_assert_eq!(self.program.method(method).kind, MethodKind::Function);
         if !self.functions.contains_key(&method) {
             let job = Job::new(vec![method], View::native(&[]), self.opt_level);
-            let linked = link(&self.program, &job, &self.target)?;
+            let linked = link(&self.program, &job, &self.target, &RuntimeLibrary::new())?;
             self.functions.insert(method, linked);
         }
         let (Some(linked), files) = (self.functions.get(&method), &self.program.files) else {
@@ -155,6 +166,10 @@ impl Engine for ObjectEngine {
         }
         let wanted = parts::held(&self.program.types, &self.program.method(method).signature.results);
         parts::join(&wanted, types, &results).map(Outcome::Returned)
+    }
+
+    fn take_output(&mut self) -> Vec<String> {
+        self.kernels.take_output()
     }
 
     fn launch(

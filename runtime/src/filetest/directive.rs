@@ -1,13 +1,11 @@
 //! Directives: the comments of a filetest that say what must happen.
 
-use super::expression::Expression;
-use super::lexer::{Lexer, Token};
-use crate::value::{HostArg, HostValue};
-use marquetry_ir::types::{Scalar, Type};
+use super::call::{Call, expected, failure, parse_call, parse_launch, thrown};
+use super::comment::{Comment, misspelt, split};
+use super::compiled::{Check, Compile};
+use super::lexer::Lexer;
+use crate::engine::EngineKind;
 use std::fmt;
-
-/// Largest buffer that a directive may ask for, in bytes.
-const MAX_BUFFER_BYTES: u64 = 1 << 28;
 
 /// A directive with the line that it stands on, from 1.
 #[derive(Clone, PartialEq, Debug)]
@@ -20,6 +18,8 @@ pub struct Directive {
     pub engines: Vec<String>,
     /// What must happen.
     pub action: Action,
+    /// The lines that the launch must print, if anything is said about them; in any order if there are several work-items.
+    pub prints: Option<Vec<String>>,
 }
 
 /// What must happen.
@@ -47,6 +47,8 @@ pub enum Action {
         /// Table of the method, `ambiguous` or `nothing`.
         answer: String,
     },
+    /// Compiling, and what the code must look like.
+    Compile(Compile),
     /// Compiling a function, which must give a diagnostic that contains this.
     Refused {
         /// The function.
@@ -61,122 +63,6 @@ pub enum Action {
         /// What.
         text: String,
     },
-}
-
-/// A call with what is expected of it.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Call {
-    /// The function or kernel.
-    pub name: String,
-    /// Its arguments.
-    pub args: Vec<Argument>,
-    /// What must come out.
-    pub expected: Expected,
-}
-
-/// What must come out of a call.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Expected {
-    /// It returns; with these results, if any are stated, and these buffer contents.
-    Returns {
-        /// The results; none if nothing is said.
-        results: Option<Vec<HostValue>>,
-        /// What buffers hold afterwards.
-        buffers: Vec<BufferCheck>,
-    },
-    /// It throws this kind of exception.
-    Throws(String),
-    /// It ends with an error that contains this.
-    Fails(String),
-}
-
-impl Expected {
-    /// Whether this error is what must come out.
-    pub fn is_failure(&self, error: &str) -> bool {
-        matches!(self, Expected::Fails(text) if error.contains(text))
-    }
-}
-
-/// What one argument's buffer holds afterwards.
-#[derive(Clone, PartialEq, Debug)]
-pub struct BufferCheck {
-    /// Which argument, from 0.
-    pub argument: usize,
-    /// Relative error allowed; 0 for bit for bit.
-    pub tolerance: f64,
-    /// What it holds.
-    pub contents: Contents,
-}
-
-/// The contents of a buffer.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Contents {
-    /// These parts, one after the other.
-    Parts(Vec<Part>),
-    /// What this method leaves there when called with the same arguments.
-    Reference(String),
-}
-
-/// An argument as described.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Argument {
-    /// A value.
-    Value(HostValue),
-    /// A buffer.
-    Buffer(Vec<Part>),
-}
-
-/// A run of elements in a buffer.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Part {
-    /// Type of the elements.
-    pub element: Scalar,
-    /// How many.
-    pub length: u64,
-    /// What they are.
-    pub values: Values,
-}
-
-/// The elements of a part.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Values {
-    /// Computed from the element's number in its part.
-    Expression(Expression),
-    /// Given one by one, as bits.
-    List(Vec<u128>),
-}
-
-impl Part {
-    fn append_to(&self, bytes: &mut Vec<u8>) {
-        let size = self.element.bytes() as usize;
-        for index in 0..self.length {
-            let bits = match &self.values {
-                Values::Expression(expression) => expression.element(self.element, index),
-                Values::List(list) => list.get(index as usize).copied().unwrap_or(0),
-            };
-            bytes.extend_from_slice(bits.to_le_bytes().get(..size).unwrap_or(&[]));
-        }
-    }
-}
-
-/// The bytes that parts describe.
-pub fn bytes_of(parts: &[Part]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    parts.iter().for_each(|part| part.append_to(&mut bytes));
-    bytes
-}
-
-impl Argument {
-    /// The argument with its contents computed.
-    pub fn materialise(&self) -> HostArg {
-        match self {
-            Argument::Value(value) => HostArg::Value(value.clone()),
-            Argument::Buffer(parts) => {
-                let element = parts.first().map_or(Scalar::I8, |part| part.element);
-                HostArg::Buffer { element, bytes: bytes_of(parts) }
-            }
-        }
-    }
 }
 
 /// A directive that cannot be read.
@@ -194,39 +80,110 @@ impl fmt::Display for DirectiveError {
     }
 }
 
-/// Reads the directives of a file. A comment that starts like a directive and cannot be read is an error, so that
-/// no expectation is skipped in silence.
+/// Reads the directives of a file. A comment that starts like a directive and cannot be read is an error, and so is
+/// one that looks like a misspelt directive, so that no expectation is skipped in silence.
 pub fn parse(text: &str) -> (Vec<Directive>, Vec<DirectiveError>) {
-    let mut directives = Vec::new();
+    let mut reader = Reader { directives: Vec::new(), below_compile: false };
     let mut errors = Vec::new();
-    for (n, line) in text.lines().enumerate() {
-        let Some((code, comment)) = line.split_once(';') else { continue };
-        let Some((kind, rest)) = comment.trim_start().split_once(':') else { continue };
-        let (kind, engines) = match kind.split_once('[') {
-            Some((kind, list)) => (kind, list.trim_end_matches(']')),
-            None => (kind, ""),
-        };
-        let engines = engines.split(',').map(str::trim).filter(|e| !e.is_empty()).map(String::from).collect();
+    for (n, source) in text.lines().enumerate() {
         let line = n + 1;
-        let action = match kind {
-            "run" => parse_call(rest, expected).map(Action::Run),
-            "throws" => parse_call(rest, thrown).map(Action::Run),
-            "fails" => parse_call(rest, failure).map(Action::Run),
-            "launch" => parse_launch(rest),
-            "which" => parse_which(rest),
-            "refused" => parse_refused(rest),
-            "error" => {
-                let line = if code.trim().is_empty() { n } else { n + 1 };
-                Ok(Action::Error { line, text: rest.trim().into() })
+        let read = match split(source) {
+            Some(comment) => reader.comment(line, &comment),
+            None => {
+                reader.below_compile = false;
+                Ok(())
             }
-            _ => continue,
         };
-        match action {
-            Ok(action) => directives.push(Directive { line, text: comment.trim().into(), engines, action }),
-            Err(message) => errors.push(DirectiveError { line, message }),
+        errors.extend(read.err().map(|message| DirectiveError { line, message }));
+    }
+    (reader.directives, errors)
+}
+
+struct Reader {
+    directives: Vec<Directive>,
+    /// Whether the comments belong to the last directive, one that compiles.
+    below_compile: bool,
+}
+
+impl Reader {
+    fn comment(&mut self, line: usize, comment: &Comment<'_>) -> Result<(), String> {
+        if !comment.is_alone() {
+            self.below_compile = false;
+        }
+        if let Some(text) = comment.text.strip_prefix('|') {
+            let text = text.strip_prefix(' ').unwrap_or(text).trim_end();
+            return self.compile()?.golden_line(line, comment.indent(), text);
+        }
+        let Some(head) = comment.head() else {
+            let found = misspelt(comment.text, self.below_compile);
+            return found.map_or(Ok(()), Err);
+        };
+        let rest = head.rest.trim();
+        if let Some(check) = Check::parse(line, head.name, rest) {
+            if !head.engines.is_empty() {
+                return Err(format!("'{}' takes no engines", head.name));
+            }
+            self.compile()?.checks.push(check?);
+            return Ok(());
+        }
+        let engines = engines(head.engines)?;
+        if !engines.is_empty() && !matches!(head.name, "run" | "throws" | "fails" | "launch") {
+            return Err(format!("'{}' takes no engines", head.name));
+        }
+        if head.name == "prints" {
+            return self.prints(head.rest);
+        }
+        let action = match head.name {
+            "run" => Action::Run(parse_call(rest, expected)?),
+            "throws" => Action::Run(parse_call(rest, thrown)?),
+            "fails" => Action::Run(parse_call(rest, failure)?),
+            "launch" => parse_launch(rest)?,
+            "which" => parse_which(rest)?,
+            "compile" => Action::Compile(Compile::parse(rest)?),
+            "refused" => parse_refused(rest)?,
+            "error" => {
+                let line = if comment.is_alone() { line - 1 } else { line };
+                Action::Error { line, text: rest.into() }
+            }
+            _ => return Ok(()),
+        };
+        self.below_compile = matches!(action, Action::Compile(_));
+        let text = comment.text.trim().into();
+        self.directives.push(Directive { line, text, engines, action, prints: None });
+        Ok(())
+    }
+
+    /// A line that the launch above prints; none is stated by a directive without text.
+    fn prints(&mut self, rest: &str) -> Result<(), String> {
+        let text = rest.strip_prefix(' ').unwrap_or(rest).trim_end();
+        match self.directives.last_mut() {
+            Some(Directive { action: Action::Launch { .. }, prints, .. }) => {
+                let lines = prints.get_or_insert_default();
+                lines.extend((!text.is_empty()).then(|| text.to_owned()));
+                Ok(())
+            }
+            _ => Err("'prints' follows a 'launch'".into()),
         }
     }
-    (directives, errors)
+
+    /// The directive that a line about code belongs to.
+    fn compile(&mut self) -> Result<&mut Compile, String> {
+        match self.directives.last_mut().map(|directive| &mut directive.action) {
+            Some(Action::Compile(compile)) if self.below_compile => Ok(compile),
+            _ => Err("expected this below a 'compile:' line, with nothing but comments between".into()),
+        }
+    }
+}
+
+/// Names of engines, which must be known: what no engine carries out would never fail.
+fn engines(list: &str) -> Result<Vec<String>, String> {
+    let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
+    names
+        .map(|name| match EngineKind::from_name(name) {
+            Some(_) => Ok(name.to_string()),
+            None => Err(format!("'{name}' is not an engine")),
+        })
+        .collect()
 }
 
 /// `CALL on TARGET [with TABLE, ...] -> ANSWER`
@@ -242,249 +199,21 @@ fn parse_which(text: &str) -> Result<Action, String> {
 
 /// `@NAME TEXT`
 fn parse_refused(text: &str) -> Result<Action, String> {
-    let function = text.trim().strip_prefix('@').and_then(|rest| rest.split_once(' '));
-    let (name, text) = function.ok_or("expected '@f text of the diagnostic'")?;
-    Ok(Action::Refused { name: name.trim().into(), text: text.trim().into() })
-}
-
-fn parse_call(
-    text: &str,
-    outcome: impl FnOnce(&mut Lexer<'_>) -> Result<Expected, String>,
-) -> Result<Call, String> {
     let mut lexer = Lexer::new(text);
     let name = lexer.function()?;
-    let args = arguments(&mut lexer)?;
-    let expected = outcome(&mut lexer)?;
-    lexer.end()?;
-    Ok(Call { name, args, expected })
-}
-
-fn parse_launch(text: &str) -> Result<Action, String> {
-    let mut lexer = Lexer::new(text);
-    let name = lexer.function()?;
-    lexer.word("grid")?;
-    let grid = extent(&mut lexer)?;
-    lexer.word("block")?;
-    let block = extent(&mut lexer)?;
-    let args = arguments(&mut lexer)?;
-    let expected = expected(&mut lexer)?;
-    lexer.end()?;
-    Ok(Action::Launch { call: Call { name, args, expected }, grid, block })
-}
-
-/// `=X`, `=X,Y` or `=X,Y,Z`.
-fn extent(lexer: &mut Lexer<'_>) -> Result<[u32; 3], String> {
-    lexer.punct('=')?;
-    let mut extent = [1; 3];
-    for (n, size) in extent.iter_mut().enumerate() {
-        if n > 0 && !lexer.accept(',') {
-            break;
-        }
-        *size = u32::try_from(lexer.int()?).map_err(|_| "size out of range".to_string())?;
-    }
-    Ok(extent)
-}
-
-/// Reads the arguments `(...)` of a call, as on the command line.
-pub fn parse_arguments(text: &str) -> Result<Vec<Argument>, String> {
-    let text = format!("({text})");
-    let mut lexer = Lexer::new(&text);
-    let args = arguments(&mut lexer)?;
-    lexer.end()?;
-    Ok(args)
-}
-
-fn arguments(lexer: &mut Lexer<'_>) -> Result<Vec<Argument>, String> {
-    lexer.punct('(')?;
-    let mut args = Vec::new();
-    while !lexer.accept(')') {
-        if !args.is_empty() {
-            lexer.punct(',')?;
-        }
-        if lexer.peek() == Token::Name("buf") {
-            lexer.advance();
-            args.push(Argument::Buffer(parts(lexer)?));
-        } else {
-            args.push(Argument::Value(value(lexer)?));
-        }
-    }
-    Ok(args)
-}
-
-/// `KIND`
-fn thrown(lexer: &mut Lexer<'_>) -> Result<Expected, String> {
-    Ok(Expected::Throws(lexer.name("an exception")?.into()))
-}
-
-/// `"TEXT"`
-fn failure(lexer: &mut Lexer<'_>) -> Result<Expected, String> {
-    match lexer.next() {
-        Token::Text(text) => Ok(Expected::Fails(text.into())),
-        other => Err(format!("expected text of the error in quotes, found {other}")),
-    }
-}
-
-fn expected(lexer: &mut Lexer<'_>) -> Result<Expected, String> {
-    for (word, outcome) in [("throws", thrown as fn(&mut Lexer<'_>) -> _), ("fails", failure)] {
-        if lexer.peek() == Token::Name(word) {
-            lexer.advance();
-            return outcome(lexer);
-        }
-    }
-    let mut results = None;
-    if lexer.accept_pair('=', '=') {
-        results = Some(values(lexer)?);
-    }
-    let mut buffers = Vec::new();
-    if lexer.accept_pair('=', '>') {
-        buffers.push(check(lexer)?);
-        while lexer.peek() == Token::Name("and") {
-            lexer.advance();
-            buffers.push(check(lexer)?);
-        }
-    }
-    Ok(Expected::Returns { results, buffers })
-}
-
-fn values(lexer: &mut Lexer<'_>) -> Result<Vec<HostValue>, String> {
-    if !lexer.accept('(') {
-        return Ok(vec![value(lexer)?]);
-    }
-    let mut values = Vec::new();
-    while !lexer.accept(')') {
-        if !values.is_empty() {
-            lexer.punct(',')?;
-        }
-        values.push(value(lexer)?);
-    }
-    Ok(values)
-}
-
-fn check(lexer: &mut Lexer<'_>) -> Result<BufferCheck, String> {
-    lexer.punct('[')?;
-    let argument = usize::try_from(lexer.int()?).map_err(|_| "argument number out of range".to_string())?;
-    lexer.punct(']')?;
-    let mut tolerance = 0.0;
-    if lexer.accept('~') {
-        tolerance = match lexer.next() {
-            Token::Float(x) => x,
-            Token::Int(x) => x as f64,
-            other => return Err(format!("expected a relative error, found {other}")),
-        };
-    }
-    if !lexer.accept_pair('=', '=') {
-        return Err(format!("expected '==', found {}", lexer.peek()));
-    }
-    let contents = match lexer.peek() {
-        Token::Function(name) => {
-            lexer.advance();
-            Contents::Reference(name.into())
-        }
-        _ => {
-            let mut list = parts(lexer)?;
-            while lexer.accept(',') {
-                list.extend(parts(lexer)?);
-            }
-            Contents::Parts(list)
-        }
-    };
-    Ok(BufferCheck { argument, tolerance, contents })
-}
-
-/// `TYPE[N]`, `TYPE[N]=EXPRESSION`, `TYPE=[a, b]` or `TYPE="text"`.
-fn parts(lexer: &mut Lexer<'_>) -> Result<Vec<Part>, String> {
-    let element = lexer.scalar()?;
-    let mut length = None;
-    if lexer.accept('[') {
-        length = Some(u64::try_from(lexer.int()?).map_err(|_| "length out of range".to_string())?);
-        lexer.punct(']')?;
-    }
-    let values = if !lexer.accept('=') {
-        Values::Expression(Expression::zero())
-    } else if let Token::Text(text) = lexer.peek() {
-        lexer.advance();
-        Values::List(text.bytes().map(u128::from).collect())
-    } else if lexer.peek() == Token::Punct('[') {
-        Values::List(list(lexer, element)?)
-    } else {
-        Values::Expression(Expression::parse(lexer)?)
-    };
-    let length = match (&values, length) {
-        (Values::List(list), None) => list.len() as u64,
-        (Values::List(list), Some(n)) if n != list.len() as u64 => {
-            return Err(format!("{} elements are given, {n} are wanted", list.len()));
-        }
-        (_, Some(n)) => n,
-        (Values::Expression(_), None) => return Err("a buffer needs a length: TYPE[N]=...".into()),
-    };
-    if length.saturating_mul(element.bytes()) > MAX_BUFFER_BYTES {
-        return Err(format!("buffer has {length} elements, the most is {MAX_BUFFER_BYTES} bytes"));
-    }
-    Ok(vec![Part { element, length, values }])
-}
-
-fn list(lexer: &mut Lexer<'_>, element: Scalar) -> Result<Vec<u128>, String> {
-    lexer.punct('[')?;
-    let mut list = Vec::new();
-    while !lexer.accept(']') {
-        if !list.is_empty() {
-            lexer.punct(',')?;
-        }
-        list.push(literal(lexer, element)?);
-    }
-    Ok(list)
-}
-
-fn literal(lexer: &mut Lexer<'_>, scalar: Scalar) -> Result<u128, String> {
-    match lexer.peek() {
-        Token::Name("true") => {
-            lexer.advance();
-            Ok(1)
-        }
-        Token::Name("false") => {
-            lexer.advance();
-            Ok(0)
-        }
-        Token::Bits(bits) => {
-            lexer.advance();
-            if bits > scalar.mask() {
-                return Err(format!("{bits:#x} has more bits than {}", scalar.name()));
-            }
-            Ok(bits)
-        }
-        _ => Expression::parse(lexer)?.value(scalar),
-    }
-}
-
-fn value(lexer: &mut Lexer<'_>) -> Result<HostValue, String> {
-    let unfit = || "value does not fit its type".to_string();
-    match lexer.peek() {
-        Token::Name("vec") => {
-            lexer.advance();
-            lexer.punct('<')?;
-            let lane = lexer.scalar()?;
-            lexer.punct(',')?;
-            let lanes =
-                u32::try_from(lexer.int()?).map_err(|_| "number of lanes out of range".to_string())?;
-            lexer.punct('>')?;
-            let ty = Type::vector(lane, lanes).ok_or("lanes should be a power of two from 2 to 64")?;
-            HostValue::vector(ty, &list(lexer, lane)?).ok_or_else(unfit)
-        }
-        Token::Name("null") => {
-            lexer.advance();
-            HostValue::scalar(Type::pointer(marquetry_ir::types::Space::Generic), 0).ok_or_else(unfit)
-        }
-        _ => {
-            let scalar = lexer.scalar()?;
-            let bits = literal(lexer, scalar)?;
-            HostValue::scalar(Type::scalar(scalar), bits).ok_or_else(unfit)
-        }
+    let text = lexer.remaining().trim();
+    match text.is_empty() {
+        true => Err("expected text of the diagnostic after the name".into()),
+        false => Ok(Action::Refused { name, text: text.into() }),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::argument::{Argument, bytes_of};
+    use super::super::call::{Contents, Expected};
     use super::*;
+    use crate::value::HostArg;
 
     fn only(text: &str) -> Directive {
         let (mut directives, errors) = parse(text);
@@ -548,10 +277,39 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_an_error() {
-        for text in
-            ["; run: f()", "; run: @f(i33 1)", "; launch: @k (i32 1)", "; run: @f(buf i32[999999999999])"]
-        {
+        for text in [
+            "; run: f()",
+            "; launch[cpuu]: @k grid=1 block=1 ()",
+            "; run @f()",
+            "; count: 1 text",
+            ";| golden",
+            "; compile: @f ptx -O9",
+            "; compile: @f vax",
+            "; refused: @f",
+            "; run: @f(i33 1)",
+            "; launch: @k (i32 1)",
+            "; run: @f(buf i32[999999999999])",
+        ] {
             assert_eq!(parse(text).1.len(), 1, "{text}");
+        }
+    }
+
+    #[test]
+    fn lines_about_code_belong_to_the_directive_above() {
+        let text = "; compile: @f @\"odd \\x41\" ptx:sm_80 -O1 stage=legal table=fast\n\
+                    ; why it matters\n; contains: ret\n  ;| one\n  ;|\n  ;|   three\n";
+        let Action::Compile(compile) = only(text).action else { panic!("expected a compile") };
+        assert_eq!(
+            (compile.names, compile.tables),
+            (vec!["f".into(), "odd A".to_string()], vec!["fast".into()])
+        );
+        assert_eq!((compile.target.as_str(), compile.stage.name()), ("ptx:sm_80", "legal"));
+        assert_eq!(compile.checks.len(), 1);
+        let golden = compile.golden.expect("golden lines");
+        assert_eq!((golden.line, golden.indent.as_str()), (4, "  "));
+        assert_eq!(golden.lines, ["one", "", "  three"]);
+        for apart in ["; compile: @f ptx\n\n; contains: ret", "; compile: @f ptx\n;| a\n; b\n;| c"] {
+            assert_eq!(parse(apart).1.len(), 1, "{apart}");
         }
     }
 

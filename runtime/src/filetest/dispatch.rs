@@ -1,10 +1,10 @@
-//! Directives about dispatch: what calls mean, and what is refused.
+//! Directives that no engine carries out: what calls mean, what is refused, and what code looks like.
 
 use super::directive::Action;
 use super::runner::Verdict;
 use crate::compile::Target;
 use marquetry_ir::entity::{Method, Table};
-use marquetry_ir::program::Program;
+use marquetry_ir::program::{MethodKind, Program};
 use marquetry_ir::text;
 use marquetry_lower::dispatch::explain::explain;
 use marquetry_lower::dispatch::resolve::{Answer, look_up};
@@ -13,11 +13,12 @@ use marquetry_lower::failure::Failure;
 use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::pipeline;
 
-/// How a directive about dispatch went; none for other directives.
+/// How a directive went that no engine carries out; none for other directives.
 pub(super) fn verdict(program: &Program, action: &Action) -> Option<Verdict> {
     let result = match action {
         Action::Which { call, target, tables, answer } => which(program, call, target, tables, answer),
         Action::Refused { name, text } => refused(program, name, text),
+        Action::Compile(compile) => compile.check(program),
         Action::Run(_) | Action::Launch { .. } | Action::Error { .. } => return None,
     };
     Some(result.map_or_else(Verdict::Failed, |()| Verdict::Passed))
@@ -46,7 +47,11 @@ fn refused(program: &Program, name: &str, text: &str) -> Result<(), String> {
     let in_base = |method: &&Method| program.method(**method).table == Table::BASE;
     let method = program.methods_of(name).iter().find(in_base);
     let &method = method.ok_or_else(|| format!("there is no '{name}'"))?;
-    let job = Job::new(vec![method], View::native(&[]), OptLevel::None);
+    let view = match program.method(method).kind {
+        MethodKind::Kernel => View::device(&[]),
+        MethodKind::Function => View::native(&[]),
+    };
+    let job = Job::new(vec![method], view, OptLevel::None);
     let messages: Vec<String> = match pipeline::specialised(program, &job) {
         Ok(_) => return Err("was not refused".into()),
         Err(Failure::Program(diagnostics)) => diagnostics.into_iter().map(|d| d.message).collect(),

@@ -1,5 +1,6 @@
 //! Tokens of directives.
 
+use marquetry_ir::text;
 use marquetry_ir::types::Scalar;
 use std::fmt;
 
@@ -8,6 +9,8 @@ use std::fmt;
 pub(super) enum Token<'a> {
     Name(&'a str),
     Function(&'a str),
+    /// `@"..."`: with the quotes, escapes as they are.
+    QuotedFunction(&'a str),
     Int(i128),
     Float(f64),
     /// `0x...`: the bits themselves, also for floats.
@@ -22,7 +25,7 @@ impl fmt::Display for Token<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Token::Name(name) => write!(f, "'{name}'"),
-            Token::Function(name) => write!(f, "'@{name}'"),
+            Token::Function(name) | Token::QuotedFunction(name) => write!(f, "'@{name}'"),
             Token::Int(value) => write!(f, "{value}"),
             Token::Float(value) => write!(f, "{value}"),
             Token::Bits(bits) => write!(f, "{bits:#x}"),
@@ -37,11 +40,24 @@ impl fmt::Display for Token<'_> {
 pub(super) struct Lexer<'a> {
     rest: &'a str,
     token: Token<'a>,
+    /// The current token and all that follows.
+    remaining: &'a str,
+}
+
+/// Bytes of a text in quotes at the start, quotes included.
+fn quoted_length(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    let end = text.strip_prefix('"')?.bytes().position(|byte| {
+        let ends = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        ends
+    });
+    Some(end? + 2)
 }
 
 impl<'a> Lexer<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        let mut lexer = Lexer { rest: text, token: Token::End };
+        let mut lexer = Lexer { rest: text, token: Token::End, remaining: text };
         lexer.advance();
         lexer
     }
@@ -58,6 +74,7 @@ impl<'a> Lexer<'a> {
 
     pub(super) fn advance(&mut self) {
         self.rest = self.rest.trim_start();
+        self.remaining = self.rest;
         let Some(first) = self.rest.chars().next() else {
             self.token = Token::End;
             return;
@@ -66,7 +83,14 @@ impl<'a> Lexer<'a> {
         self.token = match first {
             '@' => {
                 self.rest = &self.rest[1..];
-                Token::Function(self.take(is_word))
+                match quoted_length(self.rest) {
+                    Some(length) => {
+                        let (name, tail) = self.rest.split_at(length);
+                        self.rest = tail;
+                        Token::QuotedFunction(name)
+                    }
+                    None => Token::Function(self.take(is_word)),
+                }
             }
             '"' => {
                 self.rest = &self.rest[1..];
@@ -153,8 +177,16 @@ impl<'a> Lexer<'a> {
     pub(super) fn function(&mut self) -> Result<String, String> {
         match self.next() {
             Token::Function(name) if !name.is_empty() => Ok(name.into()),
+            Token::QuotedFunction(name) => {
+                text::unquote(name).ok_or_else(|| format!("{name} has an escape that is none"))
+            }
             other => Err(format!("expected '@name', found {other}")),
         }
+    }
+
+    /// The current token and all that follows.
+    pub(super) fn remaining(&self) -> &'a str {
+        self.remaining
     }
 
     pub(super) fn int(&mut self) -> Result<i128, String> {

@@ -1,14 +1,17 @@
 //! Carrying out the directives of a file on engines.
 
+use super::argument::{Argument, bytes_of};
+use super::call::{BufferCheck, Call, Contents, Expected};
 use super::coverage::ops_of;
-use super::directive::{Action, Argument, BufferCheck, Call, Contents, Directive, Expected, bytes_of, parse};
+use super::directive::{Action, Directive, parse};
 use super::watchdog::Watchdog;
 use crate::engine::{Engine, EngineError, Extent, Outcome};
 use crate::value::{HostArg, HostValue, same_bits};
 use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::op::Op;
-use marquetry_ir::program::{LibraryKey, MethodKind, Program};
+use marquetry_ir::program::{MethodKind, Program};
+use marquetry_ir::span::Location;
 use marquetry_ir::text;
 use marquetry_ir::types::{Scalar, Space, Type};
 use marquetry_lower::dispatch::resolve::{Answer, look_up};
@@ -77,6 +80,10 @@ pub fn run(
     }
     rows.extend(match_errors(&program, &diagnostics, &directives));
     if !diagnostics.is_empty() {
+        // They would pass without having been tried.
+        let untried = directives.iter().filter(|d| !matches!(d.action, Action::Error { .. }));
+        let verdict = Verdict::Failed("not tried, because the file has errors".into());
+        rows.extend(untried.map(|d| Row::of_text(d.line, &d.text, verdict.clone())));
         return rows;
     }
     rows.push(round_trip(&program));
@@ -129,8 +136,8 @@ fn match_errors(program: &Program, diagnostics: &[Diagnostic], directives: &[Dir
         .collect();
     let mut rows = Vec::new();
     for diagnostic in diagnostics {
-        let file = diagnostic.file.and_then(|file| program.files.get(file as usize));
-        let line = file.map_or(0, |file| file.line_column(diagnostic.span.start).0);
+        let place = Location::of(&program.files, diagnostic.file, diagnostic.span);
+        let line = place.map_or(0, |place| place.line);
         let matches = |e: &&mut (usize, &Directive, &str, bool)| {
             !e.3 && e.0 == line && diagnostic.message.contains(e.2)
         };
@@ -155,18 +162,9 @@ fn match_errors(program: &Program, diagnostics: &[Diagnostic], directives: &[Dir
 
 /// The canonical text means the same program: reading and printing it again gives it back.
 fn round_trip(program: &Program) -> Row {
-    let printed = text::print_program(program);
-    let mut again = Program::new();
-    // The library's overlays are printed as well.
-    let diagnostics = text::parse_library(&mut again, "printed", &printed, LibraryKey::of_the_loader());
-    let verdict = match diagnostics.first() {
-        Some(diagnostic) => {
-            Verdict::Failed(format!("the printed program is refused: {}", diagnostic.message))
-        }
-        None if text::print_program(&again) != printed => {
-            Verdict::Failed("the printed program prints differently".into())
-        }
-        None => Verdict::Passed,
+    let verdict = match text::check_round_trip(program) {
+        Ok(()) => Verdict::Passed,
+        Err(problem) => Verdict::Failed(problem),
     };
     Row::of_text(0, "print and parse", verdict)
 }
@@ -247,7 +245,7 @@ fn ops_of_directive(program: &Program, directive: &Directive) -> BTreeSet<Op> {
     let (call, kind) = match &directive.action {
         Action::Run(call) => (call, MethodKind::Function),
         Action::Launch { call, .. } => (call, MethodKind::Kernel),
-        Action::Error { .. } | Action::Which { .. } | Action::Refused { .. } => return BTreeSet::new(),
+        _ => return BTreeSet::new(),
     };
     let method = find_method(program, &call.name, &call.args, kind);
     method.map_or_else(|_| BTreeSet::new(), |method| ops_of(program, method))
@@ -297,7 +295,7 @@ fn carry_out(
     let (call, extent) = match &directive.action {
         Action::Run(call) => (call, None),
         Action::Launch { call, grid, block } => (call, Some(Extent { grid: *grid, block: *block })),
-        Action::Error { .. } | Action::Which { .. } | Action::Refused { .. } => return Verdict::Passed,
+        _ => return Verdict::Passed,
     };
     let kind = if extent.is_some() { MethodKind::Kernel } else { MethodKind::Function };
     let method = match find_method(program, &call.name, &call.args, kind) {
@@ -313,11 +311,32 @@ fn carry_out(
         Err(EngineError::Unsupported(reason)) => Verdict::Skipped(reason),
         Err(error) if call.expected.is_failure(&error.to_string()) => Verdict::Passed,
         Err(error) => Verdict::Failed(error.to_string()),
-        Ok(outcome) => match compare(&call.expected, &outcome, &args, wanted) {
+        Ok(outcome) => match compare(&call.expected, &outcome, &args, wanted)
+            .and_then(|()| compare_output(directive, extent, engine.take_output()))
+        {
             Ok(()) => Verdict::Passed,
             Err(message) => Verdict::Failed(message),
         },
     }
+}
+
+/// What work-items print comes in any order, except from a single one.
+fn compare_output(
+    directive: &Directive,
+    extent: Option<Extent>,
+    mut found: Vec<String>,
+) -> Result<(), String> {
+    let Some(mut wanted) = directive.prints.clone() else { return Ok(()) };
+    let items = extent.map_or(1, |e| e.grid.iter().chain(&e.block).map(|&n| u64::from(n)).product());
+    if items > 1 {
+        found.sort_unstable();
+        wanted.sort_unstable();
+    }
+    if let Some(n) = (0..wanted.len().max(found.len())).find(|&n| wanted.get(n) != found.get(n)) {
+        let show = |line: Option<&String>| line.map_or("nothing".into(), |line| format!("'{line}'"));
+        return Err(format!("printed {}, expected {}", show(found.get(n)), show(wanted.get(n))));
+    }
+    Ok(())
 }
 
 fn compare(

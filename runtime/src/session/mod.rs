@@ -61,6 +61,7 @@ use marquetry_lower::hooks::Deferred;
 use marquetry_lower::job::{self, JobEntry};
 use marquetry_lower::observe::{Observer, Silent};
 use marquetry_lower::pipeline::{self, Context, Lowering, Setup};
+use marquetry_lower::runtime::Library;
 use marquetry_lower::specialise;
 use state::{Boarding, Shared};
 use std::collections::HashMap;
@@ -151,6 +152,8 @@ pub struct Session {
     shared: Shared,
     symbols: HashMap<String, usize>,
     watcher: Option<Arc<dyn Watcher>>,
+    /// Functions of the device library, for all jobs.
+    library: Library,
     /// Tables of compilations that are over.
     contexts: Mutex<Vec<Context>>,
     compilations: AtomicU64,
@@ -175,6 +178,7 @@ impl Session {
             shared: Shared::new(program),
             symbols: HashMap::new(),
             watcher: None,
+            library: Library::new(),
             contexts: Mutex::default(),
             compilations: AtomicU64::new(0),
             invalidations: AtomicU64::new(0),
@@ -373,11 +377,9 @@ impl Session {
         let (program, _) = self.pinned(job)?;
         let specialised = specialise::run_recorded(&program, &self.lower_job(&program, job))
             .map_err(|failure| SessionError::Compile(failure.into()))?;
-        let record = Record {
-            instances: specialised.instances,
-            types: specialised.unit.types,
-            view: view(&program, &job.config),
-        };
+        let mut instances = specialised.instances;
+        instances.extend(specialised.linked);
+        let record = Record { instances, types: specialised.unit.types, view: view(&program, &job.config) };
         let (worlds, seen) = (specialised.worlds, program.world());
         let key = Key::from(job);
         let new = New { key, world: job.world, worlds, seen, record: vec![record], children: Vec::new() };
@@ -458,6 +460,7 @@ impl Session {
     ) -> Result<Lowering, EngineError> {
         let setup = Setup {
             target: job.config.target.lowering(),
+            library: &self.library,
             hooks: &backend.hooks,
             answers: &backend.answers,
             params: job.config.params.any(),

@@ -31,6 +31,27 @@ pub(super) fn micros(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
 
+/// Microseconds for which this thread has run: what others do on a busy machine does not count.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code)] // asks the C library
+pub(super) fn thread_micros() -> f64 {
+    const CLOCK_THREAD_CPUTIME_ID: i32 = 3;
+    unsafe extern "C" {
+        fn clock_gettime(clock: i32, time: *mut [i64; 2]) -> i32;
+    }
+    let mut time = [0; 2];
+    // SAFETY: on 64-bit Linux a `timespec` is two 64-bit integers.
+    unsafe { clock_gettime(CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    time[0] as f64 * 1e6 + time[1] as f64 / 1e3
+}
+
+/// Microseconds since the first call.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn thread_micros() -> f64 {
+    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    micros(START.get_or_init(Instant::now).elapsed())
+}
+
 /// Median microseconds of each, called in turn; the first round only warms up.
 pub(super) fn alternate<const N: usize>(effort: Effort, mut calls: [&mut dyn FnMut(); N]) -> [f64; N] {
     let mut samples = [const { Vec::new() }; N];

@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release -p marquetry-tests --bin marq-bench -- stages
 //! cargo run --release -p marquetry-tests --bin marq-bench -- native --sizes 1000,10000
+//! cargo run --release -p marquetry-tests --bin marq-bench -- shapes
 //! cargo run --release -p marquetry-tests --bin marq-bench -- runtime --peers DIR
 //! cargo run --release -p marquetry-tests --bin marq-bench -- ptx --peers DIR --nvrtc LIBRARY
 //! cargo run --release -p marquetry-tests --bin marq-bench -- memory
@@ -16,6 +17,7 @@
 
 pub mod alloc;
 mod dispatch;
+mod extremes;
 mod measure;
 mod memory;
 mod native;
@@ -25,6 +27,7 @@ mod ptx;
 mod raw;
 mod runtime;
 mod sass;
+mod scaling;
 mod shapes;
 mod stages;
 mod table;
@@ -71,6 +74,7 @@ type Outcome = Result<(), String>;
 enum Command {
     Stages(stages::Stages),
     Native(native::Native),
+    Shapes(scaling::Scaling),
     Runtime(runtime::Runtime),
     Ptx(ptx::Ptx),
     Memory(memory::Memory),
@@ -84,6 +88,7 @@ pub fn main() -> ExitCode {
     let done = match command {
         Command::Stages(command) => command.run(&options),
         Command::Native(command) => command.run(&options),
+        Command::Shapes(command) => command.run(&options),
         Command::Runtime(command) => command.run(&options),
         Command::Ptx(command) => command.run(&options),
         Command::Memory(command) => command.run(&options),

@@ -14,6 +14,7 @@ use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::legal::Legal;
 use marquetry_lower::observe::{Observer, PassReport};
 use marquetry_lower::pipeline;
+use marquetry_lower::runtime::Library;
 use marquetry_lower::stage::Stage;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -108,6 +109,7 @@ impl Observer for Watch {
 /// What a host that compiles much keeps.
 struct Memory {
     lowering: pipeline::Context,
+    library: Library,
     native: NativeContext,
     spirv: SpirvContext,
 }
@@ -116,6 +118,7 @@ impl Memory {
     fn new() -> Self {
         Memory {
             lowering: pipeline::Context::new(),
+            library: Library::new(),
             native: NativeContext::new(),
             spirv: SpirvContext::new(),
         }
@@ -247,7 +250,14 @@ fn kernel(
         let Some(job) = job(&program, target, opt_level) else { return Ok(None) };
         let middle = Instant::now();
         let mut watch = Watch::default();
-        let legal = pipeline::run_in(&mut memory.lowering, &program, &job, target.lowering(), &mut watch);
+        let legal = pipeline::run_in(
+            &mut memory.lowering,
+            &program,
+            &job,
+            target.lowering(),
+            &memory.library,
+            &mut watch,
+        );
         let legal = legal.map_err(|error| error.to_string())?;
         let (emitted, emission) = once(|| emit(&legal, target, &mut memory));
         emitted?;

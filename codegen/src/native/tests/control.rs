@@ -25,52 +25,6 @@ done:
 }
 
 #[test]
-fn the_entry_block_may_be_a_loop() {
-    // The text form has no jumps to the entry block; the data structure does.
-    use marquetry_ir::body::Body;
-    use marquetry_ir::signature::Signature;
-    use marquetry_ir::unit::{Function, Unit};
-    let mut body = Body::new();
-    let (entry, done) = (body.make_block(), body.make_block());
-    body.append_block(entry);
-    body.append_block(done);
-    let n = body.append_block_param(entry, Type::I32);
-    let sum = body.append_block_param(entry, Type::I32);
-    let one = body.make_scalar(Type::I32, 1);
-    let zero = body.make_scalar(Type::I32, 0);
-    let push = |body: &mut Body, op, args: &[_], results: &[Type], targets: &[_], block| {
-        let inst = body.make_inst(op, Type::ERROR, args, 0);
-        body.make_results(inst, results);
-        body.set_targets(inst, targets);
-        body.append_inst(inst, block);
-        body.first_result(inst)
-    };
-    let total = push(&mut body, Op::Add, &[sum, n], &[Type::I32], &[], entry).unwrap();
-    let less = push(&mut body, Op::Sub, &[n, one], &[Type::I32], &[], entry).unwrap();
-    let more = push(&mut body, Op::Ne, &[less, zero], &[Type::I1], &[], entry).unwrap();
-    let again = body.make_block_call(entry, &[less, total]);
-    let leave = body.make_block_call(done, &[]);
-    push(&mut body, Op::Branch, &[more], &[], &[again, leave], entry);
-    push(&mut body, Op::Return, &[total], &[], &[], done);
-    let mut unit = Unit::default();
-    let func = unit.funcs.push(Function {
-        name: "sum".into(),
-        kind: MethodKind::Function,
-        signature: Signature::new([Type::I32, Type::I32], [Type::I32]),
-        body,
-        inlining: Default::default(),
-        file: None,
-        span: Default::default(),
-    });
-    unit.entries.push(func);
-    let target = target("native", 2);
-    let lowered = marquetry_lower::exceptions::run(unit).unwrap();
-    let legal = marquetry_lower::legalise::run(lowered, &target).unwrap();
-    let code = emit_jit(&legal, &target, &|_| None).unwrap();
-    assert_eq!(call(&code, "sum", &[10, 0]), [55]);
-}
-
-#[test]
 fn switches_find_their_case() {
     let cases: Vec<i64> = vec![0, 1, 2, 3, -5, -4, 1 << 40, 77, 78, 79, 80, 82, 1000, i64::MIN, i64::MAX];
     for (ty, scale) in [("i8", 8), ("i16", 16), ("i32", 32), ("i64", 64), ("i128", 128)] {

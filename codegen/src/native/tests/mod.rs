@@ -3,6 +3,7 @@
 
 mod control;
 mod kernels;
+mod large;
 mod ops;
 mod random;
 mod stack;
@@ -36,7 +37,7 @@ pub(super) fn legal(text: &str, target: &NativeTarget) -> Legal {
     let mut program = Program::new();
     let diagnostics = text::parse(&mut program, "test.mq", text);
     assert!(diagnostics.is_empty(), "{diagnostics:?}");
-    let unit = marquetry_lower::specialise::run(&program, &job(&program)).unwrap();
+    let unit = marquetry_lower::pipeline::specialised(&program, &job(&program)).unwrap();
     let lowered = marquetry_lower::exceptions::run(unit).unwrap();
     marquetry_lower::legalise::run(lowered, target).unwrap()
 }

@@ -176,7 +176,10 @@ fn atomics() -> String {
                 if order != "acquire" && order != "acq_rel" {
                     let _ = writeln!(out, "    atomic_store p, x {order} {scope}");
                 }
-                let _ = writeln!(out, "    fence {order} {scope}\n    return\n}}");
+                if order != "relaxed" {
+                    let _ = writeln!(out, "    fence {order} {scope}");
+                }
+                let _ = writeln!(out, "    return\n}}");
             }
         }
     }

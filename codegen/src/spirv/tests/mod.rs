@@ -28,7 +28,7 @@ pub(super) fn legal(source: &str, target: &SpirvTarget) -> Legal {
     let kernels = program.methods().filter(|(_, m)| m.kind == marquetry_ir::program::MethodKind::Kernel);
     let entries = kernels.map(|(method, _)| method).collect();
     let job = Job::new(entries, View::device(&[]), OptLevel::None);
-    let unit = marquetry_lower::specialise::run(&program, &job).unwrap();
+    let unit = marquetry_lower::pipeline::specialised(&program, &job).unwrap();
     let lowered = marquetry_lower::exceptions::run(unit).unwrap();
     marquetry_lower::legalise::run(lowered, target).unwrap_or_else(|e| panic!("{e}\n{source}"))
 }

@@ -213,7 +213,8 @@ fn agree(wanted: &[Val], found: &[Val], types: &[Type]) -> bool {
 }
 
 fn legalise(unit: &Unit, target: &Harsh, case: &Case) -> Legal {
-    let lowered: Lowered = exceptions::run(unit.clone()).unwrap();
+    let lowered: Lowered =
+        exceptions::run(marquetry_ir::verify::Verified::new(unit.clone()).unwrap()).unwrap();
     let legal = crate::legalise::run(lowered, target).unwrap_or_else(|failure| {
         panic!("{} {:?} {:?}: {failure}", case.op, case.args, case.suffix);
     });

@@ -3,7 +3,7 @@
 use super::target::{Circular, Harsh};
 use crate::dispatch::view::View;
 use crate::exceptions;
-use crate::failure::Failure;
+use crate::failure::{Failure, Limit};
 use crate::job::{Job, OptLevel};
 use crate::legal::Legal;
 use crate::specialise;
@@ -11,6 +11,7 @@ use marquetry_ir::interp::{Config, Ended, Interp, Val};
 use marquetry_ir::program::{MethodKind, Program};
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
+use marquetry_ir::verify::Verified;
 
 fn unit(text: &str) -> Unit {
     let mut program = Program::new();
@@ -22,7 +23,10 @@ fn unit(text: &str) -> Unit {
 }
 
 fn legal(unit: &Unit, target: &Harsh) -> Result<Legal, Failure> {
-    let legal = crate::legalise::run(exceptions::run(unit.clone())?, target)?;
+    let legal = crate::legalise::run(
+        exceptions::run(Verified::new(unit.clone()).map_err(Failure::Program)?)?,
+        target,
+    )?;
     let diagnostics = marquetry_ir::verify::verify_unit(legal.unit());
     assert!(diagnostics.is_empty(), "{}", marquetry_ir::diag::render(&diagnostics, &legal.unit().files));
     Ok(legal)
@@ -431,7 +435,7 @@ fn targets_that_expand_everything_are_survived() {
             let text = format!(
                 "method main(a: {ty}, b: {ty}) {{\nentry:\n    c = {op} a, b\n    d = select i1 true, c, c\n    s = slot.{ty}\n    store s, d\n    return\n}}\n"
             );
-            let lowered = exceptions::run(unit(&text)).unwrap();
+            let lowered = exceptions::run(Verified::new(unit(&text)).unwrap()).unwrap();
             let found = crate::legalise::run(lowered, &target);
             assert!(matches!(found, Err(Failure::Program(_) | Failure::Internal(_))), "{op} {ty}: {found:?}");
         }
@@ -449,7 +453,10 @@ fn large_values_are_a_limit() {
          }",
     );
     let found = legal(&unit, &Harsh::new(0, false, true));
-    assert!(matches!(found, Err(Failure::Limit { limit: 4096, found: 5000, .. })), "{found:?}");
+    assert!(
+        matches!(found, Err(Failure::Limit(Limit { limit: 4096, found: 5000, place: Some(_), .. }))),
+        "{found:?}"
+    );
 }
 
 /// A block with very many guards is split at each; the time is that of one pass.

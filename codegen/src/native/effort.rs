@@ -1,0 +1,120 @@
+//! How much work is worth doing for a function, so that compiling it takes time in proportion to its size.
+//!
+//! Cranelift's optimiser takes time in proportion to instructions times the depth of loops, its allocator of registers
+//! in proportion to how many values live at once. On code that people write both are fine. On large functions where
+//! either is out of proportion, less is asked for: first the optimiser is left out, then registers are allocated in
+//! one pass, and where it is blocks times values that live across them that are too many, such values
+//! [live in memory](super::homes), so that no block knows of more than it uses. This project's own passes have run in
+//! any case. The measure is one walk over the function, and only large ones are measured.
+
+use cranelift_entity::SecondaryMap;
+use marquetry_ir::analysis::cfg::ControlFlow;
+use marquetry_ir::analysis::dominators::Dominators;
+use marquetry_ir::analysis::loops::Loops;
+use marquetry_ir::body::Body;
+use marquetry_ir::entity::Value;
+
+/// What is done for a function.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Effort {
+    /// Everything that the optimisation level says.
+    Full,
+    /// No optimiser.
+    Plain,
+    /// No optimiser, registers in one pass.
+    Quick,
+    /// As `Quick`, and values that live across blocks are in memory.
+    Least,
+}
+
+/// Functions of fewer instructions and fewer values are not measured.
+const LARGE: usize = 2048;
+/// Deepest nest of loops that the optimiser sees in a large function.
+const MAX_DEPTH: u32 = 24;
+/// Most values per instruction that are handed from block to block.
+const MAX_CROSSING: usize = 24;
+/// How many values may live at once in any large function.
+const EASY_PRESSURE: usize = 24;
+/// Most values that live at once beyond these, times instructions.
+const MAX_PRESSURE: usize = 1 << 20;
+
+/// Most values per instruction that edges pass to block parameters.
+const MAX_PASSED: usize = 8;
+
+/// Most edges into a block times its parameters.
+const MAX_JOINED: usize = 8192;
+/// Most constants times the dominators of the block that uses them: the optimiser searches these.
+const MAX_SEARCHED: usize = 1 << 26;
+
+/// Where a value begins and ends: by instructions, and by blocks.
+#[derive(Copy, Clone, Default)]
+struct Range {
+    start: (u32, u32),
+    end: (u32, u32),
+}
+
+/// Measures a function. Linear.
+pub(super) fn effort(body: &Body, flow: &ControlFlow) -> Effort {
+    if body.inst_count() < LARGE && body.value_count() < LARGE {
+        return Effort::Full;
+    }
+    let mut ranges = SecondaryMap::<Value, Range>::with_capacity(body.value_count());
+    let (mut at, mut size, mut passed, mut joined) = (0u32, 0usize, 0usize, 0usize);
+    for (number, &block) in (0u32..).zip(flow.reverse_post_order()) {
+        let begin = |ranges: &mut SecondaryMap<Value, Range>, value, at| {
+            ranges[value] = Range { start: (at, number), end: (at, number) };
+        };
+        joined = joined.max(flow.predecessors(block).len().saturating_mul(body.block_params(block).len()));
+        body.block_params(block).iter().for_each(|&param| begin(&mut ranges, param, at));
+        for inst in body.block_insts(block) {
+            at = at.saturating_add(1);
+            size += 1;
+            body.visit_operands(inst, |value| {
+                size += 1;
+                let range = &mut ranges[value];
+                // On the way back to a loop's header a value may be used before it is computed.
+                range.end = range.end.max((at, number));
+            });
+            passed += body.targets(inst).iter().map(|&edge| body.target_args(edge).len()).sum::<usize>();
+            body.results(inst).for_each(|result| begin(&mut ranges, result, at));
+        }
+    }
+    let (mut lives, mut crossings) = (0usize, 0usize);
+    for (value, range) in ranges.iter() {
+        if body.value_const_id(value).is_none() {
+            lives += range.end.0.saturating_sub(range.start.0) as usize;
+            crossings += range.end.1.saturating_sub(range.start.1) as usize;
+        }
+    }
+    if crossings > MAX_CROSSING.saturating_mul(size) {
+        return Effort::Least;
+    }
+    if passed > MAX_PASSED.saturating_mul(at as usize) || joined > MAX_JOINED {
+        return Effort::Quick;
+    }
+    if lives.saturating_sub(EASY_PRESSURE.saturating_mul(at as usize)) > MAX_PRESSURE {
+        return Effort::Quick;
+    }
+    let (mut dominators, mut loops) = (Dominators::new(), Loops::new());
+    dominators.compute(flow);
+    loops.compute(flow, &dominators);
+    let order = flow.reverse_post_order();
+    if order.iter().any(|&block| loops.depth(block) > MAX_DEPTH) {
+        return Effort::Plain;
+    }
+    let mut depths = vec![0usize; order.len()];
+    let mut searched = 0usize;
+    for (n, &block) in order.iter().enumerate() {
+        let above = dominators.immediate(flow, block).and_then(|above| flow.position(above));
+        let depth = above.and_then(|above| depths.get(above)).map_or(0, |depth| depth + 1);
+        if let Some(slot) = depths.get_mut(n) {
+            *slot = depth;
+        }
+        let mut constants = 0;
+        for inst in body.block_insts(block) {
+            body.visit_operands(inst, |value| constants += usize::from(body.value_const_id(value).is_some()));
+        }
+        searched = searched.saturating_add(depth.saturating_mul(constants));
+    }
+    if searched > MAX_SEARCHED { Effort::Plain } else { Effort::Full }
+}

@@ -1,0 +1,108 @@
+//! Functions that are too large for all that Cranelift can do.
+#![allow(unsafe_code)] // runs the code under test
+
+use super::*;
+use crate::native::effort::{Effort, effort};
+use marquetry_ir::analysis::cfg::ControlFlow;
+use std::fmt::Write;
+
+/// Loops inside each other, each of which exchanges two values; the outermost runs `n` rounds, the others one.
+fn nest(depth: usize, padding: usize) -> String {
+    let mut text = "method f(n: i64, a: i64, b: i64) -> i64 {\nentry:\n    jump h0(i64 0, a, b)\n".to_owned();
+    for k in 0..depth {
+        let _ = writeln!(text, "h{k}(c{k}: i64, a{k}: i64, b{k}: i64):");
+        if k + 1 < depth {
+            let _ = writeln!(text, "    jump h{}(i64 0, b{k}, a{k})", k + 1);
+        }
+    }
+    let last = depth - 1;
+    let _ = writeln!(text, "    twice = add a{last}, a{last}\n    x0 = add twice, b{last}");
+    for k in 0..padding {
+        let _ = writeln!(text, "    x{} = xor x{k}, n", k + 1);
+    }
+    for k in (0..depth).rev() {
+        let bound = if k == 0 { "n" } else { "i64 1" };
+        let _ = writeln!(
+            text,
+            "    d{k} = add c{k}, i64 1\n    more{k} = lt.u d{k}, {bound}\n    branch more{k}, h{k}(d{k}, b{k}, a{k}), \
+             after{k}\nafter{k}:"
+        );
+    }
+    let _ = writeln!(text, "    return x{padding}\n}}");
+    text
+}
+
+fn effort_of(text: &str) -> Effort {
+    let legal = legal(text, &target("native", 2));
+    let body = &legal.unit().funcs.values().next().unwrap().body;
+    let mut flow = ControlFlow::new();
+    flow.compute(body);
+    effort(body, &flow)
+}
+
+#[test]
+fn less_is_done_where_it_would_take_too_long() {
+    let straight = |count: usize| {
+        let mut text = "method f(a: i64, b: i64) -> i64 {\nentry:\n    x0 = add a, b\n".to_owned();
+        (0..count).for_each(|k| {
+            let _ = writeln!(text, "    x{} = xor x{k}, b", k + 1);
+        });
+        text + &format!("    return x{count}\n}}")
+    };
+    let wide = |count: usize| {
+        let mut text = "method f(a: i64, b: i64) -> i64 {\nentry:\n    y0 = add a, b\n".to_owned();
+        (0..count).for_each(|k| {
+            let _ = writeln!(text, "    x{k} = add a, i64 {k}");
+        });
+        (0..count).for_each(|k| {
+            let _ = writeln!(text, "    y{} = mul y{k}, x{k}", k + 1);
+        });
+        text + &format!("    return y{count}\n}}")
+    };
+    assert_eq!(effort_of(&straight(10_000)), Effort::Full);
+    assert_eq!(effort_of(&wide(100)), Effort::Full);
+    assert_eq!(effort_of(&wide(3000)), Effort::Quick);
+    assert_eq!(effort_of(&nest(10, 2100)), Effort::Full);
+    assert_eq!(effort_of(&nest(40, 3000)), Effort::Plain);
+    assert_eq!(effort_of(&nest(600, 0)), Effort::Least);
+}
+
+#[test]
+fn what_is_left_out_changes_nothing() {
+    for (depth, padding) in [(40, 3000), (600, 0)] {
+        for opt_level in [0, 2] {
+            let code = jit(&nest(depth, padding), opt_level);
+            // Even numbers of xor cancel out; each level but the first, and each round, exchanges the two.
+            for rounds in [1, 2, 5] {
+                let (x, y) = if (depth + rounds) % 2 == 0 { (7, 100) } else { (100, 7) };
+                assert_eq!(call(&code, "f", &[rounds as u128, 7, 100]), [2 * x + y], "{depth} {rounds}");
+            }
+        }
+    }
+}
+
+#[test]
+fn edges_with_many_arguments_have_room() {
+    // Each block passes 64 values on twice, which is more code than its instructions take.
+    let mut text = "method f(a: i64) -> i64 {\nentry:\n    c = eq a, i64 0\n".to_owned();
+    let list = |prefix: &str| (0..64).map(|k| format!("{prefix}{k}")).collect::<Vec<_>>();
+    let start = vec!["a".to_owned(); 64];
+    let mut values = start;
+    for block in 0..120 {
+        let mut turned = values.clone();
+        turned.rotate_left(1);
+        let params: Vec<String> = list(&format!("p{block}_")).iter().map(|p| format!("{p}: i64")).collect();
+        let _ = writeln!(
+            text,
+            "    branch c, b{block}({}), b{block}({})\nb{block}({}):",
+            values.join(", "),
+            turned.join(", "),
+            params.join(", ")
+        );
+        values = list(&format!("p{block}_"));
+    }
+    text += "    return p119_3\n}";
+    for opt_level in [0, 2] {
+        assert_eq!(call(&jit(&text, opt_level), "f", &[9]), [9]);
+    }
+}

@@ -1,0 +1,4 @@
+//! The check `emit` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| marquetry_fuzz::check::fuzz("halves", data));

@@ -1,0 +1,188 @@
+//! The device library: methods that every program starts with, written in the language itself.
+//!
+//! It lives in this crate because the right to add to the device table ([`Table::DEVICE`](crate::entity::Table::DEVICE)) and to
+//! the standard provider's ([`Table::STANDARD`](crate::entity::Table::STANDARD)) is private to it: no public function takes a
+//! method for them or lends one out to be changed, and text from outside is read without that right. A host that wants
+//! other device code overlays it in a table of its own, which is asked first.
+//!
+//! `library/device.mq` is the one table of the runtime's intrinsics: name, signature, documentation, and whether the
+//! real body is given there or supplied by the back-end's provider under the link name. [`intrinsics`] is that table
+//! read back, [`document`] shows it to people.
+
+use crate::diag::Diagnostic;
+use crate::program::Program;
+use crate::signature::Signature;
+use crate::text::{self, DeviceFunction};
+use crate::types::Types;
+use rustc_hash::FxHashMap;
+use std::fmt::Write;
+use std::sync::{Arc, OnceLock};
+
+/// The library's files: name and text.
+pub const FILES: [(&str, &str); 2] = [
+    ("library/device.mq", include_str!("../library/device.mq")),
+    ("library/standard.mq", include_str!("../library/standard.mq")),
+];
+
+/// Who supplies the real body of a device function.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Supplier {
+    /// The back-end's runtime provider, under the link name.
+    Provider,
+    /// The library itself.
+    Library,
+}
+
+/// A device function.
+#[derive(Clone, Debug)]
+pub struct Intrinsic {
+    /// What programs call.
+    pub name: Arc<str>,
+    /// What a provider's method for it is called, where one supplies it.
+    pub link_name: Arc<str>,
+    /// What it takes and returns; scalars and pointers only.
+    pub signature: Signature,
+    /// Names of the parameters.
+    pub params: Vec<Arc<str>>,
+    /// Who supplies the real body.
+    pub supplier: Supplier,
+    /// What it does, from the comment above the declaration.
+    pub doc: String,
+}
+
+struct Library {
+    program: Program,
+    intrinsics: Vec<Intrinsic>,
+    /// Those that a provider supplies, by link name.
+    by_link_name: FxHashMap<Arc<str>, usize>,
+    by_name: FxHashMap<Arc<str>, usize>,
+}
+
+/// Reads the files into a new program.
+fn load() -> (Library, Vec<Diagnostic>) {
+    let mut program = Program::new();
+    let mut intrinsics = Vec::new();
+    let mut diagnostics = Vec::new();
+    for (name, source) in FILES {
+        let (found, functions) = text::parse_library(&mut program, name, source);
+        diagnostics.extend(found);
+        intrinsics.extend(functions.into_iter().map(|function| described(function, source)));
+    }
+    let linked = intrinsics.iter().enumerate().filter(|(_, i)| i.supplier == Supplier::Provider);
+    let by_link_name = linked.map(|(n, intrinsic)| (intrinsic.link_name.clone(), n)).collect();
+    let by_name = intrinsics.iter().enumerate().map(|(n, intrinsic)| (intrinsic.name.clone(), n)).collect();
+    (Library { program, intrinsics, by_link_name, by_name }, diagnostics)
+}
+
+/// Checked by a test: the library has no mistakes.
+fn library() -> &'static Library {
+    static LIBRARY: OnceLock<Library> = OnceLock::new();
+    LIBRARY.get_or_init(|| load().0)
+}
+
+fn described(function: DeviceFunction, source: &str) -> Intrinsic {
+    let DeviceFunction { name, signature, params, is_linked, span } = function;
+    let above = source.get(..span.start as usize).unwrap_or("");
+    let above = above.rfind('\n').map_or("", |end| &above[..end]);
+    let mut lines: Vec<&str> = above.lines().rev().map_while(|line| line.strip_prefix(';')).collect();
+    lines.reverse();
+    let doc = lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
+    let supplier = if is_linked { Supplier::Provider } else { Supplier::Library };
+    Intrinsic { link_name: format!("gpu_{name}").into(), name, signature, params, supplier, doc }
+}
+
+/// A program that holds the library and nothing else.
+pub fn program() -> Program {
+    library().program.clone()
+}
+
+/// All device functions, in the order of their declaration.
+pub fn intrinsics() -> &'static [Intrinsic] {
+    &library().intrinsics
+}
+
+/// The device function that a provider supplies under this link name.
+pub fn intrinsic(link_name: &str) -> Option<&'static Intrinsic> {
+    // Most names are none: they are told apart without the table.
+    if !link_name.starts_with("gpu_") {
+        return None;
+    }
+    let library = library();
+    library.by_link_name.get(link_name).and_then(|&n| library.intrinsics.get(n))
+}
+
+/// Whether a device function has this name.
+pub fn is_device_function(name: &str) -> bool {
+    library().by_name.contains_key(name)
+}
+
+/// The table of device functions, for people.
+pub fn document() -> String {
+    let types = Types::new();
+    let mut out = String::from(
+        "# The device library\n\nGenerated from `library/device.mq`; do not edit.\n\n\
+         What code for devices may call. On the host each has a body that gives a sentinel; a job may ask for an \
+         exception or an error instead.\nA function of the *provider* is supplied by the back-end's runtime provider as \
+         a method under the link name, in a table that the job's view names;\nit may be absent until something needs it. \
+         One of the *library* is built in.\n\n| function | link name | supplied by | meaning |\n|---|---|---|---|\n",
+    );
+    for intrinsic in intrinsics() {
+        let Intrinsic { name, link_name, signature, params, supplier, doc } = intrinsic;
+        let typed = params.iter().zip(&signature.params);
+        let params: Vec<String> = typed.map(|(name, &ty)| format!("{name}: {}", types.display(ty))).collect();
+        let results = Signature::new([], signature.results.clone()).display(&types).to_string();
+        let results = results.strip_prefix("()").unwrap_or("");
+        let (link, by) = match supplier {
+            Supplier::Provider => (format!("`{link_name}`"), "provider"),
+            Supplier::Library => ("–".into(), "library"),
+        };
+        let _ = writeln!(out, "| `{name}({}){results}` | {link} | {by} | {doc} |", params.join(", "));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entity::Table;
+
+    #[test]
+    fn the_library_has_no_mistakes() {
+        let (library, diagnostics) = load();
+        assert_eq!(diagnostics, []);
+        assert_eq!(crate::verify::verify_program(&library.program), []);
+    }
+
+    #[test]
+    fn every_device_function_is_a_pair_that_is_documented() {
+        let program = program();
+        for intrinsic in intrinsics() {
+            let tables: Vec<Table> =
+                program.methods_of(&intrinsic.name).iter().map(|&m| program.method(m).table).collect();
+            assert_eq!(tables, [Table::BASE, Table::DEVICE], "{}", intrinsic.name);
+            assert!(!intrinsic.doc.is_empty(), "{}", intrinsic.name);
+        }
+    }
+
+    #[test]
+    fn the_standard_provider_supplies_what_is_declared() {
+        let program = program();
+        for (_, method) in program.methods().filter(|(_, method)| method.table == Table::STANDARD) {
+            let Some(intrinsic) = intrinsic(&method.name) else { panic!("{} is not declared", method.name) };
+            assert_eq!(method.signature, intrinsic.signature, "{}", method.name);
+        }
+    }
+
+    #[test]
+    fn the_documentation_is_that_of_the_library() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/DEVICE.md");
+        if std::env::var_os("MARQ_BLESS").is_some() {
+            std::fs::write(path, document()).unwrap();
+        }
+        let found = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            found == document(),
+            "ir/DEVICE.md is stale: MARQ_BLESS=1 cargo test -p marquetry-ir --lib library"
+        );
+    }
+}

@@ -1,0 +1,131 @@
+//! What providers' methods became, kept for later jobs.
+
+use crate::dispatch::edges::Instance;
+use crate::dispatch::resolve::look_up;
+use crate::dispatch::view::View;
+use crate::failure::Failure;
+use crate::job::{Job, Options};
+use crate::observe::Silent;
+use crate::{optimise, specialise};
+use marquetry_ir::entity::Method;
+use marquetry_ir::program::{MethodData, Program, Worlds};
+use marquetry_ir::types::Types;
+use marquetry_ir::unit::Unit;
+use marquetry_ir::verify::verify_unit;
+use rustc_hash::FxHashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A job's configuration with everything taken out that the library does not depend on: entries, names, the world.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Key {
+    view: View,
+    options: Options,
+    method: Method,
+}
+
+/// A provider's method, compiled as far as every job that links it has in common.
+#[derive(Debug)]
+pub(super) struct LibraryFunction {
+    /// Its only entry is the method.
+    pub unit: Unit,
+    /// What it was made of.
+    pub instances: Vec<Instance>,
+    /// The worlds in which it would be made the same.
+    pub worlds: Worlds,
+    /// The methods themselves, to tell programs apart whose ids agree.
+    methods: Vec<Arc<MethodData>>,
+}
+
+/// Specialised and optimised library functions, for all jobs of a program and of its copies. Shared between threads; nothing
+/// is compiled under its lock.
+#[derive(Debug, Default)]
+pub struct Library {
+    kept: Mutex<FxHashMap<Key, Vec<Arc<LibraryFunction>>>>,
+    compiled: AtomicU64,
+    reused: AtomicU64,
+}
+
+/// Most versions of one function that are kept, the newest.
+const MAX_VERSIONS: usize = 4;
+
+impl Library {
+    /// A library that holds nothing yet.
+    pub fn new() -> Library {
+        Library::default()
+    }
+
+    /// How many functions were compiled, and how many times one that was there was taken, so far.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.compiled.load(Ordering::Relaxed), self.reused.load(Ordering::Relaxed))
+    }
+
+    /// A provider's method for a job whose unit has these types.
+    pub(super) fn get(
+        &self,
+        program: &Program,
+        view: &View,
+        options: &Options,
+        method: Method,
+        types: &Arc<Types>,
+    ) -> Result<Arc<LibraryFunction>, Failure> {
+        let key = Key { view: view.normalised(), options: options.clone(), method };
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some(found) = kept.iter().flatten().find(|function| function.is_valid(program, view)) {
+            self.reused.fetch_add(1, Ordering::Relaxed);
+            return Ok(found.clone());
+        }
+        self.compiled.fetch_add(1, Ordering::Relaxed);
+        let program_types = Arc::new(program.types.clone());
+        let size = program_types.len();
+        let function = Arc::new(compile(program, view, options, method, program_types)?);
+        if function.unit.types.len() > size {
+            // It made types: their numbers mean something in one unit only.
+            return Ok(Arc::new(compile(program, view, options, method, types.clone())?));
+        }
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let versions = kept.entry(key).or_default();
+        if versions.len() >= MAX_VERSIONS {
+            versions.remove(0);
+        }
+        versions.push(function.clone());
+        Ok(function)
+    }
+}
+
+fn compile(
+    program: &Program,
+    view: &View,
+    options: &Options,
+    method: Method,
+    types: Arc<Types>,
+) -> Result<LibraryFunction, Failure> {
+    let job = Job { entries: vec![method.into()], view: view.clone(), options: options.clone() };
+    let made = specialise::run_unlinked(program, &job, types)?;
+    let mut unit = made.unit;
+    let diagnostics = verify_unit(&unit);
+    if !diagnostics.is_empty() {
+        return Err(Failure::Program(diagnostics));
+    }
+    optimise::run(&mut unit, options.opt_level, &mut Silent);
+    // Texts are the job's.
+    unit.files = Arc::new([]);
+    let methods = made.instances.iter().map(|instance| program.method_object(instance.method)).collect();
+    Ok(LibraryFunction { unit, instances: made.instances, worlds: made.worlds, methods })
+}
+
+impl LibraryFunction {
+    /// Whether a job that sees this view of a program would make the same.
+    fn is_valid(&self, program: &Program, view: &View) -> bool {
+        let world = view.world(program);
+        self.instances.iter().zip(&self.methods).all(|(instance, object)| {
+            program.method_exists(instance.method)
+                && Arc::ptr_eq(&program.method_object(instance.method), object)
+                && program.is_alive(instance.method, world)
+                && instance
+                    .edges
+                    .iter()
+                    .all(|edge| look_up(program, view, &edge.name, &edge.arguments).answer == edge.answer)
+        })
+    }
+}

@@ -1,0 +1,243 @@
+//! Hidden inputs: what `kernel_input` names becomes trailing parameters, only where it is used.
+//!
+//! A function needs what it names itself and what its callees need, so needs spread from callees to callers by a
+//! worklist, recursion included. Function values: an indirect call may reach every function whose address is taken, so
+//! these all take what any of them needs, and every function with an indirect call needs it too.
+//!
+//! Inputs are ordered by name, after the mailbox: the order depends on nothing but the set.
+
+use crate::exceptions::Lowered;
+use crate::failure::{Failure, Limit};
+use crate::passes::replace::Replacements;
+use crate::report::{self, Place};
+use marquetry_ir::body::{Body, Symbol};
+use marquetry_ir::entity::{Func, Inst, SigRef, SymbolRef, Value};
+use marquetry_ir::limits::MAX_PARAMS;
+use marquetry_ir::op::Op;
+use marquetry_ir::types::Type;
+use marquetry_ir::unit::Unit;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A value that the host passes besides the arguments.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Input {
+    /// What `kernel_input` calls it.
+    pub name: Arc<str>,
+    /// Its type.
+    pub ty: Type,
+}
+
+/// The hidden input that is the address of the launch's arena.
+pub const ARENA: &str = "arena";
+
+/// Bytes before the first unit of an arena: units that are used and units that there are, each an `i32`, and eight more.
+pub const ARENA_HEADER_BYTES: usize = 16;
+/// Bytes of a unit of an arena.
+pub const ARENA_UNIT_BYTES: usize = 16;
+
+/// Most hidden inputs of a unit.
+const MAX_INPUTS: usize = 64;
+
+/// The first bytes of an arena of this many bytes in all, as a launch starts with it.
+pub fn arena_header(bytes: usize) -> [u8; ARENA_HEADER_BYTES] {
+    let units = bytes.saturating_sub(ARENA_HEADER_BYTES) / ARENA_UNIT_BYTES;
+    let mut header = [0; ARENA_HEADER_BYTES];
+    header[4..8].copy_from_slice(&u32::try_from(units).unwrap_or(u32::MAX).to_le_bytes());
+    header
+}
+
+/// Which inputs a function needs: a bit for each.
+type Needs = u64;
+
+/// Threads hidden inputs through a unit, and notes them with its entries.
+///
+/// # Errors
+/// A name with two types, or a limit.
+pub fn run(lowered: &mut Lowered) -> Result<(), Failure> {
+    let unit = &mut lowered.unit;
+    let inputs = collect(unit)?;
+    if inputs.is_empty() {
+        return Ok(());
+    }
+    let needs = spread(unit, &inputs);
+    let indirect = addressed(unit).into_iter().fold(0, |all, func| all | needs[func.as_u32() as usize]);
+    let chosen = |needs: Needs| {
+        let numbered = inputs.iter().enumerate();
+        numbered.filter(move |(n, _)| needs >> n & 1 != 0).map(|(_, input)| input)
+    };
+    for func in unit.funcs.keys().collect::<Vec<Func>>() {
+        let own = needs[func.as_u32() as usize];
+        let function = &mut unit.funcs[func];
+        function.signature.params.extend(chosen(own).map(|input| input.ty));
+        let found = function.signature.params.len();
+        if found > MAX_PARAMS {
+            return Err(Failure::Limit(Limit::new("parameters", MAX_PARAMS as u64, found as u64).at(
+                &function.name,
+                function.file,
+                function.span,
+            )));
+        }
+        let body = &mut function.body;
+        let Some(entry) = body.entry().filter(|_| own != 0) else { continue };
+        let params: BTreeMap<Arc<str>, Value> =
+            chosen(own).map(|input| (input.name.clone(), body.append_block_param(entry, input.ty))).collect();
+        for (name, &value) in &params {
+            if body.names.value(value).is_none() {
+                body.names.set_value(value, name);
+            }
+        }
+        thread(body, &params, |callee| match callee {
+            Some(callee) => chosen(needs[callee.as_u32() as usize]).cloned().collect(),
+            None => chosen(indirect).cloned().collect(),
+        });
+        if !lowered.rewritten.contains(&func) {
+            lowered.rewritten.push(func);
+        }
+    }
+    for (&entry, abi) in unit.entries.iter().zip(&mut lowered.entries) {
+        abi.inputs = chosen(needs[entry.as_u32() as usize]).cloned().collect();
+    }
+    Ok(())
+}
+
+/// The instructions of a body.
+fn insts(body: &Body) -> impl Iterator<Item = Inst> + '_ {
+    body.blocks().flat_map(|block| body.block_insts(block))
+}
+
+fn name_of(body: &Body, inst: Inst) -> Arc<str> {
+    match body.symbol(SymbolRef::from_u32(body.inst(inst).imm)) {
+        Symbol::Name(name) => name.clone(),
+        _ => "".into(),
+    }
+}
+
+/// All inputs that a unit names, in order.
+///
+/// # Errors
+/// A name with two types, or too many.
+pub fn collect(unit: &Unit) -> Result<Vec<Input>, Failure> {
+    let mut found: BTreeMap<Arc<str>, Type> = BTreeMap::new();
+    for function in unit.funcs.values() {
+        let body = &function.body;
+        for inst in insts(body).filter(|&inst| body.inst(inst).op == Op::KernelInput) {
+            let (name, ty) = (name_of(body, inst), body.inst(inst).ty);
+            let known = *found.entry(name.clone()).or_insert(ty);
+            if known != ty {
+                let place = Place { function: &function.name, file: function.file, span: body.span(inst) };
+                let message = format!("hidden input '{name}' has type {ty} here, and {known} elsewhere");
+                return Err(Failure::Program(vec![report::dispatch(&place, message)]));
+            }
+        }
+    }
+    if found.len() > MAX_INPUTS {
+        let (limit, found) = (MAX_INPUTS as u64, found.len() as u64);
+        return Err(Failure::Limit(Limit::new("hidden inputs", limit, found)));
+    }
+    Ok(found.into_iter().map(|(name, ty)| Input { name, ty }).collect())
+}
+
+fn callee(body: &Body, inst: Inst) -> Option<Func> {
+    match body.symbol(SymbolRef::from_u32(body.inst(inst).imm)) {
+        Symbol::Func(func) => Some(*func),
+        _ => None,
+    }
+}
+
+/// The functions whose address is taken.
+fn addressed(unit: &Unit) -> Vec<Func> {
+    let bodies = unit.funcs.values().map(|function| &function.body);
+    let found = bodies.flat_map(|body| {
+        insts(body).filter(|&inst| body.inst(inst).op == Op::FunctionAddress).filter_map(|i| callee(body, i))
+    });
+    let mut found: Vec<Func> = found.collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// What each function needs, by its number.
+fn spread(unit: &Unit, inputs: &[Input]) -> Vec<Needs> {
+    let count = unit.funcs.len();
+    // One more node than functions: every indirect call calls it, and it calls every addressed function.
+    let pseudo = count;
+    let mut needs: Vec<Needs> = vec![0; count + 1];
+    let mut callers: Vec<Vec<usize>> = vec![Vec::new(); count + 1];
+    for (func, function) in &unit.funcs {
+        let (number, body) = (func.as_u32() as usize, &function.body);
+        for inst in insts(body) {
+            match body.inst(inst).op {
+                Op::KernelInput => {
+                    let name = name_of(body, inst);
+                    let bit = inputs.iter().position(|input| input.name == name);
+                    needs[number] |= bit.map_or(0, |bit| 1 << bit);
+                }
+                Op::Call => {
+                    if let Some(list) = callee(body, inst).and_then(|f| callers.get_mut(f.as_u32() as usize))
+                    {
+                        list.push(number);
+                    }
+                }
+                Op::CallIndirect => callers[pseudo].push(number),
+                _ => {}
+            }
+        }
+    }
+    let addressed = addressed(unit);
+    for func in &addressed {
+        callers[func.as_u32() as usize].push(pseudo);
+    }
+    let mut work: Vec<usize> = (0..count).filter(|&n| needs[n] != 0).collect();
+    while let Some(number) = work.pop() {
+        let own = needs[number];
+        // What the pseudo-function needs, every addressed function takes: they have one convention.
+        let taking = addressed.iter().map(|func| func.as_u32() as usize).filter(|_| number == pseudo);
+        for other in callers[number].iter().copied().chain(taking) {
+            if needs[other] | own != needs[other] {
+                needs[other] |= own;
+                work.push(other);
+            }
+        }
+    }
+    needs
+}
+
+/// Replaces the inputs of a body by its parameters and passes them on.
+fn thread(body: &mut Body, params: &BTreeMap<Arc<str>, Value>, wanted: impl Fn(Option<Func>) -> Vec<Input>) {
+    let mut replaced = Replacements::default();
+    for inst in insts(body).collect::<Vec<Inst>>() {
+        let data = body.inst(inst);
+        let (op, ty, imm) = (data.op, data.ty, data.imm);
+        let more = match op {
+            Op::KernelInput => {
+                if let (Some(old), Some(&new)) = (body.first_result(inst), params.get(&name_of(body, inst))) {
+                    replaced.set(old, new);
+                }
+                body.remove_inst(inst);
+                continue;
+            }
+            Op::Call => match callee(body, inst) {
+                Some(callee) => wanted(Some(callee)),
+                None => continue,
+            },
+            Op::CallIndirect => wanted(None),
+            _ => continue,
+        };
+        if more.is_empty() {
+            continue;
+        }
+        let mut args: Vec<Value> = body.args(inst).to_vec();
+        args.extend(more.iter().filter_map(|input| params.get(&input.name)));
+        let imm = match op {
+            Op::CallIndirect => {
+                let mut signature = body.signature(SigRef::from_u32(imm)).clone();
+                signature.params.extend(more.iter().map(|input| input.ty));
+                body.make_signature(signature).as_u32()
+            }
+            _ => imm,
+        };
+        body.replace_inst(inst, op, ty, &args, imm);
+    }
+    replaced.apply(body);
+}

@@ -1,0 +1,76 @@
+//! Calls of link names, and refusals that say how code got to them.
+
+use super::{Home, Specialiser};
+use crate::report::{self, Place};
+use crate::runtime::provider;
+use cranelift_entity::EntityRef;
+use marquetry_ir::body::{Body, Symbol};
+use marquetry_ir::diag::Diagnostic;
+use marquetry_ir::entity::{Func, Inst, Value};
+use marquetry_ir::library::{self, Intrinsic};
+use marquetry_ir::signature::Signature;
+use marquetry_ir::span::Span;
+use marquetry_ir::types::Type;
+
+/// Most functions that a chain of calls names.
+const SHOWN: usize = 16;
+
+impl Specialiser<'_> {
+    /// A call of a link name: checked against the declaration and the provider, and left for the linker.
+    pub(super) fn link_intrinsic(
+        &mut self,
+        body: &mut Body,
+        home: Home<'_>,
+        inst: Inst,
+        intrinsic: &Intrinsic,
+        args: &[Value],
+    ) {
+        let wanted = &intrinsic.signature;
+        let found: Vec<Type> = args.iter().map(|&arg| body.value_type(arg)).collect();
+        let results = body.results(inst).len();
+        let problem = if found != wanted.params || results != wanted.results.len() {
+            let found = Signature::new(found, []);
+            let declared = provider::declared(intrinsic);
+            let found = found.display(&self.unit.types);
+            Some(format!("arguments {found} and {results} results for {declared}"))
+        } else {
+            provider::supplied(self.program, &self.job.view, intrinsic).err()
+        };
+        if let Some(problem) = problem {
+            self.refuse(home.func, body.span(inst), problem);
+            for value in body.results(inst) {
+                body.set_value_type(value, Type::ERROR);
+            }
+            return;
+        }
+        self.find(&intrinsic.link_name, &wanted.params, home.func);
+        self.calls_runtime = true;
+        self.set_result_types(body, inst, &wanted.results);
+        let id = body.make_symbol(Symbol::Name(intrinsic.link_name.clone()));
+        let (op, ty) = (body.inst(inst).op, body.inst(inst).ty);
+        body.replace_inst(inst, op, ty, args, id.as_u32());
+    }
+
+    /// Reports what cannot be in a function, at the call that leads there from the author's own text, with the chain of
+    /// calls as a note.
+    pub(super) fn refuse(&mut self, func: Func, span: Span, message: String) {
+        let library = library::FILES.len() as u32;
+        let (mut at, mut span) = (func, span);
+        for _ in 0..SHOWN {
+            let file = self.unit.funcs[at].file;
+            let Some(record) = self.records.get(at.index()).filter(|_| file.is_none_or(|f| f < library))
+            else {
+                break;
+            };
+            let Some(parent) = record.parent else { break };
+            span = record.site;
+            at = parent;
+        }
+        let function = &self.unit.funcs[at];
+        let span = if span.is_somewhere() { span } else { function.span };
+        let place = Place { function: &function.name, file: function.file, span };
+        let chain = self.chain(func).into_iter();
+        let refusal = chain.fold(report::dispatch(&place, message), Diagnostic::with_note);
+        self.diagnostics.push(refusal);
+    }
+}

@@ -1,0 +1,178 @@
+//! Calls and launches with what is expected of them.
+
+use super::argument::{Argument, Part, arguments, parts, value};
+use super::directive::Action;
+use super::lexer::{Lexer, Token};
+use crate::value::HostValue;
+
+/// A call with what is expected of it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Call {
+    /// The function or kernel.
+    pub name: String,
+    /// Its arguments.
+    pub args: Vec<Argument>,
+    /// What must come out.
+    pub expected: Expected,
+}
+
+/// What must come out of a call.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Expected {
+    /// It returns; with these results, if any are stated, and these buffer contents.
+    Returns {
+        /// The results; none if nothing is said.
+        results: Option<Vec<HostValue>>,
+        /// What buffers hold afterwards.
+        buffers: Vec<BufferCheck>,
+    },
+    /// It throws this kind of exception.
+    Throws(String),
+    /// It ends with an error that contains this.
+    Fails(String),
+}
+
+impl Expected {
+    /// Whether this error is what must come out.
+    pub fn is_failure(&self, error: &str) -> bool {
+        matches!(self, Expected::Fails(text) if error.contains(text))
+    }
+}
+
+/// What one argument's buffer holds afterwards.
+#[derive(Clone, PartialEq, Debug)]
+pub struct BufferCheck {
+    /// Which argument, from 0.
+    pub argument: usize,
+    /// Relative error allowed; 0 for bit for bit.
+    pub tolerance: f64,
+    /// What it holds.
+    pub contents: Contents,
+}
+
+/// The contents of a buffer.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Contents {
+    /// These parts, one after the other.
+    Parts(Vec<Part>),
+    /// What this method leaves there when called with the same arguments.
+    Reference(String),
+}
+
+/// `@NAME(ARGUMENTS) OUTCOME`
+pub(super) fn parse_call(
+    text: &str,
+    outcome: impl FnOnce(&mut Lexer<'_>) -> Result<Expected, String>,
+) -> Result<Call, String> {
+    let mut lexer = Lexer::new(text);
+    let name = lexer.function()?;
+    let args = arguments(&mut lexer)?;
+    let expected = outcome(&mut lexer)?;
+    lexer.end()?;
+    Ok(Call { name, args, expected })
+}
+
+/// `@NAME grid=X,Y,Z block=X,Y,Z (ARGUMENTS) EXPECTED`
+pub(super) fn parse_launch(text: &str) -> Result<Action, String> {
+    let mut lexer = Lexer::new(text);
+    let name = lexer.function()?;
+    lexer.word("grid")?;
+    let grid = extent(&mut lexer)?;
+    lexer.word("block")?;
+    let block = extent(&mut lexer)?;
+    let args = arguments(&mut lexer)?;
+    let expected = expected(&mut lexer)?;
+    lexer.end()?;
+    Ok(Action::Launch { call: Call { name, args, expected }, grid, block })
+}
+
+/// `=X`, `=X,Y` or `=X,Y,Z`.
+fn extent(lexer: &mut Lexer<'_>) -> Result<[u32; 3], String> {
+    lexer.punct('=')?;
+    let mut extent = [1; 3];
+    for (n, size) in extent.iter_mut().enumerate() {
+        if n > 0 && !lexer.accept(',') {
+            break;
+        }
+        *size = u32::try_from(lexer.int()?).map_err(|_| "size out of range".to_string())?;
+    }
+    Ok(extent)
+}
+
+/// `KIND`
+pub(super) fn thrown(lexer: &mut Lexer<'_>) -> Result<Expected, String> {
+    Ok(Expected::Throws(lexer.name("an exception")?.into()))
+}
+
+/// `"TEXT"`
+pub(super) fn failure(lexer: &mut Lexer<'_>) -> Result<Expected, String> {
+    match lexer.next() {
+        Token::Text(text) => Ok(Expected::Fails(text.into())),
+        other => Err(format!("expected text of the error in quotes, found {other}")),
+    }
+}
+
+/// Results and what buffers hold, `throws KIND` or `fails "TEXT"`.
+pub(super) fn expected(lexer: &mut Lexer<'_>) -> Result<Expected, String> {
+    for (word, outcome) in [("throws", thrown as fn(&mut Lexer<'_>) -> _), ("fails", failure)] {
+        if lexer.peek() == Token::Name(word) {
+            lexer.advance();
+            return outcome(lexer);
+        }
+    }
+    let mut results = None;
+    if lexer.accept_pair('=', '=') {
+        results = Some(values(lexer)?);
+    }
+    let mut buffers = Vec::new();
+    if lexer.accept_pair('=', '>') {
+        buffers.push(check(lexer)?);
+        while lexer.peek() == Token::Name("and") {
+            lexer.advance();
+            buffers.push(check(lexer)?);
+        }
+    }
+    Ok(Expected::Returns { results, buffers })
+}
+
+fn values(lexer: &mut Lexer<'_>) -> Result<Vec<HostValue>, String> {
+    if !lexer.accept('(') {
+        return Ok(vec![value(lexer)?]);
+    }
+    let mut values = Vec::new();
+    while !lexer.accept(')') {
+        if !values.is_empty() {
+            lexer.punct(',')?;
+        }
+        values.push(value(lexer)?);
+    }
+    Ok(values)
+}
+
+fn check(lexer: &mut Lexer<'_>) -> Result<BufferCheck, String> {
+    lexer.punct('[')?;
+    let argument = usize::try_from(lexer.int()?).map_err(|_| "argument number out of range".to_string())?;
+    lexer.punct(']')?;
+    let mut tolerance = 0.0;
+    if lexer.accept('~') {
+        tolerance = match lexer.next() {
+            Token::Float(x) => x,
+            Token::Int(x) => x as f64,
+            other => return Err(format!("expected a relative error, found {other}")),
+        };
+    }
+    if !lexer.accept_pair('=', '=') {
+        return Err(format!("expected '==', found {}", lexer.peek()));
+    }
+    let contents = match lexer.peek() {
+        Token::Function(_) | Token::QuotedFunction(_) => Contents::Reference(lexer.function()?),
+        _ => {
+            let mut list = parts(lexer)?;
+            while lexer.accept(',') {
+                list.extend(parts(lexer)?);
+            }
+            Contents::Parts(list)
+        }
+    };
+    Ok(BufferCheck { argument, tolerance, contents })
+}
