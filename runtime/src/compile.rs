@@ -212,7 +212,6 @@ pub(crate) fn emit(
     symbols: Symbols<'_>,
 ) -> Result<Compiled, EngineError> {
     let legal = &lowering.legal;
-    let entries = marquetry_codegen::artifact::entries(legal);
     let (code, kernel) = match (target, form) {
         (Target::Native(target), Form::Memory) => {
             let jit = Arc::new(emit_jit(legal, target, symbols)?);
@@ -220,6 +219,10 @@ pub(crate) fn emit(
             (Code::Jit(jit), kernel)
         }
         (other, _) => (Code::Artifact(other.emit(legal)?), None),
+    };
+    let entries = match &code {
+        Code::Artifact(artifact) => artifact.entries.clone(),
+        Code::Jit(_) => marquetry_codegen::artifact::entries(legal),
     };
     let results = lowering.signatures.first().map(|signature| signature.results.clone()).unwrap_or_default();
     let formats = legal.unit().formats.clone();
@@ -268,7 +271,8 @@ impl CompileError {
     /// What to show of it in the program's text; none if it is about nothing there.
     pub fn diagnostics(&self) -> Option<Vec<Diagnostic>> {
         match self {
-            CompileError::Lower(Failure::Program(diagnostics)) => Some(diagnostics.clone()),
+            CompileError::Lower(Failure::Program(diagnostics))
+            | CompileError::Emit(EmitError::Program(diagnostics)) => Some(diagnostics.clone()),
             CompileError::Lower(Failure::Limit(limit)) | CompileError::Emit(EmitError::Limit(limit)) => {
                 Some(vec![limit.diagnostic()])
             }

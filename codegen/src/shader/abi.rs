@@ -1,10 +1,10 @@
 //! Functions and entry points: how arguments and positions arrive.
 
 use super::intrinsics::POSITIONS;
-use super::module::State;
+use super::module::{Mailboxes, State};
 use super::objects::Objects;
 use super::select::Selector;
-use super::{ShaderTarget, internal};
+use super::{ShaderTarget, internal, refuse};
 use crate::artifact::argument_block;
 use crate::error::EmitError;
 use marquetry_ir::analysis::cfg::ControlFlow;
@@ -13,15 +13,27 @@ use marquetry_ir::entity::{Func, SymbolRef};
 use marquetry_ir::op::Op;
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::types::Type;
-use marquetry_ir::unit::Unit;
+use marquetry_ir::unit::{Function, Unit};
 use marquetry_lower::legal::Legal;
 use naga::{
     BinaryOperator as Binary, Binding, EntryPoint, Expression, FunctionArgument, FunctionResult, Span,
     Statement,
 };
 
+/// A module, and what its writers need to know besides.
+pub(super) struct Shader {
+    pub module: naga::Module,
+    /// The kernels, in the order of the entry points.
+    pub kernels: Vec<Func>,
+    /// Whether any of them asks for the number of groups.
+    pub group_count: bool,
+}
+
 /// The module of a legal unit.
-pub(super) fn module(legal: &Legal, target: &ShaderTarget) -> Result<naga::Module, EmitError> {
+///
+/// # Errors
+/// What the languages cannot express, or a unit that is not legal.
+pub(super) fn module(legal: &Legal, target: &ShaderTarget) -> Result<Shader, EmitError> {
     let unit = legal.unit();
     let cfgs: Vec<ControlFlow> = unit
         .funcs
@@ -33,15 +45,17 @@ pub(super) fn module(legal: &Legal, target: &ShaderTarget) -> Result<naga::Modul
         })
         .collect();
     let objects = Objects::new(unit, &cfgs)?;
-    let mut state = State::new(unit, objects, target.block());
+    let mut mailboxes = Mailboxes::default();
     for (&entry, abi) in unit.entries.iter().zip(legal.entries()) {
         if abi.mailbox {
             // What follows it are hidden inputs.
             let params = unit.funcs[entry].signature.params.len();
             let mailbox = params.saturating_sub(1 + abi.inputs.len());
-            state.mailboxes.insert(entry, mailbox as u32);
+            mailboxes.insert(entry, mailbox as u32);
         }
     }
+    refuse::check(unit, &cfgs, &objects, &mailboxes, target)?;
+    let mut state = State::new(unit, objects, target.block());
     for func in callees_first(unit) {
         let cfg = cfgs.get(func.as_u32() as usize).ok_or_else(|| internal("a dangling function"))?;
         match unit.funcs[func].kind {
@@ -50,7 +64,8 @@ pub(super) fn module(legal: &Legal, target: &ShaderTarget) -> Result<naga::Modul
         }
         .map_err(|error| error.within(&unit.funcs[func]))?;
     }
-    Ok(state.module)
+    let group_count = state.group_count;
+    Ok(Shader { module: state.module, kernels: state.kernels, group_count })
 }
 
 /// All functions, each after those that it calls; kernels after all positions are known to be wanted or not.
@@ -124,17 +139,24 @@ fn kernel(state: &mut State<'_>, func: Func, cfg: &ControlFlow) -> Result<(), Em
     let mut selector = Selector::new(state, func);
     let source = selector.source;
     let triple = selector.state.triple();
+    let own = asked_for(source);
     for (n, (built_in, name)) in POSITIONS.iter().enumerate() {
+        // Functions were emitted before: what they want is known.
+        let wanted = selector.state.positions[n];
+        if wanted.is_none() && !own[n] {
+            continue;
+        }
+        selector.state.group_count |= *built_in == naga::BuiltIn::NumWorkGroups;
+        let argument = selector.function.arguments.len() as u32;
         let binding = Some(Binding::BuiltIn(*built_in));
         selector.function.arguments.push(FunctionArgument {
             name: Some((*name).to_owned()),
             ty: triple,
             binding,
         });
-        let argument = selector.fixed(Expression::FunctionArgument(n as u32));
+        let argument = selector.fixed(Expression::FunctionArgument(argument));
         selector.positions[n] = Some(argument);
-        // Functions were emitted before: what they want is known.
-        if let Some(variable) = selector.state.positions[n] {
+        if let Some(variable) = wanted {
             let pointer = selector.fixed(Expression::GlobalVariable(variable));
             selector.push(Statement::Store { pointer, value: argument });
         }
@@ -142,6 +164,7 @@ fn kernel(state: &mut State<'_>, func: Func, cfg: &ControlFlow) -> Result<(), Em
     arguments(&mut selector)?;
     let (name, workgroup_size) = (source.name.to_string(), selector.state.block);
     let function = finish(selector, cfg)?;
+    state.kernels.push(func);
     state.module.entry_points.push(EntryPoint {
         name,
         stage: naga::ShaderStage::Compute,
@@ -154,6 +177,21 @@ fn kernel(state: &mut State<'_>, func: Func, cfg: &ControlFlow) -> Result<(), Em
         incoming_ray_payload: None,
     });
     Ok(())
+}
+
+/// Which of the positions a function asks for itself.
+fn asked_for(function: &Function) -> [bool; 3] {
+    let body = &function.body;
+    let mut asked = [false; 3];
+    for inst in body.blocks().flat_map(|block| body.block_insts(block)) {
+        match body.inst(inst).op {
+            Op::LocalId => asked[0] = true,
+            Op::GroupId => asked[1] = true,
+            Op::GroupCount => asked[2] = true,
+            _ => {}
+        }
+    }
+    asked
 }
 
 /// Loads the arguments of a kernel from their block.

@@ -26,6 +26,7 @@ pub(super) fn caps() -> Caps {
     }
 }
 
+const NO_POINTERS: &str = "shading languages have no pointers in memory";
 const NO_ADDRESSES: &str = "shading languages have no addresses, only offsets into one buffer or variable";
 
 impl Target for ShaderTarget {
@@ -89,10 +90,13 @@ impl Target for ShaderTarget {
 fn pointer_action(op: Op, to: Type) -> Action {
     use Op::*;
     match op {
-        Load if to.is_pointer() => Action::Unsupported("shading languages have no pointers in memory"),
+        Load if to.is_pointer() => Action::Unsupported(NO_POINTERS),
+        // Asked about the type of the value.
+        Store => Action::Unsupported(NO_POINTERS),
         Load if to == Type::I1 => Action::Expand,
-        Index | FieldAddress | PtrAdd | GlobalAddress | SpaceCast | Select | Load | Store | Slot | Eq
-        | Ne => Action::Legal,
+        Index | FieldAddress | PtrAdd | GlobalAddress | SpaceCast | Select | Load | Slot | Eq | Ne => {
+            Action::Legal
+        }
         MemCopy | MemSet => Action::Expand,
         AtomicLoad => atomic_action(op, to, to),
         _ => Action::Unsupported(NO_ADDRESSES),
@@ -114,7 +118,7 @@ fn float_action(op: Op, ty: Type) -> Action {
         // Bits.
         Neg | Abs | CopySign => Action::Legal,
         // Two roundings of a sum are not one.
-        Fma | Min | Max | MinNumber | MaxNumber | Rem | RoundAway if ty == Type::F32 => Action::Expand,
+        Fma | Min | Max | MinNumber | MaxNumber | Rem if ty == Type::F32 => Action::Expand,
         Fma => Action::Expand,
         _ if ty == Type::F32 => Action::Legal,
         _ => Action::Promote(Scalar::F32),

@@ -26,6 +26,7 @@ mod intrinsics;
 mod legality;
 mod module;
 mod objects;
+mod refuse;
 mod select;
 mod select_control;
 mod select_memory;
@@ -72,7 +73,7 @@ const DEFAULT_BLOCK: [u32; 3] = [64, 1, 1];
 const MAX_BLOCK: [u32; 3] = [1024, 1024, 64];
 
 /// A language, and the group size of the kernels.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ShaderTarget {
     language: Language,
     block: [u32; 3],
@@ -163,12 +164,20 @@ fn unsupported(message: impl fmt::Display) -> EmitError {
 /// # Errors
 /// What the language cannot express, or a unit that is not legal for it.
 pub fn emit(legal: &Legal, target: &ShaderTarget) -> Result<Artifact, EmitError> {
-    let module = abi::module(legal, target)?;
-    let text = write::write(&module, target.language)?;
+    let shader = abi::module(legal, target)?;
+    let written = write::write(&shader, legal.unit(), target.language)?;
     let format = match target.language {
         Language::Wgsl => Format::Wgsl,
         Language::Msl => Format::Msl,
         Language::Hlsl => Format::Hlsl,
     };
-    Ok(Artifact::new(target.to_string(), format, text.into_bytes(), legal))
+    let mut artifact = Artifact::new(target.to_string(), format, written.text.into_bytes(), legal);
+    // Names that the language reserves, or that end in digits, are changed.
+    for (entry, &func) in artifact.entries.iter_mut().zip(&legal.unit().entries) {
+        let at = shader.kernels.iter().position(|&kernel| kernel == func);
+        let name =
+            at.and_then(|at| written.names.get(at)).ok_or_else(|| internal("an entry without name"))?;
+        entry.symbol = name.as_str().into();
+    }
+    Ok(artifact)
 }

@@ -6,6 +6,7 @@ use crate::error::EmitError;
 use marquetry_ir::entity::Func;
 use marquetry_ir::types::{Scalar, Space, Type, TypeKind};
 use marquetry_ir::unit::Unit;
+use marquetry_lower::failure::Limit;
 use naga::{
     AddressSpace, ArraySize, Expression, Function, GlobalVariable, Handle, Literal, MemoryDecorations,
     PredeclaredType, ResourceBinding, Span, StorageAccess, StructMember, TypeInner,
@@ -25,9 +26,14 @@ pub(super) struct State<'u> {
     pub variables: FxHashMap<Object, Handle<GlobalVariable>>,
     /// Positions in the grid for functions that are no kernels, by number of the built-in.
     pub positions: [Option<Handle<GlobalVariable>>; 3],
-    /// The parameter of each kernel that is its mailbox.
-    pub mailboxes: FxHashMap<Func, u32>,
+    /// The kernels, in the order of the module's entry points.
+    pub kernels: Vec<Func>,
+    /// Whether a kernel is given the number of groups.
+    pub group_count: bool,
 }
+
+/// The parameter of each kernel that is its mailbox.
+pub(super) type Mailboxes = FxHashMap<Func, u32>;
 
 /// The most words of a table that is written into the text.
 const MAX_INITIAL_WORDS: u64 = 1 << 16;
@@ -38,8 +44,8 @@ pub(super) const U32: naga::Scalar = naga::Scalar::U32;
 impl<'u> State<'u> {
     /// An empty module for a unit.
     pub fn new(unit: &'u Unit, objects: Objects, block: [u32; 3]) -> Self {
-        let (module, functions, variables, positions, mailboxes) = Default::default();
-        State { unit, objects, module, block, functions, variables, positions, mailboxes }
+        let (module, functions, variables, positions, kernels) = Default::default();
+        State { unit, objects, module, block, functions, variables, positions, kernels, group_count: false }
     }
 
     fn ty(&mut self, inner: TypeInner) -> Handle<naga::Type> {
@@ -172,7 +178,12 @@ impl<'u> State<'u> {
                     self.add_variable(plain(name, AddressSpace::WorkGroup, None))
                 } else {
                     let bytes = source.init.as_deref().unwrap_or_default();
-                    let init = self.initialiser(bytes, data.bytes.div_ceil(4).max(1), ty)?;
+                    let words = data.bytes.div_ceil(4).max(1);
+                    if words > MAX_INITIAL_WORDS {
+                        let passed = Limit::new("words of an initialised global", MAX_INITIAL_WORDS, words);
+                        return Err(EmitError::Limit(passed.at(&source.name, source.file, source.span)));
+                    }
+                    let init = self.initialiser(bytes, words, ty);
                     self.add_variable(plain(name, AddressSpace::Private, Some(init)))
                 }
             }
@@ -182,18 +193,10 @@ impl<'u> State<'u> {
     }
 
     /// The words of a constant global.
-    fn initialiser(
-        &mut self,
-        bytes: &[u8],
-        words: u64,
-        ty: Handle<naga::Type>,
-    ) -> Result<Handle<Expression>, EmitError> {
-        if words > MAX_INITIAL_WORDS {
-            return Err(EmitError::limit("words of an initialised global", MAX_INITIAL_WORDS, words));
-        }
+    fn initialiser(&mut self, bytes: &[u8], words: u64, ty: Handle<naga::Type>) -> Handle<Expression> {
         let expressions = &mut self.module.global_expressions;
         if bytes.iter().all(|&byte| byte == 0) {
-            return Ok(expressions.append(Expression::ZeroValue(ty), Span::UNDEFINED));
+            return expressions.append(Expression::ZeroValue(ty), Span::UNDEFINED);
         }
         let mut components = Vec::with_capacity(words as usize);
         for n in 0..words as usize {
@@ -203,7 +206,7 @@ impl<'u> State<'u> {
             let literal = Expression::Literal(Literal::U32(u32::from_le_bytes(word)));
             components.push(expressions.append(literal, Span::UNDEFINED));
         }
-        Ok(expressions.append(Expression::Compose { ty, components }, Span::UNDEFINED))
+        expressions.append(Expression::Compose { ty, components }, Span::UNDEFINED)
     }
 
     /// A variable in which kernels leave a position for the functions that they call.

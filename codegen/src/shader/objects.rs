@@ -7,7 +7,7 @@
 //! Objects are arrays of 32-bit words. Those that work-items share and that are accessed by atomics, or written in parts of
 //! words (which takes two atomics), have atomic words.
 
-use super::{internal, unsupported};
+use super::internal;
 use crate::error::EmitError;
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::{Body, Symbol, ValueDef};
@@ -15,7 +15,7 @@ use marquetry_ir::entity::{Func, Global, Inst, SymbolRef, Value};
 use marquetry_ir::inst::MemFlags;
 use marquetry_ir::op::{Op, Shape};
 use marquetry_ir::program::MethodKind;
-use marquetry_ir::types::{Space, Type};
+use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
 use rustc_hash::FxHashMap;
 
@@ -55,6 +55,17 @@ enum Root {
     Many,
 }
 
+/// Where a pointer points.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) enum Points {
+    /// Into no object.
+    Nowhere,
+    /// Into this one.
+    One(Object),
+    /// Into one of several, or there is no telling.
+    Several,
+}
+
 impl Root {
     fn unite(self, other: Root) -> Root {
         match (self, other) {
@@ -80,17 +91,10 @@ impl Objects {
     /// The objects of a unit, and what its functions do with them.
     ///
     /// # Errors
-    /// An access through a pointer to no known object, or to several.
+    /// A unit that is not well-formed.
     pub fn new(unit: &Unit, cfgs: &[ControlFlow]) -> Result<Objects, EmitError> {
         let mut objects = Objects::default();
         for (global, data) in &unit.globals {
-            if !matches!(data.space, Space::Shared | Space::Constant) {
-                return Err(unsupported(format_args!(
-                    "global '{}' is in {} memory: only shared and constant ones are possible",
-                    data.name,
-                    data.space.name()
-                )));
-            }
             let object = objects.add(unit, Kind::Global(global), data.ty);
             objects.globals.insert(global, object);
         }
@@ -243,19 +247,20 @@ impl Objects {
     /// The object that a pointer points into.
     ///
     /// # Errors
-    /// There is none, or more than one.
-    pub fn of(&self, unit: &Unit, func: Func, value: Value) -> Result<Object, EmitError> {
-        let function = &unit.funcs[func];
-        match self.root(func, &function.body, value) {
-            Root::One(object) => Ok(object),
-            Root::None => Err(unsupported(format_args!(
-                "'{}' accesses memory at an address that is in no buffer or variable",
-                function.name
-            ))),
-            Root::Many => Err(unsupported(format_args!(
-                "'{}' accesses memory through a pointer that may point into several buffers or variables, or was returned by a function",
-                function.name
-            ))),
+    /// There is none, or more than one, which is refused before.
+    pub fn of(&self, func: Func, body: &Body, value: Value) -> Result<Object, EmitError> {
+        match self.points(func, body, value) {
+            Points::One(object) => Ok(object),
+            _ => Err(internal("an access to no object")),
+        }
+    }
+
+    /// Where a pointer points.
+    pub fn points(&self, func: Func, body: &Body, value: Value) -> Points {
+        match self.root(func, body, value) {
+            Root::One(object) => Points::One(object),
+            Root::None => Points::Nowhere,
+            Root::Many => Points::Several,
         }
     }
 
@@ -277,7 +282,7 @@ impl Objects {
                     continue;
                 }
                 let &pointer = args.first().ok_or_else(|| internal("an access without address"))?;
-                let object = self.of(unit, func, pointer)?;
+                let Points::One(object) = self.points(func, body, pointer) else { continue };
                 let stored = args.get(1).map(|&value| body.value_type(value));
                 let natural = unit.types.layout(stored.unwrap_or(data.ty)).map_or(4, |l| l.size);
                 let align = MemFlags::from_bits(data.imm).align().map_or(natural, u64::from);

@@ -116,10 +116,45 @@ impl<'s, 'u> Selector<'s, 'u> {
             return self.literal(2, bits, Literal::F32(float));
         }
         let word = self.word(bits);
-        // Not folded, since it is loaded from a variable.
-        let variable = self.local("bits", Some(word), U32);
-        let loaded = self.load_local(variable);
-        self.bitcast(loaded, naga::ScalarKind::Float)
+        self.bitcast(word, naga::ScalarKind::Float)
+    }
+
+    /// An operand that is no literal: what is computed from literals alone is computed by compilers, which refuse what
+    /// overflows, loses bits or is not finite (WGSL 8.7, 15.7.2). So one of them is loaded from a variable.
+    pub fn at_run_time(&mut self, expr: Expr) -> Expr {
+        let literal = match self.function.expressions[expr] {
+            Expression::Literal(literal) => literal,
+            Expression::As { expr: inner, kind, convert } if self.is_literal(inner) => {
+                let expr = self.at_run_time(inner);
+                return self.expr(Expression::As { expr, kind, convert });
+            }
+            _ => return expr,
+        };
+        let scalar = match literal {
+            Literal::U32(_) => U32,
+            Literal::F32(_) => naga::Scalar::F32,
+            Literal::Bool(_) => naga::Scalar::BOOL,
+            _ => return expr,
+        };
+        let variable = self.local("known", Some(expr), scalar);
+        self.load_local(variable)
+    }
+
+    /// Whether compilers know what an expression is.
+    fn is_literal(&self, expr: Expr) -> bool {
+        match self.function.expressions[expr] {
+            Expression::Literal(_) => true,
+            Expression::As { expr, .. } => matches!(self.function.expressions[expr], Expression::Literal(_)),
+            _ => false,
+        }
+    }
+
+    /// The word that an expression is, if that is known.
+    pub fn known_word(&self, expr: Expr) -> Option<u32> {
+        match self.function.expressions[expr] {
+            Expression::Literal(Literal::U32(word)) => Some(word),
+            _ => None,
+        }
     }
 
     fn literal(&mut self, kind: u8, bits: u32, literal: Literal) -> Expr {
@@ -144,6 +179,12 @@ impl<'s, 'u> Selector<'s, 'u> {
     }
 
     pub fn binary(&mut self, op: BinaryOperator, left: Expr, right: Expr) -> Expr {
+        if let (Some(a), Some(b)) = (self.known_word(left), self.known_word(right))
+            && let Some(word) = folded(op, a, b)
+        {
+            return self.word(word);
+        }
+        let left = if self.is_literal(right) { self.at_run_time(left) } else { left };
         self.expr(Expression::Binary { op, left, right })
     }
 
@@ -153,6 +194,9 @@ impl<'s, 'u> Selector<'s, 'u> {
 
     /// The same bits as another kind.
     pub fn bitcast(&mut self, expr: Expr, kind: naga::ScalarKind) -> Expr {
+        let finite = |word: u32| f32::from_bits(word).is_finite();
+        let disguised = kind == naga::ScalarKind::Float && !self.known_word(expr).is_none_or(finite);
+        let expr = if disguised { self.at_run_time(expr) } else { expr };
         self.expr(Expression::As { expr, kind, convert: None })
     }
 
@@ -277,4 +321,19 @@ impl<'s, 'u> Selector<'s, 'u> {
         self.define_all(inst, &parts);
         Ok(())
     }
+}
+
+/// Words of which compilers would refuse some (WGSL 8.7, 8.9), and that are easier to read so.
+fn folded(op: BinaryOperator, a: u32, b: u32) -> Option<u32> {
+    Some(match op {
+        BinaryOperator::Add => a.wrapping_add(b),
+        BinaryOperator::Subtract => a.wrapping_sub(b),
+        BinaryOperator::Multiply => a.wrapping_mul(b),
+        BinaryOperator::And => a & b,
+        BinaryOperator::InclusiveOr => a | b,
+        BinaryOperator::ExclusiveOr => a ^ b,
+        BinaryOperator::ShiftLeft => a.wrapping_shl(b),
+        BinaryOperator::ShiftRight => a.wrapping_shr(b),
+        _ => return None,
+    })
 }

@@ -4,18 +4,19 @@
 //! neighbouring parts at the same time, so in memory that they share such a store is two atomics: one clears the bits, one
 //! sets them.
 
+use super::internal;
 use super::module::U32;
 use super::objects::{Kind, Object};
 use super::select::{Expr, Open, Selector};
 use super::select_scalar::mask;
-use super::{internal, unsupported};
 use crate::error::EmitError;
 use marquetry_ir::entity::{Inst, Value};
-use marquetry_ir::inst::{MemFlags, Order};
+use marquetry_ir::inst::MemFlags;
 use marquetry_ir::op::Op as IrOp;
 use marquetry_ir::types::{Scalar, Type};
 use naga::{
-    AtomicFunction, BinaryOperator as Binary, Block, Expression, LocalVariable, ScalarKind, Span, Statement,
+    AtomicFunction, BinaryOperator as Binary, Block, Expression, LocalVariable, MathFunction, ScalarKind,
+    Span, Statement,
 };
 
 /// An access to memory.
@@ -69,39 +70,19 @@ impl Selector<'_, '_> {
 
     fn access(&mut self, inst: Inst, ty: Type) -> Result<Access, EmitError> {
         let flags = MemFlags::from_bits(self.body.inst(inst).imm);
-        if flags.is_volatile() {
-            return Err(unsupported(format_args!("'{}' has a volatile access", self.source.name)));
-        }
         let pointer = *self.body.args(inst).first().ok_or_else(|| internal("an access without address"))?;
-        let object = self.state.objects.of(self.state.unit, self.func, pointer)?;
+        let object = self.state.objects.of(self.func, self.body, pointer)?;
         let offset = self.value(pointer)?;
         let bytes = ty.as_scalar().map_or(4, Scalar::bytes) as u32;
         let part = flags.align().unwrap_or(bytes).min(bytes).min(4);
         Ok(Access { object, offset, ty, bytes, part })
     }
 
-    /// Orders beyond relaxed exist for the mailbox alone, whose content nothing in the kernel depends on.
-    fn check_order(&self, inst: Inst, object: Object) -> Result<(), EmitError> {
-        let order = MemFlags::from_bits(self.body.inst(inst).imm).order();
-        let kernel = |kernel: &Kind| match *kernel {
-            Kind::Buffer { kernel, param } => self.state.mailboxes.get(&kernel) == Some(&param),
-            _ => false,
-        };
-        let mailbox = self.state.objects.list.get(object as usize).is_some_and(|data| kernel(&data.kind));
-        if order == Order::Relaxed || mailbox {
-            return Ok(());
-        }
-        Err(unsupported(format_args!(
-            "'{}' has an atomic of order {}: there are relaxed ones only",
-            self.source.name,
-            order.name()
-        )))
-    }
-
     /// A pointer to a word of an object.
     fn word_pointer(&mut self, object: Object, offset: Expr) -> Result<Expr, EmitError> {
         let data =
             self.state.objects.list.get(object as usize).ok_or_else(|| internal("a dangling object"))?;
+        let words = (!matches!(data.kind, Kind::Buffer { .. })).then(|| data.bytes.div_ceil(4).max(1));
         let local = matches!(data.kind, Kind::Slot { owner } if owner == self.func) && !data.foreign;
         let base = if local {
             let variable = match self.slots.get(&object) {
@@ -121,6 +102,9 @@ impl Selector<'_, '_> {
         };
         let two = self.word(2);
         let index = self.binary(Binary::ShiftRight, offset, two);
+        // Past the end of a variable is undefined, and not to be refused.
+        let past = matches!((words, self.known_word(index)), (Some(words), Some(index)) if u64::from(index) >= words);
+        let index = if past { self.at_run_time(index) } else { index };
         Ok(self.expr(Expression::Access { base, index }))
     }
 
@@ -191,9 +175,6 @@ impl Selector<'_, '_> {
     /// Selects a load.
     pub fn load(&mut self, inst: Inst) -> Result<Expr, EmitError> {
         let access = self.access(inst, self.body.inst(inst).ty)?;
-        if self.body.inst(inst).op == IrOp::AtomicLoad {
-            self.check_order(inst, access.object)?;
-        }
         let mut bits = None;
         for n in (0..access.bytes).step_by(access.part as usize) {
             let offset = self.advanced(access.offset, n);
@@ -222,9 +203,6 @@ impl Selector<'_, '_> {
     pub fn store(&mut self, inst: Inst) -> Result<(), EmitError> {
         let (bits, ty) = self.stored(inst, 1)?;
         let access = self.access(inst, ty)?;
-        if self.body.inst(inst).op == IrOp::AtomicStore {
-            self.check_order(inst, access.object)?;
-        }
         for n in (0..access.bytes).step_by(access.part as usize) {
             let offset = self.advanced(access.offset, n);
             let part = if n == 0 {
@@ -240,7 +218,6 @@ impl Selector<'_, '_> {
 
     fn atomic(&mut self, inst: Inst, fun: AtomicFunction, bits: Expr, ty: Type) -> Result<Expr, EmitError> {
         let access = self.access(inst, ty)?;
-        self.check_order(inst, access.object)?;
         if access.part != 4 || mask(ty) != u32::MAX {
             return Err(internal(&format!("an atomic on {ty}")));
         }
@@ -293,9 +270,8 @@ impl Selector<'_, '_> {
                 let same = self.binary(Binary::Equal, old, expected);
                 self.select(same, bits, old)
             }
-            AtomicFunction::Min | AtomicFunction::Max => {
-                return Err(unsupported("an atomic minimum or maximum in a slot"));
-            }
+            AtomicFunction::Min => self.math(MathFunction::Min, old, Some(bits)),
+            AtomicFunction::Max => self.math(MathFunction::Max, old, Some(bits)),
         };
         self.push(Statement::Store { pointer, value });
         Ok(old)

@@ -35,7 +35,6 @@ impl Selector<'_, '_> {
             IrOp::UToF => {
                 return Ok(self.expr(Expression::As { expr: a, kind: ScalarKind::Float, convert: Some(4) }));
             }
-            IrOp::Eq | IrOp::Ne if first.is_pointer() => self.same_object(inst)?,
             _ => {}
         }
         match first.as_scalar() {
@@ -43,16 +42,6 @@ impl Selector<'_, '_> {
             Some(Scalar::F32) => self.float_op(op, a, b),
             Some(Scalar::F16 | Scalar::BF16) => self.half_op(op, a, b),
             _ => self.int_op(op, first, result, a, b),
-        }
-    }
-
-    fn same_object(&self, inst: Inst) -> Result<(), EmitError> {
-        match self.body.args(inst) {
-            &[a, b] if self.state.objects.same(self.func, self.body, a, b) => Ok(()),
-            _ => Err(super::unsupported(format_args!(
-                "'{}' compares pointers that are not known to point into the same buffer or variable",
-                self.source.name
-            ))),
         }
     }
 
@@ -68,7 +57,8 @@ impl Selector<'_, '_> {
         self.expr(Expression::Unary { op: UnaryOperator::LogicalNot, expr })
     }
 
-    fn math(&mut self, fun: MathFunction, arg: Expr, arg1: Option<Expr>) -> Expr {
+    pub fn math(&mut self, fun: MathFunction, arg: Expr, arg1: Option<Expr>) -> Expr {
+        let arg = self.at_run_time(arg);
         self.expr(Expression::Math { fun, arg, arg1, arg2: None, arg3: None })
     }
 
@@ -156,8 +146,25 @@ impl Selector<'_, '_> {
                 let bits = self.sign_bits(op, 1 << 31, a, b)?;
                 self.bitcast(bits, ScalarKind::Float)
             }
+            RoundAway => self.round_away(a)?,
             _ => return Err(internal(&format!("'{op}' on f32"))),
         })
+    }
+
+    /// Rounds halves away from zero: the fraction is exact, and so is the next number. Not by adding 2^23 and taking
+    /// it away again, which implementations may cancel. The sign stays, that of zeros as well.
+    fn round_away(&mut self, a: Expr) -> Result<Expr, EmitError> {
+        let whole = self.math(MathFunction::Trunc, a, None);
+        let fraction = self.binary(Binary::Subtract, a, whole);
+        let fraction = self.math(MathFunction::Abs, fraction, None);
+        let (half, one, zero) = (self.float(0.5f32.to_bits()), self.float(1f32.to_bits()), self.float(0));
+        let up = self.binary(Binary::GreaterEqual, fraction, half);
+        let step = self.select(up, one, zero);
+        let size = self.math(MathFunction::Abs, whole, None);
+        let size = self.binary(Binary::Add, size, step);
+        let (size, sign) = (self.unsigned(size), self.unsigned(a));
+        let bits = self.sign_bits(IrOp::CopySign, 1 << 31, size, sign)?;
+        Ok(self.bitcast(bits, ScalarKind::Float))
     }
 
     fn half_op(&mut self, op: IrOp, a: Expr, b: Expr) -> Result<Expr, EmitError> {
@@ -198,6 +205,8 @@ impl Selector<'_, '_> {
             GeU => Some(Binary::GreaterEqual),
             _ => None,
         };
+        // The zero is never reached, but a constant one is refused (WGSL 8.7).
+        let b = if matches!(op, DivU | DivS | RemU | RemS) { self.not_zero(b) } else { b };
         if let Some(operator) = simple {
             return Ok(self.binary(operator, a, b));
         }
@@ -268,6 +277,14 @@ impl Selector<'_, '_> {
                 let value = self.binary(Binary::ShiftRight, a, count);
                 self.unsigned(value)
             }
+        }
+    }
+
+    /// A divisor that is no constant zero.
+    fn not_zero(&mut self, divisor: Expr) -> Expr {
+        match self.function.expressions[divisor] {
+            Expression::Literal(Literal::U32(0)) => self.word(1),
+            _ => divisor,
         }
     }
 
