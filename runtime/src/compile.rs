@@ -10,6 +10,7 @@ use marquetry_codegen::native::{
     self, JitCode, NativeKernel, NativeOptions, NativeTarget, StackLimit, emit_jit, emit_object,
 };
 use marquetry_codegen::ptx::{self, PtxTarget};
+#[cfg(feature = "shader")]
 use marquetry_codegen::shader::{self, ShaderTarget};
 use marquetry_codegen::spirv::{self, SpirvTarget};
 use marquetry_ir::diag::Diagnostic;
@@ -39,6 +40,7 @@ pub enum Target {
     /// SPIR-V.
     Spirv(SpirvTarget),
     /// WGSL, MSL or HLSL.
+    #[cfg(feature = "shader")]
     Shader(ShaderTarget),
 }
 
@@ -53,7 +55,12 @@ impl Target {
             Some("native") => NativeTarget::parse(text, native_options(opt_level)).map(Target::Native),
             Some("ptx") => PtxTarget::parse(text).map(Target::Ptx),
             Some("spirv") => SpirvTarget::parse(text).map(Target::Spirv),
+            #[cfg(feature = "shader")]
             Some("wgsl" | "msl" | "hlsl") => ShaderTarget::parse(text).map(Target::Shader),
+            #[cfg(not(feature = "shader"))]
+            Some("wgsl" | "msl" | "hlsl") => Err(EmitError::Target(format!(
+                "'{text}' is a target of the feature `shader`, which was left out"
+            ))),
             _ => {
                 let message =
                     format!("'{text}' is not a target: expected native, ptx, spirv, wgsl, msl or hlsl");
@@ -85,6 +92,7 @@ impl Target {
             Target::Native(target) => target,
             Target::Ptx(target) => target,
             Target::Spirv(target) => target,
+            #[cfg(feature = "shader")]
             Target::Shader(target) => target,
         }
     }
@@ -103,6 +111,7 @@ impl Target {
             Target::Native(target) => emit_object(legal, target),
             Target::Ptx(target) => ptx::emit(legal, target),
             Target::Spirv(target) => spirv::emit(legal, target),
+            #[cfg(feature = "shader")]
             Target::Shader(target) => shader::emit(legal, target),
         }
     }
@@ -110,7 +119,7 @@ impl Target {
 
 /// Code as people read it.
 impl Target {
-    /// Emits a legal unit as text: PTX, disassembled SPIR-V, or Cranelift's IR.
+    /// Emits a legal unit as text: PTX, disassembled SPIR-V, a shading language, or Cranelift's IR.
     ///
     /// # Errors
     /// A limit of the target's format.
@@ -119,6 +128,7 @@ impl Target {
             Target::Native(target) => native::emit_text(legal, target),
             Target::Ptx(target) => Ok(String::from_utf8_lossy(&ptx::emit(legal, target)?.code).into_owned()),
             Target::Spirv(target) => spirv::disassemble(&spirv::emit(legal, target)?.code),
+            #[cfg(feature = "shader")]
             Target::Shader(target) => {
                 Ok(String::from_utf8_lossy(&shader::emit(legal, target)?.code).into_owned())
             }

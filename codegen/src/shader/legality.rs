@@ -19,7 +19,8 @@ pub(super) fn caps() -> Caps {
         kernels: true,
         externs: false,
         memory_ops: false,
-        early_returns: true,
+        // Barriers are met by all of a group (WGSL 15.2, "Uniformity").
+        early_returns: false,
         // WebGPU 3.6.2: maxComputeWorkgroupStorageSize.
         max_shared_bytes: 16 << 10,
         max_argument_bytes: 4096,

@@ -13,12 +13,20 @@
 //! | 0 | the [argument block](crate::artifact::argument_block), read only; a pointer's field is the byte offset in its buffer |
 //! | 1 and up | the buffers of the kernel's pointer parameters, in order |
 //!
+//! A buffer is declared only if the kernel accesses it, read only if it never writes to it. Buffers that one launch writes to
+//! must not overlap any other. Two languages need more: Metal reserves buffer 30 for sizes, which nothing reads; Direct3D
+//! takes the number of groups, if a kernel asks for it, as three constants in `b0`. Entries of the artifact are called what the
+//! text calls them: names that a language reserves, or that end in digits, are changed.
+//!
+//! Text has no room for debug information: debug levels change nothing.
+//!
 //! The group size is part of the target, since not all of the languages can set it later: `wgsl:256`, `msl:16x16`; 64 by default.
 //!
 //! # What these languages leave open
 //! Their specifications let implementations fuse and reorder float operations, flush denormals and lose NaNs (WGSL 15.7,
-//! "Floating point evaluation"), and do not round `/` and `sqrt` correctly. Everything else computes what the language
-//! says.
+//! "Floating point evaluation"), and do not round `/` and `sqrt` correctly; hosts of Metal switch fast math off. Offsets
+//! have 32 bits, so pointers into the same buffer that are 4 GiB apart compare equal. Everything else computes what the
+//! language says, or is refused at its place ([`refuse`]).
 
 mod abi;
 mod events;
@@ -116,7 +124,10 @@ impl ShaderTarget {
             let mut parts = size.split('x');
             for n in &mut block {
                 let Some(part) = parts.next() else { break };
-                *n = part.parse().map_err(|_| EmitError::Target(wanted()))?;
+                // `parse` takes signs, too.
+                let digits = part.bytes().all(|byte| byte.is_ascii_digit());
+                let number = part.parse().ok().filter(|_| digits);
+                *n = number.ok_or_else(|| EmitError::Target(wanted()))?;
             }
             if parts.next().is_some() {
                 return Err(EmitError::Target(wanted()));

@@ -7,6 +7,7 @@ use marquetry::engine::{Engine, EngineError, Extent, Outcome};
 use marquetry::value::HostArg;
 use marquetry_codegen::artifact::argument_block;
 use marquetry_codegen::shader::{Language, ShaderTarget};
+use marquetry_ir::diag::Code as Problem;
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::Program;
 use marquetry_lower::dispatch::view::View;
@@ -35,6 +36,16 @@ fn now<T>(future: impl Future<Output = T>) -> Result<T, String> {
 
 fn failed(error: impl std::fmt::Display) -> EngineError {
     EngineError::Failed(error.to_string())
+}
+
+/// What WGSL has no form for is no failure.
+fn refused(error: EngineError) -> EngineError {
+    match error {
+        EngineError::Program(list) if list.iter().all(|d| d.code == Problem::Unsupported) => {
+            EngineError::Unsupported(list.first().map_or_else(String::new, |d| d.message.clone()))
+        }
+        other => other,
+    }
 }
 
 impl WebGpu {
@@ -100,7 +111,7 @@ impl Engine for WebGpu {
     ) -> Result<Outcome, EngineError> {
         let target = ShaderTarget::new(Language::Wgsl, extent.block)?;
         let job = Job::new(vec![method], View::device(&[]), self.opt_level);
-        let compiled = compile(&self.program, &job, &Target::Shader(target))?;
+        let compiled = compile(&self.program, &job, &Target::Shader(target)).map_err(refused)?;
         let Code::Artifact(artifact) = &compiled.code else { return Err(failed("no text")) };
         let entry = compiled.entry()?;
         if !entry.abi.inputs.is_empty() {
