@@ -192,6 +192,7 @@ fn compile_keeps_the_old_file_when_it_fails() {
     assert_eq!(code(&marq(&["compile", text(&good), "--target", "native", "-o", text(&nowhere)])), 1);
 }
 
+#[cfg(feature = "shader")]
 const KERNEL: &str = "kernel k(p: ptr<global>) {\nentry:\n    i = call global_id(i32 0)\n    q = index p, i, i32\n    \
                       store q, i32 7\n    return\n}\n";
 

@@ -313,7 +313,7 @@ fn kernels_run_in_wgsl() {
 fn filetests_run_in_wgsl() {
     for level in [OptLevel::None, OptLevel::Default] {
         if let Some((passed, refused)) = launches_in_wgsl("filetests", level) {
-            assert!(passed > 40, "only {passed} launches; refused:\n{}", refused.join("\n"));
+            assert!(passed > 30, "only {passed} launches; refused:\n{}", refused.join("\n"));
         }
     }
 }
