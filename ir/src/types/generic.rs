@@ -5,11 +5,11 @@
 //! types, so one variable is one type wherever it stands. A [`Singleton`] type has one value, of no size: the type says
 //! all about it.
 
-use super::table::Row;
+use super::table::{Row, number};
 use super::{Abstract, Aggregate, Layout, Nominal, Scalar, Space, TAG_GENERIC, TAG_SHIFT, Template};
 use super::{Type, TypeError, TypeKind, Types};
 use crate::constant::{ConstData, ConstValue};
-use crate::limits::MAX_TYPE_DEPTH;
+use crate::limits::{MAX_TYPE_DEPTH, MAX_TYPE_PARTS};
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
@@ -49,6 +49,16 @@ pub enum Generic {
     Pack(Type),
 }
 
+/// A type with variables.
+#[derive(Clone, Debug)]
+pub(super) struct GenericRow {
+    generic: Generic,
+    /// How deeply it is nested.
+    depth: u32,
+    /// Parts, shared ones as often as they occur.
+    size: u32,
+}
+
 /// What the only value of a singleton type stands for.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Singleton {
@@ -81,47 +91,71 @@ impl Types {
         self.make_generic(Generic::Variable(name.into()))
     }
 
-    /// A type that mentions variables. Every part of it must exist.
+    /// A type that mentions variables.
     ///
     /// # Errors
-    /// It is nested too deeply.
+    /// It is nested too deeply, has too many parts, or one that does not exist in this table.
     pub fn make_generic(&mut self, generic: Generic) -> Result<Type, TypeError> {
         if let Some(&ty) = self.generic_index.get(&generic) {
             return Ok(ty);
         }
-        let inner = match &generic {
-            Generic::Variable(_) | Generic::Abstract(_) => 0,
-            Generic::Vector { lane: ty, .. }
-            | Generic::Array { element: ty, .. }
-            | Generic::Pointer(ty)
-            | Generic::TypeOf(ty)
-            | Generic::Pack(ty) => self.depth(*ty),
-            Generic::Struct { args, .. } => args.iter().map(|&ty| self.depth(ty)).max().unwrap_or(0),
+        let parts: &[Type] = match &generic {
+            Generic::Variable(_) | Generic::Abstract(_) => &[],
+            Generic::Vector { lane: a, lanes: b } | Generic::Array { element: a, length: b } => &[*a, *b],
+            Generic::Pointer(ty) | Generic::TypeOf(ty) | Generic::Pack(ty) => &[*ty],
+            Generic::Struct { template, args } => match self.template(*template) {
+                Some(_) => args,
+                None => return Err(TypeError::Foreign),
+            },
         };
+        let (mut inner, mut size) = (0, 1u32);
+        for &part in parts {
+            // A type of another table may have the number that this one gets: it would be a part of itself.
+            self.check_exists(part)?;
+            inner = inner.max(self.depth(part));
+            size = size.saturating_add(self.generic_row(part).map_or(1, |row| row.size));
+        }
         if inner as usize >= MAX_TYPE_DEPTH {
             return Err(TypeError::TooDeep);
         }
-        let index = u32::try_from(self.generics.len()).ok().filter(|&i| i < 1 << TAG_SHIFT);
-        let ty = Type((TAG_GENERIC << TAG_SHIFT) | index.ok_or(TypeError::TooLarge)?);
-        self.generics.push((generic.clone(), inner + 1));
+        // Parts may be shared: their number doubles with each level.
+        if size > MAX_TYPE_PARTS {
+            return Err(TypeError::TooLarge);
+        }
+        let ty = Type((TAG_GENERIC << TAG_SHIFT) | number(self.generics.len())?);
+        self.generics.push(GenericRow { generic: generic.clone(), depth: inner + 1, size });
         self.generic_index.insert(generic, ty);
         Ok(ty)
     }
 
     /// What a type with variables is made of; none for other types and for types of another table.
     pub fn generic(&self, ty: Type) -> Option<&Generic> {
+        self.generic_row(ty).map(|row| &row.generic)
+    }
+
+    fn generic_row(&self, ty: Type) -> Option<&GenericRow> {
         if !ty.is_generic() {
             return None;
         }
-        self.generics.get((ty.0 & ((1 << TAG_SHIFT) - 1)) as usize).map(|(generic, _)| generic)
+        self.generics.get((ty.0 & ((1 << TAG_SHIFT) - 1)) as usize)
+    }
+
+    /// Whether this table has the type.
+    ///
+    /// # Errors
+    /// It has not.
+    fn check_exists(&self, ty: Type) -> Result<(), TypeError> {
+        let missing = (ty.is_generic() && self.generic(ty).is_none())
+            || (ty.is_aggregate() && self.aggregate(ty).is_none());
+        if missing { Err(TypeError::Foreign) } else { Ok(()) }
     }
 
     /// How deeply a type is nested.
     pub(super) fn depth(&self, ty: Type) -> u32 {
-        if ty.is_generic() {
-            return self.generics.get((ty.0 & ((1 << TAG_SHIFT) - 1)) as usize).map_or(0, |row| row.1);
+        match self.generic_row(ty) {
+            Some(row) => row.depth,
+            None => self.row(ty).map_or(0, |row| row.depth),
         }
-        self.row(ty).map_or(0, |row| row.depth)
     }
 
     /// The type of the only value that stands for this.
@@ -137,7 +171,10 @@ impl Types {
         match &singleton {
             Singleton::Function(_) => supertype = Abstract::FUNCTION,
             Singleton::Type(ty) if ty.is_generic() => return self.make_generic(Generic::TypeOf(*ty)),
-            Singleton::Type(ty) => depth = self.depth(*ty) + 1,
+            Singleton::Type(ty) => {
+                self.check_exists(*ty)?;
+                depth = self.depth(*ty) + 1;
+            }
             Singleton::Constant(data) if data.scalar().is_none() || data.ty.as_scalar().is_none() => {
                 return Err(TypeError::NotStorable(data.ty));
             }

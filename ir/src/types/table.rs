@@ -1,10 +1,11 @@
 //! Arrays, structs and what goes with them: interned, laid out, printed.
 
+use super::generic::GenericRow;
 use super::nominal::{AbstractRow, builtin};
 use super::{
     Abstract, Generic, Nominal, Singleton, TAG_AGGREGATE, TAG_SHIFT, Template, TemplateData, Type, TypeKind,
 };
-use crate::limits::{MAX_FIELDS, MAX_TYPE_BYTES, MAX_TYPE_DEPTH};
+use crate::limits::{MAX_FIELDS, MAX_TYPE_BYTES, MAX_TYPE_DEPTH, MAX_TYPES};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -105,6 +106,13 @@ pub(super) fn distinct(fields: &[(Arc<str>, Type)]) -> Result<(), TypeError> {
     }
 }
 
+/// The number of the next entry of a table with so many.
+pub(super) fn number(len: usize) -> Result<u32, TypeError> {
+    if len < MAX_TYPES { Ok(len as u32) } else { Err(TypeError::TooMany) }
+}
+
+const _: () = assert!(MAX_TYPES <= 1 << TAG_SHIFT);
+
 /// Why a type cannot be made.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TypeError {
@@ -122,6 +130,10 @@ pub enum TypeError {
     TooDeep,
     /// The name means another type already.
     Taken(Arc<str>),
+    /// A part of it is of another program.
+    Foreign,
+    /// There are [`MAX_TYPES`](crate::limits::MAX_TYPES) already.
+    TooMany,
     /// The type is of another abstract type already.
     Implemented(Type, Arc<str>),
     /// Structs say what they are where they are defined.
@@ -146,6 +158,8 @@ impl fmt::Display for TypeError {
             TypeError::TooDeep => {
                 write!(f, "type is nested more than {} deep", crate::limits::MAX_TYPE_DEPTH)
             }
+            TypeError::Foreign => f.write_str("a part of the type is of another program"),
+            TypeError::TooMany => write!(f, "program has more than {MAX_TYPES} types"),
             TypeError::Taken(name) => write!(f, "type '{name}' is defined already"),
             TypeError::Implemented(ty, old) => write!(f, "type {ty} is a {old} already"),
             TypeError::NotImplementable(_) => {
@@ -193,8 +207,8 @@ pub struct Tables {
     pub(super) templates: Vec<TemplateData>,
     pub(super) instances: FxHashMap<(Template, Arc<[Type]>), Type>,
     pub(super) singletons: FxHashMap<Singleton, Type>,
-    /// Types with variables, each with its depth.
-    pub(super) generics: Vec<(Generic, u32)>,
+    /// Types with variables.
+    pub(super) generics: Vec<GenericRow>,
     pub(super) generic_index: FxHashMap<Generic, Type>,
     /// Whether there ever was a newtype; without, nothing has to look for any.
     pub(super) has_newtypes: bool,
@@ -374,8 +388,7 @@ impl Types {
     }
 
     pub(super) fn push(&mut self, row: Row) -> Result<Type, TypeError> {
-        let index = u32::try_from(self.rows.len()).ok().filter(|&i| i < 1 << TAG_SHIFT);
-        let index = index.ok_or(TypeError::TooLarge)?;
+        let index = number(self.rows.len())?;
         self.rows.push(row);
         Ok(Type((TAG_AGGREGATE << TAG_SHIFT) | index))
     }
