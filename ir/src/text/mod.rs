@@ -19,6 +19,7 @@ mod parse_body;
 mod parse_inst;
 mod names;
 mod print;
+mod print_init;
 mod print_inst;
 mod format;
 

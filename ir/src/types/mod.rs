@@ -9,6 +9,7 @@
 mod generic;
 mod nominal;
 mod scalar;
+mod spell;
 mod table;
 
 use crate::limits::MAX_LANES;
