@@ -204,6 +204,7 @@ fn programs_answer_for_what_they_do_not_have() {
     let data = method("f", nowhere, Signature::default(), Body::new());
     assert_eq!(program.add_method(data.clone()), Err(MethodError::NoTable(nowhere)));
     assert_eq!(program.redefine_method(data), Err(MethodError::NoTable(nowhere)));
+    assert_eq!(program.changes_since(World::MAX).count() + program.changes_since(World(5)).count(), 0);
     let added = program.add_method(method("", Table::BASE, Signature::default(), Body::new()));
     assert!(added.is_ok());
     assert!(!verify_program(&program).is_empty(), "a method without a body is no method");
