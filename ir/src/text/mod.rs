@@ -17,6 +17,7 @@ mod parse_type;
 mod parse_generic;
 mod parse_body;
 mod parse_inst;
+mod parse_call;
 mod names;
 mod places;
 mod print;
@@ -142,3 +143,5 @@ pub fn parse_bytes(program: &mut Program, name: &str, bytes: &[u8]) -> Vec<Diagn
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_damage;
