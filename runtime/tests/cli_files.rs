@@ -163,6 +163,28 @@ fn results_that_cannot_be_written_are_errors_and_nothing_is_left_behind() {
     assert_eq!(std::fs::read_to_string(&good).expect("the program"), GOOD);
 }
 
+#[test]
+fn read_only_files_stay_as_they_are() {
+    let unformatted = GOOD.replace("    ", "");
+    let (folder, good) = folder_with("good.mq", &unformatted);
+    let old = folder.path().join("old.o");
+    std::fs::write(&old, "old").expect("a file");
+    for path in [&good, &old] {
+        let mut permissions = std::fs::metadata(path).expect("the file").permissions();
+        permissions.set_readonly(true);
+        std::fs::set_permissions(path, permissions).expect("it should become read-only");
+    }
+    let compile = ["compile", text(&good), "--target", "native", "--entry", "twice", "-o", text(&old)];
+    for (args, path) in [(&compile[..], &old), (&["fmt", text(&good)], &good)] {
+        let (code, shown) = ends(args);
+        assert_eq!(code, 1, "{args:?}: {shown}");
+        let wanted = format!("cannot write '{}': the file is read-only", text(path));
+        assert!(shown.contains(&wanted), "{args:?}: {shown}");
+    }
+    assert_eq!(std::fs::read_to_string(&old).expect("the old file"), "old");
+    assert_eq!(std::fs::read_to_string(&good).expect("the program"), unformatted);
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn full_devices_closed_folders_and_links_to_nothing_are_errors() {

@@ -32,13 +32,15 @@ struct InTable {
     generic: Option<Box<Candidates>>,
 }
 
+type Signatures = FxHashMap<Box<[u32]>, SmallVec<[Method; 1]>>;
+
 /// By what they take, in the canonical form; without variables, that is the words of the types.
 #[derive(Clone, Debug, Default)]
 enum BySignature {
     #[default]
     None,
     One(Box<[u32]>, SmallVec<[Method; 1]>),
-    Many(Box<FxHashMap<Box<[u32]>, SmallVec<[Method; 1]>>>),
+    Many(Box<Signatures>),
 }
 
 /// Methods with variables.
@@ -82,7 +84,7 @@ impl BySignature {
             BySignature::None => *self = BySignature::One(key, SmallVec::from_elem(method, 1)),
             BySignature::One(one, methods) if *one == key => methods.push(method),
             BySignature::One(one, methods) => {
-                let mut map = FxHashMap::default();
+                let mut map = Signatures::default();
                 map.insert(std::mem::take(one), std::mem::take(methods));
                 map.insert(key, SmallVec::from_elem(method, 1));
                 *self = BySignature::Many(Box::new(map));

@@ -33,7 +33,8 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
 }
 
 /// Replaces a file: the bytes go to a new file beside it, which is then renamed, so that an old file survives a
-/// failure. Links stay, and what they lead to is replaced; one that leads nowhere is an error. Devices and pipes are
+/// failure. Links stay, and what they lead to is replaced; one that leads nowhere is an error, and so is a file that is
+/// read-only, which renaming would not mind. Devices and pipes are
 /// written to as they are.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     let failed =
@@ -50,6 +51,9 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
             .open(path)
             .and_then(|mut file| file.write_all(bytes))
             .map_err(failed);
+    }
+    if old.as_ref().is_some_and(|old| old.is_file() && old.permissions().readonly()) {
+        return Err(CliError::Failed(format!("cannot write '{}': the file is read-only", path.display())));
     }
     let target = match old {
         Some(_) => std::fs::canonicalize(path).map_err(failed)?,
