@@ -65,7 +65,7 @@ fn links_that_lead_nowhere_and_closed_files_are_named() {
     symlink(path("a.mq"), path("b.mq")).expect("a link");
     symlink(path("nothing"), path("dangling.mq")).expect("a link");
     let mut names = vec!["a.mq", "dangling.mq"];
-    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0)).expect("it should close");
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o000)).expect("it should close");
     // The superuser reads everything.
     if std::fs::read(&closed).is_err() {
         names.push("closed.mq");
