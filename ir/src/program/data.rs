@@ -71,7 +71,7 @@ pub struct MethodData {
     pub inlining: Inlining,
     /// For overlays: whether the observable result is the same as that of what it replaces.
     pub consistent: bool,
-    /// The source file, an index into [`Program::files`].
+    /// The source file, an index into [`Program::files`](crate::program::Program::files).
     pub file: Option<u32>,
     /// Where the text spelled its name.
     pub span: Span,
@@ -104,7 +104,7 @@ pub struct GlobalData {
     /// Its first contents, as bytes of the type's layout, little-endian; none for zero. Shared memory has none
     /// and starts uninitialised.
     pub init: Option<Arc<[u8]>>,
-    /// The source file, an index into [`Program::files`].
+    /// The source file, an index into [`Program::files`](crate::program::Program::files).
     pub file: Option<u32>,
     /// Where the text spelled its name.
     pub span: Span,
@@ -119,7 +119,7 @@ pub struct ExternData {
     pub link_name: Arc<str>,
     /// What it takes and returns, by the platform's C convention; it does not throw.
     pub signature: Signature,
-    /// The source file, an index into [`Program::files`].
+    /// The source file, an index into [`Program::files`](crate::program::Program::files).
     pub file: Option<u32>,
     /// Where the text spelled its name.
     pub span: Span,
