@@ -14,7 +14,8 @@ use std::sync::Arc;
 /// Calls.
 impl InstBuilder<'_, '_> {
     /// Calls the method that dispatch finds for the name and the argument types. The results are those that the
-    /// host expects; [`Type::UNKNOWN`] where it does not. See [`FunctionBuilder::inst_results`].
+    /// host expects; [`Type::UNKNOWN`] where it does not. See
+    /// [`FunctionBuilder::inst_results`](crate::builder::FunctionBuilder::inst_results).
     pub fn call(self, name: &str, args: &[Value], results: &[Type]) -> Inst {
         self.call_symbol(Symbol::Name(name.into()), args, results)
     }
