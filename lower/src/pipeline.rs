@@ -22,7 +22,7 @@ use crate::runtime::link::Linker;
 use crate::runtime::{Library, hooks, inputs, print};
 use crate::stage::Stage;
 use crate::target::Target;
-use crate::{convergence, evaluate, exceptions, legalise, optimise, specialise};
+use crate::{convergence, evaluate, exceptions, legalise, optimise, specialise, validate};
 use marquetry_ir::program::Program;
 use marquetry_ir::unit::Unit;
 use marquetry_ir::verify::Verified;
@@ -88,7 +88,8 @@ pub fn run_in(
     library: &Library,
     observer: &mut dyn Observer,
 ) -> Result<Legal, Failure> {
-    match stages(context, program, job, target, Stage::Legal, library, observer)? {
+    let reached = stages(context, program, job, target, Stage::Legal, library, observer);
+    match reached.map_err(|failure| validate::in_context(failure, program, job, &target.name()))? {
         Reached::Legal(legal) => Ok(legal),
         Reached::Unit(_) => Err(Failure::Internal("the pipeline stopped before its end".into())),
     }
@@ -168,13 +169,12 @@ fn stages(
     if until <= Stage::Exceptions {
         return Ok(Reached::Unit(lowered.unit));
     }
+    let mut problems = validate::unit(&lowered.unit);
     if !target.caps().early_returns {
-        let missed = convergence::check(&lowered.unit);
-        if !missed.is_empty() {
-            return Err(Failure::Program(missed));
-        }
+        problems.extend(convergence::check(&lowered.unit));
     }
-    let mut legal = legalise::run(lowered, target)?;
+    let mut legal = validate::joined(problems, legalise::run(lowered, target))
+        .map_err(|failure| validate::traced(failure, program, job))?;
     optimise::debug_check(legal.unit());
     if job.options.opt_level > OptLevel::None {
         let rewritten = legal.take_rewritten();

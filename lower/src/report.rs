@@ -29,6 +29,16 @@ pub fn unsupported(place: &Place<'_>, message: String) -> Diagnostic {
     error(Code::Unsupported, place, message)
 }
 
+/// An argument that no host can hand over.
+pub fn argument(place: &Place<'_>, message: String) -> Diagnostic {
+    error(Code::Argument, place, message)
+}
+
+/// A call through an address that is no function's.
+pub fn pointer(place: &Place<'_>, message: String) -> Diagnostic {
+    error(Code::Pointer, place, message)
+}
+
 /// A static assertion that does not hold.
 pub fn assertion(place: &Place<'_>, message: String) -> Diagnostic {
     error(Code::Assertion, place, message)
