@@ -12,6 +12,7 @@
 pub mod limits;
 pub mod entity;
 pub mod span;
+pub mod lines;
 pub mod diag;
 pub mod types;
 pub mod signature;

@@ -26,6 +26,25 @@ impl OptLevel {
     }
 }
 
+/// How much of what the source says about places and names goes into the code.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum DebugLevel {
+    /// Nothing.
+    #[default]
+    None,
+    /// Functions and lines.
+    Lines,
+    /// Names of values and inlined calls as well, as far as the target's format has a place for them.
+    Full,
+}
+
+impl DebugLevel {
+    /// The level of `-g0` to `-g2`.
+    pub fn from_number(number: u32) -> Option<Self> {
+        [DebugLevel::None, DebugLevel::Lines, DebugLevel::Full].get(number as usize).copied()
+    }
+}
+
 /// What becomes of calls that no method fits.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Unresolved {
@@ -47,13 +66,20 @@ pub struct Options {
     pub opt_level: OptLevel,
     /// What becomes of calls that no method fits.
     pub unresolved: Unresolved,
+    /// What of the source goes into the code. Never changes the code itself.
+    pub debug_level: DebugLevel,
     /// Whether pure calls with constant arguments may be computed during compilation.
     pub evaluate: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { opt_level: OptLevel::default(), unresolved: Unresolved::default(), evaluate: true }
+        Options {
+            opt_level: OptLevel::default(),
+            unresolved: Unresolved::default(),
+            debug_level: DebugLevel::default(),
+            evaluate: true,
+        }
     }
 }
 

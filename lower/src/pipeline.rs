@@ -173,8 +173,9 @@ fn stages(
     if !target.caps().early_returns {
         problems.extend(convergence::check(&lowered.unit));
     }
-    let mut legal = validate::joined(problems, legalise::run(lowered, target))
+    let legal = validate::joined(problems, legalise::run(lowered, target))
         .map_err(|failure| validate::traced(failure, program, job))?;
+    let mut legal = legal.with_debug_level(job.options.debug_level);
     optimise::debug_check(legal.unit());
     if job.options.opt_level > OptLevel::None {
         let rewritten = legal.take_rewritten();

@@ -1,7 +1,7 @@
 //! From a program and a job to code for one target: the whole way, in one function.
 
 use crate::device::{DeviceInfo, DeviceKind, KernelCode, KernelImage, KernelParam};
-use crate::engine::{EngineError, Thrown};
+use crate::engine::{Caller, EngineError, Thrown};
 use marquetry_codegen::artifact::{Artifact, Entry};
 use marquetry_codegen::error::EmitError;
 use marquetry_codegen::native::{
@@ -16,7 +16,7 @@ use marquetry_ir::span::{Location, SourceFile};
 use marquetry_ir::text;
 use marquetry_ir::unit::PrintFormat;
 use marquetry_lower::failure::Failure;
-use marquetry_lower::job::{Job, OptLevel};
+use marquetry_lower::job::{DebugLevel, Job, OptLevel};
 use marquetry_lower::legal::{Legal, Site};
 use marquetry_lower::observe::Silent;
 use marquetry_lower::pipeline;
@@ -250,7 +250,15 @@ pub fn text_at(program: &Program, job: &Job, target: &Target, stage: Stage) -> R
     Ok(match stage {
         Stage::Program => text::print_program(program),
         Stage::Code => target.emit_text(&pipeline::run(program, job, target.lowering())?)?,
-        _ => text::print_unit(&pipeline::run_until(program, job, target.lowering(), stage)?),
+        _ => {
+            let unit = pipeline::run_until(program, job, target.lowering(), stage)?;
+            match job.options.debug_level {
+                DebugLevel::None => text::print_unit(&unit),
+                DebugLevel::Lines | DebugLevel::Full => {
+                    text::print_unit_with(&unit, &mut text::Places::new(&unit))
+                }
+            }
+        }
     })
 }
 
@@ -308,7 +316,7 @@ impl Compiled {
         let site = self.sites.get((status as usize).checked_sub(1)?);
         let Some(site) = site else {
             let kind = format!("unknown exception {status}");
-            return Some(Thrown { kind, reason: None, function: "?".into(), place: None });
+            return Some(Thrown { kind, reason: None, function: "?".into(), place: None, callers: vec![] });
         };
         Some(thrown_at(site, &self.files))
     }
@@ -317,7 +325,7 @@ impl Compiled {
 /// The error for a function, by number, for which there was no stack left.
 pub fn exhausted_in(checked: &[Site], function: usize, files: &[SourceFile]) -> EngineError {
     match checked.get(function) {
-        Some(site) => EngineError::StackOverflow(thrown_at(site, files)),
+        Some(site) => EngineError::StackOverflow(Box::new(thrown_at(site, files))),
         None => EngineError::Failed("stack overflow".into()),
     }
 }
@@ -329,5 +337,6 @@ pub fn thrown_at(site: &Site, files: &[SourceFile]) -> Thrown {
         reason: site.reason.as_deref().map(String::from),
         function: site.function.to_string(),
         place: Location::of(files, site.file, site.span),
+        callers: site.callers.iter().map(|caller| Caller::new(caller, files)).collect(),
     }
 }

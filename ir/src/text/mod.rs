@@ -18,6 +18,7 @@ mod parse_generic;
 mod parse_body;
 mod parse_inst;
 mod names;
+mod places;
 mod print;
 mod print_inst;
 mod format;
@@ -34,6 +35,7 @@ pub use literal::settle;
 pub(crate) use literal::write_scalar;
 pub use parse_body::mismatch_message;
 pub(crate) use parse_device::DeviceFunction;
+pub use places::Places;
 pub use print::{
     Annotate, Place, print_body, print_inst, print_program, print_program_with, print_unit, print_unit_with,
 };

@@ -93,7 +93,7 @@ fn gives_status(lowered: &Lowered, func: Func) -> bool {
 fn call(body: &mut Body, name: &str, args: &[marquetry_ir::entity::Value], before: Inst) {
     let callee = body.make_symbol(Symbol::Name(name.into()));
     let inst = body.make_inst(Op::Call, Type::I1, args, callee.as_u32());
-    body.set_span(inst, body.span(before));
+    body.set_origin(inst, body.origin(before));
     body.insert_inst_before(inst, before);
 }
 

@@ -138,7 +138,9 @@ impl Owned {
 
 fn place(unit: &Unit, func: Func, inst: Inst) -> Owned {
     let function = &unit.funcs[func];
-    Owned { function: function.name.clone(), file: function.file, span: function.body.span(inst) }
+    let own = function.frames(function.body.origin(inst)).next();
+    let (name, file, span) = own.unwrap_or((&function.name, function.file, function.span));
+    Owned { function: name.clone(), file, span }
 }
 
 /// The calls of link names in a body.
@@ -175,7 +177,7 @@ fn connect(body: &mut Body, call: Inst, callee: Func, wanted: &Signature) -> Res
             Some(Bridge::Convert(op)) => {
                 let inst = body.make_inst(op, ty, &[arg], 0);
                 body.make_results(inst, &[ty]);
-                body.set_span(inst, body.span(call));
+                body.set_origin(inst, body.origin(call));
                 body.insert_inst_before(inst, call);
                 body.first_result(inst).unwrap_or(arg)
             }

@@ -2,7 +2,7 @@
 //! not take the arguments that calls through pointers pass.
 
 use crate::report::{self, Place};
-use marquetry_ir::body::Body;
+use marquetry_ir::body::{Body, Frame};
 use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::entity::Value;
 use marquetry_ir::op::Op;
@@ -23,12 +23,16 @@ pub(super) fn calls(unit: &Unit) -> Vec<Diagnostic> {
             let Some(address) = body.args(inst).first().and_then(|&callee| literal(body, callee)) else {
                 continue;
             };
-            let place = Place { function: &function.name, file: function.file, span: body.span(inst) };
+            let chain: Vec<Frame> = function.frames(body.origin(inst)).owned().collect();
+            let Some((own, callers)) = chain.split_first() else { continue };
+            let place = Place { function: &own.function, file: own.file, span: own.span };
             let message = format!(
                 "call through the literal address {address:#x}: only addresses of the program's functions can be called"
             );
             let help = "a function of the host is declared by 'extern func' and called by its name";
-            problems.push(report::pointer(&place, message).with_note(help));
+            let mut problem = report::pointer(&place, message).with_note(help);
+            problem.notes.extend(report::inlined_into(callers, &unit.files));
+            problems.push(problem);
         }
     }
     problems

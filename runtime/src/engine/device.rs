@@ -162,7 +162,10 @@ impl DeviceEngine {
         }
         let [a, b, c, d, ..] = mailbox;
         let outcome = match loaded.compiled.thrown(u32::from_le_bytes([a, b, c, d])) {
-            Some(thrown) => Outcome::Threw(thrown),
+            Some(mut thrown) => {
+                thrown.callers.retain(|caller| caller.function != wrap::KERNEL);
+                Outcome::Threw(thrown)
+            }
             None => Outcome::Returned(Vec::new()),
         };
         let mut output = Vec::new();
