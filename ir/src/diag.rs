@@ -113,6 +113,7 @@ codes! {
     Pointer = "D0005" "A call through an address that is no function's.";
     Unsupported = "L0001" "The target cannot do what the program asks for.";
     Assertion = "L0002" "A static assertion does not hold.";
+    Query = "L0003" "Nobody answers a question to the target, or the answer does not fit the type asked for.";
 }
 
 impl Code {

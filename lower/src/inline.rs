@@ -346,6 +346,7 @@ impl Copy<'_> {
             Shape::Call
             | Shape::Throw
             | Shape::Assert
+            | Shape::Query
             | Shape::Input
             | Shape::Print
             | Shape::FunctionAddress

@@ -40,6 +40,11 @@ pub fn pointer(place: &Place<'_>, message: String) -> Diagnostic {
     error(Code::Pointer, place, message)
 }
 
+/// A question to the target that nobody answers, or whose answer does not fit.
+pub fn query(place: &Place<'_>, message: String) -> Diagnostic {
+    error(Code::Query, place, message)
+}
+
 /// A static assertion that does not hold.
 pub fn assertion(place: &Place<'_>, message: String) -> Diagnostic {
     error(Code::Assertion, place, message)

@@ -52,6 +52,7 @@ use cranelift_codegen::settings::{self, Configurable};
 use effort::Effort;
 use marquetry_ir::op::Op;
 use marquetry_ir::types::Type;
+use marquetry_lower::query::Answer;
 use marquetry_lower::target::{Action, Caps, Target, TypeAction};
 use target_lexicon::{Architecture, OperatingSystem, Triple};
 
@@ -239,6 +240,21 @@ impl NativeTarget {
     }
 }
 
+/// What code depends on: the spelling and the options. Everything else follows from these, on one machine.
+impl PartialEq for NativeTarget {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, self.options) == (&other.name, other.options)
+    }
+}
+
+impl Eq for NativeTarget {}
+
+impl std::hash::Hash for NativeTarget {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (&self.name, self.options).hash(state);
+    }
+}
+
 impl std::fmt::Debug for NativeTarget {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("NativeTarget").field("name", &self.name).field("options", &self.options).finish()
@@ -260,6 +276,10 @@ impl Target for NativeTarget {
 
     fn action(&self, op: Op, from: Type, to: Type) -> Action {
         legal::action(self.arch, self.byte_shuffles, op, from, to)
+    }
+
+    fn answer(&self, key: &str) -> Option<Answer> {
+        (key == "is_native").then_some(Answer::Truth(true))
     }
 }
 

@@ -378,7 +378,9 @@ impl<'a> Selector<'a> {
             | Op::Assert
             | Op::Sentinel
             | Op::Print
-            | Op::KernelInput => Err(self.unexpected(inst)),
+            | Op::KernelInput
+            | Op::TargetQuery
+            | Op::Scratch => Err(self.unexpected(inst)),
         }
     }
 

@@ -141,7 +141,7 @@ impl<'a> Selector<'a> {
             | ReduceMul | ReduceAnd | ReduceOr | ReduceXor | ReduceMinS | ReduceMinU | ReduceMaxS
             | ReduceMaxU | ReduceMin | ReduceMax | Make | GetField | SetField | BoundsCheck | MemCopy
             | MemSet | RmwMin | RmwMax | Unresolved | Throw | Unreachable | StaticAssert | Assert
-            | Sentinel | Print | KernelInput => Err(illegal(here, inst)),
+            | Sentinel | Print | KernelInput | TargetQuery | Scratch => Err(illegal(here, inst)),
         }
     }
 

@@ -66,7 +66,7 @@ pub struct Environment {
 }
 
 /// A SPIR-V target.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct SpirvTarget {
     env: Environment,
     caps: Caps,

@@ -27,7 +27,12 @@ pub(super) fn symbol(body: &Body, inst: Inst) -> Option<&Symbol> {
     let shape = data.op.info().shape;
     let mentions = matches!(
         shape,
-        Shape::Call | Shape::Throw | Shape::Assert | Shape::FunctionAddress | Shape::GlobalAddress
+        Shape::Call
+            | Shape::Throw
+            | Shape::Assert
+            | Shape::Query
+            | Shape::FunctionAddress
+            | Shape::GlobalAddress
     );
     (mentions && body.symbol_exists(data.imm)).then(|| body.symbol(SymbolRef::from_u32(data.imm)))
 }

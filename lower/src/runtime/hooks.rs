@@ -22,6 +22,9 @@ use std::sync::Arc;
 const REPORT: &str = "gpu_report_exception";
 const SIGNAL: &str = "gpu_signal_exception";
 
+/// What the provider may supply, and the code depends on where it throws.
+pub(crate) const LINK_NAMES: [&str; 2] = [REPORT, SIGNAL];
+
 /// Adds the calls; whether there are any to link.
 ///
 /// # Errors

@@ -5,10 +5,13 @@
 
 mod device;
 mod interp;
+mod launcher;
 mod native;
 mod object;
-mod parts;
+pub(crate) mod parts;
 mod wrap;
+
+pub use launcher::{Launched, Launcher};
 
 use crate::compile::CompileError;
 use crate::device::DeviceKind;
