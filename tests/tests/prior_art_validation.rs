@@ -110,7 +110,8 @@ entry:
     return
 }
 ";
-    let wanted = "D0001: no method write_out(i32) in sight | in function 'println' | called from 'k' at t.mq:8:5";
+    let wanted =
+        "D0001: no method write_out(i32) in sight | in function 'println' | called from 'k' at t.mq:8:5";
     check(&refused(source, "ptx", OptLevel::None), &[wanted]);
 }
 
@@ -197,7 +198,8 @@ fn documented() -> Vec<(String, String, String)> {
     let source = include_str!("../../lower/src/validate/mod.rs");
     let rows = source.lines().filter(|line| line.starts_with("//! | V"));
     rows.map(|row| {
-        let mut cells = row.trim_start_matches("//!").split(" | ").map(|cell| cell.trim_matches(['|', ' ']));
+        let mut cells =
+            row.trim_start_matches("//! | ").split(" | ").map(|cell| cell.trim_matches(['|', ' ']));
         let mut next = || cells.next().unwrap_or_default().to_owned();
         let (rule, _, code, message) = (next(), next(), next(), next());
         (rule, code, message)

@@ -160,6 +160,9 @@ impl<'a> Trace<'a> {
         let own = (data.op.info().shape != Shape::Call).then_some(data.ty);
         let values = body.args(inst).iter().copied().chain(body.results(inst));
         let mut types = own.into_iter().chain(values.map(|value| body.value_type(value)));
-        types.any(|ty| ty.is_known() && message.split([' ', ':', ';']).any(|word| word == unit.types.display(ty).to_string()))
+        types.any(|ty| {
+            ty.is_known()
+                && message.split([' ', ':', ';']).any(|word| word == unit.types.display(ty).to_string())
+        })
     }
 }

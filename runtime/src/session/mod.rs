@@ -47,7 +47,7 @@ use crate::compile::{Child, Compiled, emit};
 use crate::engine::EngineError;
 use cache::{Key, New, Object, Record};
 use marquetry_ir::diag::{Diagnostic, has_errors};
-use marquetry_ir::entity::Method;
+use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::program::{MethodData, MethodError, Program, World};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::text;
@@ -218,9 +218,8 @@ impl Session {
     /// There is one of this name: what a name stands for does not change.
     pub fn add_backend(&self, backend: Backend) -> Result<Config, SessionError> {
         let (name, config) = (backend.config.backend.clone(), backend.config());
-        let tables = config.tables.clone();
         self.change(|program| {
-            for table in &tables {
+            for table in config.tables.iter().chain(&config.provider) {
                 program.table(table);
             }
             Ok::<(), SessionError>(())
@@ -568,8 +567,15 @@ impl Session {
 
 /// The stack of tables of a config.
 fn view(program: &Program, config: &Config) -> View {
-    let tables: Vec<_> = config.tables.iter().filter_map(|name| program.find_table(name)).collect();
-    if config.device { View::device(&tables) } else { View::native(&tables) }
+    let find = |names: &[Arc<str>]| -> Vec<Table> {
+        names.iter().filter_map(|name| program.find_table(name)).collect()
+    };
+    let tables = find(&config.tables);
+    if config.device {
+        View::device(&tables).with_provider(&find(&config.provider))
+    } else {
+        View::native(&tables)
+    }
 }
 
 /// The instance that a look-up gave.

@@ -1,40 +1,34 @@
-//! A back-end as someone outside would write it: a target with tables of its own, params that choose among them, a
-//! runtime provider, a state that every launch carries, and a launcher.
+//! A back-end as someone outside would write it: tables of its own, params that choose among them, a runtime provider, a
+//! state that every launch carries, a hook that knows what its devices lack, and a launcher.
 
-use marquetry::compile::{Compiled, Target, compile_with};
+use marquetry::compile::{Compiled, Target};
 use marquetry::device::{Arg, Buffer, Device, KernelParam};
-use marquetry::engine::{EngineError, Extent, Thrown};
+use marquetry::engine::{Extent, Thrown};
+use marquetry::session::{self, Config, Session, SessionError};
 use marquetry_codegen::artifact::{Slot, argument_block};
-use marquetry_ir::diag::Diagnostic;
-use marquetry_ir::entity::{Method, Table};
+use marquetry_ir::diag::{Code, Diagnostic};
+use marquetry_ir::op::Op;
 use marquetry_ir::print_format::Format;
-use marquetry_ir::program::Program;
-use marquetry_ir::text;
-use marquetry_lower::dispatch::view::View;
-use marquetry_lower::job::{Job, OptLevel};
-use marquetry_lower::runtime::Library;
+use marquetry_ir::types::Type;
+use marquetry_lower::hooks::{Anchor, HookContext};
+use marquetry_lower::job::OptLevel;
+use marquetry_lower::query::Answer;
 
 /// What users of the back-end choose: a value, part of what tells jobs apart.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Params {
     /// Whether approximations take the place of exact functions.
     pub fast_math: bool,
-    /// How much the optimiser does.
-    pub opt_level: OptLevel,
-}
-
-/// The back-end, for one target.
-pub struct Backend {
-    target: Target,
-    params: Params,
-    /// What was linked for earlier jobs of the program.
-    library: Library,
+    /// Whether code may compute with `f64`.
+    pub f64: bool,
 }
 
 /// Bytes of the state before the heap: `example_state` of the tables.
 const STATE_BYTES: usize = 32;
 /// Bytes of a mailbox.
 const MAILBOX_BYTES: usize = 16;
+/// Bytes that the heap hands out at once: what code gets that asks for `example_unit`.
+pub const UNIT: u64 = 16;
 
 /// What a launch left besides its buffers.
 #[derive(Debug)]
@@ -45,47 +39,71 @@ pub struct Report {
     pub throwers: u32,
     /// The first letter of the kind of exception that was reported last.
     pub letter: u8,
-    /// Bytes of the heap that were taken.
+    /// Bytes of the heap that were asked for, in whole units.
     pub heap: u32,
     /// Bytes that were asked for when there were none left.
-    pub refused: u64,
+    pub refused: u32,
     /// What was printed.
     pub lines: Vec<String>,
 }
 
-impl Backend {
-    /// Adds the back-end's tables to a program, once.
-    pub fn install(program: &mut Program) -> Vec<Diagnostic> {
-        text::parse(program, "example/tables.mq", include_str!("tables.mq"))
-    }
-
-    /// For a target, as the command line spells it.
-    pub fn new(target: &str, params: Params) -> Result<Self, String> {
-        let target = Target::parse(target, params.opt_level).map_err(|error| error.to_string())?;
-        Ok(Backend { target, params, library: Library::new() })
-    }
-
-    /// What its jobs see: its tables, the device table, base; and what it does not supply to the device library itself,
-    /// the standard provider does.
-    fn view(&self, program: &Program) -> Result<View, String> {
-        let table = |name| program.find_table(name).ok_or_else(|| format!("table {name} is not installed"));
-        let own = if self.params.fast_math { vec![table("example_math")?] } else { Vec::new() };
-        Ok(View::device(&own).with_provider(&[table("example_runtime")?, Table::STANDARD]))
-    }
-
-    /// The job for a kernel.
-    pub fn job(&self, program: &Program, kernel: Method) -> Result<Job, String> {
-        Ok(Job::new(vec![kernel], self.view(program)?, self.params.opt_level))
-    }
-
-    /// Compiles a kernel.
-    pub fn compile(&self, program: &Program, kernel: Method) -> Result<Compiled, EngineError> {
-        let job = self.job(program, kernel).map_err(EngineError::Failed)?;
-        compile_with(program, &job, &self.target, &self.library)
-    }
+/// Adds the back-end to a session, for a target as the command line spells it.
+pub fn install(session: &Session, target: &str) -> Result<Config, SessionError> {
+    let spelled = Target::parse(target, OptLevel::Default);
+    let spelled = spelled.map_err(|error| SessionError::NotFound(error.to_string()))?;
+    let name = format!("example for {target}");
+    // For native code: kernels on the cores of this machine.
+    let mut backend = session::Backend::cpu_device(&name, spelled);
+    // What its tables do not supply to the device library, this project's own table does.
+    backend.provider(&["example_runtime", "standard"]);
+    backend.answer("example_unit", Answer::Number(UNIT));
+    backend.hook(Anchor::AfterOptimise, "example_types", refuse_f64);
+    session.add_backend(backend)
 }
 
-/// Launches a kernel with buffers, which hold afterwards what it left in them, and numbers.
+/// Adds the back-end's tables to a session, once for all its targets.
+pub fn define(session: &Session) -> Result<(), SessionError> {
+    session.define("example/tables.mq", include_str!("tables.mq"))
+}
+
+/// The config for what a user chose.
+pub fn config(installed: &Config, params: Params) -> Config {
+    let mut config = installed.clone();
+    config.params = session::Params::new(params);
+    config.tables = if params.fast_math { vec!["example_math".into()] } else { Vec::new() };
+    config
+}
+
+/// What is left to compute with `f64`, where the params say that there is none.
+fn refuse_f64(context: &mut HookContext<'_>) -> Result<(), Vec<Diagnostic>> {
+    let params = context.params.and_then(|params| params.downcast_ref::<Params>());
+    if params.is_none_or(|params| params.f64) {
+        return Ok(());
+    }
+    let mut problems = Vec::new();
+    for function in context.unit.funcs.values() {
+        let body = &function.body;
+        for inst in body.blocks().flat_map(|block| body.block_insts(block)) {
+            let moves = matches!(body.inst(inst).op, Op::Load | Op::Bitcast);
+            if !moves && body.results(inst).any(|value| body.value_type(value) == Type::F64) {
+                let message =
+                    format!("the example's devices do not compute with f64, in '{}'", function.name);
+                problems.push(Diagnostic::error(Code::Unsupported, function.file, body.span(inst), message));
+            }
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+/// An argument of a launch.
+pub enum HostArg<'a> {
+    /// Memory, which holds afterwards what the kernel left in it.
+    Buffer(&'a mut [u8]),
+    /// The bytes of a number.
+    Value(&'a [u8]),
+}
+
+/// Launches a kernel.
 pub fn launch(
     device: &dyn Device,
     kernel: &Compiled,
@@ -134,9 +152,8 @@ pub fn launch(
     device.launch(&module, extent.grid, extent.block, &passed).map_err(|error| error.to_string())?;
     drop(passed);
     device.sync().map_err(|error| error.to_string())?;
-    let read = |buffer: &Buffer, bytes: &mut [u8]| {
-        device.read(buffer, 0, bytes).map_err(|error| error.to_string())
-    };
+    let read =
+        |buffer: &Buffer, bytes: &mut [u8]| device.read(buffer, 0, bytes).map_err(|error| error.to_string());
     for (arg, buffer) in args.iter_mut().zip(&buffers) {
         if let (HostArg::Buffer(bytes), Some(buffer)) = (arg, buffer) {
             read(buffer, bytes)?;
@@ -155,7 +172,7 @@ pub fn launch(
         throwers: word(2),
         letter: word(3) as u8,
         heap: word(0),
-        refused: u64::from(word(6)) | (u64::from(word(7)) << 32),
+        refused: word(6),
         lines: lines(kernel, &log, word(4))?,
     })
 }
@@ -171,12 +188,4 @@ fn lines(kernel: &Compiled, log: &[u8], count: u32) -> Result<Vec<String>, Strin
         lines.push(Format::parse(&format.text)?.render(&values));
     }
     Ok(lines)
-}
-
-/// An argument of a launch.
-pub enum HostArg<'a> {
-    /// Memory.
-    Buffer(&'a mut [u8]),
-    /// The bytes of a number.
-    Value(&'a [u8]),
 }

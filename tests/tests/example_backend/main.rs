@@ -3,46 +3,45 @@
 
 mod backend;
 
-use backend::{Backend, HostArg, Params, Report, launch};
-use marquetry::compile::{Code, Compiled};
+use backend::{HostArg, Params, Report, UNIT, launch};
+use marquetry::compile::Compiled;
 use marquetry::device::{Device, DeviceKind, open};
-use marquetry::engine::Extent;
-use marquetry::library;
-use marquetry_ir::entity::Method;
-use marquetry_ir::program::Program;
-use marquetry_ir::text;
-use marquetry_lower::job::OptLevel;
+use marquetry::engine::{EngineError, Extent};
+use marquetry::session::{Config, Session, SessionError};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
-const EXACT: Params = Params { fast_math: false, opt_level: OptLevel::Default };
-const FAST: Params = Params { fast_math: true, opt_level: OptLevel::Default };
+const EXACT: Params = Params { fast_math: false, f64: true };
+const FAST: Params = Params { fast_math: true, f64: true };
+const OWN: &str = "tests/example_backend/kernel.mq";
 
-/// The library, the back-end's tables and a file of kernels.
-fn program(file: &str) -> Program {
-    let mut program = library::program();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-    let source = std::fs::read_to_string(&path).expect("a file of kernels");
-    assert_eq!(text::parse(&mut program, file, &source), []);
-    assert_eq!(Backend::install(&mut program), []);
-    let problems = marquetry::check(&program);
-    assert!(!marquetry_ir::diag::has_errors(&problems), "{problems:?}");
-    program
+/// A host: a session with the back-end, for one target, and a file of kernels.
+struct Host {
+    session: Session,
+    installed: Config,
 }
 
-fn kernel(program: &Program, name: &str) -> Method {
-    *program.methods_of(name).first().expect("a kernel")
-}
+impl Host {
+    fn new(file: &str, target: &str) -> Self {
+        let session = Session::new();
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let source = std::fs::read_to_string(&path).expect("a file of kernels");
+        session.define(file, &source).expect("kernels");
+        backend::define(&session).expect("the tables");
+        let installed = backend::install(&session, target).expect("the back-end");
+        Host { session, installed }
+    }
 
-fn compiled(program: &Program, name: &str, target: &str, params: Params) -> Compiled {
-    let backend = Backend::new(target, params).expect("a target");
-    backend.compile(program, kernel(program, name)).unwrap_or_else(|error| panic!("{name}, {target}: {error}"))
+    fn compile(&self, kernel: &str, params: Params) -> Result<Arc<Compiled>, SessionError> {
+        let config = backend::config(&self.installed, params);
+        self.session.compile(&self.session.job(kernel, &config)?)
+    }
 }
 
 /// Runs a kernel on the cores of this machine.
 fn run(file: &str, name: &str, params: Params, extent: Extent, args: &mut [HostArg<'_>]) -> Report {
-    let program = program(file);
-    let code = compiled(&program, name, "native", params);
+    let code = Host::new(file, "native").compile(name, params).expect("it compiles");
     let device: Box<dyn Device> = open(DeviceKind::Cpu).expect("the CPU device");
     launch(&*device, &code, extent, args, 256).expect("it runs")
 }
@@ -93,7 +92,7 @@ fn work(params: Params, n: i32, items: u32) -> (Vec<f32>, Report) {
     let n = n.to_le_bytes();
     let extent = Extent { grid: [1, 1, 1], block: [items, 1, 1] };
     let mut args = [HostArg::Buffer(out), HostArg::Value(&n)];
-    let report = run("tests/example_backend/kernel.mq", "work", params, extent, &mut args);
+    let report = run(OWN, "work", params, extent, &mut args);
     (floats(out), report)
 }
 
@@ -119,6 +118,34 @@ fn it_is_told_of_exceptions() {
     assert!(report.lines.is_empty());
 }
 
+#[test]
+fn it_says_what_it_has_no_memory_for() {
+    // The heap has room for half of them.
+    let (out, report) = work(FAST, 7, 32);
+    assert_eq!(u64::from(report.heap), 32 * UNIT);
+    assert_eq!((report.refused, report.throwers, report.letter), (16 * 4, 16, b'O'));
+    assert_eq!(&*report.thrown.expect("it threw").kind, "OutOfMemory");
+    let written = out.iter().enumerate().filter(|(i, value)| **value == 0.5 * *i as f32).count();
+    let left = out.iter().filter(|value| **value == -1.0).count();
+    assert_eq!((written, left), (16, 16));
+}
+
+#[test]
+fn its_hook_says_what_its_devices_lack() {
+    let host = Host::new(OWN, "ptx:sm_80");
+    host.compile("wide", FAST).expect("f64 is there");
+    let error = host.compile("wide", Params { f64: false, ..FAST }).expect_err("there is none");
+    let SessionError::Compile(EngineError::Program(problems)) = error else { panic!("{error}") };
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    let program = host.session.snapshot();
+    for (problem, code) in problems.iter().zip(["mul", "add"]) {
+        assert_eq!(problem.message, "the example's devices do not compute with f64, in 'wide'");
+        let file = problem.file.and_then(|file| program.files.get(file as usize)).expect("a file");
+        let (start, end) = (problem.span.start as usize, problem.span.end as usize);
+        assert!(file.text.get(start..end).is_some_and(|text| text.contains(code)), "{problem:?}");
+    }
+}
+
 /// Whether a checker runs; if not, that is said, or is a failure.
 fn is_present(checker: &str) -> bool {
     let found = Command::new(checker).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -139,15 +166,14 @@ fn accepted(target: &str, extension: &str, command: &dyn Fn(&Path) -> Command) {
         ("kernels/gelu.mq", "gelu"),
         ("kernels/softmax.mq", "softmax"),
         ("kernels/reduce.mq", "reduce"),
-        ("kernels/scan.mq", "scan"),
-        ("tests/example_backend/kernel.mq", "work"),
+        ("kernels/scan.mq", "scan_groups"),
+        (OWN, "work"),
     ];
     for (path, name) in kernels {
-        let program = program(path);
+        let host = Host::new(path, target);
         for params in [EXACT, FAST] {
-            let Code::Artifact(artifact) = compiled(&program, name, target, params).code else {
-                panic!("code for a driver")
-            };
+            let code = host.compile(name, params).unwrap_or_else(|error| panic!("{name}, {target}: {error}"));
+            let artifact = code.artifact().expect("code for a driver");
             std::fs::write(&file, &artifact.code).expect("it is written");
             let output = command(&file).output().expect("the checker starts");
             let said = String::from_utf8_lossy(&output.stderr);
@@ -186,12 +212,28 @@ fn spirv_val_accepts_what_it_makes() {
 }
 
 #[test]
-fn equal_params_give_equal_code() {
-    let program = program("kernels/gelu.mq");
-    let code = |params: Params| match compiled(&program, "gelu", "ptx:sm_80", params).code {
-        Code::Artifact(artifact) => artifact.code,
-        Code::Jit(_) => panic!("code for a driver"),
-    };
-    assert_eq!(code(FAST), code(FAST));
-    assert_ne!(code(FAST), code(EXACT));
+fn params_are_part_of_what_jobs_are() {
+    let bytes = |code: &Compiled| code.artifact().expect("code for a driver").code.clone();
+    let host = Host::new("kernels/gelu.mq", "ptx:sm_80");
+    let fast = host.compile("gelu", FAST).expect("it compiles");
+    let again = host.compile("gelu", FAST).expect("it compiles");
+    assert!(Arc::ptr_eq(&fast, &again));
+    assert_ne!(bytes(&host.compile("gelu", EXACT).expect("it compiles")), bytes(&fast));
+    // Only the hook knows what this one means.
+    let narrow = host.compile("gelu", Params { f64: false, ..FAST }).expect("it compiles");
+    assert_eq!(bytes(&narrow), bytes(&fast));
+    assert_eq!(host.session.statistics().compilations, 3);
+    // What another session makes of equal values is the same, whatever came before.
+    let other = Host::new("kernels/gelu.mq", "ptx:sm_80");
+    assert_eq!(bytes(&other.compile("gelu", FAST).expect("it compiles")), bytes(&fast));
+}
+
+#[test]
+fn what_a_provider_lacks_is_said() {
+    let host = Host::new(OWN, "ptx:sm_80");
+    let mut config = backend::config(&host.installed, FAST);
+    config.provider = vec!["example_math".into()];
+    let job = host.session.job("work", &config).expect("a job");
+    let error = host.session.compile(&job).expect_err("nothing is supplied");
+    assert!(error.to_string().contains("gpu_"), "{error}");
 }
