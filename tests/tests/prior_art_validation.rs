@@ -17,7 +17,7 @@ use marquetry_ir::entity::Method;
 use marquetry_ir::op::Op;
 use marquetry_ir::program::{Program, World};
 use marquetry_ir::text;
-use marquetry_ir::types::Type;
+use marquetry_ir::types::{Scalar, Type};
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::failure::Failure;
 use marquetry_lower::job::{Job, OptLevel};
@@ -231,6 +231,30 @@ impl Lowering for Circular {
     }
 }
 
+/// A target of someone outside, without `f64`.
+struct Narrow(Target);
+
+impl Lowering for Narrow {
+    fn name(&self) -> String {
+        "narrow".into()
+    }
+
+    fn caps(&self) -> &Caps {
+        self.0.lowering().caps()
+    }
+
+    fn type_action(&self, ty: Type) -> TypeAction {
+        match ty.lane() {
+            Some(Scalar::F64) => TypeAction::Unsupported("its registers have 32 bits"),
+            _ => self.0.lowering().type_action(ty),
+        }
+    }
+
+    fn action(&self, op: Op, from: Type, to: Type) -> Action {
+        self.0.lowering().action(op, from, to)
+    }
+}
+
 /// An example of a rule: what kind of error, and all that is said.
 fn example(rule: &str) -> (String, String) {
     let ptx = |source: &str| first(&refused(source, "ptx:sm_75", OptLevel::Default));
@@ -261,8 +285,14 @@ fn example(rule: &str) -> (String, String) {
         "V14" => ptx(&asserts("    unresolved half(n)")),
         "V15" => ptx(HELPED),
         "V16" => {
-            let source = "kernel k(p: ptr<global>) {\nentry:\n    o = rmw_add p, f64 1.0 relaxed device\n    return\n}\n";
-            first(&refused(source, "spirv:opencl2.1", OptLevel::Default))
+            let source = "kernel k(p: ptr<global>) {\nentry:\n    x = load.f64 p\n    y = mul x, x\n    store p, y\n    \
+                          return\n}\n";
+            let program = program(source);
+            let job = Job::new(vec![method(&program, "k")], View::device(&[]), OptLevel::Default);
+            match pipeline::run(&program, &job, &Narrow(target("ptx"))) {
+                Err(Failure::Program(problems)) => first(&problems),
+                other => panic!("{other:?}"),
+            }
         }
         "V19" => {
             let source = "method k(c: i1, x: i8) -> i64 {\nentry:\n    y = zext.i64 x\n    z = select c, y, i64 5\n    \

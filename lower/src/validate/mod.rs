@@ -29,7 +29,7 @@
 //! | V13 | a name of a global that there is not | D0001 | no global 'nosuch' |
 //! | V14 | a call that is left to run time | D0001 | call of half(i32) is left unresolved |
 //! | V15 | a static assertion that does not hold | L0002 | static assertion failed: too small |
-//! | V16 | a float type that the target lacks | L0001 | target ptx:sm_75 has no type bf16 |
+//! | V16 | a type that the target lacks (the targets here expand every type) | L0001 | target narrow has no type f64 |
 //! | V17 | the same for Metal | - | Metal code is made from SPIR-V, whose own environment lacks the type or has it expanded |
 //! | V18 | integers of 128 bits that the target lacks | - | they are split where the target has none: no program is refused |
 //! | V19 | a broken invariant of this library | internal | while compiling 'k' for |

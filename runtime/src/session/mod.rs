@@ -57,6 +57,7 @@ use marquetry_lower::dispatch::edges::{Edge, Instance};
 use marquetry_lower::dispatch::explain;
 use marquetry_lower::dispatch::resolve::{Answer, look_up};
 use marquetry_lower::dispatch::view::View;
+use marquetry_lower::failure::Failure;
 use marquetry_lower::hooks::Deferred;
 use marquetry_lower::job::{self, JobEntry};
 use marquetry_lower::observe::{Observer, Silent};
@@ -469,7 +470,11 @@ impl Session {
         let job = self.lower_job(program, job);
         let lowering = pipeline::run_recorded(&mut context, program, &job, &setup, observer);
         idle().push(context);
-        Ok(lowering?)
+        // Engines have no use for the places of what they cannot do; hosts have.
+        lowering.map_err(|failure| match failure {
+            Failure::Program(problems) => EngineError::Program(problems),
+            other => other.into(),
+        })
     }
 
     fn emit(&self, program: &Program, job: &Job, lowering: &Lowering) -> Result<Compiled, EngineError> {
