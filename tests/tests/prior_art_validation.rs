@@ -225,7 +225,8 @@ impl Lowering for Circular {
 
     fn action(&self, op: Op, from: Type, to: Type) -> Action {
         match op {
-            Op::Select | Op::Zext | Op::Sext | Op::Sub => Action::Expand,
+            Op::Select => Action::Expand,
+            Op::Zext | Op::Sext if from == Type::I1 => Action::Expand,
             _ => self.0.lowering().action(op, from, to),
         }
     }
@@ -311,7 +312,11 @@ fn example(rule: &str) -> (String, String) {
             let other = program.find_table("other").expect("a table");
             first_of_job(&program, View::device(&[]).with_provider(&[other]))
         }
-        "V21" => ptx(&asserts("    a = kernel_input.i32 x\n    b = kernel_input.i64 x")),
+        "V21" => {
+            let source = "kernel k(p: ptr<global>) {\nentry:\n    a = kernel_input.i32 x\n    b = kernel_input.i64 x\n    \
+                          store p, a\n    store p, b\n    return\n}\n";
+            ptx(source)
+        }
         "V24" => match Target::parse("ptx:sm_11", OptLevel::Default) {
             Err(error) => ("option".into(), error.to_string()),
             Ok(_) => panic!("a target"),

@@ -33,11 +33,11 @@
 //! | V17 | the same for Metal | - | Metal code is made from SPIR-V, whose own environment lacks the type or has it expanded |
 //! | V18 | integers of 128 bits that the target lacks | - | they are split where the target has none: no program is refused |
 //! | V19 | a broken invariant of this library | internal | while compiling 'k' for |
-//! | V20 | a runtime function with a signature that does not fit | D0001 | the function takes |
-//! | V21 | a use of a hidden input without a parameter for it | D0001 | kernel_input |
+//! | V20 | a runtime function with a signature that does not fit | D0001 | does not fit gpu_malloc(i64) |
+//! | V21 | a use of a hidden input without a parameter for it | D0001 | hidden input 'x' has type i64 here |
 //! | V22 | a use of a hidden input that cannot be rewritten | - | inputs are values of an op of their own, whose uses are ordinary operands |
 //! | V23 | a tool that is missing or fails | - | no tool is run: code is emitted in this process |
-//! | V24 | an unknown target, stage or level | option | expected one of |
+//! | V24 | an unknown target, stage or level | option | unknown target 'ptx:sm_11', expected ptx |
 
 mod arguments;
 mod literal;
