@@ -195,10 +195,10 @@ fn explained(failure: Failure, program: &Program, job: &Job, setup: &Setup<'_>) 
         && setup.hooks.is_empty()
         && problems.iter().any(|problem| problem.code == Code::Assertion)
     {
-        let mut rest = job.clone();
-        rest.options.validate = false;
         let mut context = Context::new();
-        let again = Pipeline::new(&mut context, program, &rest, setup).stages(Stage::Legal, &mut Silent);
+        let mut rest = Pipeline::new(&mut context, program, job, setup);
+        rest.asserts = false;
+        let again = rest.stages(Stage::Legal, &mut Silent);
         if let Err(all) = validate::joined(problems.clone(), again) {
             failure = all;
         }
@@ -220,6 +220,8 @@ struct Pipeline<'a> {
     job: &'a Job,
     setup: &'a Setup<'a>,
     linker: Linker<'a>,
+    /// Whether static assertions are checked.
+    asserts: bool,
     /// Per function of the specialised unit.
     instances: Vec<Instance>,
     linked: Vec<Instance>,
@@ -242,6 +244,7 @@ impl<'a> Pipeline<'a> {
             job,
             setup,
             linker: Linker::new(program, job, setup.library),
+            asserts: job.options.validate,
             instances: Vec::new(),
             linked: Vec::new(),
             types: Arc::default(),
@@ -367,7 +370,7 @@ impl<'a> Pipeline<'a> {
         let options = &self.job.options;
         let answer = |key: &str| query::answer(key, Some(target), options, answers);
         let known = || query::known(answers);
-        let folding = Folding { answer: &answer, known: &known, check: options.validate };
+        let folding = Folding { answer: &answer, known: &known, check: self.asserts };
         Ok(match fold::run(unit, &folding)? {
             None => self.instances.clone(),
             Some(kept) => {

@@ -385,6 +385,24 @@ fn all_problems_at_once_and_what_follows_is_folded() {
     );
 }
 
+#[test]
+fn assertions_and_what_the_target_lacks_come_together() {
+    let source = "extern func abs(i32) -> i32 as \"abs\"
+kernel k(n: i32) {
+entry:
+    static_assert i1 false, \"first\"
+    a = call abs(n)
+    p = inttoptr.ptr<generic> i64 4096
+    call_indirect p(n)
+    return
+}
+";
+    for level in [OptLevel::None, OptLevel::Default] {
+        let wanted = ["L0002: static assertion failed: first", "D0005: ", "L0001: .. cannot call 'abs'"];
+        check(&refused(source, "ptx", level), &wanted);
+    }
+}
+
 const OVERLAID: &str = "method work(n: i32) noinline {
 entry:
     return
