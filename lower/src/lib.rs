@@ -23,5 +23,6 @@ pub mod legal;
 mod fresh;
 pub mod exceptions;
 pub mod convergence;
+pub mod validate;
 pub mod legalise;
 pub mod pipeline;

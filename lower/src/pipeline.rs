@@ -27,8 +27,9 @@ use crate::runtime::{Library, hooks as reports, inputs, print};
 use crate::specialise::Specialised;
 use crate::stage::Stage;
 use crate::target::Target;
-use crate::{convergence, evaluate, exceptions, legalise, optimise, specialise};
+use crate::{convergence, evaluate, exceptions, legalise, optimise, specialise, validate};
 use cranelift_entity::EntityRef;
+use marquetry_ir::diag::Code;
 use marquetry_ir::program::{Inlining, Program, Worlds};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::types::Types;
@@ -153,7 +154,8 @@ pub fn run_recorded(
     observer: &mut dyn Observer,
 ) -> Result<Lowering, Failure> {
     let mut pipeline = Pipeline::new(context, program, job, setup);
-    match pipeline.stages(Stage::Legal, observer)? {
+    let reached = pipeline.stages(Stage::Legal, observer);
+    match reached.map_err(|failure| explained(failure, program, job, setup))? {
         Reached::Legal(legal) => Ok(pipeline.finish(legal)),
         Reached::Unit(_) => Err(Failure::Internal("the pipeline stopped before its end".into())),
     }
@@ -185,6 +187,26 @@ pub fn specialised(program: &Program, job: &Job) -> Result<Verified, Failure> {
     Ok(verified)
 }
 
+/// A failure with all that there is to say. Assertions are checked before the target's rules are: what these say of the
+/// code comes along.
+fn explained(failure: Failure, program: &Program, job: &Job, setup: &Setup<'_>) -> Failure {
+    let mut failure = failure;
+    if let Failure::Program(problems) = &failure
+        && setup.hooks.is_empty()
+        && problems.iter().any(|problem| problem.code == Code::Assertion)
+    {
+        let mut context = Context::new();
+        let mut rest = Pipeline::new(&mut context, program, job, setup);
+        rest.asserts = false;
+        let again = rest.stages(Stage::Legal, &mut Silent);
+        if let Err(all) = validate::joined(problems.clone(), again) {
+            failure = all;
+        }
+    }
+    let failure = validate::traced(failure, program, job);
+    validate::in_context(failure, program, job, &setup.target.name())
+}
+
 /// How far a job got.
 enum Reached {
     Unit(Unit),
@@ -198,6 +220,8 @@ struct Pipeline<'a> {
     job: &'a Job,
     setup: &'a Setup<'a>,
     linker: Linker<'a>,
+    /// Whether static assertions are checked.
+    asserts: bool,
     /// Per function of the specialised unit.
     instances: Vec<Instance>,
     linked: Vec<Instance>,
@@ -220,6 +244,7 @@ impl<'a> Pipeline<'a> {
             job,
             setup,
             linker: Linker::new(program, job, setup.library),
+            asserts: job.options.validate,
             instances: Vec::new(),
             linked: Vec::new(),
             types: Arc::default(),
@@ -311,13 +336,15 @@ impl<'a> Pipeline<'a> {
         if until <= Stage::Exceptions {
             return Ok(Reached::Unit(lowered.unit));
         }
-        if options.validate && !target.caps().early_returns {
-            let missed = convergence::check(&lowered.unit);
-            if !missed.is_empty() {
-                return Err(Failure::Program(missed));
+        let mut problems = Vec::new();
+        if options.validate {
+            problems = validate::unit(&lowered.unit);
+            if !target.caps().early_returns {
+                problems.extend(convergence::check(&lowered.unit));
             }
         }
-        let mut legal = legalise::run(lowered, target)?.with_debug_level(options.debug_level);
+        let legal = validate::joined(problems, legalise::run(lowered, target))?;
+        let mut legal = legal.with_debug_level(options.debug_level);
         optimise::debug_check(legal.unit());
         if cleans {
             let rewritten = legal.take_rewritten();
@@ -343,7 +370,7 @@ impl<'a> Pipeline<'a> {
         let options = &self.job.options;
         let answer = |key: &str| query::answer(key, Some(target), options, answers);
         let known = || query::known(answers);
-        let folding = Folding { answer: &answer, known: &known, check: options.validate };
+        let folding = Folding { answer: &answer, known: &known, check: self.asserts };
         Ok(match fold::run(unit, &folding)? {
             None => self.instances.clone(),
             Some(kept) => {

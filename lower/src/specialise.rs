@@ -23,6 +23,7 @@ use crate::report::{self, Place};
 use crate::runtime::Library;
 use crate::runtime::host::{self, HostPolicy};
 use crate::runtime::link::Linker;
+use crate::validate;
 use cranelift_entity::EntityRef;
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::{Body, Symbol};
@@ -206,6 +207,10 @@ impl Specialiser<'_> {
             };
             let message = format!("{} {why}, the job is of world {world}", header());
             return Err(Failure::Job(message));
+        }
+        if data.kind == MethodKind::Kernel {
+            let arguments = entry.arguments.as_deref().unwrap_or(&data.signature.params);
+            self.diagnostics.extend(validate::arguments(types, data, arguments));
         }
         match &entry.arguments {
             Some(arguments) => {
@@ -502,6 +507,11 @@ impl Specialiser<'_> {
                 let refused = !view.is_device() && view.host_policy() == HostPolicy::Error;
                 if refused && host::is_host_body(&self.program.method(method).body) {
                     let message = format!("'{name}' runs on devices only, and this is code for the host");
+                    self.complain(body, home, inst, message);
+                    return Ok(());
+                }
+                if self.program.method(method).kind == MethodKind::Kernel {
+                    let message = format!("'{name}' is a kernel: kernels are launched, not called");
                     self.complain(body, home, inst, message);
                     return Ok(());
                 }

@@ -80,6 +80,15 @@ pub fn print_body(body: &Body, types: &Types, unit: Option<&Unit>) -> String {
     out
 }
 
+/// One instruction of a body, without indentation and line break. With the unit, calls name its functions.
+pub fn print_inst(body: &Body, types: &Types, unit: Option<&Unit>, inst: Inst) -> String {
+    let mut out = String::new();
+    let mut printer = Printer { out: &mut out, types, unit, annotate: &mut Plain };
+    // Writing to a string cannot fail.
+    let _ = printer.inst(body, &PrintNames::new(body), inst);
+    out
+}
+
 fn write_program(out: &mut dyn Write, program: &Program, annotate: &mut dyn Annotate) -> fmt::Result {
     let mut printer = Printer { out, types: &program.types, unit: None, annotate };
     printer.data(program.globals.values(), program.externs.values())?;

@@ -47,7 +47,7 @@ use crate::compile::{Child, Compiled, emit};
 use crate::engine::EngineError;
 use cache::{Key, New, Object, Record};
 use marquetry_ir::diag::{Diagnostic, has_errors};
-use marquetry_ir::entity::Method;
+use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::program::{MethodData, MethodError, Program, World};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::text;
@@ -57,6 +57,7 @@ use marquetry_lower::dispatch::edges::{Edge, Instance};
 use marquetry_lower::dispatch::explain;
 use marquetry_lower::dispatch::resolve::{Answer, look_up};
 use marquetry_lower::dispatch::view::View;
+use marquetry_lower::failure::Failure;
 use marquetry_lower::hooks::Deferred;
 use marquetry_lower::job::{self, JobEntry};
 use marquetry_lower::observe::{Observer, Silent};
@@ -219,9 +220,8 @@ impl Session {
     /// There is one of this name: what a name stands for does not change.
     pub fn add_backend(&self, backend: Backend) -> Result<Config, SessionError> {
         let (name, config) = (backend.config.backend.clone(), backend.config());
-        let tables = config.tables.clone();
         self.change(|program| {
-            for table in &tables {
+            for table in config.tables.iter().chain(&config.provider) {
                 program.table(table);
             }
             Ok::<(), SessionError>(())
@@ -471,7 +471,11 @@ impl Session {
         let job = self.lower_job(program, job);
         let lowering = pipeline::run_recorded(&mut context, program, &job, &setup, observer);
         idle().push(context);
-        Ok(lowering?)
+        // Engines have no use for the places of what they cannot do; hosts have.
+        lowering.map_err(|failure| match failure {
+            Failure::Program(problems) => EngineError::Program(problems),
+            other => other.into(),
+        })
     }
 
     fn emit(&self, program: &Program, job: &Job, lowering: &Lowering) -> Result<Compiled, EngineError> {
@@ -569,8 +573,15 @@ impl Session {
 
 /// The stack of tables of a config.
 fn view(program: &Program, config: &Config) -> View {
-    let tables: Vec<_> = config.tables.iter().filter_map(|name| program.find_table(name)).collect();
-    if config.device { View::device(&tables) } else { View::native(&tables) }
+    let find = |names: &[Arc<str>]| -> Vec<Table> {
+        names.iter().filter_map(|name| program.find_table(name)).collect()
+    };
+    let tables = find(&config.tables);
+    if config.device {
+        View::device(&tables).with_provider(&find(&config.provider))
+    } else {
+        View::native(&tables)
+    }
 }
 
 /// The instance that a look-up gave.
