@@ -130,9 +130,9 @@ fn stages(
 ) -> Result<Reached, Failure> {
     let mut clock = Clock(Instant::now());
     let mut linker = Linker::new(program, job, library);
-    let specialise::Specialised { unit, instances, .. } = specialise::run_linked(&mut linker, job)?;
+    let made = specialise::run_linked(&mut linker, job)?;
     clock.report(Stage::Specialised, observer);
-    let mut verified = Verified::new(unit).map_err(Failure::Program)?;
+    let (mut verified, instances) = made.verified()?;
     clock.report(Stage::Specialised, observer);
     if until <= Stage::Specialised {
         return Ok(Reached::Unit(verified.into_unit()));

@@ -40,6 +40,7 @@ use marquetry_ir::span::Span;
 use marquetry_ir::text::mismatch_message;
 use marquetry_ir::types::{Scalar, Singleton, Type, TypeError, Types};
 use marquetry_ir::unit::{Function, Unit};
+use marquetry_ir::verify::Verified;
 use rustc_hash::{FxHashMap, FxHashSet};
 use settle::{Packs, Settler};
 use smallvec::SmallVec;
@@ -62,6 +63,16 @@ pub struct Specialised {
     pub worlds: Worlds,
     /// Whether link names are called.
     pub(crate) calls_runtime: bool,
+    /// Whether all types are as they were inferred: nothing was linked, erased or thrown in between.
+    pub(crate) just_inferred: bool,
+}
+
+impl Specialised {
+    /// Verifies the unit.
+    pub(crate) fn verified(self) -> Result<(Verified, Vec<Instance>), Failure> {
+        let verify = if self.just_inferred { Verified::just_inferred } else { Verified::new };
+        Ok((verify(self.unit).map_err(Failure::Program)?, self.instances))
+    }
 }
 
 /// Makes the unit of a job.
@@ -91,6 +102,7 @@ pub fn run_linked(linker: &mut Linker<'_>, job: &Job) -> Result<Specialised, Fai
     let mut made = run_unlinked(linker.program(), job, types)?;
     if made.calls_runtime {
         linker.link(&mut made.unit)?;
+        made.just_inferred = false;
         made.linked.append(&mut linker.instances);
         made.worlds = made.worlds.intersect(linker.worlds);
     }
@@ -117,6 +129,7 @@ pub(crate) fn run_unlinked(program: &Program, job: &Job, types: Arc<Types>) -> R
         roots: FxHashMap::default(),
         asked: FxHashMap::default(),
         calls_runtime: false,
+        just_inferred: true,
         scratch_cfg: ControlFlow::new(),
     };
     for entry in &job.entries {
@@ -132,7 +145,8 @@ pub(crate) fn run_unlinked(program: &Program, job: &Job, types: Arc<Types>) -> R
     let instances: Vec<Instance> = specialiser.records.into_iter().map(|record| record.instance).collect();
     let worlds = instances.iter().fold(Worlds::ALL, |all, instance| all.intersect(instance.worlds));
     let (unit, calls_runtime) = (specialiser.unit, specialiser.calls_runtime);
-    Ok(Specialised { unit, instances, linked: Vec::new(), worlds, calls_runtime })
+    let just_inferred = specialiser.just_inferred;
+    Ok(Specialised { unit, instances, linked: Vec::new(), worlds, calls_runtime, just_inferred })
 }
 
 struct Specialiser<'p> {
@@ -159,6 +173,8 @@ struct Specialiser<'p> {
     asked: FxHashMap<Arc<str>, Extern>,
     /// Whether a link name was called.
     calls_runtime: bool,
+    /// Whether all types are as they were inferred.
+    just_inferred: bool,
     scratch_cfg: ControlFlow,
 }
 
@@ -438,6 +454,8 @@ impl Specialiser<'_> {
     }
 
     fn set_result_types(&mut self, body: &mut Body, inst: Inst, types: &[Type]) {
+        // Another number is for verification to report.
+        self.just_inferred &= body.results(inst).len() == types.len();
         for (value, &ty) in body.results(inst).zip(types) {
             body.set_value_type(value, ty);
         }

@@ -2,10 +2,11 @@
 
 use crate::device::{DeviceInfo, DeviceKind, KernelCode, KernelImage, KernelParam};
 use crate::engine::{EngineError, Thrown};
+use crate::memory::{self, Memory};
 use marquetry_codegen::artifact::{Artifact, Entry};
 use marquetry_codegen::error::EmitError;
 use marquetry_codegen::native::{
-    self, JitCode, NativeKernel, NativeOptions, NativeTarget, emit_jit, emit_object,
+    self, JitCode, NativeKernel, NativeOptions, NativeTarget, emit_jit_with, emit_object, emit_object_with,
 };
 use marquetry_codegen::ptx::{self, PtxTarget};
 use marquetry_codegen::spirv::{self, SpirvTarget};
@@ -92,6 +93,15 @@ impl Target {
             Target::Spirv(target) => spirv::emit(legal, target),
         }
     }
+
+    /// As [`Self::emit`], in memory that is kept.
+    fn emit_in(&self, legal: &Legal, memory: &mut Memory) -> Result<Artifact, EmitError> {
+        match self {
+            Target::Native(target) => emit_object_with(legal, target, &mut memory.native),
+            Target::Ptx(target) => ptx::emit(legal, target),
+            Target::Spirv(target) => spirv::emit_with(legal, target, &mut memory.spirv),
+        }
+    }
 }
 
 /// Code as people read it.
@@ -154,15 +164,25 @@ pub fn compile_with(
     target: &Target,
     library: &Library,
 ) -> Result<Compiled, EngineError> {
-    let legal = pipeline::run_with(program, job, target.lowering(), library, &mut Silent)?;
+    memory::with(|memory| compile_in(memory, program, job, target, library))
+}
+
+fn compile_in(
+    memory: &mut Memory,
+    program: &Program,
+    job: &Job,
+    target: &Target,
+    library: &Library,
+) -> Result<Compiled, EngineError> {
+    let legal = lower(memory, program, job, target, library)?;
     let entries = marquetry_codegen::artifact::entries(&legal);
     let (code, kernel) = match target {
         Target::Native(target) => {
-            let jit = Arc::new(emit_jit(&legal, target, &|_| None)?);
+            let jit = Arc::new(emit_jit_with(&legal, target, &|_| None, &mut memory.native)?);
             let kernel = jit.kernel(0);
             (Code::Jit(jit), kernel)
         }
-        other => (Code::Artifact(other.emit(&legal)?), None),
+        other => (Code::Artifact(other.emit_in(&legal, memory)?), None),
     };
     let formats = legal.unit().formats.clone();
     let (sites, files) = (legal.sites().to_vec(), program.files.clone());
@@ -187,8 +207,23 @@ pub fn compile_artifact_with(
     target: &Target,
     library: &Library,
 ) -> Result<Artifact, CompileError> {
-    let legal = pipeline::run_with(program, job, target.lowering(), library, &mut Silent)?;
-    Ok(target.emit(&legal)?)
+    memory::with(|memory| {
+        let legal = lower(memory, program, job, target, library)?;
+        Ok(target.emit_in(&legal, memory)?)
+    })
+}
+
+/// All stages but the last.
+fn lower(
+    memory: &mut Memory,
+    program: &Program,
+    job: &Job,
+    target: &Target,
+    library: &Library,
+) -> Result<Legal, Failure> {
+    let lowered =
+        pipeline::run_in(&mut memory.lowering, program, job, target.lowering(), library, &mut Silent);
+    lowered.inspect(|legal| memory.used_for(legal.unit()))
 }
 
 /// The methods of a name that hosts may compile: those of base.

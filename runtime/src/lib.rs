@@ -5,6 +5,7 @@ pub mod compile;
 pub mod value;
 pub mod inputs;
 pub mod stack;
+mod memory;
 pub mod device;
 pub mod engine;
 pub mod filetest;
