@@ -113,6 +113,8 @@ impl Checker<'_> {
             | Shape::Dimension
             | Shape::GlobalAddress
             | Shape::Slot
+            | Shape::Query
+            | Shape::Scratch
             | Shape::Input
             | Shape::Fence
             | Shape::FunctionAddress
@@ -152,6 +154,8 @@ impl Checker<'_> {
             | Shape::FieldAddress
             | Shape::GlobalAddress
             | Shape::Slot
+            | Shape::Query
+            | Shape::Scratch
             | Shape::Input
             | Shape::Load
             | Shape::AtomicLoad => self.settled_type_problem(data.ty),
