@@ -62,7 +62,7 @@ pub struct Specialised {
     pub worlds: Worlds,
     /// Whether link names are called.
     pub(crate) calls_runtime: bool,
-    /// Whether all types are as they were inferred: nothing was linked, erased or thrown in between.
+    /// Whether all types are as they were inferred, but for what was linked: nothing was erased or thrown in between.
     pub(crate) just_inferred: bool,
 }
 
@@ -93,7 +93,6 @@ pub fn run_linked(linker: &mut Linker<'_>, job: &Job) -> Result<Specialised, Fai
     let mut made = run_unlinked(linker.program(), job, types)?;
     if made.calls_runtime {
         linker.link(&mut made.unit)?;
-        made.just_inferred = false;
         made.linked.append(&mut linker.instances);
         made.worlds = made.worlds.intersect(linker.worlds);
     }
