@@ -31,7 +31,8 @@ thread_local! {
 impl Memory {
     /// Notes what was compiled.
     pub(crate) fn used_for(&mut self, unit: &Unit) {
-        self.large |= unit.funcs.values().map(|function| function.body.inst_count()).sum::<usize>() > MAX_KEPT;
+        self.large |=
+            unit.funcs.values().map(|function| function.body.inst_count()).sum::<usize>() > MAX_KEPT;
     }
 }
 

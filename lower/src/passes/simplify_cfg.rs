@@ -80,7 +80,8 @@ pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
         if !progress.is_idle(Part::Join) {
             // Joining blocks without parameters changes no operand, no edge and no block's predecessors: what only
             // looks at these still finds nothing.
-            let still = [Part::Decide, Part::Unreachable, Part::Params].map(|part| (part, progress.is_idle(part)));
+            let still =
+                [Part::Decide, Part::Unreachable, Part::Params].map(|part| (part, progress.is_idle(part)));
             let joined = join_blocks(body, ctx);
             if joined != Joined::Nothing {
                 progress.changes += 1;

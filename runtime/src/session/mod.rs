@@ -67,8 +67,8 @@ use marquetry_lower::specialise;
 use state::{Boarding, Shared};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// An instance, how to compile it, and the world in which: a value.
