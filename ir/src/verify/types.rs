@@ -64,9 +64,10 @@ impl Checker<'_> {
         let flags = self.memory_flags(inst);
         let sound = mask && arity && suffix && mention && flags;
         let is_call = body.inst(inst).op.info().shape == Shape::Call;
-        match if sound && (is_call || self.results == Results::Checked) { self.infer(inst) } else { None } {
+        let believed = sound && !is_call && self.results == Results::JustInferred;
+        match if sound && !believed { self.infer(inst) } else { None } {
             Some(results) => self.results(inst, &results),
-            None if sound && !is_call => self.inferred_results(inst),
+            None if believed => self.inferred_results(inst),
             None => body.results(inst).for_each(|value| {
                 self.facts.failed.insert(value);
             }),
