@@ -224,7 +224,6 @@ struct Pipeline<'a> {
     asserts: bool,
     /// Per function of the specialised unit.
     instances: Vec<Instance>,
-    linked: Vec<Instance>,
     types: Arc<Types>,
     signatures: Vec<Signature>,
     worlds: Worlds,
@@ -246,8 +245,7 @@ impl<'a> Pipeline<'a> {
             linker: Linker::new(program, job, setup.library),
             asserts: job.options.validate,
             instances: Vec::new(),
-            linked: Vec::new(),
-            types: Arc::default(),
+            types: Arc::new(program.types.clone()),
             signatures: Vec::new(),
             worlds: Worlds::ALL,
             deferred: Vec::new(),
@@ -256,9 +254,7 @@ impl<'a> Pipeline<'a> {
 
     /// What the job became, with the record of what it was made of.
     fn finish(self, legal: Legal) -> Lowering {
-        let Pipeline { mut instances, linked, linker, types, signatures, deferred, worlds, .. } = self;
-        instances.extend(linked);
-        // What was linked later.
+        let Pipeline { mut instances, linker, types, signatures, deferred, worlds, .. } = self;
         instances.extend(linker.instances);
         let worlds = worlds.intersect(linker.worlds);
         Lowering { legal, instances, types, signatures, worlds, deferred }
@@ -268,9 +264,15 @@ impl<'a> Pipeline<'a> {
         let (job, target, hooks) = (self.job, self.setup.target, self.setup.hooks);
         let options = &job.options;
         let mut clock = Clock(Instant::now());
-        let unit = self.specialise()?;
+        let made = self.specialise()?;
         clock.report(Stage::Specialised, observer);
-        let mut verified = Verified::new(unit).map_err(Failure::Program)?;
+        let verify = if made.just_inferred { Verified::just_inferred } else { Verified::new };
+        let mut verified = verify(made.unit).map_err(Failure::Program)?;
+        // The library's functions were verified when they were compiled.
+        if made.calls_runtime {
+            verified.pass(|unit| self.linker.link(unit))?;
+        }
+        self.types = verified.unit().types.clone();
         clock.report(Stage::Specialised, observer);
         verified = self.hooks(Anchor::Specialised, verified, observer)?;
         let mut evaluable = Vec::new();
@@ -354,14 +356,14 @@ impl<'a> Pipeline<'a> {
         Ok(Reached::Legal(legal))
     }
 
-    fn specialise(&mut self) -> Result<Unit, Failure> {
-        let made = specialise::run_linked(&mut self.linker, self.job)?;
-        let Specialised { unit, instances, linked, worlds, .. } = made;
+    /// The unit, not linked yet.
+    fn specialise(&mut self) -> Result<Specialised, Failure> {
+        let mut made = specialise::run_unlinked(self.program, self.job, self.types.clone())?;
+        let unit = &made.unit;
         let entries = unit.entries.iter().filter_map(|&entry| unit.funcs.get(entry));
         self.signatures = entries.map(|function| function.signature.clone()).collect();
-        self.types = unit.types.clone();
-        (self.instances, self.linked, self.worlds) = (instances, linked, worlds);
-        Ok(unit)
+        (self.instances, self.worlds) = (std::mem::take(&mut made.instances), made.worlds);
+        Ok(made)
     }
 
     /// Mandatory folding. Gives the instances of the functions that are left.

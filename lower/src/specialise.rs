@@ -63,6 +63,8 @@ pub struct Specialised {
     pub worlds: Worlds,
     /// Whether link names are called.
     pub(crate) calls_runtime: bool,
+    /// Whether all types are as they were inferred, but for what was linked: nothing was erased or thrown in between.
+    pub(crate) just_inferred: bool,
 }
 
 /// Makes the unit of a job.
@@ -118,6 +120,7 @@ pub(crate) fn run_unlinked(program: &Program, job: &Job, types: Arc<Types>) -> R
         roots: FxHashMap::default(),
         asked: FxHashMap::default(),
         calls_runtime: false,
+        just_inferred: true,
         scratch_cfg: ControlFlow::new(),
     };
     for entry in &job.entries {
@@ -133,7 +136,8 @@ pub(crate) fn run_unlinked(program: &Program, job: &Job, types: Arc<Types>) -> R
     let instances: Vec<Instance> = specialiser.records.into_iter().map(|record| record.instance).collect();
     let worlds = instances.iter().fold(Worlds::ALL, |all, instance| all.intersect(instance.worlds));
     let (unit, calls_runtime) = (specialiser.unit, specialiser.calls_runtime);
-    Ok(Specialised { unit, instances, linked: Vec::new(), worlds, calls_runtime })
+    let just_inferred = specialiser.just_inferred;
+    Ok(Specialised { unit, instances, linked: Vec::new(), worlds, calls_runtime, just_inferred })
 }
 
 struct Specialiser<'p> {
@@ -160,6 +164,8 @@ struct Specialiser<'p> {
     asked: FxHashMap<Arc<str>, Extern>,
     /// Whether a link name was called.
     calls_runtime: bool,
+    /// Whether all types are as they were inferred.
+    just_inferred: bool,
     scratch_cfg: ControlFlow,
 }
 
@@ -444,6 +450,8 @@ impl Specialiser<'_> {
     }
 
     fn set_result_types(&mut self, body: &mut Body, inst: Inst, types: &[Type]) {
+        // Another number is for verification to report.
+        self.just_inferred &= body.results(inst).len() == types.len();
         for (value, &ty) in body.results(inst).zip(types) {
             body.set_value_type(value, ty);
         }

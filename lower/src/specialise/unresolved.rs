@@ -194,6 +194,7 @@ impl Specialiser<'_> {
         if !self.diagnostics.is_empty() {
             return Err(Failure::Program(std::mem::take(&mut self.diagnostics)));
         }
+        self.just_inferred &= problems.is_empty() && !self.unit.types.has_newtypes();
         make_throw(&mut self.unit, &problems);
         erase::run(&mut self.unit)
             .map_err(|error| Failure::Job(format!("newtypes cannot be taken away: {error}")))

@@ -43,8 +43,9 @@ mod state;
 pub use backend::Backend;
 pub use config::{Config, Params};
 
-use crate::compile::{Child, Compiled, emit};
+use crate::compile::{Child, Compiled, emit, lower};
 use crate::engine::EngineError;
+use crate::memory;
 use cache::{Key, New, Object, Record};
 use marquetry_ir::diag::{Diagnostic, has_errors};
 use marquetry_ir::entity::{Method, Table};
@@ -61,14 +62,14 @@ use marquetry_lower::failure::Failure;
 use marquetry_lower::hooks::Deferred;
 use marquetry_lower::job::{self, JobEntry};
 use marquetry_lower::observe::{Observer, Silent};
-use marquetry_lower::pipeline::{self, Context, Lowering, Setup};
+use marquetry_lower::pipeline::{Lowering, Setup};
 use marquetry_lower::runtime::Library;
 use marquetry_lower::specialise;
 use state::{Boarding, Shared};
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// An instance, how to compile it, and the world in which: a value.
@@ -157,7 +158,6 @@ pub struct Session {
     /// Functions of the device library, for all jobs.
     library: Library,
     /// Tables of compilations that are over.
-    contexts: Mutex<Vec<Context>>,
     compilations: AtomicU64,
     invalidations: AtomicU64,
 }
@@ -181,7 +181,6 @@ impl Session {
             symbols: HashMap::new(),
             watcher: None,
             library: Library::new(),
-            contexts: Mutex::default(),
             compilations: AtomicU64::new(0),
             invalidations: AtomicU64::new(0),
         }
@@ -466,11 +465,8 @@ impl Session {
             answers: &backend.answers,
             params: job.config.params.any(),
         };
-        let idle = || self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut context = idle().pop().unwrap_or_default();
         let job = self.lower_job(program, job);
-        let lowering = pipeline::run_recorded(&mut context, program, &job, &setup, observer);
-        idle().push(context);
+        let lowering = memory::with(|memory| lower(memory, program, &job, &setup, observer));
         // Engines have no use for the places of what they cannot do; hosts have.
         lowering.map_err(|failure| match failure {
             Failure::Program(problems) => EngineError::Program(problems),
@@ -480,7 +476,8 @@ impl Session {
 
     fn emit(&self, program: &Program, job: &Job, lowering: &Lowering) -> Result<Compiled, EngineError> {
         let symbol = |name: &str| self.symbols.get(name).map(|&at| std::ptr::with_exposed_provenance(at));
-        emit(program, lowering, &job.config.target, job.config.form, &symbol)
+        let (target, form) = (&job.config.target, job.config.form);
+        memory::with(|memory| emit(memory, program, lowering, target, form, &symbol))
     }
 
     /// Compiles a job and puts it into the cache. `above` are the jobs that this one is a child of.
