@@ -49,11 +49,14 @@ pub struct Options {
     pub unresolved: Unresolved,
     /// Whether pure calls with constant arguments may be computed during compilation.
     pub evaluate: bool,
+    /// The type of the kernels' state, a type of the program: every kernel takes one before its arguments, and
+    /// `kernel_input` of the name [`STATE`](crate::runtime::inputs::STATE) is it.
+    pub state: Option<Type>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { opt_level: OptLevel::default(), unresolved: Unresolved::default(), evaluate: true }
+        Options { opt_level: OptLevel::default(), unresolved: Unresolved::default(), evaluate: true, state: None }
     }
 }
 

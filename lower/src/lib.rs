@@ -20,5 +20,6 @@ pub mod legal;
 mod fresh;
 pub mod exceptions;
 pub mod convergence;
+pub mod kernel_abi;
 pub mod legalise;
 pub mod pipeline;

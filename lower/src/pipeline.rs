@@ -22,7 +22,7 @@ use crate::runtime::link::Linker;
 use crate::runtime::{Library, hooks, inputs, print};
 use crate::stage::Stage;
 use crate::target::Target;
-use crate::{convergence, evaluate, exceptions, legalise, optimise, specialise};
+use crate::{convergence, evaluate, exceptions, kernel_abi, legalise, optimise, specialise};
 use marquetry_ir::program::Program;
 use marquetry_ir::unit::Unit;
 use marquetry_ir::verify::Verified;
@@ -158,7 +158,7 @@ fn stages(
     if hooks::run(&mut lowered, &linker)? {
         link_after_exceptions(&mut linker, &mut lowered)?;
     }
-    inputs::run(&mut lowered)?;
+    inputs::run(&mut lowered, job.options.state)?;
     optimise::debug_check(lowered.unit());
     if job.options.opt_level > OptLevel::None {
         optimise::cleanup_some(&mut context.passes, &mut lowered.unit, &lowered.rewritten, observer);
@@ -174,6 +174,7 @@ fn stages(
             return Err(Failure::Program(missed));
         }
     }
+    kernel_abi::run(&mut lowered, target);
     let mut legal = legalise::run(lowered, target)?;
     optimise::debug_check(legal.unit());
     if job.options.opt_level > OptLevel::None {

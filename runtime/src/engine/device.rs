@@ -4,9 +4,9 @@ use super::parts::{self, Part};
 use super::{Engine, EngineError, Extent, Outcome, wrap};
 use crate::compile::{Compiled, Target, compile_with};
 use crate::device::{Arg, Buffer, Device, DeviceError, DeviceKind, KernelParam, LoadedModule, open};
-use crate::inputs::{self, LaunchMemory};
+use crate::inputs::{self, LaunchOptions};
 use crate::value::HostArg;
-use marquetry_codegen::artifact::{Slot, argument_block};
+use marquetry_codegen::artifact::{Entry, Slot, argument_block};
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::Program;
 use marquetry_ir::types::Type;
@@ -30,14 +30,15 @@ pub(super) struct DeviceEngine {
     compiler: Compiler,
     opt_level: OptLevel,
     program: Arc<Program>,
-    /// Kernels loaded from the program, by method and block.
-    kernels: HashMap<(Method, [u32; 3]), Arc<Loaded>>,
+    /// Kernels loaded from the program, by method, block and type of the state.
+    kernels: HashMap<(Method, [u32; 3], Option<Type>), Arc<Loaded>>,
     /// Functions wrapped into kernels.
-    functions: HashMap<Method, (Arc<Loaded>, Vec<Type>)>,
+    functions: HashMap<(Method, Option<Type>), (Arc<Loaded>, Vec<Type>)>,
     /// Library functions, for all kernels of the program.
     library: Library,
     /// What the last launch printed.
     output: Vec<String>,
+    options: LaunchOptions,
 }
 
 struct Loaded {
@@ -81,6 +82,7 @@ impl DeviceEngine {
             functions,
             library,
             output,
+            options: LaunchOptions::default(),
         })
     }
 
@@ -90,9 +92,10 @@ impl DeviceEngine {
         kernel: Method,
         block: [u32; 3],
     ) -> Result<Arc<Loaded>, EngineError> {
-        let job = Job::new(vec![kernel], View::device(&[]), self.opt_level);
+        let mut job = Job::new(vec![kernel], View::device(&[]), self.opt_level);
+        job.options.state = self.options.state_type();
         let compiled = (self.compiler)(program, &job, &self.target, &self.library)?;
-        let params = kernel_params(&compiled.entry()?.signature.params);
+        let params = kernel_params(compiled.entry()?);
         let image = compiled.image(&params, block)?;
         let module = self.device.load(&image).map_err(failed)?;
         Ok(Arc::new(Loaded { compiled, module }))
@@ -104,13 +107,14 @@ impl DeviceEngine {
         loaded: &Loaded,
         extent: Extent,
         args: &mut [HostArg],
+        options: &mut LaunchOptions,
         result_bytes: Option<u32>,
     ) -> Result<Launched, EngineError> {
         let mut buffers = Vec::with_capacity(args.len());
         for arg in args.iter() {
             buffers.push(match arg {
                 HostArg::Buffer { bytes, .. } => Some(self.upload(bytes)?),
-                HostArg::Value(_) => None,
+                HostArg::Value(_) | HostArg::Aggregate(_) => None,
             });
         }
         let mut results = result_bytes.map_or_else(Vec::new, |size| vec![0; size as usize]);
@@ -118,30 +122,35 @@ impl DeviceEngine {
         let mut mailbox = [0; MAILBOX_BYTES];
         let has_mailbox = loaded.compiled.entry()?.abi.mailbox;
         let mailbox_buffer = has_mailbox.then(|| self.upload(&mailbox)).transpose()?;
-        let hidden = &loaded.compiled.entry()?.abi.inputs;
+        let entry = loaded.compiled.entry()?;
+        let hidden = parts::hidden(&entry.abi.inputs, options)?;
+        let parts = parts::split(entry, args, &hidden, options.state.as_ref())?;
         let mut hidden_buffers = Vec::with_capacity(hidden.len());
-        for input in hidden {
-            let Some(bytes) = inputs::buffer(input, LaunchMemory::default()) else {
-                let message = format!("kernel input '{}' is not known here", input.name);
-                return Err(EngineError::Unsupported(message));
-            };
-            hidden_buffers.push((self.upload(&bytes)?, bytes));
+        for input in &hidden {
+            hidden_buffers.push(match &input.value {
+                HostArg::Buffer { bytes, .. } => Some(self.upload(bytes)?),
+                HostArg::Value(_) | HostArg::Aggregate(_) => None,
+            });
         }
-        let parts = parts::split(args, &loaded.compiled.entry()?.signature.params)?;
-        let mut passed: Vec<Arg<'_>> = parts
+        let mut references = Vec::new();
+        for part in &parts {
+            if let Part::Reference(bytes) = part {
+                references.push(self.upload(bytes)?);
+            }
+        }
+        let mut next_reference = references.iter();
+        let passed: Vec<Arg<'_>> = parts
             .iter()
             .map(|part| match part {
                 Part::Bytes(bytes) => Arg::Bytes(bytes),
-                Part::Buffer(n) => {
-                    buffers.get(*n).and_then(|b| b.as_ref()).map_or(Arg::Null, |b| Arg::Buffer(b, 0))
-                }
+                Part::Reference(_) => address(next_reference.next()),
+                Part::Buffer(n) => address(buffers.get(*n).and_then(|buffer| buffer.as_ref())),
+                Part::Input(n) => address(hidden_buffers.get(*n).and_then(|buffer| buffer.as_ref())),
+                Part::Mailbox => address(mailbox_buffer.as_ref()),
+                Part::Results => address(result_buffer.as_ref()),
                 Part::Null => Arg::Null,
             })
             .collect();
-        passed.extend(
-            [&result_buffer, &mailbox_buffer].into_iter().flatten().map(|buffer| Arg::Buffer(buffer, 0)),
-        );
-        passed.extend(hidden_buffers.iter().map(|(buffer, _)| Arg::Buffer(buffer, 0)));
         let launched = self.device.launch(&loaded.module, extent.grid, extent.block, &passed);
         launched.map_err(|error| match error {
             DeviceError::StackOverflow { number, .. } => loaded.compiled.exhausted(number),
@@ -166,10 +175,16 @@ impl DeviceEngine {
             None => Outcome::Returned(Vec::new()),
         };
         let mut output = Vec::new();
-        for (input, (buffer, bytes)) in hidden.iter().zip(&mut hidden_buffers) {
-            if &*input.name == print::INPUT {
-                self.device.read(buffer, 0, bytes).map_err(failed)?;
-                output = inputs::printed(&loaded.compiled.formats, bytes);
+        for (input, buffer) in hidden.into_iter().zip(&hidden_buffers) {
+            let (HostArg::Buffer { mut bytes, element }, Some(buffer)) = (input.value, buffer) else { continue };
+            let bound = options.inputs.iter_mut().find(|(name, _)| **name == *input.name);
+            if bound.is_none() && &*input.name != print::INPUT {
+                continue;
+            }
+            self.device.read(buffer, 0, &mut bytes).map_err(failed)?;
+            match bound {
+                Some((_, value)) => *value = HostArg::Buffer { element, bytes },
+                None => output = inputs::printed(&loaded.compiled.formats, &bytes),
             }
         }
         Ok(Launched { outcome, results, output })
@@ -189,9 +204,14 @@ fn failed(error: DeviceError) -> EngineError {
     }
 }
 
-fn kernel_params(types: &[Type]) -> Vec<KernelParam> {
+/// The address of a buffer, if there is one.
+fn address(buffer: Option<&Buffer>) -> Arg<'_> {
+    buffer.map_or(Arg::Null, |buffer| Arg::Buffer(buffer, 0))
+}
+
+fn kernel_params(entry: &Entry) -> Vec<KernelParam> {
     let param = |slot: Slot| KernelParam { size: slot.size, align: slot.align, is_pointer: slot.is_pointer };
-    argument_block(types).0.into_iter().map(param).collect()
+    entry.block().0.into_iter().map(param).collect()
 }
 
 impl Engine for DeviceEngine {
@@ -206,21 +226,28 @@ impl Engine for DeviceEngine {
         self.library = Library::new();
     }
 
+    fn options(&mut self) -> &mut LaunchOptions {
+        &mut self.options
+    }
+
     fn take_output(&mut self) -> Vec<String> {
         std::mem::take(&mut self.output)
     }
 
     fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
-        if !self.functions.contains_key(&method) {
+        let key = (method, self.options.state_type());
+        if !self.functions.contains_key(&key) {
             let wrapped = wrap::wrap(&self.program, method)?;
             let loaded = self.compile(&wrapped.program, wrapped.kernel, ONE.block)?;
-            self.functions.insert(method, (loaded, wrapped.results));
+            self.functions.insert(key, (loaded, wrapped.results));
         }
-        let Some((loaded, types)) = self.functions.get(&method) else {
+        let Some((loaded, types)) = self.functions.get(&key) else {
             return Err(EngineError::Failed("the wrapping kernel is missing".into()));
         };
         let (_, size) = argument_block(types);
-        let launched = self.launch_loaded(loaded, ONE, args, Some(size))?;
+        let mut options = self.options.clone();
+        let launched = self.launch_loaded(loaded, ONE, args, &mut options, Some(size))?;
+        self.options = options;
         let joined = match launched.outcome {
             Outcome::Threw(_) => Ok(launched.outcome),
             Outcome::Returned(_) => parts::join(types, types, &launched.results).map(Outcome::Returned),
@@ -235,7 +262,7 @@ impl Engine for DeviceEngine {
         extent: Extent,
         args: &mut [HostArg],
     ) -> Result<Outcome, EngineError> {
-        let key = (method, extent.block);
+        let key = (method, extent.block, self.options.state_type());
         if !self.kernels.contains_key(&key) {
             let loaded = self.compile(&self.program, method, extent.block)?;
             self.kernels.insert(key, loaded);
@@ -243,7 +270,9 @@ impl Engine for DeviceEngine {
         let Some(loaded) = self.kernels.get(&key) else {
             return Err(EngineError::Failed("the kernel is missing".into()));
         };
-        let launched = self.launch_loaded(loaded, extent, args, None)?;
+        let mut options = self.options.clone();
+        let launched = self.launch_loaded(loaded, extent, args, &mut options, None)?;
+        self.options = options;
         self.output = launched.output;
         Ok(launched.outcome)
     }

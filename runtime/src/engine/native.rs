@@ -4,6 +4,7 @@ use super::device::DeviceEngine;
 use super::{Engine, EngineError, Extent, Outcome, parts};
 use crate::compile::{Code, Compiled, Target, compile};
 use crate::device::DeviceKind;
+use crate::inputs::LaunchOptions;
 use crate::stack::CallStack;
 use crate::value::HostArg;
 use marquetry_codegen::artifact::argument_block;
@@ -58,7 +59,7 @@ impl Engine for NativeEngine {
         let status = usize::from(entry.abi.status);
         let types = entry.signature.results.get(status..).unwrap_or(&[]);
         let (_, size) = argument_block(types);
-        let block = parts::pack(args, &entry.signature.params)?;
+        let block = parts::pack(args, entry)?;
         let mut results = vec![0; size as usize];
         let Code::Jit(jit) = &compiled.code else {
             return Err(EngineError::Failed("the code is not in this process".into()));
@@ -81,6 +82,10 @@ impl Engine for NativeEngine {
         }
         let wanted = parts::held(&self.program.types, &self.program.method(method).signature.results);
         parts::join(&wanted, types, &results).map(Outcome::Returned)
+    }
+
+    fn options(&mut self) -> &mut LaunchOptions {
+        self.kernels.options()
     }
 
     fn take_output(&mut self) -> Vec<String> {
