@@ -309,13 +309,8 @@ impl Rules<'_> {
             Rule::Input => {
                 self.count(0)?;
                 self.name()?;
-                let fits = self.is_open() || self.suffix.as_scalar().is_some() || self.suffix.is_pointer();
-                let wanted = "a scalar or pointer";
-                if fits {
-                    Ok(smallvec![self.suffix])
-                } else {
-                    Err(TypeMismatch::Suffix { found: self.suffix, wanted })
-                }
+                self.storable()?;
+                Ok(smallvec![self.suffix])
             }
             Rule::Sentinel => {
                 self.count(0)?;
@@ -340,6 +335,16 @@ impl Rules<'_> {
                 self.exactly(0, Type::I1)?;
                 self.name()?;
                 self.nothing()
+            }
+            Rule::Query => {
+                self.count(0)?;
+                self.name()?;
+                self.suffix_is("i1 or an integer, not a vector", |ty| !ty.is_vector() && ty.is_int())
+            }
+            Rule::Scratch => {
+                self.count(0)?;
+                self.storable()?;
+                self.scratch()
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The interpreter as an engine: it runs units as specialisation makes them.
 
-use super::{Engine, EngineError, Extent, Outcome, Thrown, parts};
+use super::{Caller, Engine, EngineError, Extent, Outcome, Thrown, parts};
 use crate::inputs::LaunchOptions;
 use crate::value::{HostArg, HostValue};
 use marquetry_ir::entity::Method;
@@ -110,9 +110,13 @@ fn interpret(
         }
         interp.define_input(name, value);
     }
+    // Of the arguments, what has no bytes is gone.
+    let is_ghost = |arg: &HostArg| matches!(arg, HostArg::Aggregate(bytes) if bytes.is_empty());
+    let passed: Vec<Val> =
+        args.iter().zip(&values).filter(|(arg, _)| !is_ghost(arg)).map(|(_, value)| value.clone()).collect();
     let ended = match extent {
-        Some(extent) => interp.launch(entry, extent.grid, extent.block, &values),
-        None => interp.call(entry, &values),
+        Some(extent) => interp.launch(entry, extent.grid, extent.block, &passed),
+        None => interp.call(entry, &passed),
     };
     output.extend(interp.take_printed().iter().map(ToString::to_string));
     let ended = ended.map_err(|fault| EngineError::Failed(describe(unit, &fault)))?;
@@ -139,18 +143,20 @@ fn interpret(
         }
         Ended::Threw(thrown) => {
             let location = thrown.location.as_ref();
+            let callers = location.map_or(&[][..], |l| &l.callers);
             Ok(Outcome::Threw(Thrown {
                 kind: thrown.kind.to_string(),
                 reason: thrown.reason.as_deref().map(String::from),
                 function: location.map_or_else(String::new, |l| l.function.to_string()),
                 place: location.and_then(|l| place(unit, l)),
+                callers: callers.iter().map(|caller| Caller::new(caller, &unit.files)).collect(),
             }))
         }
     }
 }
 
 fn place(unit: &Unit, location: &interp::Location) -> Option<Location> {
-    Location::of(&unit.files, unit.funcs.get(location.func)?.file, location.span)
+    Location::of(&unit.files, location.file, location.span)
 }
 
 fn describe(unit: &Unit, fault: &Fault) -> String {

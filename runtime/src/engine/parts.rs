@@ -17,7 +17,7 @@ use marquetry_lower::runtime::Input;
 use std::sync::Arc;
 
 /// What values of these types are held as: newtypes are what they are newtypes of.
-pub(super) fn held(types: &Types, list: &[Type]) -> Vec<Type> {
+pub(crate) fn held(types: &Types, list: &[Type]) -> Vec<Type> {
     list.iter().map(|&ty| types.underlying(ty)).collect()
 }
 
@@ -26,7 +26,7 @@ pub(super) fn held(types: &Types, list: &[Type]) -> Vec<Type> {
 /// # Safety
 /// As for [`CallStack::run`].
 #[allow(unsafe_code, reason = "the caller vouches for the code that it runs")]
-pub(super) unsafe fn on_stack(
+pub(crate) unsafe fn on_stack(
     stack: &mut CallStack,
     needs: &StackNeeds,
     call: impl FnOnce(Option<&StackLimit>),
@@ -41,7 +41,7 @@ pub(super) unsafe fn on_stack(
 }
 
 /// What is passed for one lowered parameter.
-pub(super) enum Part {
+pub(crate) enum Part {
     /// These bytes.
     Bytes(Vec<u8>),
     /// The address of memory that holds these bytes, and that nobody writes.
@@ -72,13 +72,13 @@ fn unfit() -> EngineError {
 }
 
 /// A hidden input of a launch: its value, or what its buffer holds.
-pub(super) struct Hidden {
+pub(crate) struct Hidden {
     pub name: Arc<str>,
     pub value: HostArg,
 }
 
 /// The hidden inputs of an entry, in order: bound by the host, or known to the library.
-pub(super) fn hidden(names: &[Input], options: &LaunchOptions) -> Result<Vec<Hidden>, EngineError> {
+pub(crate) fn hidden(names: &[Input], options: &LaunchOptions) -> Result<Vec<Hidden>, EngineError> {
     let bound = |input: &Input| {
         let name = input.name.clone();
         if let Some((_, value)) = options.inputs.iter().find(|(other, _)| **other == *name) {
@@ -93,14 +93,17 @@ pub(super) fn hidden(names: &[Input], options: &LaunchOptions) -> Result<Vec<Hid
 }
 
 /// What is passed for each lowered parameter of an entry.
-pub(super) fn split(
+pub(crate) fn split(
     entry: &Entry,
     args: &[HostArg],
     hidden: &[Hidden],
     state: Option<&KernelState>,
 ) -> Result<Vec<Part>, EngineError> {
     let mut parts = Vec::with_capacity(entry.signature.params.len());
-    let mut next = 0;
+    // What has no bytes is not passed, and is no argument of the entry any more.
+    let is_ghost = |arg: &HostArg| matches!(arg, HostArg::Aggregate(bytes) if bytes.is_empty());
+    let mut rest = args.iter().enumerate().filter(|(_, arg)| !is_ghost(arg));
+    let mut has_results = false;
     for argument in entry.arguments() {
         match &argument.role {
             Role::State => {
@@ -113,19 +116,21 @@ pub(super) fn split(
                 let value = &hidden.get(n).ok_or_else(unfit)?.value;
                 pass(entry, argument, value, Part::Input(n), &format!("input '{name}'"), &mut parts)?;
             }
-            // The last argument of a kernel around a function is where the results go.
-            Role::Argument if next == args.len() && argument.passing == Passing::Pointer => {
-                parts.push(Part::Results);
-                next += 1;
-            }
-            Role::Argument => {
-                let value = args.get(next).ok_or_else(unfit)?;
-                pass(entry, argument, value, Part::Buffer(next), &format!("argument {next}"), &mut parts)?;
-                next += 1;
-            }
+            Role::Argument if argument.passing == Passing::Ghost => {}
+            Role::Argument => match rest.next() {
+                Some((n, value)) => {
+                    pass(entry, argument, value, Part::Buffer(n), &format!("argument {n}"), &mut parts)?;
+                }
+                // The last argument of a kernel around a function is where the results go.
+                None if argument.passing == Passing::Pointer && !has_results => {
+                    parts.push(Part::Results);
+                    has_results = true;
+                }
+                None => return Err(unfit()),
+            },
         }
     }
-    if next < args.len() { Err(unfit()) } else { Ok(parts) }
+    if rest.next().is_some() { Err(unfit()) } else { Ok(parts) }
 }
 
 fn pass(
@@ -186,7 +191,7 @@ fn cut(
 }
 
 /// The argument block of native code: parts at their places, buffers by their addresses.
-pub(super) fn pack(args: &mut [HostArg], entry: &Entry) -> Result<Vec<u8>, EngineError> {
+pub(crate) fn pack(args: &mut [HostArg], entry: &Entry) -> Result<Vec<u8>, EngineError> {
     let address = |arg: &mut HostArg| match arg {
         HostArg::Buffer { bytes, .. } => bytes.as_mut_ptr() as u64,
         HostArg::Value(_) | HostArg::Aggregate(_) => 0,
@@ -213,7 +218,7 @@ pub(super) fn pack(args: &mut [HostArg], entry: &Entry) -> Result<Vec<u8>, Engin
 }
 
 /// Puts values of these types together from a block that holds lowered results.
-pub(super) fn join(types: &[Type], lowered: &[Type], block: &[u8]) -> Result<Vec<HostValue>, EngineError> {
+pub(crate) fn join(types: &[Type], lowered: &[Type], block: &[u8]) -> Result<Vec<HostValue>, EngineError> {
     if types.iter().any(|ty| ty.is_aggregate()) {
         return Err(EngineError::Unsupported("aggregates do not pass to the host".into()));
     }
