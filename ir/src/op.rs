@@ -195,7 +195,7 @@ pub enum Rule {
     Query,
     /// Nothing; a pointer in the named space.
     Scratch,
-    /// Nothing; a scalar or pointer of the suffix's type.
+    /// Nothing; the suffix's type, one that memory can hold.
     Input,
     /// Nothing; a value of the suffix's type: a scalar, vector or pointer.
     Sentinel,
@@ -432,7 +432,7 @@ macro_rules! op_table {
         SubgroupReduceMaxS subgroup_reduce_max_s "subgroup_reduce_max.s" Unary SubgroupInt [CONVERGENT] "Signed maximum over the active lanes.";
         SubgroupReduceMaxU subgroup_reduce_max_u "subgroup_reduce_max.u" Unary SubgroupInt [CONVERGENT] "Unsigned maximum over the active lanes.";
         Clock clock "clock" Nullary Clock [READ WRITE] "A counter that grows while the program runs; its unit is the target's.";
-        KernelInput kernel_input "kernel_input" Input Input [] "What the host passes under this name at launch besides the arguments: a hidden last parameter of the kernel, and of every function on the way to the op.";
+        KernelInput kernel_input "kernel_input" Input Input [] "What the host passes under this name at launch besides the arguments: a hidden last parameter of the kernel, and of every function on the way to the op. The name `state` is the kernels' state, whose type the job declares: the first parameter of every kernel, used or not, and of the functions on the way; all zeros in code that no kernel calls.";
         Sentinel sentinel "sentinel" Slot Sentinel [READ WRITE] "The harmless value that a function which only devices have gives on the host: 1 for pointers, else 0. It is never taken for a constant. A job may ask for an exception or an error instead, and code for devices cannot contain it.";
         Print print "print" Print Print [WRITE] "Writes a line: the operands through a format as in C's printf, on the host, when the kernel has finished. Conversions: `%d %i %u %x %X %o %b %c` for integers, `%f %F %e %E %g %G` for floats, `%p` for pointers, `%%`; with flags, width and precision. Lines are whole and in the order in which they were written; those that do not fit into the launch's buffer are dropped and counted.";
         // Calls

@@ -9,9 +9,11 @@
 //!
 //! Code reads a block or a reference where it lies: a slot of a kernel that only holds a copy of the argument and is only
 //! read becomes the argument's own address, so that nothing is copied to local memory; other uses load what they use.
-//! Functions that hosts call take all arguments in parts.
+//! Functions that hosts call take all arguments in parts. With [`EntryConvention::Packed`] the back-end puts a wrapper of one
+//! signature in front of them.
 
 use crate::exceptions::Lowered;
+use crate::job::EntryConvention;
 use crate::legal::{Argument, EntryAbi, Passing, Role};
 use crate::passes::replace::Replacements;
 use crate::target::Target;
@@ -28,13 +30,14 @@ use rustc_hash::{FxHashMap, FxHashSet};
 pub const MAX_PARTS: u64 = 16;
 
 /// Decides how the arguments of entries are passed, and makes the entries take them so.
-pub fn run(lowered: &mut Lowered, target: &dyn Target) {
+pub fn run(lowered: &mut Lowered, target: &dyn Target, convention: EntryConvention) {
     let blocks = target.caps().argument_blocks;
     let types = lowered.unit.types.clone();
     let entries: Vec<Func> = lowered.unit.entries.clone();
     for (&func, abi) in entries.iter().zip(&mut lowered.entries) {
         let function = &mut lowered.unit.funcs[func];
         abi.arguments = arguments(function, abi, &types);
+        abi.convention = convention;
         if function.kind != MethodKind::Kernel {
             continue;
         }
@@ -45,7 +48,8 @@ pub fn run(lowered: &mut Lowered, target: &dyn Target) {
             if !argument.ty.is_aggregate() || argument.passing == Passing::Ghost {
                 continue;
             }
-            let Some(&param) = function.body.entry().and_then(|entry| function.body.block_params(entry).get(n))
+            let Some(&param) =
+                function.body.entry().and_then(|entry| function.body.block_params(entry).get(n))
             else {
                 continue;
             };
@@ -104,7 +108,9 @@ fn part_count(types: &Types, ty: Type) -> u64 {
                     stack.push((*element, times.saturating_mul(*length)));
                 }
             }
-            Some(Aggregate::Struct { fields, .. }) => stack.extend(fields.iter().map(|field| (field.1, times))),
+            Some(Aggregate::Struct { fields, .. }) => {
+                stack.extend(fields.iter().map(|field| (field.1, times)))
+            }
             Some(Aggregate::Singleton(_)) => {}
             None => count = count.saturating_add(times.saturating_mul(u64::from(ty.lanes()))),
         }
@@ -155,7 +161,9 @@ fn copies(body: &Body, uses: &Uses, param: Value, ty: Type) -> Vec<Copied> {
     let mut found: Vec<Copied> = Vec::new();
     for store in stores {
         let &[address, value] = body.args(store) else { continue };
-        let Some(slot) = body.value_inst(address).filter(|&inst| body.inst(inst).op == Op::Slot) else { continue };
+        let Some(slot) = body.value_inst(address).filter(|&inst| body.inst(inst).op == Op::Slot) else {
+            continue;
+        };
         if value == param
             && body.inst(slot).ty == ty
             && !MemFlags::from_bits(body.inst(store).imm).is_volatile()

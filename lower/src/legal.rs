@@ -1,6 +1,6 @@
 //! The proof that a unit is legal for its target, and what an emitter needs to know besides the code.
 
-use crate::job::DebugLevel;
+use crate::job::{DebugLevel, EntryConvention};
 use crate::runtime::Input;
 use marquetry_ir::body::Frame;
 use marquetry_ir::entity::Func;
@@ -78,6 +78,8 @@ pub struct Argument {
 /// How an entry of the unit is called from outside, after its signature was lowered.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct EntryAbi {
+    /// How it is called, if it is a function.
+    pub convention: EntryConvention,
     /// Whether the first result is a status: 0, or a site's number plus one.
     pub status: bool,
     /// Whether the parameter after the arguments is the address of the mailbox: four `i32`, all 0 at launch; the first

@@ -317,7 +317,7 @@ impl<'a> Pipeline<'a> {
                 return Err(Failure::Program(missed));
             }
         }
-        kernel_abi::run(&mut lowered, target);
+        kernel_abi::run(&mut lowered, target, options.entry_abi);
         let mut legal = legalise::run(lowered, target)?.with_debug_level(options.debug_level);
         optimise::debug_check(legal.unit());
         if cleans {

@@ -56,8 +56,8 @@ use marquetry_lower::legal::{Argument, EntryAbi, Legal};
 use marquetry_lower::target::Target;
 use names::Names;
 use select::Selector;
-use target::{MAX_ARGUMENT_BYTES, MAX_SHARED_BYTES, OLD_ARGUMENT_BYTES};
 use std::collections::BTreeMap;
+use target::{MAX_ARGUMENT_BYTES, MAX_SHARED_BYTES, OLD_ARGUMENT_BYTES};
 use types::Class;
 use write::{SLOTS, Writer};
 

@@ -1,6 +1,7 @@
 //! What a target lacks as a whole: kinds of entries, calls, memory.
 
 use super::{Legaliser, sizes};
+use crate::job::EntryConvention;
 use crate::legal::EntryAbi;
 use marquetry_ir::body::{Frame, Origin, Symbol};
 use marquetry_ir::diag::Code;
@@ -43,8 +44,16 @@ impl Legaliser<'_> {
         let caps = self.target.caps().clone();
         for (n, &entry) in unit.entries.iter().enumerate() {
             let arguments = abis.get(n).map_or(&[][..], |abi| &abi.arguments);
+            let packed = abis.get(n).is_some_and(|abi| abi.convention == EntryConvention::Packed);
             let Some(function) = unit.funcs.get(entry) else { continue };
             self.at(function.file, function.span);
+            if packed && function.kind == MethodKind::Kernel {
+                let message = format!(
+                    "the packed entry ABI is for functions that hosts call, and '{}' is a kernel",
+                    function.name
+                );
+                self.problem(Code::Unsupported, message, None);
+            }
             match function.kind {
                 MethodKind::Kernel if !caps.kernels => self.lacks("has no kernels"),
                 MethodKind::Function if !caps.functions => {

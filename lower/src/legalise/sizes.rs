@@ -52,8 +52,7 @@ pub(super) fn tree(types: &Types, arguments: &[Argument]) -> String {
             let size = if depth == 1 { size } else { types.layout(ty).map_or(0, |layout| layout.size) };
             let how = if depth == 1 { how } else { "" };
             let indent = depth * 2;
-            let _ =
-                write!(text, "\n{:indent$}{offset:>6} {size:>6}  {name}: {}{how}", "", types.display(ty));
+            let _ = write!(text, "\n{:indent$}{offset:>6} {size:>6}  {name}: {}{how}", "", types.display(ty));
             if depth < MAX_DEPTH && argument.passing != Passing::Reference {
                 fields(types, ty, depth, offset, &mut stack);
             }

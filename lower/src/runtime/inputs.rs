@@ -89,7 +89,8 @@ pub fn run(lowered: &mut Lowered, state: Option<Type>) -> Result<(), Failure> {
     if let Some(bit) = inputs.iter().position(|input| &*input.name == STATE) {
         kernels.iter().for_each(|&kernel| needs[kernel] |= 1 << bit);
     }
-    let has_state = |needs: Needs| inputs.iter().position(|i| &*i.name == STATE).is_some_and(|n| needs >> n & 1 != 0);
+    let has_state =
+        |needs: Needs| inputs.iter().position(|i| &*i.name == STATE).is_some_and(|n| needs >> n & 1 != 0);
     let indirect = addressed(unit).into_iter().fold(0, |all, func| all | needs[func.as_u32() as usize]);
     let chosen = |needs: Needs| {
         let numbered = inputs.iter().enumerate();

@@ -4,7 +4,7 @@ use super::launcher::Launcher;
 use super::{Engine, EngineError, Extent, Outcome, parts, wrap};
 use crate::compile::{Compiled, Target, compile_with};
 use crate::device::{DeviceKind, LoadedModule};
-use crate::inputs::LaunchOptions;
+use crate::inputs::{KernelState, LaunchOptions};
 use crate::value::HostArg;
 use marquetry_codegen::artifact::argument_block;
 use marquetry_ir::entity::Method;
@@ -30,7 +30,7 @@ pub(super) struct DeviceEngine {
     /// Kernels loaded from the program, by method, block and type of the state.
     kernels: HashMap<(Method, [u32; 3], Option<Type>), Arc<Loaded>>,
     /// Functions wrapped into kernels.
-    functions: HashMap<(Method, Option<Type>), (Arc<Loaded>, Vec<Type>)>,
+    functions: HashMap<Method, Function>,
     /// Library functions, for all kernels of the program.
     library: Library,
     /// What the last launch printed.
@@ -41,6 +41,15 @@ pub(super) struct DeviceEngine {
 struct Loaded {
     compiled: Compiled,
     module: LoadedModule,
+}
+
+/// A function in a kernel.
+struct Function {
+    loaded: Arc<Loaded>,
+    /// Types of its results.
+    results: Vec<Type>,
+    /// What it has for the kernels' state.
+    state: Option<KernelState>,
 }
 
 /// A launch of one work-item.
@@ -81,9 +90,10 @@ impl DeviceEngine {
         program: &Program,
         kernel: Method,
         block: [u32; 3],
+        state: Option<Type>,
     ) -> Result<Arc<Loaded>, EngineError> {
         let mut job = Job::new(vec![kernel], View::device(&[]), self.opt_level);
-        job.options.state = self.options.state_type();
+        job.options.state = state;
         let compiled = (self.compiler)(program, &job, &self.target, &self.library)?;
         let module = self.launcher.load(&compiled, block)?;
         Ok(Arc::new(Loaded { compiled, module }))
@@ -111,18 +121,21 @@ impl Engine for DeviceEngine {
     }
 
     fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
-        let key = (method, self.options.state_type());
-        if !self.functions.contains_key(&key) {
-            let wrapped = wrap::wrap(&self.program, method)?;
-            let loaded = self.compile(&wrapped.program, wrapped.kernel, ONE.block)?;
-            self.functions.insert(key, (loaded, wrapped.results));
+        if !self.functions.contains_key(&method) {
+            let wrap::Wrapped { program, kernel, results, state } = wrap::wrap(&self.program, method)?;
+            let loaded = self.compile(&program, kernel, ONE.block, state.as_ref().map(|state| state.ty))?;
+            self.functions.insert(method, Function { loaded, results, state });
         }
-        let Some((loaded, types)) = self.functions.get(&key) else {
+        let Some(Function { loaded, results: types, state }) = self.functions.get(&method) else {
             return Err(EngineError::Failed("the wrapping kernel is missing".into()));
         };
         let (_, size) = argument_block(types);
-        let launched =
-            self.launcher.launch_loaded(&loaded.compiled, &loaded.module, ONE, args, &mut self.options, Some(size))?;
+        // As on the host: the state of launches is none of a call's business.
+        let launches = std::mem::replace(&mut self.options.state, state.clone());
+        let (compiled, module, options) = (&loaded.compiled, &loaded.module, &mut self.options);
+        let launched = self.launcher.launch_loaded(compiled, module, ONE, args, options, Some(size));
+        self.options.state = launches;
+        let launched = launched?;
         let joined = match launched.outcome {
             Outcome::Threw(_) => Ok(launched.outcome),
             Outcome::Returned(_) => parts::join(types, types, &launched.results).map(Outcome::Returned),
@@ -139,13 +152,20 @@ impl Engine for DeviceEngine {
     ) -> Result<Outcome, EngineError> {
         let key = (method, extent.block, self.options.state_type());
         if !self.kernels.contains_key(&key) {
-            let loaded = self.compile(&self.program, method, extent.block)?;
+            let loaded = self.compile(&self.program, method, extent.block, self.options.state_type())?;
             self.kernels.insert(key, loaded);
         }
         let Some(loaded) = self.kernels.get(&key) else {
             return Err(EngineError::Failed("the kernel is missing".into()));
         };
-        let launched = self.launcher.launch_loaded(&loaded.compiled, &loaded.module, extent, args, &mut self.options, None)?;
+        let launched = self.launcher.launch_loaded(
+            &loaded.compiled,
+            &loaded.module,
+            extent,
+            args,
+            &mut self.options,
+            None,
+        )?;
         self.output = launched.output;
         Ok(launched.outcome)
     }

@@ -79,7 +79,9 @@ fn interpret(
         let name = &*input.name;
         if name == STATE && extent.is_some() {
             let Some(state) = &options.state else {
-                return Err(EngineError::Failed("the kernel state is read, and the back-end declares none".into()));
+                return Err(EngineError::Failed(
+                    "the kernel state is read, and the back-end declares none".into(),
+                ));
             };
             let value = Val::decode(&unit.types, input.ty, &state.bytes);
             let wanted = unit.types.display(input.ty);

@@ -182,7 +182,9 @@ impl Launcher {
         };
         let mut output = Vec::new();
         for (input, buffer) in hidden.into_iter().zip(&hidden_buffers) {
-            let (HostArg::Buffer { mut bytes, element }, Some(buffer)) = (input.value, buffer) else { continue };
+            let (HostArg::Buffer { mut bytes, element }, Some(buffer)) = (input.value, buffer) else {
+                continue;
+            };
             let bound = options.inputs.iter_mut().find(|(name, _)| **name == *input.name);
             if bound.is_none() && &*input.name != print::INPUT {
                 continue;

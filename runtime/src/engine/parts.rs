@@ -86,7 +86,7 @@ pub(crate) fn hidden(names: &[Input], options: &LaunchOptions) -> Result<Vec<Hid
         }
         match inputs::buffer(&name, options.memory) {
             Some(bytes) => Ok(Hidden { name, value: HostArg::Buffer { element: Scalar::I8, bytes } }),
-            None => Err(EngineError::Unsupported(format!("nobody supplies the kernel input '{name}'"))),
+            None => Err(EngineError::Failed(format!("nobody supplies the kernel input '{name}'"))),
         }
     };
     names.iter().map(bound).collect()

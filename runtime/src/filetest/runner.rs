@@ -6,9 +6,8 @@ use super::coverage::ops_of;
 use super::directive::{Action, Directive, parse};
 use super::watchdog::Watchdog;
 use crate::engine::{Engine, EngineError, Extent, Outcome};
-use crate::value::{HostArg, HostValue, same_bits};
 use crate::inputs::{KernelState, LaunchOptions};
-use marquetry_lower::runtime::inputs::STATE;
+use crate::value::{HostArg, HostValue, same_bits};
 use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::op::Op;
@@ -18,6 +17,7 @@ use marquetry_ir::text;
 use marquetry_ir::types::{Scalar, Space, Type};
 use marquetry_lower::dispatch::resolve::{Answer, look_up};
 use marquetry_lower::dispatch::view::View;
+use marquetry_lower::runtime::inputs::STATE;
 use marquetry_lower::specialise;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -344,7 +344,9 @@ fn options(program: &Program, with: &[Binding]) -> Result<LaunchOptions, String>
             HostArg::Buffer { .. } => return Err("the state is passed by value".into()),
         };
         let ty = match ty {
-            Some(name) => program.types.find_struct(name).ok_or_else(|| format!("there is no struct '{name}'"))?,
+            Some(name) => {
+                program.types.find_struct(name).ok_or_else(|| format!("there is no struct '{name}'"))?
+            }
             None => own.ok_or("which struct is the state? with state: STRUCT=bytes(...)")?,
         };
         options.state = Some(KernelState { ty, bytes });
