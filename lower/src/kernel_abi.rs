@@ -8,7 +8,8 @@
 //! | aggregate that a kernel indexes by what it computes, or of more than [`MAX_PARTS`] parts | by value in one block where the target has such ([`Caps::argument_blocks`](crate::target::Caps::argument_blocks)), else by reference |
 //!
 //! Code reads a block or a reference where it lies: a slot of a kernel that only holds a copy of the argument and is only
-//! read becomes the argument's own address, so that nothing is copied to local memory; other uses load what they use.
+//! read becomes the argument's own address, so that nothing is copied to local memory; fields that are taken out of it are
+//! loaded one by one, where they are.
 //! Functions that hosts call take all arguments in parts. With [`EntryConvention::Packed`] the back-end puts a wrapper of one
 //! signature in front of them.
 
@@ -221,7 +222,8 @@ fn point_to(body: &mut Body, uses: &Uses, param: Value, ty: Type, copies: &[Copi
         body.remove_inst(*slot);
     }
     let first = body.entry().and_then(|entry| body.first_inst(entry));
-    let others = uses.insts(param).len() > stored || uses.edges.contains(&param);
+    let read = read_fields(body, uses, param, ty, pointer, &mut replaced);
+    let others = uses.insts(param).len() > stored + read || uses.edges.contains(&param);
     body.set_value_type(param, pointer);
     if others && let Some(first) = first {
         let load = body.make_inst(Op::Load, ty, &[param], MemFlags::plain().bits());
@@ -235,4 +237,44 @@ fn point_to(body: &mut Body, uses: &Uses, param: Value, ty: Type, copies: &[Copi
         body.insert_inst_before(load, first);
     }
     replaced.apply(body);
+}
+
+/// Has each field that code takes out of an argument be read alone, at the argument's address; how many uses of the
+/// argument that were. What takes fields out of fields reads those.
+fn read_fields(
+    body: &mut Body,
+    uses: &Uses,
+    param: Value,
+    ty: Type,
+    pointer: Type,
+    replaced: &mut Replacements,
+) -> usize {
+    let gets = |body: &Body, value: Value| -> Vec<Inst> {
+        uses.insts(value).iter().copied().filter(|&inst| body.inst(inst).op == Op::GetField).collect()
+    };
+    let found = gets(body, param);
+    let count = found.len();
+    // Instructions to go, with the address and the type of what they take from.
+    let mut work: Vec<(Inst, Value, Type)> = found.into_iter().map(|inst| (inst, param, ty)).collect();
+    while let Some((inst, address, ty)) = work.pop() {
+        let Some(field) = body.first_result(inst) else { continue };
+        let of = body.value_type(field);
+        let at = body.make_inst(Op::FieldAddress, ty, &[address], body.inst(inst).imm);
+        body.make_results(at, &[pointer]);
+        body.insert_inst_before(at, inst);
+        let Some(place) = body.first_result(at) else { continue };
+        let inner = gets(body, field);
+        let all = inner.len() == uses.insts(field).len() && !uses.edges.contains(&field);
+        work.extend(inner.iter().map(|&inner| (inner, place, of)));
+        if !all {
+            let load = body.make_inst(Op::Load, of, &[place], MemFlags::plain().bits());
+            body.make_results(load, &[of]);
+            body.insert_inst_before(load, inst);
+            if let Some(value) = body.first_result(load) {
+                replaced.set(field, value);
+            }
+        }
+        body.remove_inst(inst);
+    }
+    count
 }

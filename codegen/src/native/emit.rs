@@ -218,7 +218,7 @@ impl Declared {
             shared_bytes: 0,
             unlimited,
         };
-        if declared.unlimited.iter().any(Option::is_some) {
+        if unit.entries.iter().any(|&func| declared.reach.facts(func).stack) {
             let id = module.declare_anonymous_data(false, false).map_err(module_error)?;
             let mut zeros = DataDescription::new();
             zeros.set_align(8);

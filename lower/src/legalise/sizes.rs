@@ -4,7 +4,10 @@ use crate::legal::{Argument, Passing, Role};
 use marquetry_ir::types::{Aggregate, Type, Types};
 use std::fmt::Write;
 
-/// Most lines of a tree.
+/// Most arguments that are listed.
+const MAX_ARGUMENTS: usize = 100;
+
+/// Most lines of a tree, unless there are more arguments.
 const MAX_LINES: usize = 40;
 
 /// Deepest level of fields that is shown.
@@ -23,7 +26,8 @@ pub(super) fn passed(argument: &Argument) -> (u64, u32) {
 /// its fields, with offsets in the argument.
 pub(super) fn tree(types: &Types, arguments: &[Argument]) -> String {
     let mut text = String::from("the arguments, with offsets and sizes in bytes:");
-    let mut lines = 0;
+    // Every argument comes before any field of one.
+    let mut room = MAX_LINES.saturating_sub(arguments.len());
     let mut left_out = 0;
     let mut end = 0u64;
     for (n, argument) in arguments.iter().enumerate() {
@@ -44,11 +48,18 @@ pub(super) fn tree(types: &Types, arguments: &[Argument]) -> String {
         // What is still to be shown, the next at the end: depth, name, offset, type.
         let mut stack = vec![(1, name, end, argument.ty)];
         while let Some((depth, name, offset, ty)) = stack.pop() {
-            if lines == MAX_LINES {
-                left_out += 1 + stack.len();
-                break;
+            match (depth, room) {
+                (1, _) if n >= MAX_ARGUMENTS => {
+                    left_out += 1;
+                    break;
+                }
+                (1, _) => {}
+                (_, 0) => {
+                    left_out += 1 + stack.len();
+                    break;
+                }
+                _ => room -= 1,
             }
-            lines += 1;
             let size = if depth == 1 { size } else { types.layout(ty).map_or(0, |layout| layout.size) };
             let how = if depth == 1 { how } else { "" };
             let indent = depth * 2;
