@@ -222,8 +222,8 @@ fn point_to(body: &mut Body, uses: &Uses, param: Value, ty: Type, copies: &[Copi
         body.remove_inst(*slot);
     }
     let first = body.entry().and_then(|entry| body.first_inst(entry));
-    let read = read_fields(body, uses, param, ty, pointer, &mut replaced);
-    let others = uses.insts(param).len() > stored + read || uses.edges.contains(&param);
+    let fields = gets(body, uses, param);
+    let others = uses.insts(param).len() > stored + fields.len() || uses.edges.contains(&param);
     body.set_value_type(param, pointer);
     if others && let Some(first) = first {
         let load = body.make_inst(Op::Load, ty, &[param], MemFlags::plain().bits());
@@ -236,26 +236,28 @@ fn point_to(body: &mut Body, uses: &Uses, param: Value, ty: Type, copies: &[Copi
         // Only now: the load itself reads the address.
         body.insert_inst_before(load, first);
     }
+    // After that, for the same reason.
+    read_fields(body, uses, fields, (param, ty), pointer, &mut replaced);
     replaced.apply(body);
 }
 
-/// Has each field that code takes out of an argument be read alone, at the argument's address; how many uses of the
-/// argument that were. What takes fields out of fields reads those.
+/// What takes fields out of a value.
+fn gets(body: &Body, uses: &Uses, value: Value) -> Vec<Inst> {
+    uses.insts(value).iter().copied().filter(|&inst| body.inst(inst).op == Op::GetField).collect()
+}
+
+/// Has each field that code takes out of an argument be read alone, at the argument's address. What takes fields out of
+/// fields reads those.
 fn read_fields(
     body: &mut Body,
     uses: &Uses,
-    param: Value,
-    ty: Type,
+    fields: Vec<Inst>,
+    (param, ty): (Value, Type),
     pointer: Type,
     replaced: &mut Replacements,
-) -> usize {
-    let gets = |body: &Body, value: Value| -> Vec<Inst> {
-        uses.insts(value).iter().copied().filter(|&inst| body.inst(inst).op == Op::GetField).collect()
-    };
-    let found = gets(body, param);
-    let count = found.len();
+) {
     // Instructions to go, with the address and the type of what they take from.
-    let mut work: Vec<(Inst, Value, Type)> = found.into_iter().map(|inst| (inst, param, ty)).collect();
+    let mut work: Vec<(Inst, Value, Type)> = fields.into_iter().map(|inst| (inst, param, ty)).collect();
     while let Some((inst, address, ty)) = work.pop() {
         let Some(field) = body.first_result(inst) else { continue };
         let of = body.value_type(field);
@@ -263,7 +265,7 @@ fn read_fields(
         body.make_results(at, &[pointer]);
         body.insert_inst_before(at, inst);
         let Some(place) = body.first_result(at) else { continue };
-        let inner = gets(body, field);
+        let inner = gets(body, uses, field);
         let all = inner.len() == uses.insts(field).len() && !uses.edges.contains(&field);
         work.extend(inner.iter().map(|&inner| (inner, place, of)));
         if !all {
@@ -276,5 +278,4 @@ fn read_fields(
         }
         body.remove_inst(inst);
     }
-    count
 }

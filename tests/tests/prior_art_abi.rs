@@ -328,6 +328,11 @@ kernel k(x: f64, t: table, i: i64, out: ptr<global>) {\nentry:\n    s = slot.tab
 rows = field_address s, table, 0\n    p = index rows, i, f32\n    a = load.f32 p\n    b = get t, 1\n    c = add a, b\n    \
 store out, c\n    return\n}
 method f(x: f64, t: table) -> f32 {\nentry:\n    b = get t, 1\n    return b\n}
+kernel both(t: table, i: i64, out: ptr<global>) {\nentry:\n    s = slot.table\n    store s, t\n    p = index s, i, f32\n    \
+store p, f32 1.0\n    a = load.f32 s\n    b = get t, 1\n    c = add a, b\n    store out, c\n    r = get t, 0\n    e = get r, 3\n    \
+q = index out, i, f32\n    store q, e\n    return\n}
+kernel large(t: array<table, 20>, out: ptr<global>) {\nentry:\n    a = get t, 1\n    b = get a, 0\n    c = get b, 2\n    store out, c\n    \
+store out, b\n    return\n}
 kernel fields(t: table, out: ptr<global>) {\nentry:\n    b = get t, 1\n    store out, b\n    return\n}\n";
 
 #[test]
@@ -357,6 +362,14 @@ fn t131_t169_fields_are_read_alone() {
     // The scalar, the element, the bias, the index, where to.
     assert_eq!(text.matches("ld.param").count(), 5, "{text}");
     assert!(text.contains(".param .align 4 .b8 $p1[52]") && !text.contains(".local"), "{text}");
+    // A field of a field of a field, and the array that the last one is in.
+    let text = code(&legal(&program, "large", "ptx:sm_80"), "ptx:sm_80");
+    assert_eq!(text.matches("ld.param").count(), 1 + 12, "{text}");
+    for name in DEVICES {
+        code(&legal(&program, "large", name), name);
+        // The copy that is written to stays, beside what is read alone.
+        assert_eq!(count(legal(&program, "both", name).unit(), Op::Slot), 1, "{name}");
+    }
     // An aggregate of few parts is as many parameters; those that are not used are not read on Vulkan.
     for name in DEVICES {
         assert_eq!(passing(&legal(&program, "fields", name))[0], Passing::Parts, "{name}");
