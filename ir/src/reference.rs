@@ -427,7 +427,7 @@ fn rule_in_words(op: Op) -> String {
         Rule::Assert => "i1",
         Rule::Query => "result: i1 or an integer",
         Rule::Scratch => "result: a pointer in that space: local, generic or shared",
-        Rule::Input => "result: a scalar or pointer of the suffix's type",
+        Rule::Input => "result: the suffix's type, one that memory can hold",
         Rule::Sentinel => "result: a scalar, vector or pointer of the suffix's type",
         Rule::Print => {
             "one operand per conversion of the format: integers of at most 64 bits, floats, pointers"

@@ -24,5 +24,6 @@ mod fresh;
 pub mod exceptions;
 pub mod convergence;
 pub mod validate;
+pub mod kernel_abi;
 pub mod legalise;
 pub mod pipeline;

@@ -27,7 +27,7 @@ use crate::runtime::{Library, hooks as reports, inputs, print};
 use crate::specialise::Specialised;
 use crate::stage::Stage;
 use crate::target::Target;
-use crate::{convergence, evaluate, exceptions, legalise, optimise, specialise, validate};
+use crate::{convergence, evaluate, exceptions, kernel_abi, legalise, optimise, specialise, validate};
 use cranelift_entity::EntityRef;
 use marquetry_ir::diag::Code;
 use marquetry_ir::program::{Inlining, Program, Worlds};
@@ -322,7 +322,7 @@ impl<'a> Pipeline<'a> {
             link_after_exceptions(&mut self.linker, &mut lowered)?;
             self.answer(&mut lowered.unit)?;
         }
-        inputs::run(&mut lowered)?;
+        inputs::run(&mut lowered, options.state)?;
         optimise::debug_check(lowered.unit());
         let cleans = options.cleanup && options.opt_level > OptLevel::None;
         if cleans {
@@ -345,6 +345,7 @@ impl<'a> Pipeline<'a> {
                 problems.extend(convergence::check(&lowered.unit));
             }
         }
+        kernel_abi::run(&mut lowered, target, options.entry_abi);
         let legal = validate::joined(problems, legalise::run(lowered, target))?;
         let mut legal = legal.with_debug_level(options.debug_level);
         optimise::debug_check(legal.unit());

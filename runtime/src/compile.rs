@@ -386,7 +386,7 @@ impl Compiled {
         let status = usize::from(entry.abi.status);
         let types = entry.signature.results.get(status..).unwrap_or(&[]);
         let (_, size) = argument_block(types);
-        let block = parts::pack(args, &entry.signature.params)?;
+        let block = parts::pack(args, entry)?;
         let mut results = vec![0; size as usize];
         let Code::Jit(jit) = &self.code else {
             return Err(EngineError::Failed("the code is not in this process".into()));

@@ -188,7 +188,7 @@ pub enum Rule {
     Query,
     /// Nothing; a pointer in the named space.
     Scratch,
-    /// Nothing; a scalar or pointer of the suffix's type.
+    /// Nothing; the suffix's type, one that memory can hold.
     Input,
     /// Nothing; a value of the suffix's type: a scalar, vector or pointer.
     Sentinel,

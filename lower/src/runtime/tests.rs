@@ -379,7 +379,7 @@ entry:
     let entries = ["k", "none"].map(|name| entry(&program, name)).to_vec();
     let job = Job::new(entries, View::device(&[]), OptLevel::Default);
     let mut lowered = exceptions::run(verified(linked(&program, &job))).expect("it is lowered");
-    inputs::run(&mut lowered).expect("inputs are threaded");
+    inputs::run(&mut lowered, None).expect("inputs are threaded");
     assert_eq!(verify_unit(&lowered.unit), []);
     let params = |name: &str| {
         let func = lowered.unit.find(name).expect("a function");
@@ -404,7 +404,7 @@ entry:
     let program = program(source);
     let mut lowered =
         exceptions::run(verified(linked(&program, &job(&program, "k", View::device(&[]))))).expect("lowered");
-    match inputs::run(&mut lowered) {
+    match inputs::run(&mut lowered, None) {
         Err(Failure::Program(diagnostics)) => {
             assert_eq!(diagnostics[0].message, "hidden input 'seed' has type i32 here, and i64 elsewhere");
         }
