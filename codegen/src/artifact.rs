@@ -1,10 +1,12 @@
 //! Artifacts: what a job produces.
 
 use crate::native::StackNeeds;
+use cranelift_entity::SecondaryMap;
+use marquetry_ir::entity::Global;
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::signature::Signature;
 use marquetry_ir::types::{Layout, Space, Type, Types};
-use marquetry_ir::unit::PrintFormat;
+use marquetry_ir::unit::{PrintFormat, Unit};
 use marquetry_lower::legal::{EntryAbi, Legal, Site};
 use std::sync::Arc;
 
@@ -68,23 +70,30 @@ pub struct Scheduling {
 impl Artifact {
     /// An artifact of a legal unit.
     pub fn new(target: String, format: Format, code: Vec<u8>, legal: &Legal) -> Self {
-        let unit = legal.unit();
-        let shared = unit.globals.values().filter(|g| g.space == Space::Shared);
-        let shared_bytes = shared.fold(0u64, |end, global| {
-            let layout = unit.types.layout(global.ty);
-            layout.map_or(end, |l| end.next_multiple_of(u64::from(l.align)).saturating_add(l.size))
-        });
         Artifact {
             target,
             format,
             code,
             entries: entries(legal),
             sites: legal.sites().to_vec(),
-            formats: unit.formats.clone(),
-            shared_bytes,
+            formats: legal.unit().formats.clone(),
+            shared_bytes: shared_memory(legal.unit()).1,
             scheduling: None,
         }
     }
+}
+
+/// Where each global of a unit stands in the shared memory of a group, if it is there, and how many bytes that takes.
+pub fn shared_memory(unit: &Unit) -> (SecondaryMap<Global, Option<u64>>, u64) {
+    let mut offsets = SecondaryMap::new();
+    let mut end = 0u64;
+    for (id, global) in unit.globals.iter().filter(|(_, global)| global.space == Space::Shared) {
+        let Some(layout) = unit.types.layout(global.ty) else { continue };
+        let offset = end.next_multiple_of(u64::from(layout.align));
+        offsets[id] = Some(offset);
+        end = offset.saturating_add(layout.size);
+    }
+    (offsets, end)
 }
 
 /// The entries of a legal unit.

@@ -111,6 +111,7 @@ codes! {
     Replacement = "D0003" "An overlay returns other types than the method that it replaces.";
     Unsupported = "L0001" "The target cannot do what the program asks for.";
     Assertion = "L0002" "A static assertion does not hold.";
+    Query = "L0003" "Nobody answers a question to the target, or the answer does not fit the type asked for.";
 }
 
 impl Code {

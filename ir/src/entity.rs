@@ -32,6 +32,8 @@ entities! {
     Switch = "switch";
     /// A signature mentioned by a body (indirect calls).
     SigRef = "sig";
+    /// A call of a body that was replaced by the code of its callee.
+    Inlined = "inlined";
     /// A method of a program.
     Method = "method";
     /// A method table of a program.

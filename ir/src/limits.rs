@@ -38,6 +38,8 @@ limits! {
     MAX_INSTANCES: usize = 1 << 16, "instances of a unit";
     MAX_SPECIALISATION_DEPTH: usize = 256, "instances with type variables that lead to one another";
     MAX_INLINED_INSTS: usize = 1 << 16, "instructions of a function after inlining";
+    // Deeper code counts as part of the last call: a chain of small functions makes no table quadratic in its length.
+    MAX_INLINE_CHAIN: u32 = 32, "inlined calls around an instruction that debug information tells apart";
     MAX_DEVICE_DATA_BYTES: u64 = 1 << 32, "bytes of all globals together in code for a GPU";
 
     MAX_GROUP_ITEMS: u64 = 1 << 16, "work-items of one group that the interpreter launches";

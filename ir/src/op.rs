@@ -66,6 +66,10 @@ pub enum Shape {
     Throw,
     /// `static_assert c, "message"`
     Assert,
+    /// `target_query.TYPE "key"`
+    Query,
+    /// `scratch.SPACE TYPE`
+    Scratch,
     /// `op.TYPE name`: what the host passes under a name
     Input,
     /// `print "format", a, b`
@@ -187,6 +191,10 @@ pub enum Rule {
     Terminator,
     /// An `i1`; nothing.
     Assert,
+    /// Nothing; the suffix: `i1` or an integer.
+    Query,
+    /// Nothing; a pointer in the named space.
+    Scratch,
     /// Nothing; a scalar or pointer of the suffix's type.
     Input,
     /// Nothing; a value of the suffix's type: a scalar, vector or pointer.
@@ -441,6 +449,8 @@ macro_rules! op_table {
         Unreachable unreachable "unreachable" Nullary Terminator [TERMINATOR THROW] "Claims that control does not get here; throws UnreachableError if it does.";
         Assert assert "assert" Assert Assert [THROW] "Throws AssertionFailed with the message unless the operand is true.";
         StaticAssert static_assert "static_assert" Assert Assert [WRITE] "Compilation fails with the message unless the condition is known to be true after constants are folded.";
+        TargetQuery target_query "target_query" Query Query [] "What the target says about itself, a constant before anything is optimised: branches on it are decided, and what they do not reach is not compiled. A key that nobody answers is an error.";
+        Scratch scratch "scratch" Scratch Scratch [WRITE] "The address of memory for one value of a type, whose size may depend on type variables: private to this activation in `local` and `generic`, one per work-group in `shared`. Its contents are uninitialised. Null for a type of no size.";
         }
     };
 }

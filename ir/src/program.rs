@@ -9,10 +9,12 @@
 //! has the worlds in which it is alive, so that a job pinned to a world finds what was there.
 
 use crate::body::Body;
+use crate::chunks::Chunks;
 use crate::entity::{Extern, Global, Method, Table};
 use crate::signature::Signature;
 use crate::span::{SourceFile, Span};
 use crate::types::{Abstract, Generic, Type, Types};
+use cranelift_entity::packed_option::PackedOption;
 use cranelift_entity::{EntityRef, PrimaryMap, SecondaryMap};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
@@ -258,13 +260,13 @@ pub struct Program {
     pub externs: PrimaryMap<Extern, ExternData>,
     /// Shared between copies of a program until one of them changes a method: a host copies the library for every
     /// program that it makes.
-    methods: PrimaryMap<Method, Arc<MethodData>>,
+    methods: Chunks<Method, Arc<MethodData>>,
     lifetimes: SecondaryMap<Method, Option<Worlds>>,
     world: World,
     tables: PrimaryMap<Table, Arc<str>>,
-    by_name: FxHashMap<Arc<str>, Function>,
+    by_name: FxHashMap<Arc<str>, Arc<Function>>,
     /// Per step of the world, the method that it was about.
-    changes: Vec<Method>,
+    changes: Vec<PackedOption<Method>>,
     global_names: FxHashMap<Arc<str>, Global>,
     extern_names: FxHashMap<Arc<str>, Extern>,
 }
@@ -287,7 +289,7 @@ impl Program {
             files: Vec::new(),
             globals: PrimaryMap::new(),
             externs: PrimaryMap::new(),
-            methods: PrimaryMap::new(),
+            methods: Chunks::new(),
             lifetimes: SecondaryMap::new(),
             world: World(0),
             changes: Vec::new(),
@@ -387,6 +389,12 @@ impl Program {
         }
     }
 
+    /// Advances the world for a change that is not about a method: relations between types, say.
+    pub fn advance_world(&mut self) {
+        self.world.0 += 1;
+        self.changes.push(None.into());
+    }
+
     fn check_variables(&self, data: &MethodData) -> Result<(), MethodError> {
         if data.variables.is_empty() {
             return Ok(());
@@ -402,7 +410,7 @@ impl Program {
 
     fn advance(&mut self, about: Method) {
         self.world.0 += 1;
-        self.changes.push(about);
+        self.changes.push(about.into());
     }
 
     /// The living method in the same table that takes the same.
@@ -427,7 +435,7 @@ impl Program {
         self.methods.push(Arc::new(data));
         self.advance(method);
         self.lifetimes[method] = Some(Worlds { from: self.world, until: World::MAX });
-        let function = self.by_name.entry(name).or_default();
+        let function = Arc::make_mut(self.by_name.entry(name).or_default());
         function.all.push(method);
         function.live.push(method);
         let overloads = function.overloads_mut(table);
@@ -445,19 +453,20 @@ impl Program {
             lifetime.until = until;
         }
         if let Some(function) = self.by_name.get_mut(&self.methods[method].name) {
-            function.live.retain(|&other| other != method);
+            Arc::make_mut(function).live.retain(|&other| other != method);
         }
     }
 
     /// What changed after a world: the methods that were added or ended, a redefinition once, with the new one.
-    pub fn changes_since(&self, world: World) -> &[Method] {
+    pub fn changes_since(&self, world: World) -> impl Iterator<Item = Method> {
         let start = usize::try_from(world.0).unwrap_or(usize::MAX);
-        self.changes.get(start..).unwrap_or(&[])
+        let changes = self.changes.get(start..).unwrap_or(&[]);
+        changes.iter().filter_map(|change| change.expand())
     }
 
     /// The methods of a generic function by what they take; none if there never was one.
     pub fn overloads(&self, name: &str) -> Option<Overloads<'_>> {
-        self.by_name.get(name).map(Overloads)
+        self.by_name.get(name).map(|function| Overloads(function))
     }
 
     /// The parameters with variables numbered in the order of their occurrence, and their bounds: equal for methods

@@ -6,8 +6,20 @@ use crate::diag::Code;
 use crate::inst::{Order, Scope};
 use crate::limits;
 use crate::op::{Effects, Op, Rule, Shape};
+use crate::query::{Answer, KEYS};
 use crate::types::{Scalar, Space};
 use std::fmt::{self, Write};
+
+const QUERIES: &str = "## What code can ask its target
+
+`target_query` is answered before anything is optimised, and branches that are decided by the answer are decided then, at
+every optimisation level; so are assertions checked, into which constants, decided branches and `inline` methods go. Every target
+answers all keys, so that one text compiles for all; the interpreter is neither native nor a GPU and has every op. Hosts can
+add keys of their own.
+
+| key | type | answer |
+|---|---|---|
+";
 
 /// The reference of the language, in Markdown.
 pub fn language_reference() -> String {
@@ -31,6 +43,17 @@ fn write_reference(out: &mut String) -> fmt::Result {
             write_op(out, op)?;
         }
     }
+    out.push_str(QUERIES);
+    for (key, kind, what) in KEYS {
+        let ty = match kind {
+            Answer::Truth(_) => "i1",
+            Answer::Number(_) => "an integer",
+        };
+        writeln!(out, "| `{key}` | {ty} | {what} |")?;
+    }
+    out.push_str(
+        "| `has_OP.TYPE` | i1 | whether the target has an op on a scalar type itself: `has_fma.f32` |\n\n",
+    );
     out.push_str(
         "## Mistakes\n\nEvery message carries the code of its kind.\n\n| code | meaning |\n|---|---|\n",
     );
@@ -317,6 +340,8 @@ fn spelling(op: Op) -> String {
         Shape::Return => " a, b",
         Shape::Throw => " Kind, \"reason\"",
         Shape::Assert => " a, \"message\"",
+        Shape::Query => ".TYPE \"key\"",
+        Shape::Scratch => ".SPACE TYPE",
         Shape::Input => ".TYPE name",
         Shape::Print => " \"format\", a, b",
     };
@@ -399,6 +424,8 @@ fn rule_in_words(op: Op) -> String {
             _ => "no operands",
         },
         Rule::Assert => "i1",
+        Rule::Query => "result: i1 or an integer",
+        Rule::Scratch => "result: a pointer in that space: local, generic or shared",
         Rule::Input => "result: a scalar or pointer of the suffix's type",
         Rule::Sentinel => "result: a scalar, vector or pointer of the suffix's type",
         Rule::Print => {

@@ -96,9 +96,22 @@ impl<'t> LineIndex<'t> {
 
     /// As [`SourceFile::line_column`].
     pub fn line_column(&self, offset: u32) -> (usize, usize) {
+        self.line_column_within(offset, usize::MAX)
+    }
+
+    /// The same, but column 0 where that is far to the right: asking about everything in a text of one line does not
+    /// cost its square.
+    pub fn near_line_column(&self, offset: u32) -> (usize, usize) {
+        self.line_column_within(offset, 4096)
+    }
+
+    fn line_column_within(&self, offset: u32, most: usize) -> (usize, usize) {
         let upto = (offset as usize).min(self.text.len());
         let line = self.starts.partition_point(|&start| start as usize <= upto);
         let start = self.starts.get(line.wrapping_sub(1)).map_or(0, |&start| start as usize);
+        if upto - start > most {
+            return (line, 0);
+        }
         (line, self.text.get(start..upto).map_or(0, |text| text.chars().count()) + 1)
     }
 }

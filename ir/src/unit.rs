@@ -4,7 +4,7 @@
 //! make units; the verifier checks them completely, the interpreter runs them as they are at any stage, passes
 //! rewrite them, emitters turn them into code.
 
-use crate::body::Body;
+use crate::body::{Body, Frames, Origin};
 use crate::entity::{Extern, Func, Global};
 use crate::program::{ExternData, GlobalData, Inlining, MethodKind};
 use crate::signature::Signature;
@@ -30,6 +30,13 @@ pub struct Function {
     pub file: Option<u32>,
     /// Where the text spelled its name.
     pub span: Span,
+}
+
+impl Function {
+    /// The chain of functions that a location of the body is in, from the inside to this one.
+    pub fn frames(&self, origin: Origin) -> Frames<'_> {
+        self.body.frames(&self.name, self.file, origin)
+    }
 }
 
 /// A format that code prints with, by the number that its records carry.

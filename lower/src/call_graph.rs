@@ -125,8 +125,8 @@ pub fn cycles(unit: &Unit) -> Cycles {
     Cycles { order, recursive }
 }
 
-/// Drops the functions that no entry reaches, keeping the order of the others.
-pub fn prune(unit: &mut Unit) {
+/// Drops the functions that no entry reaches, keeping the order of the others. Gives old and new ids of those kept.
+pub fn prune(unit: &mut Unit) -> Vec<(Func, Func)> {
     let mut alive = SecondaryMap::<Func, bool>::new();
     let mut stack = unit.entries.clone();
     while let Some(func) = stack.pop() {
@@ -135,7 +135,7 @@ pub fn prune(unit: &mut Unit) {
         }
     }
     if unit.funcs.keys().all(|func| alive[func]) {
-        return;
+        return unit.funcs.keys().map(|func| (func, func)).collect();
     }
     let mut renumbered = SecondaryMap::<Func, PackedOption<Func>>::new();
     let mut kept = PrimaryMap::<Func, Function>::new();
@@ -149,6 +149,8 @@ pub fn prune(unit: &mut Unit) {
     }
     unit.entries.iter_mut().for_each(|entry| *entry = renumbered[*entry].expand().unwrap_or(*entry));
     unit.funcs = kept;
+    let pairs = renumbered.iter().filter_map(|(old, new)| Some((old, new.expand()?)));
+    pairs.collect()
 }
 
 fn renumber(body: &mut Body, renumbered: &SecondaryMap<Func, PackedOption<Func>>) {

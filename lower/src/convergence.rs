@@ -16,7 +16,7 @@ use crate::report::{self, Place};
 use cranelift_entity::{EntityRef, SecondaryMap};
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::analysis::dominators::Dominators;
-use marquetry_ir::body::Body;
+use marquetry_ir::body::{Body, Frame};
 use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::entity::{Block, Func, Inst, Value};
 use marquetry_ir::op::{Effects, Op};
@@ -35,11 +35,14 @@ pub fn check(unit: &Unit) -> Vec<Diagnostic> {
         }
         let is_kernel = function.kind == MethodKind::Kernel;
         for inst in Analysis::new(&function.body, &meets, is_kernel).missed_barriers() {
-            let span = function.body.span(inst);
-            let place = Place { function: &function.name, file: function.file, span };
+            let chain: Vec<Frame> = function.frames(function.body.origin(inst)).owned().collect();
+            let Some((own, callers)) = chain.split_first() else { continue };
+            let place = Place { function: &own.function, file: own.file, span: own.span };
             let message =
                 "a barrier that some work-items of a group may miss, which the target does not allow";
-            diagnostics.push(report::unsupported(&place, message.into()));
+            let mut diagnostic = report::unsupported(&place, message.into());
+            diagnostic.notes.extend(report::inlined_into(callers, &unit.files));
+            diagnostics.push(diagnostic);
         }
     }
     diagnostics

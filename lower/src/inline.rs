@@ -3,7 +3,8 @@
 //! Mechanism: where the constants among the arguments decide the way through the callee, what stands on it is copied in
 //! front of the call. Else the block is split at the call, the callee's blocks are copied between the halves, returns
 //! become jumps to the second half, whose parameters are the call's results. Calls of one block are handled from its end,
-//! so that no instruction is moved more than once per block and the whole costs what is copied.
+//! so that no instruction is moved more than once per block and the whole costs what is copied. Copies remember the
+//! call that they replace ([`marquetry_ir::body::Origin`]).
 //!
 //! Policy: `inline` always, `noinline` never, others when small, as long as the caller stays below
 //! [`MAX_INLINED_INSTS`]. Calls inside a recursive cycle stay.
@@ -14,14 +15,14 @@ use crate::passes::replace::Replacements;
 use cranelift_entity::SecondaryMap;
 use cranelift_entity::packed_option::PackedOption;
 use marquetry_ir::analysis::cfg::ControlFlow;
-use marquetry_ir::body::{Body, Symbol, ValueDef};
+use marquetry_ir::body::{Body, InlineMap, Symbol, ValueDef};
 use marquetry_ir::constant::{ConstData, ConstValue};
 use marquetry_ir::entity::{Block, BlockCall, Const, Func, Inst, SigRef, Switch, SymbolRef, Value};
 use marquetry_ir::limits::MAX_INLINED_INSTS;
 use marquetry_ir::op::{Op, Shape};
 use marquetry_ir::program::Inlining;
 use marquetry_ir::types::Type;
-use marquetry_ir::unit::Unit;
+use marquetry_ir::unit::{Function, Unit};
 use smallvec::SmallVec;
 
 /// Callees of at most this many instructions are inlined when nothing is said about them.
@@ -77,14 +78,14 @@ pub fn run(
         changed |= !calls.is_empty();
         for &(call, callee) in calls.iter().rev() {
             let name = callee;
-            let callee = &unit.funcs[name].body;
-            if let Some(way) = only_way(&body, call, callee) {
+            let callee = &unit.funcs[name];
+            if let Some(way) = only_way(&body, call, &callee.body) {
                 copy_way(&mut body, call, callee, &way, &mut tables, replacements);
                 continue;
             }
             // Functions are often called several times in a row.
             if tables.callee != Some(name) {
-                tables.cfg.compute(callee);
+                tables.cfg.compute(&callee.body);
                 tables.callee = Some(name);
             }
             copy_callee(&mut body, call, callee, &mut tables);
@@ -97,9 +98,9 @@ pub fn run(
 }
 
 /// Replaces one call by a copy of the callee's body.
-pub fn inline_call(caller: &mut Body, call: Inst, callee: &Body) {
+pub fn inline_call(caller: &mut Body, call: Inst, callee: &Function) {
     let mut tables = Tables::default();
-    tables.cfg.compute(callee);
+    tables.cfg.compute(&callee.body);
     copy_callee(caller, call, callee, &mut tables);
 }
 
@@ -156,14 +157,17 @@ fn only_way(caller: &Body, call: Inst, callee: &Body) -> Option<Way> {
 fn copy_way(
     caller: &mut Body,
     call: Inst,
-    callee: &Body,
+    function: &Function,
     way: &Way,
     tables: &mut Tables,
     replacements: &mut Replacements,
 ) {
+    let callee = &function.body;
     let Some((entry, here)) = callee.entry().zip(caller.inst_block(call)) else { return };
     let Tables { blocks, values, mapped, .. } = tables;
-    let mut copy = Copy { caller, callee, blocks, values, mapped, call, after: here };
+    let origin = caller.origin(call);
+    let origins = InlineMap::new(caller, function, origin);
+    let mut copy = Copy { caller, callee, blocks, values, mapped, origins, call, after: here };
     copy.map_arguments(entry);
     let mut block = entry;
     for edge in way.edges.iter().copied().map(Some).chain([None]) {
@@ -201,7 +205,8 @@ struct Tables {
 }
 
 /// As [`inline_call`], with tables that hold the callee's control flow.
-fn copy_callee(caller: &mut Body, call: Inst, callee: &Body, tables: &mut Tables) {
+fn copy_callee(caller: &mut Body, call: Inst, function: &Function, tables: &mut Tables) {
+    let callee = &function.body;
     let Some(before) = caller.inst_block(call) else { return };
     let Some(entry) = callee.entry() else { return };
     let after = caller.make_block();
@@ -211,7 +216,9 @@ fn copy_callee(caller: &mut Body, call: Inst, callee: &Body, tables: &mut Tables
     }
     caller.results_to_params(call, after);
     let Tables { cfg, blocks, values, mapped, .. } = tables;
-    let mut copy = Copy { caller, callee, blocks, values, mapped, call, after };
+    let origin = caller.origin(call);
+    let origins = InlineMap::new(caller, function, origin);
+    let mut copy = Copy { caller, callee, blocks, values, mapped, origins, call, after };
     copy.make_blocks(cfg, before);
     copy.map_arguments(entry);
     for &block in cfg.reverse_post_order() {
@@ -235,6 +242,7 @@ struct Copy<'a> {
     values: &'a mut SecondaryMap<Value, PackedOption<Value>>,
     /// The keys of `values`.
     mapped: &'a mut Vec<Value>,
+    origins: InlineMap,
     call: Inst,
     after: Block,
 }
@@ -287,12 +295,14 @@ impl Copy<'_> {
         let Some(block) = self.blocks[block].expand() else { return };
         let data = self.callee.inst(inst);
         if data.op == Op::Return {
+            let origin = self.origins.get(self.caller, self.callee, self.callee.origin(inst));
             let args: SmallVec<[Value; 4]> =
                 self.callee.args(inst).iter().map(|&arg| self.value(arg)).collect();
             let jump = self.caller.make_inst(Op::Jump, Type::ERROR, &[], 0);
             let edge = self.caller.make_block_call(self.after, &args);
             self.caller.set_targets(jump, &[edge]);
             self.caller.append_inst(jump, block);
+            self.caller.set_origin(jump, origin);
             return;
         }
         let new = self.computation(inst);
@@ -303,7 +313,7 @@ impl Copy<'_> {
     fn computation(&mut self, inst: Inst) -> Inst {
         let data = self.callee.inst(inst);
         let args: SmallVec<[Value; 4]> = self.callee.args(inst).iter().map(|&arg| self.value(arg)).collect();
-        let span = self.caller.span(self.call);
+        let origin = self.origins.get(self.caller, self.callee, self.callee.origin(inst));
         let imm = self.immediate(inst);
         let new = self.caller.make_inst(data.op, data.ty, &args, imm);
         self.caller.inst_mut(new).guarded = data.guarded;
@@ -325,7 +335,7 @@ impl Copy<'_> {
         if !edges.is_empty() {
             self.caller.set_targets(new, &edges);
         }
-        self.caller.set_span(new, span);
+        self.caller.set_origin(new, origin);
         new
     }
 
@@ -336,6 +346,7 @@ impl Copy<'_> {
             Shape::Call
             | Shape::Throw
             | Shape::Assert
+            | Shape::Query
             | Shape::Input
             | Shape::Print
             | Shape::FunctionAddress

@@ -1,4 +1,5 @@
-//! A job: what to compile, through which tables, and how.
+//! A job: what to compile, through which tables, in which world, and how. A value: equal jobs on equal programs give the
+//! same bytes.
 
 use crate::dispatch::view::View;
 use marquetry_ir::entity::Method;
@@ -26,6 +27,35 @@ impl OptLevel {
     }
 }
 
+/// How much of what the source says about places and names goes into the code.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum DebugLevel {
+    /// Nothing.
+    #[default]
+    None,
+    /// Functions and lines.
+    Lines,
+    /// Names of values and inlined calls as well, as far as the target's format has a place for them.
+    Full,
+}
+
+impl DebugLevel {
+    /// The level of `-g0` to `-g2`.
+    pub fn from_number(number: u32) -> Option<Self> {
+        [DebugLevel::None, DebugLevel::Lines, DebugLevel::Full].get(number as usize).copied()
+    }
+}
+
+/// Which calls are replaced by the callee's body.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub enum InlinePolicy {
+    /// Those of methods that say `inline`, and of small ones.
+    #[default]
+    BySize,
+    /// All but those of methods that say `noinline`.
+    Always,
+}
+
 /// What becomes of calls that no method fits.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Unresolved {
@@ -45,6 +75,18 @@ pub enum Unresolved {
 pub struct Options {
     /// How much work goes into the code.
     pub opt_level: OptLevel,
+    /// What of the source goes into the code, and what code gets that asks for `debug_level`.
+    pub debug_level: DebugLevel,
+    /// Which calls are inlined.
+    pub inlining: InlinePolicy,
+    /// The symbol of the only entry, in place of its method's name.
+    pub name: Option<Arc<str>>,
+    /// Whether the passes of the level run.
+    pub optimize: bool,
+    /// Whether what lowering leaves behind is cleaned up.
+    pub cleanup: bool,
+    /// Whether static assertions and the target's rules are checked before the code is made legal.
+    pub validate: bool,
     /// What becomes of calls that no method fits.
     pub unresolved: Unresolved,
     /// Whether pure calls with constant arguments may be computed during compilation.
@@ -53,7 +95,17 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { opt_level: OptLevel::default(), unresolved: Unresolved::default(), evaluate: true }
+        Options {
+            opt_level: OptLevel::default(),
+            debug_level: DebugLevel::default(),
+            inlining: InlinePolicy::default(),
+            name: None,
+            optimize: true,
+            cleanup: true,
+            validate: true,
+            unresolved: Unresolved::default(),
+            evaluate: true,
+        }
     }
 }
 
@@ -90,5 +142,10 @@ impl Job {
     pub fn new(methods: Vec<Method>, view: View, opt_level: OptLevel) -> Self {
         let entries = methods.into_iter().map(JobEntry::from).collect();
         Job { entries, view, options: Options { opt_level, ..Options::default() } }
+    }
+
+    /// How much the optimiser does: nothing, unless it is asked for.
+    pub fn effort(&self) -> OptLevel {
+        if self.options.optimize { self.options.opt_level } else { OptLevel::None }
     }
 }

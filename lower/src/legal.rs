@@ -1,6 +1,8 @@
 //! The proof that a unit is legal for its target, and what an emitter needs to know besides the code.
 
+use crate::job::DebugLevel;
 use crate::runtime::Input;
+use marquetry_ir::body::Frame;
 use marquetry_ir::entity::Func;
 use marquetry_ir::span::Span;
 use marquetry_ir::unit::Unit;
@@ -19,6 +21,8 @@ pub struct Site {
     pub file: Option<u32>,
     /// Where in it.
     pub span: Span,
+    /// The functions that its code was inlined into, from the inside to the outside.
+    pub callers: Box<[Frame]>,
 }
 
 /// How an entry of the unit is called from outside, after its signature was lowered.
@@ -41,13 +45,14 @@ pub struct Legal {
     unit: Unit,
     sites: Vec<Site>,
     entries: Vec<EntryAbi>,
+    debug_level: DebugLevel,
     /// The functions that legalisation wrote anew.
     rewritten: Vec<Func>,
 }
 
 impl Legal {
     pub(crate) fn new(unit: Unit, sites: Vec<Site>, entries: Vec<EntryAbi>, rewritten: Vec<Func>) -> Self {
-        Legal { unit, sites, entries, rewritten }
+        Legal { unit, sites, entries, debug_level: DebugLevel::None, rewritten }
     }
 
     /// The functions that legalisation wrote anew; nobody learns it twice.
@@ -73,6 +78,17 @@ impl Legal {
     /// One per entry of the unit, in order.
     pub fn entries(&self) -> &[EntryAbi] {
         &self.entries
+    }
+
+    /// What of the source goes into the code.
+    pub fn debug_level(&self) -> DebugLevel {
+        self.debug_level
+    }
+
+    /// Has this much of the source go into the code.
+    #[must_use]
+    pub fn with_debug_level(self, debug_level: DebugLevel) -> Self {
+        Legal { debug_level, ..self }
     }
 
     /// Gives the proof up, to change the code.

@@ -1,5 +1,6 @@
 //! Watching the pipeline: timings and dumps, for whoever asks.
 
+use crate::hooks::Anchor;
 use crate::stage::Stage;
 use marquetry_ir::entity::Func;
 use marquetry_ir::unit::Unit;
@@ -9,7 +10,7 @@ use std::time::Duration;
 #[derive(Clone, Copy)]
 pub struct PassReport<'a> {
     /// Name of the pass.
-    pub pass: &'static str,
+    pub pass: &'a str,
     /// The unit, after the pass.
     pub unit: &'a Unit,
     /// The function that the pass worked on.
@@ -37,6 +38,11 @@ pub trait Observer {
     /// A pass is done.
     fn pass(&mut self, report: PassReport<'_>) {
         let _ = report;
+    }
+
+    /// A host's hook is done.
+    fn hook(&mut self, anchor: Anchor, name: &str, unit: &Unit, elapsed: Duration) {
+        let _ = (anchor, name, unit, elapsed);
     }
 
     /// A stage of the pipeline is done, with the cleaning up that belongs to it. Verification, which has no stage of

@@ -4,6 +4,7 @@
 //! that gives. At the end, functions that nothing mentions any more are dropped.
 
 use crate::call_graph;
+use crate::hooks::{Hooks, Place};
 use crate::inline;
 use crate::job::OptLevel;
 use crate::observe::{Observer, PassReport};
@@ -90,13 +91,53 @@ pub const fn passes(level: OptLevel) -> &'static [Pass] {
 /// Most instructions of a function that is inlined before it is optimised.
 const SMALL: u32 = 48;
 
-/// Optimises all functions of a unit.
-pub fn run(unit: &mut Unit, level: OptLevel, observer: &mut dyn Observer) {
-    run_in(&mut PassContext::default(), unit, level, observer);
+/// The names of all passes that host's passes can stand next to.
+pub fn pass_names() -> impl Iterator<Item = &'static str> {
+    let all: Vec<&str> = LESS.iter().chain(DEFAULT).map(|pass| pass.name).collect();
+    let first = |n: usize| all.iter().position(|name| *name == all[n]) == Some(n);
+    (0..all.len()).filter(|&n| first(n)).map(|n| all[n]).collect::<Vec<_>>().into_iter()
 }
 
-/// As [`run`], with the tables of earlier runs.
-pub(crate) fn run_in(ctx: &mut PassContext, unit: &mut Unit, level: OptLevel, observer: &mut dyn Observer) {
+/// A pass of a list that host's passes may have joined.
+struct Step<'a> {
+    name: &'a str,
+    run: &'a dyn Fn(&mut Body, &mut PassContext) -> bool,
+}
+
+/// The passes of a level with those of a host.
+fn steps(level: OptLevel, hooks: &Hooks) -> Vec<Step<'_>> {
+    let mut steps = Vec::new();
+    for pass in passes(level) {
+        let hosts = |wanted: fn(&Place) -> bool| {
+            let here = hooks.passes.iter().filter(move |host| host.place.pass() == pass.name);
+            let here = here.filter(move |host| wanted(&host.place));
+            here.map(|host| Step { name: &host.name, run: &*host.run })
+        };
+        steps.extend(hosts(|place| matches!(place, Place::Before(_))));
+        let before = steps.len();
+        steps.extend(hosts(|place| matches!(place, Place::Instead(_))));
+        if steps.len() == before {
+            steps.push(Step { name: pass.name, run: &pass.run });
+        }
+        steps.extend(hosts(|place| matches!(place, Place::After(_))));
+    }
+    steps
+}
+
+/// Optimises all functions of a unit.
+pub fn run(unit: &mut Unit, level: OptLevel, observer: &mut dyn Observer) {
+    run_in(&mut PassContext::default(), unit, level, &Hooks::new(), observer);
+}
+
+/// As [`run`], with the tables of earlier runs, and with a host's passes.
+pub(crate) fn run_in(
+    ctx: &mut PassContext,
+    unit: &mut Unit,
+    level: OptLevel,
+    hooks: &Hooks,
+    observer: &mut dyn Observer,
+) {
+    let steps = steps(level, hooks);
     let graph = call_graph::bottom_up(unit);
     ctx.types = unit.types.clone();
     ctx.light = false;
@@ -122,14 +163,14 @@ pub(crate) fn run_in(ctx: &mut PassContext, unit: &mut Unit, level: OptLevel, ob
             waiting.insert(unit.funcs[func].name.clone());
             continue;
         }
-        run_list(unit, func, passes(level), ctx, observer);
+        run_list(unit, func, &steps, ctx, observer);
         sizes[func] = size_of(&unit.funcs[func]);
     }
     call_graph::prune(unit);
     // Some could not be inlined everywhere.
     for func in unit.funcs.keys().collect::<Vec<_>>() {
         if waiting.contains(&unit.funcs[func].name) {
-            run_list(unit, func, passes(level), ctx, observer);
+            run_list(unit, func, &steps, ctx, observer);
         }
     }
     debug_check(unit);
@@ -151,8 +192,9 @@ pub(crate) fn cleanup_some(
 ) {
     ctx.types = unit.types.clone();
     ctx.light = true;
+    let steps: Vec<Step<'_>> = CLEANUP.iter().map(|pass| Step { name: pass.name, run: &pass.run }).collect();
     for &func in funcs {
-        run_list(unit, func, CLEANUP, ctx, observer);
+        run_list(unit, func, &steps, ctx, observer);
     }
     debug_check(unit);
 }
@@ -182,7 +224,13 @@ fn inline_calls(
 }
 
 /// Runs passes. One that found nothing to do is not asked again before another one changed something.
-fn run_list(unit: &mut Unit, func: Func, list: &[Pass], ctx: &mut PassContext, observer: &mut dyn Observer) {
+fn run_list(
+    unit: &mut Unit,
+    func: Func,
+    list: &[Step<'_>],
+    ctx: &mut PassContext,
+    observer: &mut dyn Observer,
+) {
     let mut idle: SmallVec<[&str; 16]> = SmallVec::new();
     let wanted = observer.wants_passes();
     ctx.trusting = true;

@@ -11,22 +11,72 @@
 //! The device library is linked with specialisation, and once more wherever lowering made new calls of it; hidden inputs
 //! are threaded after the last of these, as part of the exceptions stage.
 
+use crate::dispatch::edges::Instance;
 use crate::exceptions::Lowered;
 use crate::failure::Failure;
-use crate::job::{Job, OptLevel};
+use crate::fold::{self, Folding};
+use crate::hooks::{Anchor, Deferred, HookContext, Hooks};
+use crate::job::{InlinePolicy, Job, OptLevel};
 use crate::legal::Legal;
 use crate::observe::{Observer, Silent};
 use crate::passes::PassContext;
+use crate::query::{self, Answers};
 use crate::report::{self, Place};
 use crate::runtime::link::Linker;
-use crate::runtime::{Library, hooks, inputs, print};
+use crate::runtime::{Library, hooks as reports, inputs, print};
+use crate::specialise::Specialised;
 use crate::stage::Stage;
 use crate::target::Target;
 use crate::{convergence, evaluate, exceptions, legalise, optimise, specialise};
-use marquetry_ir::program::Program;
+use cranelift_entity::EntityRef;
+use marquetry_ir::program::{Inlining, Program, Worlds};
+use marquetry_ir::signature::Signature;
+use marquetry_ir::types::Types;
 use marquetry_ir::unit::Unit;
 use marquetry_ir::verify::Verified;
+use std::any::Any;
+use std::sync::Arc;
 use std::time::Instant;
+
+/// What a job is compiled with, besides what its value says.
+#[derive(Copy, Clone)]
+pub struct Setup<'a> {
+    /// What it is compiled for.
+    pub target: &'a dyn Target,
+    /// Functions of the device library, kept for other jobs.
+    pub library: &'a Library,
+    /// What the host inserts.
+    pub hooks: &'a Hooks,
+    /// What the host answers when code asks its target.
+    pub answers: &'a Answers,
+    /// What the host's hooks want to know about the job, if anything.
+    pub params: Option<&'a (dyn Any + Send + Sync)>,
+}
+
+impl<'a> Setup<'a> {
+    /// Nothing of the host's.
+    pub fn new(target: &'a dyn Target, library: &'a Library) -> Self {
+        const NONE: &Hooks = &Hooks::new();
+        Setup { target, library, hooks: NONE, answers: &[], params: None }
+    }
+}
+
+/// What a job became, and what that depends on.
+#[derive(Clone, Debug)]
+pub struct Lowering {
+    /// The code.
+    pub legal: Legal,
+    /// The methods that it was made of, and what they looked up. Their functions may be gone by now.
+    pub instances: Vec<Instance>,
+    /// The types that these mention.
+    pub types: Arc<Types>,
+    /// What the entries take and return, before lowering; arguments of no size are gone.
+    pub signatures: Vec<Signature>,
+    /// The worlds in which the job gives this.
+    pub worlds: Worlds,
+    /// What else has to be compiled.
+    pub deferred: Vec<Deferred>,
+}
 
 /// The tables of the passes, which one job after the other uses. Nothing in them outlives a job but their memory.
 #[derive(Default)]
@@ -88,8 +138,23 @@ pub fn run_in(
     library: &Library,
     observer: &mut dyn Observer,
 ) -> Result<Legal, Failure> {
-    match stages(context, program, job, target, Stage::Legal, library, observer)? {
-        Reached::Legal(legal) => Ok(legal),
+    Ok(run_recorded(context, program, job, &Setup::new(target, library), observer)?.legal)
+}
+
+/// As [`run_in`], with the host's hooks and answers, and with the record of what the code depends on.
+///
+/// # Errors
+/// As [`run`]; also what hooks complain about, and units that they break.
+pub fn run_recorded(
+    context: &mut Context,
+    program: &Program,
+    job: &Job,
+    setup: &Setup<'_>,
+    observer: &mut dyn Observer,
+) -> Result<Lowering, Failure> {
+    let mut pipeline = Pipeline::new(context, program, job, setup);
+    match pipeline.stages(Stage::Legal, observer)? {
+        Reached::Legal(legal) => Ok(pipeline.finish(legal)),
         Reached::Unit(_) => Err(Failure::Internal("the pipeline stopped before its end".into())),
     }
 }
@@ -99,18 +164,25 @@ pub fn run_in(
 /// # Errors
 /// As [`run`].
 pub fn run_until(program: &Program, job: &Job, target: &dyn Target, stage: Stage) -> Result<Unit, Failure> {
-    Ok(match stages(&mut Context::new(), program, job, target, stage, &Library::new(), &mut Silent)? {
+    let (library, mut context) = (Library::new(), Context::new());
+    let setup = Setup::new(target, &library);
+    Ok(match Pipeline::new(&mut context, program, job, &setup).stages(stage, &mut Silent)? {
         Reached::Legal(legal) => legal.into_unit(),
         Reached::Unit(unit) => unit,
     })
 }
 
-/// The closed and verified unit of a job, as the interpreter runs it.
+/// The closed and verified unit of a job, as the interpreter runs it: it answers questions itself, and tests assertions
+/// when it meets them.
 ///
 /// # Errors
 /// The program is wrong, or a limit is passed.
 pub fn specialised(program: &Program, job: &Job) -> Result<Verified, Failure> {
-    Verified::new(specialise::run(program, job)?).map_err(Failure::Program)
+    let mut verified = Verified::new(specialise::run(program, job)?).map_err(Failure::Program)?;
+    let answer = |key: &str| query::answer(key, None, &job.options, &[]);
+    let folding = Folding { answer: &answer, known: &|| query::known(&[]), check: false };
+    verified.pass(|unit| fold::answer_only(unit, &folding))?;
+    Ok(verified)
 }
 
 /// How far a job got.
@@ -119,69 +191,210 @@ enum Reached {
     Legal(Legal),
 }
 
-fn stages(
-    context: &mut Context,
-    program: &Program,
-    job: &Job,
-    target: &dyn Target,
-    until: Stage,
-    library: &Library,
-    observer: &mut dyn Observer,
-) -> Result<Reached, Failure> {
-    let mut clock = Clock(Instant::now());
-    let mut linker = Linker::new(program, job, library);
-    let specialise::Specialised { unit, instances, .. } = specialise::run_linked(&mut linker, job)?;
-    clock.report(Stage::Specialised, observer);
-    let mut verified = Verified::new(unit).map_err(Failure::Program)?;
-    clock.report(Stage::Specialised, observer);
-    if until <= Stage::Specialised {
-        return Ok(Reached::Unit(verified.into_unit()));
-    }
-    verified.pass(|unit| {
-        if job.options.evaluate && job.options.opt_level > OptLevel::None {
-            evaluate::run(program, job.view.world(program), unit, &instances);
-        }
-        optimise::run_in(&mut context.passes, unit, job.options.opt_level, observer);
-    });
-    clock.report(Stage::Optimised, observer);
-    if until <= Stage::Optimised {
-        return Ok(Reached::Unit(verified.into_unit()));
-    }
-    // What is linked may print as well.
-    verified.pass(|unit| {
-        while print::lower(unit) {
-            linker.link(unit)?;
-        }
-        Ok::<(), Failure>(())
-    })?;
-    let mut lowered = exceptions::run(verified)?;
-    if hooks::run(&mut lowered, &linker)? {
-        link_after_exceptions(&mut linker, &mut lowered)?;
-    }
-    inputs::run(&mut lowered)?;
-    optimise::debug_check(lowered.unit());
-    if job.options.opt_level > OptLevel::None {
-        optimise::cleanup_some(&mut context.passes, &mut lowered.unit, &lowered.rewritten, observer);
-        lowered.tidy = true;
-    }
-    clock.report(Stage::Exceptions, observer);
-    if until <= Stage::Exceptions {
-        return Ok(Reached::Unit(lowered.unit));
-    }
-    if !target.caps().early_returns {
-        let missed = convergence::check(&lowered.unit);
-        if !missed.is_empty() {
-            return Err(Failure::Program(missed));
+/// One job on its way.
+struct Pipeline<'a> {
+    context: &'a mut Context,
+    program: &'a Program,
+    job: &'a Job,
+    setup: &'a Setup<'a>,
+    linker: Linker<'a>,
+    /// Per function of the specialised unit.
+    instances: Vec<Instance>,
+    linked: Vec<Instance>,
+    types: Arc<Types>,
+    signatures: Vec<Signature>,
+    worlds: Worlds,
+    deferred: Vec<Deferred>,
+}
+
+impl<'a> Pipeline<'a> {
+    fn new(
+        context: &'a mut Context,
+        program: &'a Program,
+        job: &'a Job,
+        setup: &'a Setup<'a>,
+    ) -> Pipeline<'a> {
+        Pipeline {
+            context,
+            program,
+            job,
+            setup,
+            linker: Linker::new(program, job, setup.library),
+            instances: Vec::new(),
+            linked: Vec::new(),
+            types: Arc::default(),
+            signatures: Vec::new(),
+            worlds: Worlds::ALL,
+            deferred: Vec::new(),
         }
     }
-    let mut legal = legalise::run(lowered, target)?;
-    optimise::debug_check(legal.unit());
-    if job.options.opt_level > OptLevel::None {
-        let rewritten = legal.take_rewritten();
-        optimise::cleanup_some(&mut context.passes, legal.unit_mut(), &rewritten, observer);
+
+    /// What the job became, with the record of what it was made of.
+    fn finish(self, legal: Legal) -> Lowering {
+        let Pipeline { mut instances, linked, linker, types, signatures, deferred, worlds, .. } = self;
+        instances.extend(linked);
+        // What was linked later.
+        instances.extend(linker.instances);
+        let worlds = worlds.intersect(linker.worlds);
+        Lowering { legal, instances, types, signatures, worlds, deferred }
     }
-    clock.report(Stage::Legal, observer);
-    Ok(Reached::Legal(legal))
+
+    fn stages(&mut self, until: Stage, observer: &mut dyn Observer) -> Result<Reached, Failure> {
+        let (job, target, hooks) = (self.job, self.setup.target, self.setup.hooks);
+        let options = &job.options;
+        let mut clock = Clock(Instant::now());
+        let unit = self.specialise()?;
+        clock.report(Stage::Specialised, observer);
+        let mut verified = Verified::new(unit).map_err(Failure::Program)?;
+        clock.report(Stage::Specialised, observer);
+        verified = self.hooks(Anchor::Specialised, verified, observer)?;
+        let mut evaluable = Vec::new();
+        verified.pass(|unit| {
+            name_entry(unit, options.name.as_ref());
+            evaluable = self.fold(unit)?;
+            Ok::<(), Failure>(())
+        })?;
+        if until <= Stage::Specialised {
+            return Ok(Reached::Unit(verified.into_unit()));
+        }
+        let effort = job.effort();
+        verified.pass(|unit| {
+            if options.evaluate && effort > OptLevel::None {
+                evaluate::run(self.program, job.view.world(self.program), unit, &evaluable);
+            }
+            fold::direct_calls(unit);
+            if options.inlining == InlinePolicy::Always {
+                let auto = unit.funcs.values_mut().filter(|function| function.inlining == Inlining::Auto);
+                auto.for_each(|function| function.inlining = Inlining::Always);
+            }
+        });
+        verified = self.hooks(Anchor::BeforeOptimise, verified, observer)?;
+        verified.pass(|unit| {
+            optimise::run_in(&mut self.context.passes, unit, effort, hooks, observer);
+            fold::direct_calls(unit);
+        });
+        verified = self.hooks(Anchor::AfterOptimise, verified, observer)?;
+        clock.report(Stage::Optimised, observer);
+        if until <= Stage::Optimised {
+            return Ok(Reached::Unit(verified.into_unit()));
+        }
+        // What is linked may print as well.
+        verified.pass(|unit| {
+            let mut linked = false;
+            while print::lower(unit) {
+                self.linker.link(unit)?;
+                linked = true;
+            }
+            if linked { self.answer(unit) } else { Ok(()) }
+        })?;
+        let mut lowered = exceptions::run(verified)?;
+        if !lowered.sites.is_empty() {
+            reports::LINK_NAMES.iter().for_each(|name| self.linker.note(name));
+        }
+        if reports::run(&mut lowered, &self.linker)? {
+            link_after_exceptions(&mut self.linker, &mut lowered)?;
+            self.answer(&mut lowered.unit)?;
+        }
+        inputs::run(&mut lowered)?;
+        optimise::debug_check(lowered.unit());
+        let cleans = options.cleanup && options.opt_level > OptLevel::None;
+        if cleans {
+            let passes = &mut self.context.passes;
+            optimise::cleanup_some(passes, &mut lowered.unit, &lowered.rewritten, observer);
+            lowered.tidy = true;
+        }
+        if hooks.has(Anchor::BeforeLegalise) {
+            let unit = Verified::new(std::mem::take(&mut lowered.unit)).map_err(Failure::Program)?;
+            lowered.unit = self.hooks(Anchor::BeforeLegalise, unit, observer)?.into_unit();
+        }
+        clock.report(Stage::Exceptions, observer);
+        if until <= Stage::Exceptions {
+            return Ok(Reached::Unit(lowered.unit));
+        }
+        if options.validate && !target.caps().early_returns {
+            let missed = convergence::check(&lowered.unit);
+            if !missed.is_empty() {
+                return Err(Failure::Program(missed));
+            }
+        }
+        let mut legal = legalise::run(lowered, target)?.with_debug_level(options.debug_level);
+        optimise::debug_check(legal.unit());
+        if cleans {
+            let rewritten = legal.take_rewritten();
+            optimise::cleanup_some(&mut self.context.passes, legal.unit_mut(), &rewritten, observer);
+        }
+        clock.report(Stage::Legal, observer);
+        Ok(Reached::Legal(legal))
+    }
+
+    fn specialise(&mut self) -> Result<Unit, Failure> {
+        let made = specialise::run_linked(&mut self.linker, self.job)?;
+        let Specialised { unit, instances, linked, worlds, .. } = made;
+        let entries = unit.entries.iter().filter_map(|&entry| unit.funcs.get(entry));
+        self.signatures = entries.map(|function| function.signature.clone()).collect();
+        self.types = unit.types.clone();
+        (self.instances, self.linked, self.worlds) = (instances, linked, worlds);
+        Ok(unit)
+    }
+
+    /// Mandatory folding. Gives the instances of the functions that are left.
+    fn fold(&self, unit: &mut Unit) -> Result<Vec<Instance>, Failure> {
+        let Setup { target, answers, .. } = *self.setup;
+        let options = &self.job.options;
+        let answer = |key: &str| query::answer(key, Some(target), options, answers);
+        let known = || query::known(answers);
+        let folding = Folding { answer: &answer, known: &known, check: options.validate };
+        Ok(match fold::run(unit, &folding)? {
+            None => self.instances.clone(),
+            Some(kept) => {
+                kept.iter().filter_map(|(old, _)| self.instances.get(old.index()).cloned()).collect()
+            }
+        })
+    }
+
+    /// Answers the questions of what was linked late.
+    fn answer(&self, unit: &mut Unit) -> Result<(), Failure> {
+        let Setup { target, answers, .. } = *self.setup;
+        let answer = |key: &str| query::answer(key, Some(target), &self.job.options, answers);
+        let known = || query::known(answers);
+        fold::answer_only(unit, &Folding { answer: &answer, known: &known, check: false })
+    }
+
+    /// Runs the hooks of an anchor, and verifies what each of them left.
+    fn hooks(
+        &mut self,
+        anchor: Anchor,
+        verified: Verified,
+        observer: &mut dyn Observer,
+    ) -> Result<Verified, Failure> {
+        let &Setup { target, hooks, params, .. } = self.setup;
+        let mut verified = verified;
+        for hook in hooks.units.iter().filter(|hook| hook.anchor == anchor) {
+            let start = Instant::now();
+            let mut unit = verified.into_unit();
+            let deferred = &mut self.deferred;
+            let mut context = HookContext { unit: &mut unit, job: self.job, target, params, deferred };
+            (hook.run)(&mut context).map_err(Failure::Program)?;
+            observer.hook(anchor, &hook.name, &unit, start.elapsed());
+            verified = Verified::new(unit).map_err(|broken| {
+                let first = broken.first().map_or("", |problem| &problem.message);
+                let (name, count) = (&hook.name, broken.len());
+                Failure::Job(format!("the hook '{name}' left {count} mistakes: {first}"))
+            })?;
+        }
+        Ok(verified)
+    }
+}
+
+/// Gives the only entry the name that the job asks for, if nothing else has it.
+fn name_entry(unit: &mut Unit, name: Option<&Arc<str>>) {
+    let (Some(name), [entry]) = (name, &unit.entries[..]) else { return };
+    let entry = *entry;
+    if unit.find(name).is_none_or(|other| other == entry)
+        && let Some(function) = unit.funcs.get_mut(entry)
+    {
+        function.name = name.clone();
+    }
 }
 
 /// Links what the lowering of exceptions calls; nothing of it may throw any more.

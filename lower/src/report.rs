@@ -1,7 +1,8 @@
 //! Diagnostics that lowering makes, all through here.
 
+use marquetry_ir::body::Frame;
 use marquetry_ir::diag::{Code, Diagnostic};
-use marquetry_ir::span::Span;
+use marquetry_ir::span::{SourceFile, Span};
 
 /// Where something is wrong.
 #[derive(Copy, Clone, Debug)]
@@ -29,6 +30,11 @@ pub fn unsupported(place: &Place<'_>, message: String) -> Diagnostic {
     error(Code::Unsupported, place, message)
 }
 
+/// A question to the target that nobody answers, or whose answer does not fit.
+pub fn query(place: &Place<'_>, message: String) -> Diagnostic {
+    error(Code::Query, place, message)
+}
+
 /// A static assertion that does not hold.
 pub fn assertion(place: &Place<'_>, message: String) -> Diagnostic {
     error(Code::Assertion, place, message)
@@ -37,4 +43,18 @@ pub fn assertion(place: &Place<'_>, message: String) -> Diagnostic {
 fn error(code: Code, place: &Place<'_>, message: String) -> Diagnostic {
     Diagnostic::error(code, place.file, place.span, message)
         .with_note(format!("in function '{}'", place.function))
+}
+
+/// How code got to where it is, as notes: one for each function that it was inlined into.
+pub fn inlined_into(callers: &[Frame], files: &[SourceFile]) -> Vec<String> {
+    let note = |caller: &Frame| {
+        let file =
+            caller.file.and_then(|file| files.get(file as usize)).filter(|_| caller.span.is_somewhere());
+        let at = file.map_or(String::new(), |file| {
+            let (line, column) = file.line_column(caller.span.start);
+            format!(" at {}:{line}:{column}", file.name)
+        });
+        format!("inlined into '{}'{at}", caller.function)
+    };
+    callers.iter().map(note).collect()
 }

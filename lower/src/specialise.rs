@@ -34,11 +34,11 @@ use marquetry_ir::infer::infer;
 use marquetry_ir::library;
 use marquetry_ir::limits::{MAX_DIAGNOSTICS, MAX_INSTANCES, MAX_SPECIALISATION_DEPTH};
 use marquetry_ir::op::{Op, Shape};
-use marquetry_ir::program::{MethodData, MethodKind, Program, World, Worlds};
+use marquetry_ir::program::{GlobalData, MethodData, MethodKind, Program, World, Worlds};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::span::Span;
 use marquetry_ir::text::mismatch_message;
-use marquetry_ir::types::{Scalar, Singleton, Type, TypeError, Types};
+use marquetry_ir::types::{Scalar, Singleton, Space, Type, TypeError, Types};
 use marquetry_ir::unit::{Function, Unit};
 use rustc_hash::{FxHashMap, FxHashSet};
 use settle::{Packs, Settler};
@@ -423,6 +423,7 @@ impl Specialiser<'_> {
                 drop_sizeless(body, &self.unit.types, inst);
             }
             Shape::Switch => complete_cases(body, inst),
+            Shape::Scratch => self.link_scratch(body, home, inst),
             _ => {}
         }
         match infer(body, &self.unit.types, inst) {
@@ -621,6 +622,42 @@ impl Specialiser<'_> {
         let linked = *self.globals.entry(id).or_insert_with(|| funcs.push(global.clone()));
         let id = body.make_symbol(Symbol::Global(linked));
         body.inst_mut(inst).imm = id.as_u32();
+    }
+
+    /// Scratch memory is a slot or a global of the instance's own, or null if it takes no room.
+    fn link_scratch(&mut self, body: &mut Body, home: Home<'_>, inst: Inst) {
+        let (ty, imm) = (body.inst(inst).ty, body.inst(inst).imm);
+        let Some(&space) = Space::ALL.get(imm as usize).filter(|_| ty.is_known()) else { return };
+        let pointer = Type::pointer(space);
+        if !settle::has_size(&self.unit.types, ty) {
+            let zero = body.make_scalar(Type::I64, 0);
+            return body.replace_inst(inst, Op::IntToPtr, pointer, &[zero], 0);
+        }
+        match space {
+            Space::Shared => {
+                let name = &self.unit.funcs[home.func].name;
+                let global = GlobalData {
+                    name: format!("{name}$scratch{}", self.unit.globals.len()).into(),
+                    ty,
+                    space,
+                    init: None,
+                    file: home.data.file,
+                    span: body.span(inst),
+                };
+                let symbol = Symbol::Global(self.unit.globals.push(global));
+                let id = body.make_symbol(symbol);
+                body.replace_inst(inst, Op::GlobalAddress, pointer, &[], id.as_u32());
+            }
+            Space::Local => body.replace_inst(inst, Op::Slot, ty, &[], 0),
+            _ => {
+                let slot = body.make_inst(Op::Slot, ty, &[], 0);
+                body.make_results(slot, &[Type::pointer(Space::Local)]);
+                body.insert_inst_before(slot, inst);
+                let Some(local) = body.first_result(slot) else { return };
+                body.set_span(slot, body.span(inst));
+                body.replace_inst(inst, Op::SpaceCast, pointer, &[local], 0);
+            }
+        }
     }
 
     fn external(&mut self, id: Extern) -> Extern {

@@ -2,6 +2,7 @@
 //!
 //! `lower` owns this trait, `codegen` implements it, so nothing here names a back-end.
 
+use crate::query::Answer;
 use marquetry_ir::op::Op;
 use marquetry_ir::types::{Scalar, Type};
 
@@ -32,7 +33,7 @@ pub enum TypeAction {
 }
 
 /// What a target is able to do, as data.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Caps {
     /// Whether functions can be called, as opposed to being inlined into kernels.
     pub calls: bool,
@@ -78,4 +79,11 @@ pub trait Target: Send + Sync {
     /// Asked only about types that are held as they are; not about calls, terminators and `slot`, which every target
     /// must have, and about `extract` and `insert` only with lane numbers that are no constants.
     fn action(&self, op: Op, from: Type, to: Type) -> Action;
+
+    /// What it says about itself: its answers to some of [`KEYS`](crate::query::KEYS), where those that hold for
+    /// everything do not do.
+    fn answer(&self, key: &str) -> Option<Answer> {
+        let _ = key;
+        None
+    }
 }

@@ -1,11 +1,13 @@
 //! From a program and a job to code for one target: the whole way, in one function.
 
 use crate::device::{DeviceInfo, DeviceKind, KernelCode, KernelImage, KernelParam};
-use crate::engine::{EngineError, Thrown};
-use marquetry_codegen::artifact::{Artifact, Entry};
+use crate::engine::{Caller, EngineError, Outcome, Thrown, parts};
+use crate::stack::CallStack;
+use crate::value::HostArg;
+use marquetry_codegen::artifact::{Artifact, Entry, argument_block};
 use marquetry_codegen::error::EmitError;
 use marquetry_codegen::native::{
-    self, JitCode, NativeKernel, NativeOptions, NativeTarget, emit_jit, emit_object,
+    self, JitCode, NativeKernel, NativeOptions, NativeTarget, StackLimit, emit_jit, emit_object,
 };
 use marquetry_codegen::ptx::{self, PtxTarget};
 use marquetry_codegen::spirv::{self, SpirvTarget};
@@ -14,19 +16,20 @@ use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::program::Program;
 use marquetry_ir::span::{Location, SourceFile};
 use marquetry_ir::text;
+use marquetry_ir::types::Type;
 use marquetry_ir::unit::PrintFormat;
 use marquetry_lower::failure::Failure;
-use marquetry_lower::job::{Job, OptLevel};
+use marquetry_lower::job::{DebugLevel, Job, OptLevel};
 use marquetry_lower::legal::{Legal, Site};
 use marquetry_lower::observe::Silent;
-use marquetry_lower::pipeline;
+use marquetry_lower::pipeline::{self, Context, Lowering, Setup};
 use marquetry_lower::runtime::Library;
 use marquetry_lower::stage::Stage;
 use std::fmt;
 use std::sync::Arc;
 
 /// A target of any back-end.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Target {
     /// Native code.
     Native(NativeTarget),
@@ -122,12 +125,26 @@ pub enum Code {
     Jit(Arc<JitCode>),
 }
 
+/// Something else that a job asked for.
+#[derive(Clone, Debug)]
+pub struct Child {
+    /// The job that compiles it.
+    pub job: crate::session::Job,
+    /// What it became; none if that is still being compiled because this is, in turn, its child. The session has it
+    /// afterwards.
+    pub compiled: Option<Arc<Compiled>>,
+}
+
 /// What a job became.
 pub struct Compiled {
     /// The code.
     pub code: Code,
     /// What can be called.
     pub entries: Vec<Entry>,
+    /// What else the job asked for, in the order in which it did.
+    pub children: Vec<Child>,
+    /// What the first entry returns, before lowering.
+    results: Vec<Type>,
     /// The first entry, if it is a kernel in this process.
     kernel: Option<NativeKernel>,
     /// The formats of what it prints.
@@ -135,6 +152,19 @@ pub struct Compiled {
     sites: Vec<Site>,
     files: Vec<SourceFile>,
 }
+
+/// Where native code goes; everything else is an artifact anyway.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Form {
+    /// Into this process's memory.
+    #[default]
+    Memory,
+    /// Into a relocatable object.
+    Object,
+}
+
+/// Addresses of the host's functions, by link name.
+pub(crate) type Symbols<'a> = &'a dyn Fn(&str) -> Option<*const u8>;
 
 /// Compiles a job, native code for this process.
 ///
@@ -154,19 +184,33 @@ pub fn compile_with(
     target: &Target,
     library: &Library,
 ) -> Result<Compiled, EngineError> {
-    let legal = pipeline::run_with(program, job, target.lowering(), library, &mut Silent)?;
-    let entries = marquetry_codegen::artifact::entries(&legal);
-    let (code, kernel) = match target {
-        Target::Native(target) => {
-            let jit = Arc::new(emit_jit(&legal, target, &|_| None)?);
+    let setup = Setup::new(target.lowering(), library);
+    let lowering = pipeline::run_recorded(&mut Context::new(), program, job, &setup, &mut Silent)?;
+    emit(program, &lowering, target, Form::Memory, &|_| None)
+}
+
+/// The last step of a job.
+pub(crate) fn emit(
+    program: &Program,
+    lowering: &Lowering,
+    target: &Target,
+    form: Form,
+    symbols: Symbols<'_>,
+) -> Result<Compiled, EngineError> {
+    let legal = &lowering.legal;
+    let entries = marquetry_codegen::artifact::entries(legal);
+    let (code, kernel) = match (target, form) {
+        (Target::Native(target), Form::Memory) => {
+            let jit = Arc::new(emit_jit(legal, target, symbols)?);
             let kernel = jit.kernel(0);
             (Code::Jit(jit), kernel)
         }
-        other => (Code::Artifact(other.emit(&legal)?), None),
+        (other, _) => (Code::Artifact(other.emit(legal)?), None),
     };
+    let results = lowering.signatures.first().map(|signature| signature.results.clone()).unwrap_or_default();
     let formats = legal.unit().formats.clone();
     let (sites, files) = (legal.sites().to_vec(), program.files.clone());
-    Ok(Compiled { code, entries, kernel, formats, sites, files })
+    Ok(Compiled { code, entries, children: Vec::new(), results, kernel, formats, sites, files })
 }
 
 /// Compiles a job to an artifact; native code as a relocatable object.
@@ -250,8 +294,23 @@ pub fn text_at(program: &Program, job: &Job, target: &Target, stage: Stage) -> R
     Ok(match stage {
         Stage::Program => text::print_program(program),
         Stage::Code => target.emit_text(&pipeline::run(program, job, target.lowering())?)?,
-        _ => text::print_unit(&pipeline::run_until(program, job, target.lowering(), stage)?),
+        _ => {
+            let unit = pipeline::run_until(program, job, target.lowering(), stage)?;
+            match job.options.debug_level {
+                DebugLevel::None => text::print_unit(&unit),
+                DebugLevel::Lines | DebugLevel::Full => {
+                    text::print_unit_with(&unit, &mut text::Places::new(&unit))
+                }
+            }
+        }
     })
+}
+
+impl std::fmt::Debug for Compiled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.entries.iter().map(|entry| &*entry.symbol).collect();
+        f.debug_struct("Compiled").field("entries", &names).finish_non_exhaustive()
+    }
 }
 
 impl Compiled {
@@ -260,7 +319,7 @@ impl Compiled {
         let (entries, sites) = (artifact.entries.clone(), artifact.sites.clone());
         let formats = artifact.formats.clone();
         let (code, kernel, files) = (Code::Artifact(artifact), Some(kernel), program.files.clone());
-        Compiled { code, entries, kernel, formats, sites, files }
+        Compiled { code, entries, children: Vec::new(), results: Vec::new(), kernel, formats, sites, files }
     }
 
     /// The only or first entry.
@@ -269,6 +328,55 @@ impl Compiled {
     /// There is none.
     pub fn entry(&self) -> Result<&Entry, EngineError> {
         self.entries.first().ok_or_else(|| EngineError::Failed("the job has no entry".into()))
+    }
+
+    /// Bytes for a driver or a linker; none for code in this process.
+    pub fn artifact(&self) -> Option<&Artifact> {
+        match &self.code {
+            Code::Artifact(artifact) => Some(artifact),
+            Code::Jit(_) => None,
+        }
+    }
+
+    /// Calls the first entry, a function in this process. Buffers hold afterwards what the function left in them. The
+    /// code lives for as long as somebody holds it, whatever becomes of the program meanwhile.
+    ///
+    /// # Errors
+    /// The code is not in this process, the arguments are not those that the function takes, or the stack overflows.
+    pub fn call(&self, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
+        self.call_on(&mut CallStack::new(), args)
+    }
+
+    /// As [`Self::call`], with a stack that is kept for later calls of recursive functions.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn call_on(&self, stack: &mut CallStack, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
+        let entry = self.entry()?;
+        let status = usize::from(entry.abi.status);
+        let types = entry.signature.results.get(status..).unwrap_or(&[]);
+        let (_, size) = argument_block(types);
+        let block = parts::pack(args, &entry.signature.params)?;
+        let mut results = vec![0; size as usize];
+        let Code::Jit(jit) = &self.code else {
+            return Err(EngineError::Failed("the code is not in this process".into()));
+        };
+        let needs = jit.stack();
+        let mut status = Ok(0);
+        // SAFETY: the block and the results have the layout of this entry's signature; buffers outlive the call. The
+        // closure owns nothing.
+        #[allow(unsafe_code, reason = "this is where compiled code is executed")]
+        let done = unsafe {
+            let call = |limit: Option<&StackLimit>| status = jit.call_packed(0, &block, &mut results, limit);
+            parts::on_stack(stack, &needs, call)
+        };
+        if let Err(exhausted) = done? {
+            return Err(self.exhausted(exhausted.function));
+        }
+        match self.thrown(status?) {
+            Some(thrown) => Ok(Outcome::Threw(thrown)),
+            None => parts::join(&self.results, types, &results).map(Outcome::Returned),
+        }
     }
 
     /// What a device loads.
@@ -308,7 +416,7 @@ impl Compiled {
         let site = self.sites.get((status as usize).checked_sub(1)?);
         let Some(site) = site else {
             let kind = format!("unknown exception {status}");
-            return Some(Thrown { kind, reason: None, function: "?".into(), place: None });
+            return Some(Thrown { kind, reason: None, function: "?".into(), place: None, callers: vec![] });
         };
         Some(thrown_at(site, &self.files))
     }
@@ -317,7 +425,7 @@ impl Compiled {
 /// The error for a function, by number, for which there was no stack left.
 pub fn exhausted_in(checked: &[Site], function: usize, files: &[SourceFile]) -> EngineError {
     match checked.get(function) {
-        Some(site) => EngineError::StackOverflow(thrown_at(site, files)),
+        Some(site) => EngineError::StackOverflow(Box::new(thrown_at(site, files))),
         None => EngineError::Failed("stack overflow".into()),
     }
 }
@@ -329,5 +437,6 @@ pub fn thrown_at(site: &Site, files: &[SourceFile]) -> Thrown {
         reason: site.reason.as_deref().map(String::from),
         function: site.function.to_string(),
         place: Location::of(files, site.file, site.span),
+        callers: site.callers.iter().map(|caller| Caller::new(caller, files)).collect(),
     }
 }

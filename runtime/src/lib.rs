@@ -2,6 +2,7 @@
 
 pub mod library;
 pub mod compile;
+pub mod session;
 pub mod value;
 pub mod inputs;
 pub mod stack;

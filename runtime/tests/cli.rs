@@ -331,6 +331,48 @@ fn arguments_must_fit_their_types() {
     assert!(stderr(&output).contains("99999999999 does not fit into i32"), "{}", stderr(&output));
 }
 
+#[test]
+fn compile_adds_debug_information_when_asked() {
+    let folder = Folder::new();
+    let source = "method twice(x: i32) -> i32 inline {\nentry:\n    y = add x, x\n    return y\n}\n\
+                  kernel k(x: i32, p: ptr<global>) {\nentry:\n    y = call twice(x)\n    store p, y\n    return\n}\n";
+    let path = folder.file("k.mq", source);
+    let path = text(&path);
+    let compiled = |target: &str, more: &[&str]| {
+        let output = marq(&[&["compile", path, "--target", target][..], more].concat());
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        stdout(&output)
+    };
+    let marks = [
+        ("ptx", [".loc\t1 9 5", "function_name $i0, inlined_at 1 8 5"]),
+        ("spirv:vulkan1.3", ["OpLine", "OpName %"]),
+        ("native", ["@0001", "@0001"]),
+    ];
+    for (target, [lines, names]) in marks {
+        assert_eq!(compiled(target, &[]), compiled(target, &["-g0"]));
+        assert!(!compiled(target, &["-g0"]).contains(lines), "{target}");
+        assert!(compiled(target, &["-g1"]).contains(lines), "{target}: {}", compiled(target, &["-g1"]));
+        assert!(compiled(target, &["-g2"]).contains(names), "{target}: {}", compiled(target, &["-g2"]));
+        assert_eq!(compiled(target, &["-g"]), compiled(target, &["-g2"]));
+        let bytes = |level: &str| {
+            let out = folder.path("out");
+            let args = ["compile", path, "--target", target, level, "-o", text(&out)];
+            assert_eq!(code(&marq(&args)), 0);
+            std::fs::read(&out).expect("the code")
+        };
+        assert_eq!(bytes("-g2"), bytes("-g2"));
+        assert!(
+            bytes("-g0").len() < bytes("-g1").len() && bytes("-g1").len() <= bytes("-g2").len(),
+            "{target}"
+        );
+    }
+    let dump = compiled("native", &["-g1", "--stage", "optimised"]);
+    let wanted = format!("; twice at {path}:3:5, inlined into k at {path}:8:5\n");
+    assert!(dump.contains(&wanted), "{dump}");
+    assert!(!compiled("native", &["--stage", "optimised"]).contains(" at "));
+    assert_eq!(code(&marq(&["compile", path, "--target", "ptx", "-g3"])), 2);
+}
+
 const GENERIC: &str = "\
 abstract Real
 impl f32, f64 : Real

@@ -9,7 +9,7 @@ use marquetry_ir::entity::Method;
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::text;
 use marquetry_lower::dispatch::view::View;
-use marquetry_lower::job::{Job, OptLevel};
+use marquetry_lower::job::{DebugLevel, Job, OptLevel};
 use marquetry_tests::corpus;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -29,7 +29,7 @@ fn is_present(checker: &str) -> bool {
 }
 
 /// Compiles all kernels of the corpus, file by file, for a target, and has each file's code checked.
-fn check(target: &str, extension: &str, command: &dyn Fn(&Path) -> Command) {
+fn check(target: &str, extension: &str, debug_level: DebugLevel, command: &dyn Fn(&Path) -> Command) {
     let target = Target::parse(target, OptLevel::Default).expect("a target");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut checked = 0;
@@ -50,7 +50,8 @@ fn check(target: &str, extension: &str, command: &dyn Fn(&Path) -> Command) {
         if entries.is_empty() {
             continue;
         }
-        let job = Job::new(entries, View::device(&[]), OptLevel::Default);
+        let mut job = Job::new(entries, View::device(&[]), OptLevel::Default);
+        job.options.debug_level = debug_level;
         let artifact = match compile_artifact(&program, &job, &target).map_err(EngineError::from) {
             Ok(artifact) => artifact,
             Err(EngineError::Unsupported(reason)) => {
@@ -73,11 +74,14 @@ fn check(target: &str, extension: &str, command: &dyn Fn(&Path) -> Command) {
     assert!(checked > 0, "there should be kernels to check");
 }
 
-fn ptx(architecture: &str) {
+fn ptx(architecture: &str, debug_level: DebugLevel) {
     let ptxas = std::env::var("MARQ_PTXAS").unwrap_or_else(|_| "ptxas".into());
     if is_present(&ptxas) {
-        check(&format!("ptx:{architecture}"), "ptx", &|file| {
+        check(&format!("ptx:{architecture}"), "ptx", debug_level, &|file| {
             let mut command = Command::new(&ptxas);
+            if debug_level > DebugLevel::None {
+                command.args(["-lineinfo", "-Werror"]);
+            }
             command
                 .arg(format!("-arch={architecture}"))
                 .arg("-o")
@@ -88,9 +92,9 @@ fn ptx(architecture: &str) {
     }
 }
 
-fn spirv(target: &str, environment: &str) {
+fn spirv(target: &str, environment: &str, debug_level: DebugLevel) {
     if is_present("spirv-val") {
-        check(target, "spv", &|file| {
+        check(target, "spv", debug_level, &|file| {
             let mut command = Command::new("spirv-val");
             command.arg("--target-env").arg(environment);
             if environment.starts_with("vulkan") {
@@ -104,36 +108,81 @@ fn spirv(target: &str, environment: &str) {
 
 #[test]
 fn ptxas_accepts_sm_75() {
-    ptx("sm_75");
+    ptx("sm_75", DebugLevel::None);
 }
 
 #[test]
 fn ptxas_accepts_sm_80() {
-    ptx("sm_80");
+    ptx("sm_80", DebugLevel::None);
 }
 
 #[test]
 fn ptxas_accepts_sm_90() {
-    ptx("sm_90");
+    ptx("sm_90", DebugLevel::None);
 }
 
 #[test]
 fn ptxas_accepts_sm_100() {
-    ptx("sm_100");
+    ptx("sm_100", DebugLevel::None);
 }
 
 #[test]
 fn ptxas_accepts_sm_120() {
-    ptx("sm_120");
+    ptx("sm_120", DebugLevel::None);
 }
 
 #[test]
 fn spirv_val_accepts_vulkan() {
-    spirv("spirv:vulkan1.3", "vulkan1.3");
+    spirv("spirv:vulkan1.3", "vulkan1.3", DebugLevel::None);
 }
 
 #[test]
 fn spirv_val_accepts_opencl() {
     // The universal environment: that of OpenCL 2 in spirv-val refuses what extensions of OpenCL allow.
-    spirv("spirv:opencl2.1", "spv1.4");
+    spirv("spirv:opencl2.1", "spv1.4", DebugLevel::None);
+}
+
+#[test]
+fn ptxas_accepts_lines() {
+    ptx("sm_75", DebugLevel::Lines);
+}
+
+#[test]
+fn ptxas_accepts_inlined_calls() {
+    ptx("sm_90", DebugLevel::Full);
+}
+
+#[test]
+fn spirv_val_accepts_debug_information() {
+    spirv("spirv:vulkan1.2", "vulkan1.2", DebugLevel::Lines);
+    spirv("spirv:vulkan1.3", "vulkan1.3", DebugLevel::Full);
+    spirv("spirv:opencl2.2", "spv1.4", DebugLevel::Full);
+}
+
+/// Each version of OpenCL takes a version of SPIR-V, which modules without extensions keep to.
+#[test]
+fn spirv_val_accepts_the_versions_of_opencl() {
+    if !is_present("spirv-val") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("code.spv");
+    for version in ["opencl2.0", "opencl2.1", "opencl2.2"] {
+        for debug_level in [DebugLevel::None, DebugLevel::Full] {
+            let target = Target::parse(&format!("spirv:{version}"), OptLevel::Default).expect("a target");
+            let mut program = library::program();
+            let source = "kernel k(p: ptr<global>) {\nentry:\n    i = call global_id(i32 0)\n    \
+                          q = index p, i, i64\n    store q, i\n    return\n}\n";
+            assert!(text::parse(&mut program, "k.mq", source).is_empty());
+            let entries = program.methods_of("k").to_vec();
+            let mut job = Job::new(entries, View::device(&[]), OptLevel::Default);
+            job.options.debug_level = debug_level;
+            let artifact = compile_artifact(&program, &job, &target).expect("code");
+            std::fs::write(&file, &artifact.code).expect("the code's file");
+            let checked = Command::new("spirv-val").args(["--target-env", version]).arg(&file).output();
+            let checked = checked.expect("the checker starts");
+            let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+            assert!(checked.status.success(), "{version}: {said}");
+        }
+    }
 }

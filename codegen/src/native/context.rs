@@ -57,53 +57,28 @@ pub type SubgroupFn =
 /// Set in the number of an operation on 64-bit values.
 pub const WIDE: u64 = 1 << 8;
 
-/// What the lanes of a sub-group do together.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-#[repr(u8)]
-#[allow(missing_docs)] // each is the op of the language of the same name
-pub enum SubgroupOp {
-    Barrier,
-    Shuffle,
-    ShuffleXor,
-    ShuffleUp,
-    ShuffleDown,
-    Any,
-    All,
-    Ballot,
-    Add,
-    And,
-    Or,
-    Xor,
-    MinS,
-    MinU,
-    MaxS,
-    MaxU,
+macro_rules! subgroup_ops {
+    ($($name:ident)*) => {
+        /// What the lanes of a sub-group do together.
+        #[derive(Copy, Clone, PartialEq, Eq, Debug)]
+        #[repr(u8)]
+        #[allow(missing_docs)] // each is the op of the language of the same name
+        pub enum SubgroupOp {
+            $($name,)*
+        }
+
+        impl SubgroupOp {
+            /// All operations, by number.
+            pub const ALL: &'static [SubgroupOp] = &[$(SubgroupOp::$name),*];
+        }
+    };
+}
+
+subgroup_ops! {
+    Barrier Shuffle ShuffleXor ShuffleUp ShuffleDown Any All Ballot Add And Or Xor MinS MinU MaxS MaxU
 }
 
 impl SubgroupOp {
-    /// All operations, by number.
-    pub const ALL: [SubgroupOp; 16] = {
-        use SubgroupOp::*;
-        [
-            Barrier,
-            Shuffle,
-            ShuffleXor,
-            ShuffleUp,
-            ShuffleDown,
-            Any,
-            All,
-            Ballot,
-            Add,
-            And,
-            Or,
-            Xor,
-            MinS,
-            MinU,
-            MaxS,
-            MaxU,
-        ]
-    };
-
     /// The operation of this number, and whether its values have 64 bits.
     pub fn from_code(code: u64) -> Option<(SubgroupOp, bool)> {
         let op = SubgroupOp::ALL.get(usize::try_from(code & !WIDE).ok()?)?;

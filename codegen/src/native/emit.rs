@@ -1,6 +1,7 @@
 //! What objects and code in memory share: declaring a unit's symbols, translating and compiling its functions.
 
 use super::abi::Convention;
+use super::debug::{Known, Notes};
 use super::effort::Effort;
 use super::reach::Reach;
 use super::select::{self, Callee, Tables, internal};
@@ -8,7 +9,7 @@ use super::stack::{self, Frames};
 use super::types::swap_scalars;
 use super::wrap;
 use super::{Arch, Isas, NativeTarget};
-use crate::artifact::Scheduling;
+use crate::artifact::{Scheduling, shared_memory};
 use crate::error::{EmitError, check_data};
 use cranelift_codegen::ir::{self, ExtFuncData, ExternalName, Signature, UserExternalName};
 use cranelift_codegen::isa::TargetIsa;
@@ -19,6 +20,7 @@ use marquetry_ir::entity::{Extern, Func, Global};
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::types::Space;
 use marquetry_ir::unit::Unit;
+use marquetry_lower::job::DebugLevel;
 use marquetry_lower::legal::{Legal, Site};
 use std::sync::Arc;
 
@@ -223,12 +225,12 @@ impl Declared {
         spelling: &mut dyn Spelling,
     ) -> Result<(), EmitError> {
         data_bytes(unit)?;
+        let (offsets, shared_bytes) = shared_memory(unit);
+        self.shared_bytes = shared_bytes;
         for (global, data) in unit.globals.iter() {
             let layout = unit.types.layout(data.ty).ok_or_else(|| internal("a global has no layout"))?;
             if data.space == Space::Shared {
-                let offset = self.shared_bytes.next_multiple_of(u64::from(layout.align));
-                self.places[global] = Some(Place::Shared(offset));
-                self.shared_bytes = offset.saturating_add(layout.size);
+                self.places[global] = offsets[global].map(Place::Shared);
                 continue;
             }
             let writable = data.space != Space::Constant;
@@ -313,10 +315,11 @@ pub(super) fn data_bytes(unit: &Unit) -> Result<u64, EmitError> {
 
 /// A compiled function, before its context is used for the next.
 pub(super) struct Compiled<'a> {
-    /// The function of the unit; none for what stands around entries.
-    pub(super) func: Option<Func>,
     pub(super) id: FuncId,
     pub(super) name: &'a str,
+    /// The function of the unit; none for what stands around entries.
+    pub(super) func: Option<Func>,
+    pub(super) notes: &'a Notes,
     pub(super) context: &'a mut Context,
     /// How much work it is worth.
     pub(super) effort: Effort,
@@ -336,15 +339,18 @@ pub(super) fn each_function(
         cranelift.clear();
         cranelift.func.signature = signature.clone();
         cranelift.func.name = ir::UserFuncName::user(0, id.as_u32());
+        tables.notes.start(legal.debug_level());
         let translated = select::translate(unit, func, declared, tables, &mut cranelift.func);
         let effort = translated.map_err(|error| match error {
             EmitError::Internal(message) => internal(format!("function '{}': {message}", function.name)),
             other => other.within(function),
         })?;
-        let compiled = Compiled { func: Some(func), id, name: &function.name, context: cranelift, effort };
+        let (name, notes) = (&*function.name, &tables.notes);
+        let compiled = Compiled { id, name, func: Some(func), notes, context: cranelift, effort };
         sink(compiled).map_err(|error| error.within(function))?;
     }
     let entries = unit.entries.iter().zip(legal.entries()).zip(&declared.wrappers);
+    tables.notes.start(DebugLevel::None);
     for ((&func, abi), &id) in entries {
         cranelift.clear();
         cranelift.func.name = ir::UserFuncName::user(0, id.as_u32());
@@ -353,7 +359,14 @@ pub(super) fn each_function(
             MethodKind::Function => wrap::packed(unit, func, abi, declared, &mut cranelift.func)?,
             MethodKind::Kernel => wrap::kernel(unit, func, declared, &mut cranelift.func)?,
         }
-        sink(Compiled { func: None, id, name: &name, context: cranelift, effort: Effort::Full })?;
+        sink(Compiled {
+            id,
+            name: &name,
+            func: None,
+            notes: &tables.notes,
+            context: cranelift,
+            effort: Effort::Full,
+        })?;
     }
     for (&func, unlimited) in unit.entries.iter().zip(&declared.unlimited) {
         let Some((id, signature)) = unlimited else { continue };
@@ -362,9 +375,10 @@ pub(super) fn each_function(
         cranelift.func.signature = signature.clone();
         wrap::unlimited(func, declared, &mut cranelift.func)?;
         sink(Compiled {
-            func: None,
             id: *id,
             name: &unit.funcs[func].name,
+            func: None,
+            notes: &tables.notes,
             context: cranelift,
             effort: Effort::Full,
         })?;
@@ -382,13 +396,15 @@ pub(super) fn wrapper_name(unit: &Unit, func: Func) -> String {
     format!("{}${suffix}", function.name)
 }
 
-/// Compiles what is in `context` and keeps nothing of it. Gives the bytes of the function's frame, rather too many.
+/// Compiles what is in `context`. Gives the bytes of the function's frame, rather too many. Debuggers get to know the
+/// function where `known` is a list.
 pub(super) fn define<M: Module>(
     module: &mut M,
     isas: &Isas,
     compiled: Compiled<'_>,
+    known: Option<&mut Vec<Known>>,
 ) -> Result<usize, EmitError> {
-    let Compiled { id, name, context, effort, .. } = compiled;
+    let Compiled { id, name, func, notes, context, effort } = compiled;
     match isas.get(effort) {
         None => module.define_function(id, context).map_err(|error| match error {
             ModuleError::Compilation(error) => codegen_error(name, context, &error),
@@ -407,6 +423,9 @@ pub(super) fn define<M: Module>(
                 module.define_function_bytes(id, u64::from(buffer.alignment), buffer.data(), &relocs);
             defined.map_err(module_error)?;
         }
+    }
+    if let Some(known) = known {
+        known.extend(Known::read(id, func, name, notes, context, module.isa()));
     }
     // From the stack pointer to the frame pointer; above that, what it and the way back take.
     let layout = context.compiled_code().and_then(|code| code.buffer.frame_layout());

@@ -8,7 +8,7 @@
 use super::context;
 use super::emit::{self, Declared, NativeContext, Spelling, module_error};
 use super::stack::{Frames, StackLimit, StackNeeds};
-use super::{KernelFn, NativeKernel, NativeTarget, fence};
+use super::{CodeMap, KernelFn, NativeKernel, NativeTarget, fence};
 use crate::artifact::{Entry, Scheduling, argument_block, entries};
 use crate::error::EmitError;
 use cranelift_codegen::ir::LibCall;
@@ -18,6 +18,7 @@ use marquetry_ir::entity::{Extern, Func, Global};
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
+use marquetry_lower::job::DebugLevel;
 use marquetry_lower::legal::{Legal, Site};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
@@ -51,6 +52,7 @@ pub struct JitCode {
     shared_bytes: u64,
     stack: StackNeeds,
     checked: Arc<[Site]>,
+    map: CodeMap,
 }
 
 impl JitCode {
@@ -67,6 +69,11 @@ impl JitCode {
     /// The places that throw, by number.
     pub fn sites(&self) -> &[Site] {
         &self.sites
+    }
+
+    /// What addresses in the code stand for; empty unless the job asked for debug information.
+    pub fn map(&self) -> &CodeMap {
+        &self.map
     }
 
     /// Bytes of shared memory that a group needs.
@@ -227,9 +234,11 @@ pub fn emit_jit_with(
         let solo = (context::solo_barrier as *const () as u64, context::solo_subgroup as *const () as u64);
         let declared = Declared::declare(module, legal, target.arch, Some(solo), &mut Anonymous)?;
         let mut frames = Frames::default();
+        let debug = legal.debug_level() > DebugLevel::None;
+        let mut noted = Vec::new();
         emit::each_function(legal, &declared, memory, &mut |compiled| {
             let func = compiled.func;
-            frames.add(func, emit::define(module, isas, compiled)?);
+            frames.add(func, emit::define(module, isas, compiled, debug.then_some(&mut noted))?);
             Ok(())
         })?;
         module.finalize_definitions().map_err(module_error)?;
@@ -253,7 +262,10 @@ pub fn emit_jit_with(
                 entry,
             });
         }
+        let address = |id| module.get_finalized_function(id).expose_provenance();
+        let map = CodeMap::new(unit, &noted, address);
         Ok(JitCode {
+            map,
             module: Mutex::new(guard.0.take()),
             entries: known,
             sites: legal.sites().to_vec(),

@@ -140,6 +140,7 @@ pub(super) fn action(arch: Arch, byte_shuffles: bool, op: Op, from: Type, to: Ty
         Op::Call | Op::CallIndirect | Op::FunctionAddress => Action::Legal,
         Op::Jump | Op::Branch | Op::Switch | Op::Return => Action::Legal,
         Op::BoundsCheck | Op::Unresolved | Op::Throw | Op::Unreachable | Op::StaticAssert => Action::Expand,
+        Op::TargetQuery | Op::Scratch => Action::Expand,
         Op::Assert | Op::Sentinel | Op::Print | Op::KernelInput => Action::Expand,
     }
 }

@@ -9,10 +9,13 @@
 //! - Functions that ask which work-item they run for get a hidden last parameter ([`context`]); others do not pay.
 //! - Recursion ends at a limit of the stack that whoever runs the code sets ([`StackLimit`]); code without recursion
 //!   knows nothing of it, and says how much stack it needs ([`StackNeeds`]).
+//! - At `-g1` and `-g2` objects carry DWARF and unwind tables, and code in memory a [`CodeMap`]; the code is the same.
 //! - Nothing that Cranelift says or does leaves as a panic: every call into it is fenced.
 
 pub mod context;
 mod abi;
+mod debug;
+mod dwarf;
 mod effort;
 mod emit;
 mod homes;
@@ -20,6 +23,7 @@ mod intrinsics;
 mod jit;
 mod kernel;
 mod legal;
+mod map;
 mod object;
 mod reach;
 mod select;
@@ -29,6 +33,7 @@ mod select_scalar;
 mod select_vector;
 mod stack;
 mod types;
+mod unwind;
 mod wrap;
 
 #[cfg(test)]
@@ -37,6 +42,7 @@ mod tests;
 pub use emit::NativeContext;
 pub use jit::{JitCode, JitEntry, emit_jit, emit_jit_with};
 pub use kernel::{KernelFn, NativeKernel};
+pub use map::{CodeMap, MappedFunction};
 pub use object::{emit_object, emit_object_with, emit_text};
 pub use stack::{ExhaustedFn, MAX_STACK_BYTES, StackLimit, StackNeeds};
 
@@ -46,6 +52,7 @@ use cranelift_codegen::settings::{self, Configurable};
 use effort::Effort;
 use marquetry_ir::op::Op;
 use marquetry_ir::types::Type;
+use marquetry_lower::query::Answer;
 use marquetry_lower::target::{Action, Caps, Target, TypeAction};
 use target_lexicon::{Architecture, OperatingSystem, Triple};
 
@@ -233,6 +240,21 @@ impl NativeTarget {
     }
 }
 
+/// What code depends on: the spelling and the options. Everything else follows from these, on one machine.
+impl PartialEq for NativeTarget {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, self.options) == (&other.name, other.options)
+    }
+}
+
+impl Eq for NativeTarget {}
+
+impl std::hash::Hash for NativeTarget {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (&self.name, self.options).hash(state);
+    }
+}
+
 impl std::fmt::Debug for NativeTarget {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("NativeTarget").field("name", &self.name).field("options", &self.options).finish()
@@ -254,6 +276,10 @@ impl Target for NativeTarget {
 
     fn action(&self, op: Op, from: Type, to: Type) -> Action {
         legal::action(self.arch, self.byte_shuffles, op, from, to)
+    }
+
+    fn answer(&self, key: &str) -> Option<Answer> {
+        (key == "is_native").then_some(Answer::Truth(true))
     }
 }
 

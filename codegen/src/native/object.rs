@@ -5,13 +5,14 @@
 
 use super::emit::{self, Compiled, Declared, NativeContext, Spelling, module_error, wrapper_name};
 use super::stack::Frames;
-use super::{NativeTarget, fence};
+use super::{NativeTarget, dwarf, fence, unwind};
 use crate::artifact::{Artifact, Format};
 use crate::error::EmitError;
 use cranelift_module::default_libcall_names;
 use cranelift_object::{ObjectBuilder, ObjectModule};
 use marquetry_ir::entity::{Extern, Func, Global};
 use marquetry_ir::unit::Unit;
+use marquetry_lower::job::DebugLevel;
 use marquetry_lower::legal::Legal;
 use rustc_hash::FxHashSet;
 use std::fmt::Write;
@@ -37,12 +38,20 @@ pub fn emit_object_with(
     fence(|| {
         let (mut module, declared) = declare(legal, target)?;
         let mut frames = Frames::default();
+        let level = legal.debug_level();
+        let mut known = Vec::new();
         emit::each_function(legal, &declared, memory, &mut |compiled| {
+            let known = (level > DebugLevel::None).then_some(&mut known);
             let func = compiled.func;
-            frames.add(func, emit::define(&mut module, &target.object_isas, compiled)?);
+            frames.add(func, emit::define(&mut module, &target.object_isas, compiled, known)?);
             Ok(())
         })?;
-        let code = module.finish().emit().map_err(|e| EmitError::Internal(e.to_string()))?;
+        let mut product = module.finish();
+        if level > DebugLevel::None {
+            unwind::add(&mut product, &known, &*target.object_isas.full)?;
+            dwarf::add(&mut product, legal.unit(), &known, level, &*target.object_isas.full)?;
+        }
+        let code = product.emit().map_err(|e| EmitError::Internal(e.to_string()))?;
         let scheduling = Some(declared.scheduling(legal.unit(), &frames)?);
         Ok(Artifact { scheduling, ..Artifact::new(target.name.clone(), Format::Object, code, legal) })
     })

@@ -5,6 +5,7 @@
 //! cheapest near their use.
 
 use super::abi::Convention;
+use super::debug::Notes;
 use super::effort::{Effort, effort};
 use super::emit::Declared;
 use super::homes::{self, Homes};
@@ -23,6 +24,7 @@ use marquetry_ir::op::{Effects, Op};
 use marquetry_ir::semantics::const_lanes;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
+use marquetry_lower::job::DebugLevel;
 
 /// What a function of CLIF may call by name.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -80,6 +82,8 @@ pub(super) struct Tables {
     pub(super) sites: SecondaryMap<Inst, u32>,
     pub(super) args: Vec<ir::Value>,
     pub(super) edge: Vec<ir::BlockArg>,
+    /// For debuggers.
+    pub(super) notes: Notes,
 }
 
 impl Tables {
@@ -113,12 +117,12 @@ pub(super) struct Selector<'a> {
 }
 
 /// Translates a function's body into `out`, whose signature is set. Says how much work compiling it is worth.
-pub(super) fn translate<'a>(
-    unit: &'a Unit,
+pub(super) fn translate(
+    unit: &Unit,
     func: Func,
-    declared: &'a Declared,
-    tables: &'a mut Tables,
-    out: &'a mut ir::Function,
+    declared: &Declared,
+    tables: &mut Tables,
+    out: &mut ir::Function,
 ) -> Result<Effort, EmitError> {
     let function = unit.funcs.get(func).ok_or_else(|| internal("a function is missing"))?;
     let body = &function.body;
@@ -174,14 +178,16 @@ pub(super) fn translate<'a>(
     let context = if facts.context { hidden.next() } else { None };
     let stack = if facts.stack { hidden.next() } else { None };
     let order = tables.flow.reverse_post_order().to_vec();
+    let level = tables.notes.level;
+    let noted = level > DebugLevel::None;
     let mut selector = Selector {
         unit,
         func,
         body,
         declared,
         convention: declared.convention,
-        cursor: FuncCursor::new(out),
-        tables,
+        cursor: FuncCursor::new(&mut *out),
+        tables: &mut *tables,
         context,
         stack,
         frame_bytes: 0,
@@ -198,11 +204,30 @@ pub(super) fn translate<'a>(
             selector.store_params(block);
         }
         for inst in body.block_insts(block) {
+            if noted {
+                let number = selector.tables.notes.number(body, inst);
+                selector.cursor.set_srcloc(number);
+            }
             selector.inst(inst)?;
         }
         selector.finish_detours()?;
     }
+    if level == DebugLevel::Full {
+        track_values(body, tables, out);
+    }
     Ok(effort)
+}
+
+/// Has Cranelift keep track of where values with names are.
+fn track_values(body: &Body, tables: &mut Tables, out: &mut ir::Function) {
+    for &block in tables.flow.reverse_post_order() {
+        let results = body.block_insts(block).flat_map(|inst| body.results(inst));
+        for value in body.block_params(block).iter().copied().chain(results) {
+            if let Some(clif) = tables.values[value].expand() {
+                tables.notes.track(body, value, clif, out);
+            }
+        }
+    }
 }
 
 /// Ends a block: goes on where the stack is not used up, and gives up elsewhere.
@@ -353,7 +378,9 @@ impl<'a> Selector<'a> {
             | Op::Assert
             | Op::Sentinel
             | Op::Print
-            | Op::KernelInput => Err(self.unexpected(inst)),
+            | Op::KernelInput
+            | Op::TargetQuery
+            | Op::Scratch => Err(self.unexpected(inst)),
         }
     }
 

@@ -69,12 +69,15 @@ impl StackNeeds {
 pub(super) fn site(function: &Function) -> Site {
     let body = &function.body;
     let first = body.entry().and_then(|entry| body.first_inst(entry));
+    let outermost = first.and_then(|inst| function.frames(body.origin(inst)).last());
     Site {
         kind: "stack overflow".into(),
         reason: None,
         function: function.name.clone(),
         file: function.file,
-        span: first.map_or(function.span, |inst| body.span(inst)),
+        // Of code that was inlined, where that was called in this function.
+        span: outermost.map_or(function.span, |(_, _, span)| span),
+        callers: Box::default(),
     }
 }
 

@@ -84,7 +84,7 @@ pub(super) fn action(sm: u16, op: Op, from: Type, to: Type) -> Action {
         SubgroupReduceAdd | SubgroupReduceAnd | SubgroupReduceOr | SubgroupReduceXor => Action::Legal,
         SubgroupReduceMinS | SubgroupReduceMinU | SubgroupReduceMaxS | SubgroupReduceMaxU => Action::Legal,
         Call | CallIndirect | FunctionAddress | Jump | Branch | Switch | Return => Action::Legal,
-        Unresolved | Throw | Unreachable | StaticAssert => Action::Expand,
+        Unresolved | Throw | Unreachable | StaticAssert | TargetQuery | Scratch => Action::Expand,
         Assert | Sentinel | Print | KernelInput => Action::Expand,
     }
 }

@@ -34,7 +34,13 @@ struct Scope<'a> {
 /// # Errors
 /// Everything that is wrong, in order of discovery.
 pub fn check(text: &str) -> Result<(), Vec<String>> {
-    let mut checker = Checker { errors: Vec::new(), module: FxHashSet::default(), scope: None, depth: 0 };
+    let mut checker = Checker {
+        errors: Vec::new(),
+        module: FxHashSet::default(),
+        scope: None,
+        depth: 0,
+        in_section: false,
+    };
     for (n, line) in text.lines().enumerate() {
         checker.line(n + 1, line.trim());
     }
@@ -49,6 +55,8 @@ struct Checker<'a> {
     module: FxHashSet<&'a str>,
     scope: Option<Scope<'a>>,
     depth: i32,
+    /// Inside a section for debuggers.
+    in_section: bool,
 }
 
 impl<'a> Checker<'a> {
@@ -59,6 +67,10 @@ impl<'a> Checker<'a> {
     fn line(&mut self, n: usize, line: &'a str) {
         match line {
             "" => {}
+            _ if line.starts_with("//") || line.starts_with(".file") => {}
+            _ if line.starts_with(".section") => self.in_section = true,
+            _ if self.in_section => self.in_section = line != "}",
+            _ if line.starts_with(".loc\t") => self.location(n, line),
             "{" => {
                 self.depth += 1;
                 self.scope.get_or_insert_default();
@@ -75,6 +87,19 @@ impl<'a> Checker<'a> {
             _ if self.depth == 0 => self.module_line(n, line),
             _ if line.starts_with('.') => self.declaration(n, line),
             _ => self.code(n, line),
+        }
+    }
+
+    /// `.loc file line column`, and perhaps where that is inlined.
+    fn location(&mut self, n: usize, line: &'a str) {
+        let numbers = |text: &str| text.split(' ').filter(|word| word.parse::<u32>().is_ok()).count();
+        let own = line.trim_start_matches(".loc\t");
+        let (own, call) =
+            own.split_once(", function_name $i").map_or((own, None), |(own, call)| (own, Some(call)));
+        let called =
+            call.is_none_or(|call| call.split_once(", inlined_at ").is_some_and(|(_, at)| numbers(at) == 3));
+        if numbers(own) != 3 || !called || self.depth == 0 {
+            self.error(n, format!("no place in a function: {line}"));
         }
     }
 

@@ -16,16 +16,20 @@
 //! | `select`, `select_*`, `intrinsics` | which instruction stands for which op |
 //! | `regs` | where values are, copies |
 //! | `write` | text |
+//! | `debug` | lines for debuggers |
 //! | [`check`] | reads the text again, for tests |
 
 mod abi;
 mod actions;
 pub mod check;
+mod debug;
 mod intrinsics;
 mod names;
 mod regs;
 mod select;
 mod select_atomic;
+mod select_bits;
+mod select_compare;
 mod select_control;
 mod select_convert;
 mod select_memory;
@@ -41,11 +45,13 @@ pub use target::{Features, PtxTarget, Version};
 use crate::artifact::{Artifact, Format, argument_block};
 use crate::error::{EmitError, check_data};
 use cranelift_entity::EntitySet;
+use debug::Debug;
 use marquetry_ir::entity::Func;
 use marquetry_ir::limits::MAX_DEVICE_DATA_BYTES;
 use marquetry_ir::program::{GlobalData, MethodKind};
 use marquetry_ir::types::Space;
 use marquetry_ir::unit::{Function, Unit};
+use marquetry_lower::job::DebugLevel;
 use marquetry_lower::legal::Legal;
 use marquetry_lower::target::Target;
 use names::Names;
@@ -64,7 +70,10 @@ pub fn emit(legal: &Legal, target: &PtxTarget) -> Result<Artifact, EmitError> {
     check_data(unit, 0, MAX_DEVICE_DATA_BYTES)?;
     let names = Names::new(unit);
     let mut module = Writer::new(&names);
-    let (major, minor) = version(unit, target)?;
+    let (mut major, mut minor) = version(unit, target)?;
+    if legal.debug_level() == DebugLevel::Full {
+        (major, minor) = (major, minor).max(debug::INLINED_AT);
+    }
     module.push(".version ");
     module.unsigned(u64::from(major));
     module.push(".");
@@ -80,12 +89,14 @@ pub fn emit(legal: &Legal, target: &PtxTarget) -> Result<Artifact, EmitError> {
         entries.insert(func);
     }
     declare_functions(&mut module, unit, &entries)?;
-    let mut selector = Selector::new(unit, target.sm(), Writer::new(&names));
+    let mut selector =
+        Selector::new(unit, target.sm(), Writer::new(&names), Debug::new(unit, legal.debug_level()));
     for (func, function) in unit.funcs.iter() {
         selector.out.text.clear();
         selector.function(function).map_err(|error| error.within(function))?;
         write_function(&mut module, func, function, entries.contains(func), &selector)?;
     }
+    selector.debug.finish(&mut module);
     let code = module.text.into_bytes();
     let mut artifact = Artifact::new(target.name(), Format::Ptx, code, legal);
     for (entry, &func) in artifact.entries.iter_mut().zip(&unit.entries) {
@@ -182,6 +193,7 @@ fn write_function(
         out.unsigned(selector.frame.size);
         out.push("];\n");
     }
+    selector.debug.registers(function, &selector.regs, out);
     out.push(&selector.out.text);
     out.push("}\n");
     Ok(())

@@ -3,6 +3,7 @@
 //! This file holds the state of a function's selection and how operands are spelled; which instruction stands for
 //! which op is in the `select_*` files and in `intrinsics`.
 
+use super::debug::Debug;
 use super::regs::{Address, Base, ParallelCopy, Place, Reg, Registers};
 use super::types::{Class, bits_of, class_of};
 use super::write::{Arg, Label, Writer};
@@ -46,17 +47,19 @@ pub(super) struct Selector<'a> {
     pub(super) frame: Frame,
     /// Labels and prototypes handed out in this function.
     pub(super) labels: u32,
+    pub(super) debug: Debug<'a>,
 }
 
 /// Where the current instruction stands.
 pub(super) struct Here<'a> {
+    pub(super) function: &'a Function,
     pub(super) body: &'a Body,
     pub(super) signature: &'a Signature,
     pub(super) kind: MethodKind,
 }
 
 impl<'a> Selector<'a> {
-    pub(super) fn new(unit: &'a Unit, sm: u16, out: Writer<'a>) -> Self {
+    pub(super) fn new(unit: &'a Unit, sm: u16, out: Writer<'a>, debug: Debug<'a>) -> Self {
         Selector {
             unit,
             sm,
@@ -66,13 +69,14 @@ impl<'a> Selector<'a> {
             copies: ParallelCopy::default(),
             frame: Frame::EMPTY,
             labels: 0,
+            debug,
         }
     }
 
     /// Writes the code of a function, without its head and its declarations.
     pub(super) fn function(&mut self, function: &'a Function) -> Result<(), EmitError> {
         let body = &function.body;
-        let here = Here { body, signature: &function.signature, kind: function.kind };
+        let here = Here { function, body, signature: &function.signature, kind: function.kind };
         self.regs.start(body.value_count());
         self.frame = Frame::EMPTY;
         self.labels = 0;
@@ -82,6 +86,7 @@ impl<'a> Selector<'a> {
         let Some(entry) = body.entry() else {
             return Err(internal("a function without blocks"));
         };
+        self.debug.start(function, &mut self.out);
         self.load_params(&here, entry)?;
         for n in 0..self.flow.reverse_post_order().len() {
             let block = self.flow.reverse_post_order()[n];
@@ -136,7 +141,7 @@ impl<'a> Selector<'a> {
             | ReduceMul | ReduceAnd | ReduceOr | ReduceXor | ReduceMinS | ReduceMinU | ReduceMaxS
             | ReduceMaxU | ReduceMin | ReduceMax | Make | GetField | SetField | BoundsCheck | MemCopy
             | MemSet | RmwMin | RmwMax | Unresolved | Throw | Unreachable | StaticAssert | Assert
-            | Sentinel | Print | KernelInput => Err(illegal(here, inst)),
+            | Sentinel | Print | KernelInput | TargetQuery | Scratch => Err(illegal(here, inst)),
         }
     }
 

@@ -47,9 +47,25 @@ impl Selector<'_> {
             if inst == terminator {
                 break;
             }
-            self.inst(here, inst)?;
+            self.located(here, inst, |selector| selector.inst(here, inst))?;
         }
-        self.terminator(here, terminator, next)
+        self.located(here, terminator, |selector| selector.terminator(here, terminator, next))
+    }
+
+    /// Writes an instruction behind the place that it comes from.
+    fn located(
+        &mut self,
+        here: &Here,
+        inst: Inst,
+        write: impl FnOnce(&mut Self) -> Result<(), EmitError>,
+    ) -> Result<(), EmitError> {
+        if !self.debug.is_on() {
+            return write(self);
+        }
+        let mark = self.debug.locate(here.function, here.body.origin(inst), &mut self.out);
+        write(self)?;
+        self.debug.settle(mark, &mut self.out);
+        Ok(())
     }
 
     fn terminator(&mut self, here: &Here, inst: Inst, next: Option<Block>) -> Result<(), EmitError> {

@@ -4,6 +4,7 @@ use super::actions;
 use crate::error::EmitError;
 use marquetry_ir::op::Op;
 use marquetry_ir::types::{Scalar, Space, Type, TypeKind};
+use marquetry_lower::query::Answer;
 use marquetry_lower::target::{Action, Caps, Target, TypeAction};
 
 /// Most bytes of kernel arguments before PTX ISA 8.1.
@@ -55,7 +56,7 @@ impl Features {
 }
 
 /// A PTX target: `ptx:sm_90`, `ptx:sm_90a`, or `ptx` for the oldest architecture, whose code runs on all.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct PtxTarget {
     sm: u16,
     features: Features,
@@ -159,6 +160,14 @@ impl Target for PtxTarget {
 
     fn action(&self, op: Op, from: Type, to: Type) -> Action {
         actions::action(self.sm, op, from, to)
+    }
+
+    fn answer(&self, key: &str) -> Option<Answer> {
+        match key {
+            "is_gpu" | "is_ptx" => Some(Answer::Truth(true)),
+            "sm" => Some(Answer::Number(self.sm.into())),
+            _ => None,
+        }
     }
 }
 

@@ -80,6 +80,15 @@ pub(super) fn function(state: &mut State<'_>, func: Func, cfg: &ControlFlow) -> 
         }
     }
     selector.in_prologue = false;
+    for &param in &params {
+        let id = selector.buffers.ids.get(param.as_u32() as usize).copied().unwrap_or(0);
+        if id != 0 {
+            selector.name_value(param, id);
+        }
+    }
+    if selector.state.debug.is_on() && !unit_entry(&selector, func) {
+        selector.state.module.name(id, &function.name);
+    }
     match selector.state.module.env.api {
         Api::Vulkan => selector.structured()?,
         Api::OpenCl => selector.unstructured()?,
@@ -97,6 +106,11 @@ pub(super) fn function(state: &mut State<'_>, func: Func, cfg: &ControlFlow) -> 
     out.op(Op::FunctionEnd, &[]);
     state.scratch.buffers = buffers;
     Ok(())
+}
+
+/// Whether a function is an entry point, which is named in any case.
+fn unit_entry(selector: &Selector<'_, '_>, func: Func) -> bool {
+    selector.unit.entries.contains(&func)
 }
 
 /// The arguments of a kernel for Vulkan, loaded from their block.

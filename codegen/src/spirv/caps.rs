@@ -32,8 +32,10 @@ impl Capabilities {
         let minor = match env.api {
             Api::Vulkan if env.minor >= 3 => 6,
             Api::Vulkan => 5,
-            // OpenCL 2.2 is the first to take 1.2; later versions add nothing that is emitted, but for sub-groups.
-            Api::OpenCl => env.minor.clamp(0, 2),
+            // What the versions of OpenCL must take: 1.0 up to 2.1, 1.2 from 2.2 on (OpenCL SPIR-V Environment, 2).
+            // Later ones add nothing that is emitted, but for sub-groups.
+            Api::OpenCl if env.minor >= 2 => 2,
+            Api::OpenCl => 0,
         };
         let mut list: SmallVec<[u32; 16]> = base.iter().map(|&c| c as u32).collect();
         list.sort_unstable();

@@ -4,9 +4,10 @@
 //! what is not exact in some driver is expanded. Fused multiply-add and float remainders are wrong in software Vulkan, minima of
 //! floats are loose about zeros and NaN everywhere.
 
-use super::{Api, SpirvTarget};
+use super::{Api, Environment, SpirvTarget};
 use marquetry_ir::op::{Op, Shape};
 use marquetry_ir::types::{Scalar, Space, Type, TypeKind};
+use marquetry_lower::query::Answer;
 use marquetry_lower::target::{Action, Caps, Target, TypeAction};
 
 /// What modules for an environment are able to do.
@@ -34,6 +35,17 @@ impl Target for SpirvTarget {
 
     fn caps(&self) -> &Caps {
         &self.caps
+    }
+
+    fn answer(&self, key: &str) -> Option<Answer> {
+        let Environment { api, major, minor } = self.env;
+        // OpenCL 3.0 is known by the 2.x whose SPIR-V it takes.
+        let version = if major == 3 { 30 } else { u64::from(major * 10 + minor) };
+        match (key, api) {
+            ("is_gpu" | "is_spirv", _) => Some(Answer::Truth(true)),
+            ("vulkan", Api::Vulkan) | ("opencl", Api::OpenCl) => Some(Answer::Number(version)),
+            _ => None,
+        }
     }
 
     fn type_action(&self, ty: Type) -> TypeAction {

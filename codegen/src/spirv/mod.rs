@@ -11,6 +11,7 @@
 mod abi;
 mod caps;
 mod check;
+mod debug;
 mod intrinsics;
 mod legality;
 mod module;
@@ -65,7 +66,7 @@ pub struct Environment {
 }
 
 /// A SPIR-V target.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct SpirvTarget {
     env: Environment,
     caps: Caps,
@@ -198,6 +199,7 @@ pub fn emit_words(
         builtins: BTreeMap::new(),
         group_size: None,
         objects,
+        debug: debug::Debug::new(unit, legal.debug_level()),
         uses: vec![Default::default(); unit.funcs.len()],
     };
     for (func, cfg) in unit.funcs.keys().zip(cfgs) {

@@ -125,6 +125,16 @@ fn operands_at(words: &[u32], at: usize, skip: usize) -> &[u32] {
 /// The most words of one instruction (2.3: the count is 16 bits wide), less room for its fixed operands.
 pub(super) const MAX_OPERANDS: usize = 65_000;
 
+/// What is shown of a name: an instruction has no room for any length, and strings end at a zero byte.
+fn shown(name: &str) -> &str {
+    let name = name.split('\0').next().unwrap_or("");
+    let mut end = name.len().min(4096);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    name.get(..end).unwrap_or("")
+}
+
 /// A module.
 #[derive(Debug)]
 pub(super) struct Module {
@@ -137,6 +147,7 @@ pub(super) struct Module {
     std: Id,
     entries: Words,
     modes: Words,
+    sources: Words,
     names: Words,
     annotations: Words,
     /// Types, constants and module-scope variables.
@@ -161,6 +172,7 @@ impl Module {
             std: 0,
             entries: Words::default(),
             modes: Words::default(),
+            sources: Words::default(),
             names: Words::default(),
             annotations: Words::default(),
             // What a small kernel needs, so that tables grow for large ones only.
@@ -183,6 +195,7 @@ impl Module {
             std,
             entries,
             modes,
+            sources,
             names,
             annotations,
             globals,
@@ -195,7 +208,7 @@ impl Module {
         *old = env;
         *caps = Capabilities::new(env);
         (*next, *std) = (1, 0);
-        for section in [imports, entries, modes, names, annotations, globals, functions] {
+        for section in [imports, entries, modes, sources, names, annotations, globals, functions] {
             section.0.clear();
         }
         types.clear();
@@ -306,7 +319,16 @@ impl Module {
 
     /// Names an id, for people who read the module.
     pub fn name(&mut self, id: Id, name: &str) {
-        self.names.op_string(spv::Op::Name, &[id], name, &[]);
+        self.names.op_string(spv::Op::Name, &[id], shown(name), &[]);
+    }
+
+    /// The id of a source file's name.
+    pub fn source(&mut self, name: &str) -> Id {
+        let id = self.id();
+        self.sources.op_string(spv::Op::String, &[id], shown(name), &[]);
+        // No language with a number, no version.
+        self.sources.op(spv::Op::Source, &[spv::SourceLanguage::Unknown as u32, 0, id]);
+        id
     }
 
     /// Declares an entry point and the module-scope variables that it uses.
@@ -334,8 +356,15 @@ impl Module {
             Api::Vulkan => (spv::AddressingModel::PhysicalStorageBuffer64, spv::MemoryModel::Vulkan),
             Api::OpenCl => (spv::AddressingModel::Physical64, spv::MemoryModel::OpenCL),
         };
-        let sections =
-            [&self.entries, &self.modes, &self.names, &self.annotations, &self.globals, &self.functions];
+        let sections = [
+            &self.entries,
+            &self.modes,
+            &self.sources,
+            &self.names,
+            &self.annotations,
+            &self.globals,
+            &self.functions,
+        ];
         let count: usize = sections.iter().map(|section| section.0.len()).sum();
         let mut out = Words(Vec::with_capacity(count + 64));
         let version = self.caps.version();

@@ -4,6 +4,7 @@
 //! arguments, addresses of variables) and its blocks. The files `select_*.rs` and `intrinsics.rs` extend it, one family of
 //! ops each. Values map to ids; where control flow is structured, some live in variables (see [`structure`](super::structure)).
 
+use super::debug::Debug;
 use super::module::{Id, Module, Words};
 use super::pointers::Objects;
 use super::structure::Structurer;
@@ -37,6 +38,8 @@ pub(super) struct State<'u> {
     pub group_size: Option<[Id; 3]>,
     /// What pointers point to, for Vulkan.
     pub objects: Objects,
+    /// Places in the source.
+    pub debug: Debug<'u>,
     /// Module-scope variables used by each function, and the functions that it calls.
     pub uses: Vec<(BTreeSet<Id>, BTreeSet<u32>)>,
 }
@@ -148,6 +151,9 @@ impl<'s, 'u> Selector<'s, 'u> {
     /// Adds an instruction without a result.
     pub fn emit_void(&mut self, op: Op, operands: &[Id]) {
         self.target().op(op, operands);
+        if op == Op::Label {
+            self.resume_place();
+        }
     }
 
     /// Adds an instruction that computes with floats. Without `NoContraction`, Vulkan drivers fuse and fold
@@ -238,6 +244,7 @@ impl<'s, 'u> Selector<'s, 'u> {
         let index = value.as_u32() as usize;
         self.buffers.ids[index] = id;
         self.buffers.stretch_of[index] = self.stretch;
+        self.name_value(value, id);
         let variable = self.buffers.variables[index];
         if variable != 0 {
             self.emit_void(Op::Store, &[variable, id]);
@@ -339,9 +346,8 @@ impl<'s, 'u> Selector<'s, 'u> {
             Splat | Extract | Insert | Shuffle | ReduceAdd | ReduceMul | ReduceAnd | ReduceOr | ReduceXor
             | ReduceMinS | ReduceMinU | ReduceMaxS | ReduceMaxU | ReduceMin | ReduceMax | Make | GetField
             | SetField | BoundsCheck | MemCopy | MemSet | RmwMin | RmwMax | CallIndirect
-            | FunctionAddress | Unresolved | StaticAssert | Assert | Sentinel | Print | KernelInput => {
-                Err(internal(&format!("'{op}' in a unit for SPIR-V")))
-            }
+            | FunctionAddress | Unresolved | StaticAssert | Assert | Sentinel | Print | KernelInput
+            | TargetQuery | Scratch => Err(internal(&format!("'{op}' in a unit for SPIR-V"))),
             Jump | Branch | Switch | Return | Throw | Unreachable => {
                 Err(internal(&format!("'{op}' in the middle of a block")))
             }

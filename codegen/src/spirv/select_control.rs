@@ -24,6 +24,7 @@ impl Selector<'_, '_> {
         for inst in body.block_insts(block).take_while(|&inst| inst != last) {
             // Addresses of variables were made in the prologue: they are good everywhere.
             if !self.is_fixed(inst) {
+                self.at(inst);
                 self.select(inst)?;
             }
         }
@@ -44,6 +45,7 @@ impl Selector<'_, '_> {
     /// A return, or the end of what does not return.
     pub fn leave(&mut self, block: Block) -> Result<(), EmitError> {
         let inst = self.terminator(block)?;
+        self.at(inst);
         match self.body.inst(inst).op {
             IrOp::Return => {
                 let values = self.operands(inst)?;
@@ -68,6 +70,7 @@ impl Selector<'_, '_> {
 
     /// A branch or switch to labels, one per edge.
     pub fn branch_to(&mut self, inst: Inst, labels: &[Id]) -> Result<(), EmitError> {
+        self.at(inst);
         let data = self.body.inst(inst);
         let args = self.operands(inst)?;
         match (data.op, labels) {
@@ -113,6 +116,7 @@ impl Selector<'_, '_> {
     }
 
     pub fn label(&mut self, id: Id) {
+        self.forget_place();
         self.emit_void(Op::Label, &[id]);
         self.stretch += 1;
     }
@@ -175,6 +179,7 @@ impl Selector<'_, '_> {
                     self.buffers.code.0.extend([0, parent]);
                 }
                 self.buffers.ids[param.as_u32() as usize] = result;
+                self.name_value(param, result);
             }
             self.block_code(block)?;
             let inst = self.terminator(block)?;

@@ -63,6 +63,7 @@ impl Selector<'_, '_> {
                 let ty = self.type_id(body.value_type(param))?;
                 let variable = self.local_variable(ty);
                 self.buffers.variables[param.as_u32() as usize] = variable;
+                self.name_value(param, variable);
                 if Some(block) == entry {
                     let argument = self.buffers.ids[param.as_u32() as usize];
                     self.in_prologue = true;

@@ -6,7 +6,6 @@ use crate::entity::{Block, BlockCall, Const, Inst, SigRef, Switch, SymbolRef, Va
 use crate::inst::{BlockCallData, BlockCallList, InstData, ValueList};
 use crate::op::Op;
 use crate::signature::Signature;
-use crate::span::Span;
 use crate::types::{Scalar, Type, TypeKind};
 use cranelift_entity::EntityRef;
 use std::ops::Range;
@@ -436,28 +435,5 @@ impl Body {
     #[inline]
     pub fn block_exists(&self, block: Block) -> bool {
         block.index() < self.blocks.len()
-    }
-
-    /// Where the text spelled an instruction.
-    #[inline]
-    pub fn span(&self, inst: Inst) -> Span {
-        self.spans.get(inst).copied().unwrap_or(Span::NOWHERE)
-    }
-
-    /// Says where the text spelled an instruction.
-    #[inline]
-    pub fn set_span(&mut self, inst: Inst, span: Span) {
-        if !span.is_somewhere() {
-            return;
-        }
-        if self.spans.len() <= inst.index() {
-            if self.spans.is_empty() {
-                self.spans.reserve_exact(self.insts.len() + self.inst_room);
-            }
-            while self.spans.len() <= inst.index() {
-                self.spans.push(Span::NOWHERE);
-            }
-        }
-        self.spans[inst] = span;
     }
 }

@@ -13,16 +13,19 @@
 mod graph;
 mod index;
 mod order;
+mod origin;
+
+pub use origin::{Frame, Frames, InlineMap, InlinedCall, Origin};
 
 use crate::constant::ConstData;
-use crate::entity::{Block, BlockCall, Const, Inst, SigRef, Switch, SymbolRef, Value};
+use crate::entity::{Block, BlockCall, Const, Inlined, Inst, SigRef, Switch, SymbolRef, Value};
 use crate::inst::{BlockCallData, InstData, ValueList};
 use crate::names::Names;
 use crate::signature::Signature;
 use crate::span::Span;
 use crate::types::Type;
 use cranelift_entity::packed_option::PackedOption;
-use cranelift_entity::{ListPool, PrimaryMap};
+use cranelift_entity::{ListPool, PrimaryMap, SecondaryMap};
 use index::Index;
 use std::sync::Arc;
 
@@ -134,6 +137,9 @@ pub struct Body {
     order: PrimaryMap<Inst, InstNode>,
     /// As long as what has spans.
     spans: PrimaryMap<Inst, Span>,
+    /// Reaches up to the last instruction of an inlined call: bodies without any do not pay.
+    inlined_from: SecondaryMap<Inst, PackedOption<Inlined>>,
+    inlined: PrimaryMap<Inlined, InlinedCall>,
     first_block: PackedOption<Block>,
     last_block: PackedOption<Block>,
     /// Operands of instructions that have more than two.
@@ -171,6 +177,8 @@ impl Body {
             switches,
             order,
             spans,
+            inlined_from,
+            inlined,
             first_block,
             last_block,
             long_args,
@@ -193,6 +201,8 @@ impl Body {
         switches.clear();
         order.clear();
         spans.clear();
+        inlined_from.clear();
+        inlined.clear();
         *first_block = None.into();
         *last_block = None.into();
         long_args.clear();

@@ -186,6 +186,8 @@ macro_rules! method {
     ($variant:ident $method:ident Return $($rest:tt)*) => {};
     ($variant:ident $method:ident Throw $($rest:tt)*) => {};
     ($variant:ident $method:ident Assert $($rest:tt)*) => {};
+    ($variant:ident $method:ident Query $($rest:tt)*) => {};
+    ($variant:ident $method:ident Scratch $($rest:tt)*) => {};
     ($variant:ident $method:ident Input $($rest:tt)*) => {};
     ($variant:ident $method:ident Print $($rest:tt)*) => {};
 }
@@ -449,6 +451,17 @@ impl InstBuilder<'_, '_> {
     pub fn throw(mut self, kind: &str, reason: Option<&str>) {
         let symbol = self.symbol(Symbol::Exception(kind.into(), reason.map(Arc::from)));
         self.bare(Op::Throw, &[], symbol);
+    }
+
+    /// What the target says about itself, as a constant of this type.
+    pub fn target_query(mut self, ty: Type, key: &str) -> Value {
+        let symbol = self.symbol(Symbol::Message(key.into()));
+        self.single(Op::TargetQuery, ty, &[], symbol)
+    }
+
+    /// The address of uninitialised memory for one value of a type, in space local, generic or shared.
+    pub fn scratch(self, space: Space, ty: Type) -> Value {
+        self.single(Op::Scratch, ty, &[], space.number())
     }
 
     /// Compilation fails with the message unless the condition is known to be true after constants are folded.

@@ -4,7 +4,7 @@ use super::{Fits, ResultTypes, Rules, TypeMismatch, is_atomic_int, is_scalar_int
 use crate::body::Symbol;
 use crate::entity::{SigRef, SymbolRef};
 use crate::op::Op;
-use crate::types::Type;
+use crate::types::{Space, Type};
 use smallvec::smallvec;
 
 impl Rules<'_> {
@@ -45,6 +45,14 @@ impl Rules<'_> {
             return Err(TypeMismatch::Dangling);
         }
         self.suffix_is("a pointer", Type::is_pointer)
+    }
+
+    pub(super) fn scratch(&self) -> Result<ResultTypes, TypeMismatch> {
+        let limit = Space::ALL.len() as u64;
+        match Space::ALL.get(self.imm as usize) {
+            Some(&space) if space.has_scratch() => Ok(smallvec![Type::pointer(space)]),
+            _ => Err(TypeMismatch::Immediate { found: self.imm.into(), limit }),
+        }
     }
 
     pub(super) fn atomic_any(&self) -> Result<ResultTypes, TypeMismatch> {

@@ -341,6 +341,16 @@ impl Rules<'_> {
                 self.name()?;
                 self.nothing()
             }
+            Rule::Query => {
+                self.count(0)?;
+                self.name()?;
+                self.suffix_is("i1 or an integer, not a vector", |ty| !ty.is_vector() && ty.is_int())
+            }
+            Rule::Scratch => {
+                self.count(0)?;
+                self.storable()?;
+                self.scratch()
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Faults: why a program could not be run to an end that the language defines.
 
+use crate::body::Frame;
 use crate::entity::{Func, Inst};
 use crate::span::Span;
 use crate::types::Space;
@@ -11,13 +12,20 @@ use std::sync::Arc;
 pub struct Location {
     /// The function.
     pub func: Func,
-    /// Its name.
+    /// The name of the function whose code it was: of this one, or of one that was inlined into it.
     pub function: Arc<str>,
     /// The instruction.
     pub inst: Inst,
-    /// Where the text spelled it, in the function's file.
+    /// That code's file.
+    pub file: Option<u32>,
+    /// Where the text spelled it.
     pub span: Span,
+    /// Who called, from the inside to the outside; at most [`MAX_BACKTRACE`].
+    pub callers: Vec<Frame>,
 }
+
+/// The most callers that a location names.
+pub const MAX_BACKTRACE: usize = 64;
 
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

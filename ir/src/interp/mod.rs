@@ -18,7 +18,7 @@ mod stack;
 mod run;
 mod launch;
 
-pub use fault::{Fault, FaultKind, Location};
+pub use fault::{Fault, FaultKind, Location, MAX_BACKTRACE};
 pub use memory::Memory;
 pub use value::Val;
 

@@ -374,6 +374,8 @@ impl Prepare<'_> {
                 };
                 Step::Assert { condition: first, message: self.message(text) }
             }
+            Op::TargetQuery => return Err("a question to a target that nobody answered".into()),
+            Op::Scratch => return Err("scratch memory that was not specialised".into()),
             // What remains computes on lanes.
             _ => return self.lanes(inst, args, dest),
         })

@@ -1,11 +1,12 @@
 //! Functions and frames: where an item of control is, and how it gets into functions and out of them.
 
 use super::code::{Code, Operand, Step, bits, operand};
-use super::fault::{Checked, FaultKind, Location, malformed};
+use super::fault::{Checked, FaultKind, Location, MAX_BACKTRACE, malformed};
 use super::machine::Machine;
 use super::prepare::prepare;
 use super::value::Val;
-use crate::entity::Func;
+use crate::body;
+use crate::entity::{Func, Inst};
 use crate::limits::{MAX_CALL_DEPTH, MAX_STACK_VALUES};
 use crate::unit::Unit;
 use smallvec::SmallVec;
@@ -32,10 +33,24 @@ impl<'u> Library<'u> {
     /// Where an item is.
     pub fn location(&self, item: &Item) -> Option<Location> {
         let func = item.frame.func;
-        let function = self.unit.funcs.get(func)?;
-        let code = self.code(func).ok()?;
-        let inst = *code.insts.get(item.frame.pc as usize).or(code.insts.last())?;
-        Some(Location { func, function: function.name.clone(), inst, span: function.body.span(inst) })
+        let inst = self.inst(&item.frame)?;
+        let frames = std::iter::once(&item.frame).chain(item.callers.iter().rev());
+        let mut frames = frames.take(MAX_BACKTRACE + 1).flat_map(|frame| self.source(frame));
+        let own = frames.next()?;
+        let callers = frames.take(MAX_BACKTRACE).collect();
+        Some(Location { func, function: own.function, inst, file: own.file, span: own.span, callers })
+    }
+
+    fn inst(&self, frame: &Frame) -> Option<Inst> {
+        let code = self.code(frame.func).ok()?;
+        code.insts.get(frame.pc as usize).or(code.insts.last()).copied()
+    }
+
+    /// The functions that the code of a frame is from.
+    fn source(&self, frame: &Frame) -> impl Iterator<Item = body::Frame> {
+        let function = self.unit.funcs.get(frame.func).zip(self.inst(frame));
+        let frames = function.map(|(function, inst)| function.frames(function.body.origin(inst)).owned());
+        frames.into_iter().flatten()
     }
 }
 

@@ -252,7 +252,9 @@ pub fn scalar(op: Op, operand: Scalar, result: Scalar, args: &[u128]) -> Option<
         | Op::Throw
         | Op::Unreachable
         | Op::Assert
-        | Op::StaticAssert => None,
+        | Op::StaticAssert
+        | Op::TargetQuery
+        | Op::Scratch => None,
     }
 }
 

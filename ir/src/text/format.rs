@@ -17,7 +17,7 @@ use crate::text::lexer::{Kind, Lexer, Token};
 /// types) are no obstacle.
 pub fn format(text: &str) -> Result<String, Vec<Diagnostic>> {
     let mut program = Program::new();
-    let (diagnostics, skipped) = super::read(&mut program, "", text);
+    let (diagnostics, skipped) = super::read(&mut program, "", text, false);
     if skipped || diagnostics.iter().any(|diagnostic| diagnostic.code.is_syntax()) {
         return Err(diagnostics);
     }

@@ -18,6 +18,7 @@ mod parse_generic;
 mod parse_body;
 mod parse_inst;
 mod names;
+mod places;
 mod print;
 mod print_inst;
 mod format;
@@ -34,6 +35,7 @@ pub use literal::settle;
 pub(crate) use literal::write_scalar;
 pub use parse_body::mismatch_message;
 pub(crate) use parse_device::DeviceFunction;
+pub use places::Places;
 pub use print::{
     Annotate, Place, print_body, print_program, print_program_with, print_unit, print_unit_with,
 };
@@ -42,7 +44,13 @@ pub use print::{
 ///
 /// What comes back is empty if all is well, and never more than [`MAX_DIAGNOSTICS`](crate::limits::MAX_DIAGNOSTICS).
 pub fn parse(program: &mut Program, name: &str, text: &str) -> Vec<Diagnostic> {
-    read(program, name, text).0
+    read(program, name, text, false).0
+}
+
+/// As [`parse`], for a text whose methods take the place of those in their tables that take the same, where there are
+/// any. Jobs pinned to an earlier world still see the old ones.
+pub fn parse_redefining(program: &mut Program, name: &str, text: &str) -> Vec<Diagnostic> {
+    read(program, name, text, true).0
 }
 
 /// As [`parse`], for a text of this project's library: it may add to the library's tables. Also gives the device functions
@@ -76,13 +84,14 @@ pub fn check_round_trip(program: &Program) -> Result<(), String> {
 }
 
 /// As [`parse`]; also whether parts of the text were skipped.
-fn read(program: &mut Program, name: &str, text: &str) -> (Vec<Diagnostic>, bool) {
+fn read(program: &mut Program, name: &str, text: &str, redefining: bool) -> (Vec<Diagnostic>, bool) {
     if text.len() > MAX_SOURCE_BYTES {
         let message = format!("'{name}' has {} bytes, expected at most {MAX_SOURCE_BYTES}", text.len());
         return (vec![Diagnostic::error(Code::Limit, None, Span::NOWHERE, message)], true);
     }
     let file = program.add_file(name, text);
     let mut parser = parser::Parser::new(program, file, text);
+    parser.redefining = redefining;
     parser.items();
     let mut diagnostics = parser.diagnostics;
     // Undefined names are found at the end of a body.

@@ -188,6 +188,24 @@ impl<'t> Parser<'_, 't> {
                 parts.imm = self.body.make_symbol(Symbol::Message(message.into())).as_u32();
                 Ok(())
             }
+            Shape::Query => {
+                parts.ty = Some(self.suffix()?);
+                let key = self.quoted_text()?;
+                parts.imm = self.body.make_symbol(Symbol::Message(key.into())).as_u32();
+                Ok(())
+            }
+            Shape::Scratch => {
+                self.expect_as(Kind::Dot, "'.' and an address space")?;
+                let at = self.token.span();
+                let space = self.space()?;
+                if !space.has_scratch() {
+                    let message = format!("found space {}, expected local, generic or shared", space.name());
+                    return Err(self.error(Code::InvalidType, at, message));
+                }
+                parts.imm = space.number();
+                parts.ty = Some(self.ty()?);
+                Ok(())
+            }
         }
     }
 

@@ -240,6 +240,7 @@ impl<'t> Parser<'_, 't> {
         let (span, table) = (data.span, data.table);
         let added = match &self.library {
             Some(_) => self.program.add_library_method(data),
+            None if self.redefining => self.program.redefine_method(data),
             None => self.program.add_method(data),
         };
         if let Err(MethodError::DeviceTable) = added {

@@ -80,6 +80,8 @@ pub(crate) struct Parser<'p, 't> {
     pub(crate) abstracts: bool,
     /// Where the text is part of the library: the device functions that it declares.
     pub(crate) library: Option<Vec<DeviceFunction>>,
+    /// Whether methods take the place of those that take the same.
+    pub(crate) redefining: bool,
 }
 
 impl<'p, 't> Parser<'p, 't> {
@@ -100,6 +102,7 @@ impl<'p, 't> Parser<'p, 't> {
             variables: Vec::new(),
             abstracts: false,
             library: None,
+            redefining: false,
         };
         parser.scope.values.reserve(64);
         parser.bump();

@@ -8,7 +8,7 @@ use crate::op::Shape;
 use crate::text::literal::{signed, write_quoted, write_scalar};
 use crate::text::names::PrintNames;
 use crate::text::print::{Printer, write_address};
-use crate::types::{Abstract, Generic, Scalar, Singleton, Type, TypeKind, Types};
+use crate::types::{Abstract, Generic, Scalar, Singleton, Space, Type, TypeKind, Types};
 use std::fmt;
 
 impl Printer<'_> {
@@ -113,6 +113,15 @@ impl Printer<'_> {
             Shape::Throw | Shape::Assert => {
                 line.values(" ", args)?;
                 line.texts(data.imm)
+            }
+            Shape::Query => {
+                line.suffix(inst)?;
+                line.key(data.imm)
+            }
+            Shape::Scratch => {
+                let space = Space::ALL.get(data.imm as usize).map_or("?", |space| space.name());
+                write!(line.printer.out, ".{space} ")?;
+                line.printer.ty(data.ty)
             }
         }
     }
@@ -295,6 +304,14 @@ impl Line<'_, '_, '_> {
                 }
                 Ok(())
             }
+        }
+    }
+
+    fn key(&mut self, imm: u32) -> fmt::Result {
+        self.printer.out.write_str(" ")?;
+        match self.body.symbol_exists(imm).then(|| self.body.symbol(SymbolRef::from_u32(imm))) {
+            Some(Symbol::Message(key)) => write_quoted(self.printer.out, key),
+            _ => write!(self.printer.out, "{}", SymbolRef::from_u32(imm)),
         }
     }
 

@@ -150,6 +150,8 @@ fn sample(op: Op) -> String {
         (Shape::Input, _) => format!("r = {kind}.ptr<global> arena"),
         (Shape::Print, _) => format!("{kind} \"%d and %f\\n\", i, f"),
         (Shape::Assert, _) => format!("{kind} c, \"must hold\""),
+        (Shape::Query, _) => format!("r = {kind}.i32 \"sm\""),
+        (Shape::Scratch, _) => format!("r = {kind}.shared array<f32, 4>"),
     }
 }
 

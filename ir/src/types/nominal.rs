@@ -160,6 +160,11 @@ impl Types {
         }
     }
 
+    /// How many types were declared to be of an abstract type.
+    pub fn implementation_count(&self) -> usize {
+        self.implementation_order.len()
+    }
+
     /// The types that were declared to be of an abstract type directly, in order.
     pub fn implementations(&self, supertype: Abstract) -> impl Iterator<Item = Type> + '_ {
         let order = self.implementation_order.iter().copied();

@@ -129,6 +129,16 @@ impl Space {
         }
     }
 
+    /// Its place among [`Self::ALL`].
+    pub const fn number(self) -> u32 {
+        self as u32
+    }
+
+    /// Whether `scratch` gives memory in it.
+    pub const fn has_scratch(self) -> bool {
+        matches!(self, Space::Generic | Space::Shared | Space::Local)
+    }
+
     pub(super) const fn from_code(code: u32) -> Space {
         Space::ALL[(code % 6) as usize]
     }

@@ -36,7 +36,7 @@ pub fn explain<'a>(module: impl Into<Explained<'a>>, diagnostics: &[Diagnostic])
     let mut notes = Notes::default();
     let mut bodies = FxHashMap::default();
     let mut printable = true;
-    module.each_function(&mut |function| {
+    module.each_function(None, &mut |function| {
         bodies.insert(function.owner, function.body);
         printable &= is_printable(module, function);
     });

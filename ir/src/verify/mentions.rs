@@ -37,6 +37,10 @@ impl<'a> Checker<'a> {
                 let fits = matches!(self.symbol(inst), Symbol::Message(_));
                 self.kind(inst, fits, "a message")
             }
+            Shape::Query => {
+                let fits = matches!(self.symbol(inst), Symbol::Message(_));
+                self.kind(inst, fits, "a key")
+            }
             _ => true,
         }
     }

@@ -47,7 +47,7 @@ mod garbage_tests;
 mod tests;
 
 use crate::diag::Diagnostic;
-use crate::program::Program;
+use crate::program::{Program, World};
 use crate::unit::Unit;
 pub use explain::{Explained, explain};
 use report::Report;
@@ -58,16 +58,26 @@ pub fn verify_program(program: &Program) -> Vec<Diagnostic> {
     verify(module::Module::Program(program))
 }
 
+/// As [`verify_program`], for a program that was well-formed in a world: of the methods, only the bodies of those are
+/// looked at that were added since.
+pub fn verify_program_since(program: &Program, world: World) -> Vec<Diagnostic> {
+    verify_since(module::Module::Program(program), Some(world))
+}
+
 /// All mistakes in a unit; none if it is well-formed.
 pub fn verify_unit(unit: &Unit) -> Vec<Diagnostic> {
     verify(module::Module::Unit(unit))
 }
 
 fn verify(module: module::Module<'_>) -> Vec<Diagnostic> {
+    verify_since(module, None)
+}
+
+fn verify_since(module: module::Module<'_>, since: Option<World>) -> Vec<Diagnostic> {
     let mut report = Report::default();
-    module::check(module, &mut report);
+    module::check(module, since, &mut report);
     let mut facts = Facts::default();
-    module.each_function(&mut |function| {
+    module.each_function(since, &mut |function| {
         if !report.is_full() {
             report::Checker::new(module, function, &mut facts, &mut report).run();
         }

@@ -1,8 +1,8 @@
 //! What holds between the parts of a program or a unit, and of its globals, externs and signatures.
 
 use crate::diag::{Code, Diagnostic, Subject};
-use crate::entity::AnyEntity;
-use crate::program::{ExternData, GlobalData, MethodData, MethodKind, Program};
+use crate::entity::{AnyEntity, Method};
+use crate::program::{ExternData, GlobalData, MethodData, MethodKind, Program, World};
 use crate::signature::Signature;
 use crate::span::{SourceFile, Span};
 use crate::types::{Generic, Space, Type, Types};
@@ -36,21 +36,27 @@ impl<'a> Module<'a> {
         }
     }
 
-    /// Calls `f` on every method or function.
-    pub(super) fn each_function(self, f: &mut dyn FnMut(FunctionView<'a>)) {
-        match self {
-            Module::Program(program) => program.methods().for_each(|(method, data)| {
-                f(FunctionView {
-                    owner: AnyEntity::Method(method),
-                    name: &data.name,
-                    kind: data.kind,
-                    signature: &data.signature,
-                    body: &data.body,
-                    file: data.file,
-                    span: data.span,
-                });
-            }),
-            Module::Unit(unit) => unit.funcs.iter().for_each(|(func, data)| {
+    /// Calls `f` on every method that was added since a world, or on all if there is none; or on every function.
+    pub(super) fn each_function(self, since: Option<World>, f: &mut dyn FnMut(FunctionView<'a>)) {
+        let mut method = |method: Method, data: &'a MethodData| {
+            f(FunctionView {
+                owner: AnyEntity::Method(method),
+                name: &data.name,
+                kind: data.kind,
+                signature: &data.signature,
+                body: &data.body,
+                file: data.file,
+                span: data.span,
+            });
+        };
+        match (self, since) {
+            (Module::Program(program), None) => program.methods().for_each(|(id, data)| method(id, data)),
+            (Module::Program(program), Some(world)) => {
+                let changed = program.changes_since(world);
+                let alive = changed.filter(|&id| program.is_alive(id, program.world()));
+                alive.for_each(|id| method(id, program.method(id)));
+            }
+            (Module::Unit(unit), _) => unit.funcs.iter().for_each(|(func, data)| {
                 f(FunctionView {
                     owner: AnyEntity::Func(func),
                     name: &data.name,
@@ -96,8 +102,8 @@ impl Item<'_> {
     }
 }
 
-/// Checks everything but the bodies.
-pub(super) fn check(module: Module<'_>, report: &mut Report) {
+/// Checks everything but the bodies; of methods, those that were added since a world, if there is one.
+pub(super) fn check(module: Module<'_>, since: Option<World>, report: &mut Report) {
     let types = module.types();
     let mut names = FxHashSet::default();
     for (owner, data) in module.globals() {
@@ -113,7 +119,7 @@ pub(super) fn check(module: Module<'_>, report: &mut Report) {
     }
     names.clear();
     let mut methods = FxHashSet::default();
-    module.each_function(&mut |function| {
+    module.each_function(since, &mut |function| {
         let FunctionView { owner, name, file, span, .. } = function;
         let item = Item { owner, name, file, span };
         signature(&item, types, function.signature, matches!(module, Module::Program(_)), report);

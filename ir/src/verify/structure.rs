@@ -198,6 +198,7 @@ impl Checker<'_> {
             | Shape::FunctionAddress
             | Shape::Throw
             | Shape::Assert
+            | Shape::Query
             | Shape::Input
             | Shape::Print => ("symbol", self.body.symbol_exists(data.imm)),
             Shape::CallIndirect => ("signature", self.body.signature_exists(data.imm)),

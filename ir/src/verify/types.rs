@@ -98,6 +98,8 @@ impl Checker<'_> {
             | Shape::Dimension
             | Shape::GlobalAddress
             | Shape::Slot
+            | Shape::Query
+            | Shape::Scratch
             | Shape::Input
             | Shape::Fence
             | Shape::FunctionAddress
@@ -137,6 +139,8 @@ impl Checker<'_> {
             | Shape::FieldAddress
             | Shape::GlobalAddress
             | Shape::Slot
+            | Shape::Query
+            | Shape::Scratch
             | Shape::Input
             | Shape::Load
             | Shape::AtomicLoad => self.settled_type_problem(data.ty),

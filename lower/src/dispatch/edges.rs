@@ -99,7 +99,7 @@ impl Dependents {
 
     /// The instances that would be made otherwise after the changes since a world, sorted.
     pub fn invalidated_since(&self, program: &Program, world: World) -> Vec<Dependent> {
-        let mut changed: Vec<Method> = program.changes_since(world).to_vec();
+        let mut changed: Vec<Method> = program.changes_since(world).collect();
         changed.sort_unstable();
         changed.dedup();
         let mut by_name: FxHashMap<&Arc<str>, Vec<Method>> = FxHashMap::default();

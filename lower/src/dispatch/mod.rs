@@ -15,5 +15,3 @@ pub mod edges;
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod speed_tests;

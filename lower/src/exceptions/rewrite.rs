@@ -9,14 +9,13 @@ use super::guards::{self, Guard, least};
 use super::throwing::Funcs;
 use crate::legal::Site;
 use crate::passes::replace::Replacements;
-use marquetry_ir::body::{Body, Symbol};
+use marquetry_ir::body::{Body, Origin, Symbol};
 use marquetry_ir::entity::{Block, Func, Inst, SigRef, SymbolRef, Value};
 use marquetry_ir::exception::Exception;
 use marquetry_ir::inst::{MemFlags, Order, Scope};
 use marquetry_ir::op::{Effects, Op, Shape};
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::semantics::{const_from_lanes, const_lanes};
-use marquetry_ir::span::Span;
 use marquetry_ir::types::{Scalar, Type};
 use marquetry_ir::unit::Unit;
 use rustc_hash::FxHashMap;
@@ -28,7 +27,12 @@ pub(super) fn symbol(body: &Body, inst: Inst) -> Option<&Symbol> {
     let shape = data.op.info().shape;
     let mentions = matches!(
         shape,
-        Shape::Call | Shape::Throw | Shape::Assert | Shape::FunctionAddress | Shape::GlobalAddress
+        Shape::Call
+            | Shape::Throw
+            | Shape::Assert
+            | Shape::Query
+            | Shape::FunctionAddress
+            | Shape::GlobalAddress
     );
     (mentions && body.symbol_exists(data.imm)).then(|| body.symbol(SymbolRef::from_u32(data.imm)))
 }
@@ -50,7 +54,8 @@ struct Rewriter<'a> {
     file: Option<u32>,
     /// Where instructions go; the block that holds them already, until the first test.
     block: Block,
-    span: Span,
+    /// Of the instruction at hand.
+    origin: Origin,
     replaced: Replacements,
     signatures: FxHashMap<u32, SigRef>,
 }
@@ -83,7 +88,7 @@ pub(super) fn function(unit: &mut Unit, func: Func, throwing: &Funcs, sites: &mu
         name: function.name.clone(),
         file: function.file,
         block: entry,
-        span: Span::NOWHERE,
+        origin: Origin::default(),
         replaced: Replacements::default(),
         signatures: FxHashMap::default(),
     };
@@ -106,7 +111,7 @@ impl Rewriter<'_> {
                 self.body.remove_inst(inst);
                 self.body.append_inst(inst, self.block);
             }
-            self.span = self.body.span(inst);
+            self.origin = self.body.origin(inst);
             match self.body.inst(inst).op {
                 Op::DivS | Op::DivU | Op::RemS | Op::RemU => self.guard_division(inst),
                 Op::BoundsCheck => self.check_bounds(inst),
@@ -133,7 +138,7 @@ impl Rewriter<'_> {
     fn append(&mut self, block: Block, op: Op, args: &[Value], results: &[Type]) -> Inst {
         let inst = self.body.make_inst(op, Type::UNKNOWN, args, 0);
         self.body.make_results(inst, results);
-        self.body.set_span(inst, self.span);
+        self.body.set_origin(inst, self.origin);
         self.body.append_inst(inst, block);
         inst
     }
@@ -142,15 +147,17 @@ impl Rewriter<'_> {
     fn before(&mut self, inst: Inst, op: Op, args: &[Value], result: Type) -> Value {
         let new = self.body.make_inst(op, Type::UNKNOWN, args, 0);
         self.body.make_results(new, &[result]);
-        self.body.set_span(new, self.span);
+        self.body.set_origin(new, self.origin);
         self.body.insert_inst_before(new, inst);
         self.body.first_result(new).unwrap_or(args[0])
     }
 
     /// The status of a new place that throws.
     fn site(&mut self, kind: Arc<str>, reason: Option<Arc<str>>) -> Value {
-        let (function, file, span) = (self.name.clone(), self.file, self.span);
-        self.sites.push(Site { kind, reason, function, file, span });
+        let mut frames = self.body.frames(&self.name, self.file, self.origin);
+        let (function, file, span) = frames.next().unwrap_or((&self.name, self.file, self.origin.span));
+        let (function, callers) = (function.clone(), frames.owned().collect());
+        self.sites.push(Site { kind, reason, function, file, span, callers });
         self.body.make_scalar(Type::I32, self.sites.len() as u128)
     }
 

@@ -90,6 +90,8 @@ impl Legaliser<'_> {
             | Op::Throw
             | Op::Unreachable
             | Op::StaticAssert
+            | Op::TargetQuery
+            | Op::Scratch
             | Op::Assert
             | Op::Sentinel
             | Op::Print

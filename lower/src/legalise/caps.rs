@@ -1,14 +1,14 @@
 //! What a target lacks as a whole: kinds of entries, calls, memory.
 
 use super::Legaliser;
-use marquetry_ir::body::Symbol;
+use marquetry_ir::body::{Frame, Origin, Symbol};
 use marquetry_ir::diag::Code;
-use marquetry_ir::entity::Func;
-use marquetry_ir::entity::SymbolRef;
+use marquetry_ir::entity::{Func, Inst, SymbolRef};
 use marquetry_ir::op::Op;
 use marquetry_ir::program::MethodKind;
+use marquetry_ir::span::Span;
 use marquetry_ir::types::Space;
-use marquetry_ir::unit::Unit;
+use marquetry_ir::unit::{Function, Unit};
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
@@ -25,11 +25,24 @@ impl Legaliser<'_> {
         self.problem(Code::Unsupported, message, None);
     }
 
+    /// As `lacks`, at an instruction.
+    fn lacks_at(&mut self, function: &Function, inst: Inst, what: &str) {
+        let chain: Vec<Frame> = function.frames(function.body.origin(inst)).owned().collect();
+        let message = format!("target {} {what}", self.target.name());
+        self.problem_at(&chain, Code::Unsupported, message, None);
+    }
+
+    /// Says where what comes next stands.
+    pub(super) fn at(&mut self, file: Option<u32>, span: Span) {
+        self.f.file = file;
+        self.f.origin = Origin { span, ..Origin::default() };
+    }
+
     fn check_entries(&mut self, unit: &Unit) {
         let caps = self.target.caps().clone();
         for &entry in &unit.entries {
             let Some(function) = unit.funcs.get(entry) else { continue };
-            (self.f.file, self.f.span) = (function.file, function.span);
+            self.at(function.file, function.span);
             match function.kind {
                 MethodKind::Kernel if !caps.kernels => self.lacks("has no kernels"),
                 MethodKind::Function if !caps.functions => {
@@ -54,7 +67,7 @@ impl Legaliser<'_> {
         let most = self.target.caps().max_shared_bytes;
         let mut end = 0u64;
         for global in unit.globals.values().filter(|global| global.space == Space::Shared) {
-            (self.f.file, self.f.span) = (global.file, global.span);
+            self.at(global.file, global.span);
             let Some(layout) = self.types.layout(global.ty) else { continue };
             end = end.next_multiple_of(u64::from(layout.align)).saturating_add(layout.size);
             if end > most {
@@ -71,13 +84,11 @@ impl Legaliser<'_> {
         let node = |func: Func| nodes.get(func.as_u32() as usize).copied();
         for (func, function) in &unit.funcs {
             let body = &function.body;
-            self.f.file = function.file;
             for inst in body.blocks().flat_map(|block| body.block_insts(block)) {
                 let data = body.inst(inst);
-                self.f.span = body.span(inst);
                 match data.op {
                     Op::FunctionAddress | Op::CallIndirect if !caps.indirect_calls => {
-                        self.lacks("has no addresses of functions");
+                        self.lacks_at(function, inst, "has no addresses of functions");
                     }
                     Op::Call if body.symbol_exists(data.imm) => {
                         match body.symbol(SymbolRef::from_u32(data.imm)) {
@@ -88,7 +99,8 @@ impl Legaliser<'_> {
                             }
                             Symbol::Extern(host) if !caps.externs => {
                                 let name = unit.externs.get(*host).map_or("?", |host| &*host.name);
-                                self.lacks(&format!("cannot call '{name}': it has no functions of the host"));
+                                let what = format!("cannot call '{name}': it has no functions of the host");
+                                self.lacks_at(function, inst, &what);
                             }
                             _ => {}
                         }
@@ -111,7 +123,7 @@ impl Legaliser<'_> {
         recursive.sort();
         for func in recursive {
             let function = &unit.funcs[func];
-            (self.f.file, self.f.span) = (function.file, function.span);
+            self.at(function.file, function.span);
             self.lacks(&format!("has no recursion, and '{}' calls itself", function.name));
         }
     }

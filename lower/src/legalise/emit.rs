@@ -255,7 +255,7 @@ impl Legaliser<'_> {
         let body = &mut self.f.body;
         let inst = body.make_inst(ask.op, ask.ty, args, ask.imm);
         body.make_results(inst, results);
-        body.set_span(inst, self.f.span);
+        body.set_origin(inst, self.f.origin);
         let divides = matches!(ask.op, Op::DivS | Op::DivU | Op::RemS | Op::RemU);
         body.inst_mut(inst).guarded = ask.guarded && divides;
         body.append_inst(inst, self.f.block);

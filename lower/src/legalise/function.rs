@@ -34,7 +34,7 @@ impl Legaliser<'_> {
     /// Legalises all functions of a unit, and the signatures of everything. Says which functions are written anew.
     pub(super) fn legalise_unit(&mut self, unit: &mut Unit, tidy: bool) -> Vec<Func> {
         for host in unit.externs.values() {
-            (self.f.file, self.f.span) = (host.file, host.span);
+            self.at(host.file, host.span);
             let types: Vec<Type> =
                 host.signature.params.iter().chain(&host.signature.results).copied().collect();
             for ty in types {
@@ -60,9 +60,10 @@ impl Legaliser<'_> {
                 continue;
             }
             self.f = Building::new(function.name.clone(), function.file);
-            self.f.span = function.span;
+            self.f.origin.span = function.span;
             function.signature = self.flat_signature(&function.signature.clone());
-            let old = std::mem::take(&mut function.body);
+            let mut old = std::mem::take(&mut function.body);
+            self.f.body.take_inlined_calls(&mut old);
             self.legalise_body(&old);
             super::tidy::remove_unused(&mut self.f.body);
             function.body = std::mem::take(&mut self.f.body);
@@ -121,7 +122,7 @@ impl Legaliser<'_> {
             let Some(new) = map.block(block) else { continue };
             self.f.block = new;
             for inst in old.block_insts(block) {
-                self.f.span = old.span(inst);
+                self.f.origin = old.origin(inst);
                 self.translate(old, &mut map, inst);
                 if self.failure.is_some() {
                     return;

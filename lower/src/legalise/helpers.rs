@@ -38,8 +38,10 @@ impl Legaliser<'_> {
         build: impl FnOnce(&mut Self, &[Val]) -> Vec<Val>,
     ) -> Func {
         // Diagnostics of a helper belong to the place that first needs it.
-        let mut building = Building::new(self.f.name.clone(), self.f.file);
-        building.span = self.f.span;
+        let at = self.f.body.frames(&self.f.name, self.f.file, self.f.origin).next();
+        let (of, file, span) = at.unwrap_or((&self.f.name, None, Span::NOWHERE));
+        let mut building = Building::new(of.clone(), file);
+        building.origin.span = span;
         let caller = std::mem::replace(&mut self.f, building);
         let entry = self.f.block;
         let params: Vec<Val> = args.iter().map(|arg| self.block_param(entry, arg.ty)).collect();

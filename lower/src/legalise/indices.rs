@@ -41,7 +41,7 @@ pub(super) fn widen(body: &mut Body, cfg: &ControlFlow, dominators: &mut Dominat
                     let new = body.make_inst(Op::Sext, Type::I64, &[narrow], 0);
                     body.make_results(new, &[Type::I64]);
                     body.insert_inst_before(new, inst);
-                    body.set_span(new, body.span(inst));
+                    body.set_origin(new, body.origin(inst));
                     wide.insert(narrow, new);
                     new
                 });

@@ -40,14 +40,15 @@ pub use shape::MAX_LEAVES;
 use crate::exceptions::Lowered;
 use crate::failure::{Failure, Limit};
 use crate::legal::Legal;
+use crate::report;
 use crate::target::Target;
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::analysis::dominators::Dominators;
-use marquetry_ir::body::Body;
+use marquetry_ir::body::{Body, Frame, Origin};
 use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::entity::{Block, Func, Value};
 use marquetry_ir::op::Op;
-use marquetry_ir::span::Span;
+use marquetry_ir::span::{SourceFile, Span};
 use marquetry_ir::types::{Type, Types};
 use marquetry_ir::unit::Function;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -65,8 +66,10 @@ struct Building {
     block: Block,
     /// Leaves of all values so far.
     parts: Vec<Value>,
+    /// Of the instruction that is legalised.
+    origin: Origin,
+    /// Name and file of the function.
     name: Arc<str>,
-    span: Span,
     file: Option<u32>,
 }
 
@@ -76,7 +79,7 @@ impl Building {
         let mut body = Body::new();
         let block = body.make_block();
         body.append_block(block);
-        Building { body, block, parts: Vec::new(), name, span: Span::NOWHERE, file }
+        Building { body, block, parts: Vec::new(), origin: Origin::default(), name, file }
     }
 }
 
@@ -91,6 +94,7 @@ struct Legaliser<'a> {
     cfg: ControlFlow,
     dominators: Dominators,
     f: Building,
+    files: Arc<[SourceFile]>,
     depth: u32,
     helpers: FxHashMap<String, Func>,
     made: Vec<Function>,
@@ -117,6 +121,7 @@ pub fn run(lowered: Lowered, target: &dyn Target) -> Result<Legal, Failure> {
         cfg: ControlFlow::new(),
         dominators: Dominators::new(),
         f: Building::new("".into(), None),
+        files: unit.files.clone(),
         depth: 0,
         helpers: FxHashMap::default(),
         made: Vec::new(),
@@ -153,13 +158,23 @@ impl Legaliser<'_> {
 
     /// Notes that a limit was passed in the function at hand.
     fn too_much(&mut self, what: &'static str, limit: u64, found: u64) {
-        let limit = Limit::new(what, limit, found).at(&self.f.name, self.f.file, self.f.span);
+        let own = self.f.body.frames(&self.f.name, self.f.file, self.f.origin).next();
+        let (name, file, span) = own.unwrap_or((&self.f.name, None, Span::NOWHERE));
+        let limit = Limit::new(what, limit, found).at(name, file, span);
         self.fail(Failure::Limit(limit));
     }
 
     /// Notes a mistake of the program, once per place.
     fn problem(&mut self, code: Code, message: String, note: Option<&str>) {
-        let (file, span) = (self.f.file, self.f.span);
+        let frames = self.f.body.frames(&self.f.name, self.f.file, self.f.origin);
+        let chain: Vec<Frame> = frames.owned().collect();
+        self.problem_at(&chain, code, message, note);
+    }
+
+    /// Notes a mistake of the program in a function, the first of these, that was inlined into the others.
+    fn problem_at(&mut self, chain: &[Frame], code: Code, message: String, note: Option<&str>) {
+        let Some((own, callers)) = chain.split_first() else { return };
+        let (file, span) = (own.file, own.span);
         let new = self.reported.insert((message.clone(), file, span));
         if !new || self.problems.len() >= marquetry_ir::limits::MAX_DIAGNOSTICS {
             return;
@@ -168,6 +183,7 @@ impl Legaliser<'_> {
         if let Some(note) = note {
             diagnostic = diagnostic.with_note(note);
         }
+        diagnostic.notes.extend(report::inlined_into(callers, &self.files));
         self.problems.push(diagnostic);
     }
 

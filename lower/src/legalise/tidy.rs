@@ -100,6 +100,8 @@ fn check_inst(
         | Op::Unreachable
         | Op::BoundsCheck
         | Op::StaticAssert
+        | Op::TargetQuery
+        | Op::Scratch
         | Op::Assert
         | Op::Sentinel
         | Op::Print

@@ -56,7 +56,7 @@ pub fn copy_inst(body: &mut Body, map: &mut ValueMap, inst: Inst, to: Block) -> 
     }
     body.set_targets(new, &copied);
     body.append_inst(new, to);
-    body.set_span(new, body.span(inst));
+    body.set_origin(new, body.origin(inst));
     new
 }
 

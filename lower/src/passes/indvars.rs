@@ -284,7 +284,7 @@ fn insert(body: &mut Body, before: Inst, op: Op, ty: Type, args: &[Value]) -> Op
     let new = body.make_inst(op, ty, args, 0);
     body.make_results(new, &[Type::I64]);
     body.insert_inst_before(new, before);
-    body.set_span(new, body.span(before));
+    body.set_origin(new, body.origin(before));
     body.first_result(new)
 }
 

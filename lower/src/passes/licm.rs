@@ -181,7 +181,7 @@ fn split_index(body: &mut Body, ctx: &PassContext, this: Loop, inst: Inst) -> Op
     let row = body.make_inst(Op::Index, ty, &[base, fixed], 0);
     body.make_results(row, &[body.value_type(base)]);
     body.insert_inst_before(row, end);
-    body.set_span(row, body.span(inst));
+    body.set_origin(row, body.origin(inst));
     let row = body.first_result(row)?;
     let args = body.args_mut(inst);
     args[0] = row;

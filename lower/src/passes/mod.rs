@@ -89,6 +89,11 @@ impl PassContext {
         PassContext { types, ..Self::default() }
     }
 
+    /// For a pass that changed edges between reachable blocks: what was known about control flow is not so any more.
+    pub fn changed_edges(&mut self) {
+        self.forget_flow();
+    }
+
     /// Edges have changed: what the tables hold is not so any more.
     pub(crate) fn forget_flow(&mut self) {
         self.known = Known::Nothing;

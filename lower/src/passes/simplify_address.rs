@@ -62,7 +62,7 @@ fn constant_part_last(rules: &mut Rules<'_>, inst: Inst, op: Op, base: Value) ->
     let varying = rules.body.make_inst(op, ty, &[base, rest], 0);
     rules.body.make_results(varying, &[pointer]);
     rules.body.insert_inst_before(varying, inst);
-    rules.body.set_span(varying, rules.body.span(inst));
+    rules.body.set_origin(varying, rules.body.origin(inst));
     let Some(varying) = rules.body.first_result(varying) else { return Change::Nothing };
     let moved = rules.body.make_scalar(Type::I64, added.wrapping_mul(u128::from(size)));
     rules.rewrite(inst, Op::PtrAdd, &[varying, moved])

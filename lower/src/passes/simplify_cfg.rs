@@ -127,7 +127,7 @@ pub(super) fn select_edges(
         let select = body.make_inst(Op::Select, Type::ERROR, &[condition, yes, no], 0);
         body.make_results(select, &[body.value_type(yes)]);
         body.insert_inst_before(select, branch);
-        body.set_span(select, body.span(branch));
+        body.set_origin(select, body.origin(branch));
         args.extend(body.first_result(select));
     }
     let edge = body.make_block_call(target, &args);

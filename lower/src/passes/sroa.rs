@@ -309,7 +309,7 @@ fn insert(body: &mut Body, before: Inst, op: Op, ty: Type, args: &[Value], resul
         body.make_results(new, &[result]);
     }
     body.insert_inst_before(new, before);
-    body.set_span(new, body.span(before));
+    body.set_origin(new, body.origin(before));
     new
 }
 

@@ -22,6 +22,9 @@ use std::sync::Arc;
 const REPORT: &str = "gpu_report_exception";
 const SIGNAL: &str = "gpu_signal_exception";
 
+/// What the provider may supply, and the code depends on where it throws.
+pub(crate) const LINK_NAMES: [&str; 2] = [REPORT, SIGNAL];
+
 /// Adds the calls; whether there are any to link.
 ///
 /// # Errors
@@ -93,7 +96,7 @@ fn gives_status(lowered: &Lowered, func: Func) -> bool {
 fn call(body: &mut Body, name: &str, args: &[marquetry_ir::entity::Value], before: Inst) {
     let callee = body.make_symbol(Symbol::Name(name.into()));
     let inst = body.make_inst(Op::Call, Type::I1, args, callee.as_u32());
-    body.set_span(inst, body.span(before));
+    body.set_origin(inst, body.origin(before));
     body.insert_inst_before(inst, before);
 }
 

@@ -125,7 +125,9 @@ pub fn collect(unit: &Unit) -> Result<Vec<Input>, Failure> {
             let (name, ty) = (name_of(body, inst), body.inst(inst).ty);
             let known = *found.entry(name.clone()).or_insert(ty);
             if known != ty {
-                let place = Place { function: &function.name, file: function.file, span: body.span(inst) };
+                let own = function.frames(body.origin(inst)).next();
+                let (of, file, span) = own.unwrap_or((&function.name, function.file, function.span));
+                let place = Place { function: of, file, span };
                 let message = format!("hidden input '{name}' has type {ty} here, and {known} elsewhere");
                 return Err(Failure::Program(vec![report::dispatch(&place, message)]));
             }

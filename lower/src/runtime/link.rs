@@ -5,7 +5,8 @@
 
 use super::cache::{Library, LibraryFunction};
 use super::provider::{Bridge, bridge, declared, supplied};
-use crate::dispatch::edges::Instance;
+use crate::dispatch::edges::{Edge, Instance};
+use crate::dispatch::resolve::look_up;
 use crate::dispatch::view::View;
 use crate::failure::Failure;
 use crate::fresh::fresh_name;
@@ -13,7 +14,7 @@ use crate::job::{Job, Options};
 use crate::report::{self, Place};
 use cranelift_entity::{EntityRef, SecondaryMap};
 use marquetry_ir::body::{Body, Symbol};
-use marquetry_ir::entity::{Extern, Func, Global, Inst, SymbolRef, Value};
+use marquetry_ir::entity::{Extern, Func, Global, Inst, Method, SymbolRef, Value};
 use marquetry_ir::library::{Intrinsic, intrinsic};
 use marquetry_ir::op::{Op, Shape};
 use marquetry_ir::program::{Program, Worlds};
@@ -30,6 +31,8 @@ pub struct Linker<'a> {
     view: &'a View,
     options: &'a Options,
     library: &'a Library,
+    /// The method that stands for the job among what was looked up.
+    asker: Option<Method>,
     /// Names of the functions that were linked, by link name: stages renumber functions, and keep names.
     linked: FxHashMap<Arc<str>, Arc<str>>,
     /// What linked functions were made of.
@@ -46,6 +49,7 @@ impl<'a> Linker<'a> {
             view: &job.view,
             options: &job.options,
             library,
+            asker: job.entries.first().map(|entry| entry.method),
             linked: FxHashMap::default(),
             instances: Vec::new(),
             worlds: Worlds::ALL,
@@ -97,6 +101,18 @@ impl<'a> Linker<'a> {
         Ok(())
     }
 
+    /// Remembers what the provider supplies, or does not, under a link name: another answer would be other code.
+    pub(crate) fn note(&mut self, name: &str) {
+        let Some(intrinsic) = intrinsic(name) else { return };
+        let arguments: Box<[Type]> = intrinsic.signature.params.iter().copied().collect();
+        let found = look_up(self.program, self.view, name, &arguments);
+        self.worlds = self.worlds.intersect(found.worlds);
+        let Some(method) = self.asker else { return };
+        let edge = Edge { name: name.into(), arguments: arguments.clone(), answer: found.answer };
+        let (func, edges, worlds) = (Func::from_u32(0), vec![edge], found.worlds);
+        self.instances.push(Instance { func, method, arguments, edges, worlds });
+    }
+
     /// The function of a unit for an intrinsic, made if it is not there.
     fn function(&mut self, unit: &mut Unit, intrinsic: &Intrinsic, place: &Owned) -> Result<Func, Failure> {
         let name = &intrinsic.link_name;
@@ -114,6 +130,7 @@ impl<'a> Linker<'a> {
             )));
         }
         let function = self.library.get(self.program, self.view, self.options, method, &unit.types)?;
+        self.note(name);
         self.instances.extend(function.instances.iter().cloned());
         self.worlds = self.worlds.intersect(function.worlds);
         let func = append(unit, &function)
@@ -138,7 +155,9 @@ impl Owned {
 
 fn place(unit: &Unit, func: Func, inst: Inst) -> Owned {
     let function = &unit.funcs[func];
-    Owned { function: function.name.clone(), file: function.file, span: function.body.span(inst) }
+    let own = function.frames(function.body.origin(inst)).next();
+    let (name, file, span) = own.unwrap_or((&function.name, function.file, function.span));
+    Owned { function: name.clone(), file, span }
 }
 
 /// The calls of link names in a body.
@@ -175,7 +194,7 @@ fn connect(body: &mut Body, call: Inst, callee: Func, wanted: &Signature) -> Res
             Some(Bridge::Convert(op)) => {
                 let inst = body.make_inst(op, ty, &[arg], 0);
                 body.make_results(inst, &[ty]);
-                body.set_span(inst, body.span(call));
+                body.set_origin(inst, body.origin(call));
                 body.insert_inst_before(inst, call);
                 body.first_result(inst).unwrap_or(arg)
             }

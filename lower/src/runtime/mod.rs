@@ -11,8 +11,8 @@
 //!
 //! # Seams
 //! Specialisation leaves calls of link names as they are, checked against the declaration and recorded as look-ups;
-//! [`link`] resolves them, once after specialisation and again whenever a later stage made new ones ([`print`] does, and so
-//! do exceptions where the provider wants to be told). What is linked may call link names in turn: the linker goes on
+//! [`link`] resolves them, once after specialisation and again whenever a later stage made new ones ([`mod@print`] does, and
+//! so do exceptions where the provider wants to be told). What is linked may call link names in turn: the linker goes on
 //! until there are none. Then [`inputs`] threads hidden parameters, last, because everything before may need more of them.
 //!
 //! # Hard cases

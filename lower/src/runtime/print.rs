@@ -64,7 +64,7 @@ fn record(body: &mut Body, print: Inst, number: u32) {
 fn before(body: &mut Body, inst: Inst, op: Op, args: &[Value], ty: Type, imm: u32) -> Value {
     let new = body.make_inst(op, ty, args, imm);
     body.make_results(new, &[ty]);
-    body.set_span(new, body.span(inst));
+    body.set_origin(new, body.origin(inst));
     body.insert_inst_before(new, inst);
     body.first_result(new).unwrap_or(args[0])
 }

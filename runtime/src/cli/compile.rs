@@ -6,7 +6,7 @@ use clap::Args;
 use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::program::{MethodKind, Program};
 use marquetry_lower::dispatch::view::View;
-use marquetry_lower::job::{Job, JobEntry, OptLevel};
+use marquetry_lower::job::{DebugLevel, Job, JobEntry, OptLevel};
 use marquetry_lower::runtime::host::HostPolicy;
 use marquetry_lower::stage::Stage;
 use std::path::PathBuf;
@@ -36,6 +36,9 @@ pub(super) struct Compile {
     /// Optimisation level, 0 to 3
     #[arg(short = 'O', value_name = "LEVEL", default_value = "2", value_parser = clap::value_parser!(u32).range(0..=3))]
     opt_level: u32,
+    /// Debug information: 0 for none, 1 for lines, 2 for inlined calls and names of values as well; -g is -g2
+    #[arg(short = 'g', value_name = "LEVEL", default_value = "0", default_missing_value = "2", num_args = 0..=1, value_parser = clap::value_parser!(u32).range(0..=2))]
+    debug_level: u32,
     /// Where to write the code, '-' for standard output; without it, it is printed as text
     #[arg(short, value_name = "OUT")]
     output: Option<PathBuf>,
@@ -64,6 +67,7 @@ impl Compile {
         let tables = input::tables(&program, &self.table)?;
         let view = if target.is_device() { View::device(&tables) } else { View::native(&tables) };
         let mut job = Job::new(entries, view.with_host_policy(policy), opt_level);
+        job.options.debug_level = DebugLevel::from_number(self.debug_level).unwrap_or_default();
         job.entries.append(&mut instances);
         let bytes =
             self.compile(&program, &job, &target, stage).map_err(|error| match error.diagnostics() {

@@ -1,6 +1,6 @@
 //! The interpreter as an engine: it runs units as specialisation makes them.
 
-use super::{Engine, EngineError, Extent, Outcome, Thrown};
+use super::{Caller, Engine, EngineError, Extent, Outcome, Thrown};
 use crate::inputs::{self, LaunchMemory};
 use crate::value::{HostArg, HostValue};
 use marquetry_ir::entity::Method;
@@ -95,18 +95,20 @@ fn interpret(
         }
         Ended::Threw(thrown) => {
             let location = thrown.location.as_ref();
+            let callers = location.map_or(&[][..], |l| &l.callers);
             Ok(Outcome::Threw(Thrown {
                 kind: thrown.kind.to_string(),
                 reason: thrown.reason.as_deref().map(String::from),
                 function: location.map_or_else(String::new, |l| l.function.to_string()),
                 place: location.and_then(|l| place(unit, l)),
+                callers: callers.iter().map(|caller| Caller::new(caller, &unit.files)).collect(),
             }))
         }
     }
 }
 
 fn place(unit: &Unit, location: &interp::Location) -> Option<Location> {
-    Location::of(&unit.files, unit.funcs.get(location.func)?.file, location.span)
+    Location::of(&unit.files, location.file, location.span)
 }
 
 fn describe(unit: &Unit, fault: &Fault) -> String {

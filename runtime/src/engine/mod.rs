@@ -5,19 +5,23 @@
 
 mod device;
 mod interp;
+mod launcher;
 mod native;
 mod object;
-mod parts;
+pub(crate) mod parts;
 mod wrap;
+
+pub use launcher::{Launched, Launcher};
 
 use crate::compile::CompileError;
 use crate::device::DeviceKind;
 use crate::value::{HostArg, HostValue};
 use marquetry_codegen::error::EmitError;
+use marquetry_ir::body::Frame;
 use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::Program;
-use marquetry_ir::span::Location;
+use marquetry_ir::span::{Location, SourceFile};
 use marquetry_lower::failure::Failure;
 use marquetry_lower::job::OptLevel;
 use std::fmt;
@@ -43,7 +47,29 @@ pub struct Thrown {
     pub function: String,
     /// Where in the source.
     pub place: Option<Location>,
+    /// Who called it, from the inside to the outside, as far as the engine knows: the interpreter knows all, compiled
+    /// code knows those that the function was inlined into.
+    pub callers: Vec<Caller>,
 }
+
+/// A function on the way to a place that threw.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Caller {
+    /// The function.
+    pub function: String,
+    /// Where in the source it called.
+    pub place: Option<Location>,
+}
+
+impl Caller {
+    /// From a frame of a unit with these files.
+    pub fn new(frame: &Frame, files: &[SourceFile]) -> Self {
+        Caller { function: frame.function.to_string(), place: Location::of(files, frame.file, frame.span) }
+    }
+}
+
+/// How many callers a message names.
+const SHOWN_CALLERS: usize = 8;
 
 impl fmt::Display for Thrown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,11 +77,23 @@ impl fmt::Display for Thrown {
         if let Some(reason) = &self.reason {
             write!(f, ": {reason}")?;
         }
-        write!(f, " (in '{}'", self.function)?;
-        if let Some(place) = &self.place {
-            write!(f, ", {place}")?;
+        let show = |f: &mut fmt::Formatter<'_>, function: &str, place: &Option<Location>| {
+            write!(f, "'{function}'")?;
+            match place {
+                Some(place) => write!(f, ", {place}"),
+                None => Ok(()),
+            }
+        };
+        f.write_str(" (in ")?;
+        show(f, &self.function, &self.place)?;
+        for caller in self.callers.iter().take(SHOWN_CALLERS) {
+            f.write_str("; called by ")?;
+            show(f, &caller.function, &caller.place)?;
         }
-        f.write_str(")")
+        match self.callers.len().saturating_sub(SHOWN_CALLERS) {
+            0 => f.write_str(")"),
+            more => write!(f, "; and {more} more)"),
+        }
     }
 }
 
@@ -69,7 +107,7 @@ pub enum EngineError {
     /// It failed.
     Failed(String),
     /// Recursion used up the stack: where.
-    StackOverflow(Thrown),
+    StackOverflow(Box<Thrown>),
 }
 
 impl fmt::Display for EngineError {

@@ -1,13 +1,11 @@
 //! Native code in memory: functions called through their packed wrappers, kernels launched on the CPU device.
 
 use super::device::DeviceEngine;
-use super::{Engine, EngineError, Extent, Outcome, parts};
-use crate::compile::{Code, Compiled, Target, compile};
+use super::{Engine, EngineError, Extent, Outcome};
+use crate::compile::{Compiled, Target, compile};
 use crate::device::DeviceKind;
 use crate::stack::CallStack;
 use crate::value::HostArg;
-use marquetry_codegen::artifact::argument_block;
-use marquetry_codegen::native::StackLimit;
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::Program;
 use marquetry_lower::dispatch::view::View;
@@ -51,36 +49,10 @@ impl Engine for NativeEngine {
             let job = Job::new(vec![method], View::native(&[]), self.opt_level);
             self.functions.insert(method, compile(&self.program, &job, &self.target)?);
         }
-        let Some(compiled) = self.functions.get(&method) else {
-            return Err(EngineError::Failed("the function is missing".into()));
-        };
-        let entry = compiled.entry()?;
-        let status = usize::from(entry.abi.status);
-        let types = entry.signature.results.get(status..).unwrap_or(&[]);
-        let (_, size) = argument_block(types);
-        let block = parts::pack(args, &entry.signature.params)?;
-        let mut results = vec![0; size as usize];
-        let Code::Jit(jit) = &compiled.code else {
-            return Err(EngineError::Failed("the code is not in this process".into()));
-        };
-        let needs = jit.stack();
-        let mut status = Ok(0);
-        // SAFETY: the block and the results have the layout of this entry's signature; buffers outlive the call. The
-        // closure owns nothing.
-        #[allow(unsafe_code, reason = "this is where compiled code is executed")]
-        let done = unsafe {
-            let call = |limit: Option<&StackLimit>| status = jit.call_packed(0, &block, &mut results, limit);
-            parts::on_stack(&mut self.stack, &needs, call)
-        };
-        if let Err(exhausted) = done? {
-            return Err(compiled.exhausted(exhausted.function));
+        match self.functions.get(&method) {
+            Some(compiled) => compiled.call_on(&mut self.stack, args),
+            None => Err(EngineError::Failed("the function is missing".into())),
         }
-        let status = status?;
-        if let Some(thrown) = compiled.thrown(status) {
-            return Ok(Outcome::Threw(thrown));
-        }
-        let wanted = parts::held(&self.program.types, &self.program.method(method).signature.results);
-        parts::join(&wanted, types, &results).map(Outcome::Returned)
     }
 
     fn take_output(&mut self) -> Vec<String> {

@@ -12,7 +12,7 @@ use marquetry_codegen::native::{StackLimit, StackNeeds};
 use marquetry_ir::types::{Scalar, Type, TypeKind, Types};
 
 /// What values of these types are held as: newtypes are what they are newtypes of.
-pub(super) fn held(types: &Types, list: &[Type]) -> Vec<Type> {
+pub(crate) fn held(types: &Types, list: &[Type]) -> Vec<Type> {
     list.iter().map(|&ty| types.underlying(ty)).collect()
 }
 
@@ -21,7 +21,7 @@ pub(super) fn held(types: &Types, list: &[Type]) -> Vec<Type> {
 /// # Safety
 /// As for [`CallStack::run`].
 #[allow(unsafe_code, reason = "the caller vouches for the code that it runs")]
-pub(super) unsafe fn on_stack(
+pub(crate) unsafe fn on_stack(
     stack: &mut CallStack,
     needs: &StackNeeds,
     call: impl FnOnce(Option<&StackLimit>),
@@ -36,7 +36,7 @@ pub(super) unsafe fn on_stack(
 }
 
 /// What is passed for one lowered parameter.
-pub(super) enum Part {
+pub(crate) enum Part {
     /// These bytes.
     Bytes(Vec<u8>),
     /// The address of the buffer that is this argument.
@@ -59,7 +59,7 @@ fn unfit() -> EngineError {
 }
 
 /// Cuts arguments into the parts that the first parameters of a lowered signature take.
-pub(super) fn split(args: &[HostArg], params: &[Type]) -> Result<Vec<Part>, EngineError> {
+pub(crate) fn split(args: &[HostArg], params: &[Type]) -> Result<Vec<Part>, EngineError> {
     let mut params = params.iter();
     let mut parts = Vec::with_capacity(params.len());
     for (n, arg) in args.iter().enumerate() {
@@ -89,7 +89,7 @@ pub(super) fn split(args: &[HostArg], params: &[Type]) -> Result<Vec<Part>, Engi
 }
 
 /// The argument block of native code: parts at their places, buffers by their addresses.
-pub(super) fn pack(args: &mut [HostArg], params: &[Type]) -> Result<Vec<u8>, EngineError> {
+pub(crate) fn pack(args: &mut [HostArg], params: &[Type]) -> Result<Vec<u8>, EngineError> {
     let address = |arg: &mut HostArg| match arg {
         HostArg::Buffer { bytes, .. } => bytes.as_mut_ptr() as u64,
         HostArg::Value(_) => 0,
@@ -114,7 +114,7 @@ pub(super) fn pack(args: &mut [HostArg], params: &[Type]) -> Result<Vec<u8>, Eng
 }
 
 /// Puts values of these types together from a block that holds lowered results.
-pub(super) fn join(types: &[Type], lowered: &[Type], block: &[u8]) -> Result<Vec<HostValue>, EngineError> {
+pub(crate) fn join(types: &[Type], lowered: &[Type], block: &[u8]) -> Result<Vec<HostValue>, EngineError> {
     if types.iter().any(|ty| ty.is_aggregate()) {
         return Err(EngineError::Unsupported("aggregates do not pass to the host".into()));
     }

@@ -9,6 +9,9 @@ use marquetry_ir::text;
 use marquetry_ir::types::{Space, Type, Types};
 use std::fmt::Write;
 
+/// The name of the kernel, which is no part of what hosts asked for.
+pub(super) const KERNEL: &str = "marq_call";
+
 /// A program with a kernel that calls one method and stores its results.
 pub(super) struct Wrapped {
     pub program: Program,
@@ -60,13 +63,13 @@ pub(super) fn wrap(program: &Program, method: Method) -> Result<Wrapped, EngineE
         let _ = writeln!(body, "    p{n} = ptr_add out, i64 {}", slot.offset);
         let _ = writeln!(body, "    store p{n}, {value}");
     }
-    let source = format!("kernel marq_call({params}out: ptr<global>) {{\nentry:\n{body}    return\n}}\n");
+    let source = format!("kernel {KERNEL}({params}out: ptr<global>) {{\nentry:\n{body}    return\n}}\n");
     let mut program = program.clone();
     let diagnostics = text::parse(&mut program, "call", &source);
     if has_errors(&diagnostics) {
         return Err(EngineError::Program(diagnostics));
     }
-    match program.methods_of("marq_call").last() {
+    match program.methods_of(KERNEL).last() {
         Some(&kernel) => Ok(Wrapped { program, kernel, results }),
         None => Err(EngineError::Failed("the wrapping kernel is missing".into())),
     }

@@ -25,7 +25,7 @@ pub(super) struct Memory {
 struct Watch {
     stages: Vec<(isize, isize)>,
     /// Live memory after each pass, and the peak in it, if anybody wants to know.
-    passes: Option<Vec<(&'static str, isize, isize)>>,
+    passes: Option<Vec<(String, isize, isize)>>,
     peak: isize,
 }
 
@@ -38,7 +38,7 @@ impl Observer for Watch {
         let (live, peak) = alloc::live_and_peak();
         self.peak = self.peak.max(peak);
         if let Some(passes) = &mut self.passes {
-            passes.push((report.pass, live, peak));
+            passes.push((report.pass.to_owned(), live, peak));
         }
     }
 

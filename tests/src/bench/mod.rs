@@ -7,6 +7,7 @@
 //! cargo run --release -p marquetry-tests --bin marq-bench -- runtime --peers DIR
 //! cargo run --release -p marquetry-tests --bin marq-bench -- ptx --peers DIR --nvrtc LIBRARY
 //! cargo run --release -p marquetry-tests --bin marq-bench -- memory
+//! cargo run --release -p marquetry-tests --bin marq-bench -- dispatch
 //! cargo build --release -p marquetry && cargo run --release -p marquetry-tests --bin marq-bench -- process
 //! ```
 //!
@@ -15,6 +16,7 @@
 //! SKIPPED.
 
 pub mod alloc;
+mod dispatch;
 mod extremes;
 mod measure;
 mod memory;
@@ -76,6 +78,7 @@ enum Command {
     Runtime(runtime::Runtime),
     Ptx(ptx::Ptx),
     Memory(memory::Memory),
+    Dispatch(dispatch::Dispatch),
     Process(process::Process),
 }
 
@@ -89,6 +92,7 @@ pub fn main() -> ExitCode {
         Command::Runtime(command) => command.run(&options),
         Command::Ptx(command) => command.run(&options),
         Command::Memory(command) => command.run(&options),
+        Command::Dispatch(command) => command.run(&options),
         Command::Process(command) => command.run(&options),
     };
     match done {

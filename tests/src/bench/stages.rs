@@ -80,12 +80,12 @@ struct Watch(Vec<Duration>);
 #[derive(Default)]
 struct Passes {
     stage: usize,
-    rows: BTreeMap<(usize, &'static str), (u32, u32, Duration)>,
+    rows: BTreeMap<(usize, String), (u32, u32, Duration)>,
 }
 
 impl Observer for Passes {
     fn pass(&mut self, report: PassReport<'_>) {
-        let row = self.rows.entry((self.stage, report.pass)).or_default();
+        let row = self.rows.entry((self.stage, report.pass.to_owned())).or_default();
         row.0 += 1;
         row.1 += u32::from(report.changed);
         row.2 += report.elapsed;
@@ -198,7 +198,7 @@ impl Stages {
 /// What the passes do, in the order of the stages that run them.
 fn passes(files: &[PathBuf], target: &Target, opt_level: OptLevel, spelling: &str) -> Result<Table, String> {
     const ROUNDS: u32 = 20;
-    let mut all = BTreeMap::<(usize, &str), (u32, u32, Duration)>::new();
+    let mut all = BTreeMap::<(usize, String), (u32, u32, Duration)>::new();
     for file in files {
         let source = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
         let program = parse(&source)?;

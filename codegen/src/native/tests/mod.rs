@@ -2,6 +2,7 @@
 #![allow(unsafe_code)] // runs the code under test
 
 mod control;
+mod debug;
 mod kernels;
 mod large;
 mod ops;

@@ -356,6 +356,27 @@ fn static_assertions_hold_or_are_reported() {
 }
 
 #[test]
+fn what_is_wrong_in_inlined_code_has_a_backtrace() {
+    let text = "method three(n: i32) -> i32 inline {
+         entry:
+             static_assert i1 false, \"never\"
+             return n
+         }
+         method main(n: i32) -> i32 {
+         entry:
+             m = call three(n)
+             return m
+         }";
+    let mut unit = unit(text);
+    crate::optimise::run(&mut unit, OptLevel::None, &mut crate::observe::Silent);
+    let Err(Failure::Program(problems)) = legal(&unit, &Harsh::new(0, false, true)) else { panic!() };
+    assert_eq!(problems.len(), 1);
+    let at = problems[0].span.start as usize;
+    assert!(text[at..].starts_with("static_assert"), "{}", &text[at..]);
+    assert_eq!(problems[0].notes, ["the condition is false", "inlined into 'main' at test.mq:8:14"]);
+}
+
+#[test]
 fn everything_unsupported_is_reported_once_per_place() {
     let unit = unit(
         "kernel main(n: i32, buffer: ptr<global>) {

@@ -1,0 +1,242 @@
+//! The cache: what was compiled, by instance and config, and for which worlds it is right.
+//!
+//! An entry holds in a range of worlds. Its start is known when it is made; its end is open until a change makes one of
+//! its look-ups mean something else. Which entries a change concerns is found through [`Dependents`]: only the look-ups
+//! of names that changed are asked again. An entry that was closed stays, for jobs that are pinned to its worlds, until
+//! the host says that nobody will ask for them any more.
+
+use super::Job;
+use super::config::Config;
+use super::results::Results;
+use crate::compile::Compiled;
+use marquetry_ir::program::{Program, World, Worlds};
+use marquetry_ir::types::Types;
+use marquetry_lower::dispatch::edges::{Dependent, Dependents, Instance};
+use marquetry_lower::dispatch::view::View;
+use marquetry_lower::job::JobEntry;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, OnceLock};
+
+/// What is compiled, and how: a job without its world.
+pub(super) type Key = (JobEntry, Config);
+
+/// The number of an entry, never used twice.
+pub(super) type Id = u64;
+
+/// What belongs to one entry and is shared with whoever asked for it.
+#[derive(Default)]
+pub(super) struct Object {
+    pub(super) compiled: OnceLock<Arc<Compiled>>,
+    pub(super) results: Results,
+}
+
+/// What an entry depends on.
+#[derive(Clone)]
+pub(super) struct Record {
+    pub(super) instances: Vec<Instance>,
+    pub(super) types: Arc<Types>,
+    pub(super) view: View,
+}
+
+pub(super) struct Entry {
+    pub(super) key: Arc<Key>,
+    pub(super) worlds: Worlds,
+    pub(super) object: Arc<Object>,
+    pub(super) session_dependent: bool,
+    /// What it depends on, while its end is open.
+    record: Vec<Record>,
+    /// How many dependents are its.
+    owned: usize,
+    /// Entries that have this one as a child.
+    parents: Vec<Id>,
+}
+
+/// All entries.
+#[derive(Default)]
+pub(super) struct Cache {
+    /// By config and entry, so that looking needs no copy of either.
+    by_key: HashMap<Config, HashMap<JobEntry, Vec<Id>>>,
+    entries: BTreeMap<Id, Entry>,
+    next: Id,
+    dependents: Dependents,
+    /// By number of dependent, the entry.
+    owners: Vec<Id>,
+    /// How many of these belong to entries that are closed.
+    dead: usize,
+    /// Entries whose records the dependents do not have yet.
+    pending: Vec<Id>,
+}
+
+/// What a new entry is made of.
+pub(super) struct New {
+    pub(super) key: Key,
+    /// The world that it was compiled for.
+    pub(super) world: World,
+    /// Where it is right, as the program said that it was compiled from.
+    pub(super) worlds: Worlds,
+    /// The last world of that program.
+    pub(super) seen: World,
+    pub(super) record: Vec<Record>,
+    pub(super) children: Vec<(Key, World)>,
+}
+
+impl Cache {
+    /// The entry for a job.
+    pub(super) fn find(&self, entry: &JobEntry, config: &Config, world: World) -> Option<(Id, &Entry)> {
+        let ids = self.by_key.get(config)?.get(entry)?;
+        let known = ids.iter().filter_map(|id| Some((*id, self.entries.get(id)?)));
+        known.rev().find(|(_, entry)| entry.worlds.contains(world))
+    }
+
+    pub(super) fn find_mut(&mut self, job: &Job) -> Option<&mut Entry> {
+        let (id, _) = self.find(&job.entry, &job.config, job.world)?;
+        self.entries.get_mut(&id)
+    }
+
+    pub(super) fn entries_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.entries.values_mut()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Adds an entry, or gives the one that is there already. `now` is the program's present world: of an entry that was
+    /// compiled from an earlier state, nothing is known about what came after.
+    pub(super) fn insert(&mut self, new: New, now: World) -> Arc<Object> {
+        let New { key, world, mut worlds, seen, mut record, children } = new;
+        if let Some((_, entry)) = self.find(&key.0, &key.1, world) {
+            return entry.object.clone();
+        }
+        if worlds.until == World::MAX && seen < now {
+            worlds.until = World(seen.0 + 1);
+        }
+        let children: Vec<Option<Id>> =
+            children.iter().map(|(key, world)| self.find(&key.0, &key.1, *world).map(|(id, _)| id)).collect();
+        for child in &children {
+            worlds = match child.and_then(|id| self.entries.get(&id)) {
+                Some(child) => worlds.intersect(child.worlds),
+                // A child that is its own ancestor is not there yet: it holds while this does.
+                None => worlds,
+            };
+        }
+        let id = self.next;
+        self.next += 1;
+        for child in children.into_iter().flatten() {
+            if let Some(child) = self.entries.get_mut(&child) {
+                child.parents.push(id);
+            }
+        }
+        if worlds.until == World::MAX {
+            self.pending.push(id);
+        } else {
+            record.clear();
+        }
+        let object = Arc::new(Object::default());
+        let entry = Entry {
+            key: Arc::new(key.clone()),
+            worlds,
+            object: object.clone(),
+            session_dependent: false,
+            record,
+            owned: 0,
+            parents: Vec::new(),
+        };
+        self.entries.insert(id, entry);
+        self.by_key.entry(key.1).or_default().entry(key.0).or_default().push(id);
+        object
+    }
+
+    /// Closes the entries that the changes since a world make wrong; gives their keys. `program` is what comes after the
+    /// changes, `relations` whether they changed how types relate, which concerns everything.
+    pub(super) fn publish(&mut self, program: &mut Program, since: World, relations: bool) -> Vec<Arc<Key>> {
+        self.forget_closed();
+        for id in std::mem::take(&mut self.pending) {
+            let Some(entry) = self.entries.get(&id) else { continue };
+            let (mut known, mut owned) = (true, 0);
+            for record in &entry.record {
+                for instance in &record.instances {
+                    match self.dependents.add(program, &record.types, &record.view, instance) {
+                        Ok(_) => {
+                            self.owners.push(id);
+                            owned += 1;
+                        }
+                        // Its types cannot be made here, so it cannot be followed: it ends now.
+                        Err(_) => known = false,
+                    }
+                }
+            }
+            if let Some(entry) = self.entries.get_mut(&id) {
+                entry.owned = owned;
+            }
+            if !known {
+                self.close(id, since);
+            }
+        }
+        if relations {
+            let open: Vec<Id> = self.open().collect();
+            return open.into_iter().flat_map(|id| self.close(id, since)).collect();
+        }
+        let stale: Vec<Dependent> = self.dependents.invalidated_since(program, since);
+        let mut ids: Vec<Id> =
+            stale.iter().filter_map(|dependent| self.owners.get(dependent.0 as usize).copied()).collect();
+        ids.dedup();
+        ids.into_iter().flat_map(|id| self.close(id, since)).collect()
+    }
+
+    fn open(&self) -> impl Iterator<Item = Id> {
+        let open = self.entries.iter().filter(|(_, entry)| entry.worlds.until == World::MAX);
+        open.map(|(id, _)| *id)
+    }
+
+    /// Ends an entry, and those that have it as a child, after a world; gives the keys of those that were open.
+    fn close(&mut self, id: Id, last: World) -> Vec<Arc<Key>> {
+        let mut closed = Vec::new();
+        let mut worklist = vec![id];
+        while let Some(id) = worklist.pop() {
+            let Some(entry) = self.entries.get_mut(&id) else { continue };
+            if entry.worlds.until != World::MAX {
+                continue;
+            }
+            entry.worlds.until = World(last.0 + 1);
+            entry.record = Vec::new();
+            self.dead += entry.owned;
+            closed.push(entry.key.clone());
+            worklist.extend(&entry.parents);
+        }
+        closed
+    }
+
+    /// Makes the dependents anew when most of them belong to entries that are closed.
+    fn forget_closed(&mut self) {
+        const FEW: usize = 1024;
+        if self.dead > FEW && self.dead > self.owners.len() / 2 {
+            self.dead = 0;
+            self.dependents = Dependents::new();
+            self.owners.clear();
+            self.pending = self.open().collect();
+        }
+    }
+
+    /// Takes out the entries that hold in no world from this one on.
+    pub(super) fn forget_before(&mut self, world: World) -> Vec<Entry> {
+        let past = self.entries.iter().filter(|(_, entry)| entry.worlds.until <= world);
+        let past: Vec<Id> = past.map(|(id, _)| *id).collect();
+        let taken = past.iter().filter_map(|id| self.entries.remove(id)).collect();
+        let entries = &self.entries;
+        self.by_key.retain(|_, of_config| {
+            of_config.retain(|_, ids| {
+                ids.retain(|id| entries.contains_key(id));
+                !ids.is_empty()
+            });
+            !of_config.is_empty()
+        });
+        taken
+    }
+}
+
+impl From<&Job> for Key {
+    fn from(job: &Job) -> Self {
+        (job.entry.clone(), job.config.clone())
+    }
+}

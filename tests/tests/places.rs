@@ -1,0 +1,126 @@
+//! Places in the source, as users meet them: in messages about exceptions, and in a debugger.
+
+use marquetry::engine::{EngineKind, Outcome};
+use marquetry::library;
+use marquetry::value::{HostArg, HostValue};
+use marquetry_ir::text;
+use marquetry_ir::types::Type;
+use marquetry_lower::job::OptLevel;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+const SOURCE: &str = "method quotient(a: i32, b: i32) -> i32 inline {
+entry:
+    q = div.u a, b
+    return q
+}
+method mean(a: i32, n: i32) -> i32 inline {
+entry:
+    s = add a, i32 5
+    m = call quotient(s, n)
+    return m
+}
+method outer(a: i32, n: i32) -> i32 {
+entry:
+    m = call mean(a, n)
+    r = add m, i32 1
+    return r
+}
+";
+
+/// Function and line of who threw and of its callers.
+fn chain(kind: EngineKind, opt_level: OptLevel) -> Option<Vec<(String, usize)>> {
+    let mut engine = match kind.open(opt_level) {
+        Ok(engine) => engine,
+        Err(reason) => {
+            println!("skipped: {}: {reason}", kind.name());
+            return None;
+        }
+    };
+    let mut program = library::program();
+    assert!(text::parse(&mut program, "places.mq", SOURCE).is_empty());
+    let method = *program.methods_of("outer").first().expect("the method");
+    engine.load(Arc::new(program));
+    let int = |value| HostArg::Value(HostValue::scalar(Type::I32, value).expect("an i32"));
+    let outcome = engine.call(method, &mut [int(1), int(0)]).expect("a call");
+    let Outcome::Threw(thrown) = outcome else { panic!("{}: nothing was thrown", kind.name()) };
+    let mut chain = vec![(thrown.function.clone(), thrown.place.as_ref().map_or(0, |place| place.line))];
+    chain.extend(thrown.callers.iter().map(|c| (c.function.clone(), c.place.as_ref().map_or(0, |p| p.line))));
+    let shown = thrown.to_string();
+    assert!(shown.contains("(in 'quotient', places.mq:3:5; called by 'mean', places.mq:9:5"), "{shown}");
+    Some(chain)
+}
+
+#[test]
+fn every_engine_names_the_chain_of_an_exception() {
+    let expected = [("quotient", 3), ("mean", 9), ("outer", 14)].map(|(name, line)| (name.to_owned(), line));
+    for kind in EngineKind::ALL {
+        for opt_level in [OptLevel::None, OptLevel::Default] {
+            if let Some(chain) = chain(kind, opt_level) {
+                assert_eq!(chain, expected, "{} at {opt_level:?}", kind.name());
+            }
+        }
+    }
+}
+
+/// Whether a tool runs; if not, that is said.
+fn is_present(tool: &str) -> bool {
+    let found = Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let present = found.is_ok_and(|status| status.success());
+    if !present {
+        println!("skipped: '{tool}' does not run");
+    }
+    present
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output().expect("the tool starts");
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    said
+}
+
+#[test]
+fn gdb_stops_in_an_inlined_function() {
+    if !is_present("gdb") || !is_present("cc") {
+        return;
+    }
+    use marquetry::compile::{Target, compile_artifact};
+    use marquetry_lower::dispatch::view::View;
+    use marquetry_lower::job::{DebugLevel, Job};
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = |name: &str| folder.path().join(name);
+    let mut program = library::program();
+    assert!(text::parse(&mut program, "places.mq", SOURCE).is_empty());
+    let entries = program.methods_of("outer").to_vec();
+    let opt_level = OptLevel::Default;
+    let mut job = Job::new(entries, View::native(&[]), opt_level);
+    job.options.debug_level = DebugLevel::Full;
+    let target = Target::parse("native", opt_level).expect("a target");
+    let artifact = compile_artifact(&program, &job, &target).expect("an object");
+    std::fs::write(at("places.o"), &artifact.code).expect("the object");
+    // The first result is the status.
+    let host = "int outer(int, int); int main(void) { return outer(1, 3); }";
+    std::fs::write(at("host.c"), host).expect("the host");
+    let program = at("program");
+    let said = run(Command::new("cc").arg("-o").arg(&program).arg(at("host.c")).arg(at("places.o")));
+    assert!(!said.contains("warning"), "{said}");
+    run(&mut Command::new(&program));
+    let mut gdb = Command::new("gdb");
+    gdb.args(["-nx", "-batch", "-ex", "break quotient", "-ex", "run", "-ex", "backtrace", "-ex", "finish"]);
+    let said = run(gdb.arg(&program).current_dir(folder.path() as &Path));
+    if said.contains("ptrace") || said.contains("not permitted") {
+        println!("skipped: gdb may not run programs here: {said}");
+        return;
+    }
+    for wanted in [
+        "quotient () at places.mq:3",
+        "mean () at places.mq:9",
+        "outer (a=1, n=3) at places.mq:14",
+        "in main ()",
+    ] {
+        assert!(said.contains(wanted), "{wanted} in\n{said}");
+    }
+}
