@@ -32,7 +32,7 @@ const LARGE: usize = 2048;
 /// Deepest nest of loops that the optimiser sees in a large function.
 const MAX_DEPTH: u32 = 24;
 /// Most values per instruction that are handed from block to block.
-const MAX_CROSSING: usize = 24;
+const MAX_CROSSING: usize = 4;
 /// How many values may live at once in any large function.
 const EASY_PRESSURE: usize = 24;
 /// Most values that live at once beyond these, times instructions.

@@ -70,6 +70,8 @@ mod placement;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_graphs;
+#[cfg(test)]
 mod tests_placement;
 mod variables;
 
