@@ -124,6 +124,8 @@ impl Target {
             Target::Native(target) => emit_object_with(legal, target, &mut memory.native),
             Target::Ptx(target) => ptx::emit(legal, target),
             Target::Spirv(target) => spirv::emit_with(legal, target, &mut memory.spirv),
+            #[cfg(feature = "shader")]
+            Target::Shader(target) => shader::emit(legal, target),
         }
     }
 }

@@ -220,7 +220,7 @@ fn arguments(selector: &mut Selector<'_, '_>) -> Result<(), EmitError> {
             let zero = selector.word(0);
             value = selector.binary(Binary::NotEqual, value, zero);
         }
-        let value = selector.from_bits(value, ty);
+        let value = selector.value_of(value, ty);
         selector.define(param, value);
     }
     Ok(())

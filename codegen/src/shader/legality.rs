@@ -23,6 +23,7 @@ pub(super) fn caps() -> Caps {
         early_returns: false,
         // WebGPU 3.6.2: maxComputeWorkgroupStorageSize.
         max_shared_bytes: 16 << 10,
+        argument_blocks: false,
         max_argument_bytes: 4096,
     }
 }

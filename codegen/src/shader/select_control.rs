@@ -470,7 +470,8 @@ impl Scopes {
                     scopes.open(&mut stack);
                 }
                 Event::Close => {
-                    if selections.pop() == Some(true) {
+                    let opened = selections.pop() == Some(true);
+                    if opened {
                         scopes.close(&mut stack);
                     }
                 }

@@ -164,11 +164,11 @@ impl Selector<'_, '_> {
     }
 
     /// The value of a type that some bits are.
-    pub fn from_bits(&mut self, bits: Expr, ty: Type) -> Expr {
+    pub fn value_of(&mut self, bits: Expr, ty: Type) -> Expr {
         if ty == Type::F32 { self.bitcast(bits, ScalarKind::Float) } else { bits }
     }
 
-    fn to_bits(&mut self, value: Expr, ty: Type) -> Expr {
+    fn bits_of(&mut self, value: Expr, ty: Type) -> Expr {
         if ty == Type::F32 { self.unsigned(value) } else { value }
     }
 
@@ -189,14 +189,14 @@ impl Selector<'_, '_> {
             });
         }
         let bits = bits.ok_or_else(|| internal("a load of nothing"))?;
-        Ok(self.from_bits(bits, access.ty))
+        Ok(self.value_of(bits, access.ty))
     }
 
     fn stored(&mut self, inst: Inst, index: usize) -> Result<(Expr, Type), EmitError> {
         let value: Value = *self.body.args(inst).get(index).ok_or_else(|| internal("a store of nothing"))?;
         let ty = self.body.value_type(value);
         let value = self.value(value)?;
-        Ok((self.to_bits(value, ty), ty))
+        Ok((self.bits_of(value, ty), ty))
     }
 
     /// Selects a store.
@@ -293,7 +293,7 @@ impl Selector<'_, '_> {
             _ => return Err(internal(&format!("'{op}' in a legal unit"))),
         };
         let old = self.atomic(inst, fun, bits, ty)?;
-        Ok(self.from_bits(old, ty))
+        Ok(self.value_of(old, ty))
     }
 
     /// Selects a compare-and-exchange.
@@ -303,7 +303,7 @@ impl Selector<'_, '_> {
         let fun = AtomicFunction::Exchange { compare: Some(expected) };
         let old = self.atomic(inst, fun, new, ty)?;
         let exchanged = self.binary(Binary::Equal, old, expected);
-        let old = self.from_bits(old, ty);
+        let old = self.value_of(old, ty);
         self.define_all(inst, &[old, exchanged]);
         Ok(())
     }

@@ -4,14 +4,15 @@
 
 use marquetry::compile::{Code, Target, compile};
 use marquetry::engine::{Engine, EngineError, Extent, Outcome};
+use marquetry::inputs::LaunchOptions;
 use marquetry::value::HostArg;
-use marquetry_codegen::artifact::argument_block;
 use marquetry_codegen::shader::{Language, ShaderTarget};
 use marquetry_ir::diag::Code as Problem;
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::Program;
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{Job, OptLevel};
+use marquetry_lower::legal::{Passing, Role};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub struct WebGpu {
     queue: wgpu::Queue,
     program: Arc<Program>,
     opt_level: OptLevel,
+    options: LaunchOptions,
 }
 
 /// What is there at once: native implementations never wait.
@@ -56,7 +58,7 @@ impl WebGpu {
         let adapter = adapter.map_err(|error| error.to_string())?;
         let descriptor = wgpu::DeviceDescriptor { required_limits: adapter.limits(), ..Default::default() };
         let (device, queue) = now(adapter.request_device(&descriptor))?.map_err(|error| error.to_string())?;
-        Ok(WebGpu { device, queue, program: Arc::default(), opt_level })
+        Ok(WebGpu { device, queue, program: Arc::default(), opt_level, options: LaunchOptions::default() })
     }
 
     fn buffer(&self, bytes: &[u8], usage: wgpu::BufferUsages) -> wgpu::Buffer {
@@ -99,6 +101,10 @@ impl Engine for WebGpu {
         self.program = program;
     }
 
+    fn options(&mut self) -> &mut LaunchOptions {
+        &mut self.options
+    }
+
     fn call(&mut self, _: Method, _: &mut [HostArg]) -> Result<Outcome, EngineError> {
         Err(EngineError::Unsupported("functions are not wrapped into kernels here".into()))
     }
@@ -110,7 +116,8 @@ impl Engine for WebGpu {
         args: &mut [HostArg],
     ) -> Result<Outcome, EngineError> {
         let target = ShaderTarget::new(Language::Wgsl, extent.block)?;
-        let job = Job::new(vec![method], View::device(&[]), self.opt_level);
+        let mut job = Job::new(vec![method], View::device(&[]), self.opt_level);
+        job.options.state = self.options.state_type();
         let compiled = compile(&self.program, &job, &Target::Shader(target)).map_err(refused)?;
         let Code::Artifact(artifact) = &compiled.code else { return Err(failed("no text")) };
         let entry = compiled.entry()?;
@@ -130,29 +137,56 @@ impl Engine for WebGpu {
             compilation_options: Default::default(),
             cache: None,
         });
-        // Each parameter takes the next bytes of the arguments, or the next buffer.
-        let mut buffers = vec![self.buffer(&[0; 16], wgpu::BufferUsages::COPY_SRC)];
-        let (slots, size) = argument_block(&entry.signature.params);
-        let mut block = vec![0; size as usize];
-        let mut pointers = Vec::new();
-        let mut values: Vec<u8> = Vec::new();
+        // The mailbox, which stands in for null, too; then the arguments' buffers; then what is passed by reference.
+        let storage = |bytes: &[u8]| self.buffer(bytes, wgpu::BufferUsages::COPY_SRC);
+        let mut buffers = vec![storage(&[0; 16])];
         for arg in args.iter() {
-            match arg {
-                HostArg::Buffer { bytes, .. } => {
-                    buffers.push(self.buffer(bytes, wgpu::BufferUsages::COPY_SRC));
-                    pointers.push(buffers.len() - 1);
-                }
-                HostArg::Value(value) if value.ty().is_pointer() => pointers.push(0),
-                HostArg::Value(value) => values.extend(value.to_bytes()),
+            if let HostArg::Buffer { bytes, .. } = arg {
+                buffers.push(storage(bytes));
             }
         }
-        if entry.abi.mailbox {
-            pointers.push(0);
-        }
-        let mut values = values.into_iter();
-        for slot in slots.iter().filter(|slot| !slot.is_pointer) {
-            let place = block.iter_mut().skip(slot.offset as usize).take(slot.size as usize);
-            place.zip(values.by_ref()).for_each(|(to, from)| *to = from);
+        let mut next = 1;
+        let (slots, size) = entry.block();
+        let mut block = vec![0; size as usize];
+        let mut pointers = Vec::new();
+        let mut rest = args.iter();
+        for argument in entry.arguments() {
+            let state = self.options.state.as_ref().map_or_else(Vec::new, |state| state.bytes.clone());
+            let bytes = match (&argument.role, argument.passing) {
+                (_, Passing::Ghost) => continue,
+                (Role::State, _) => state,
+                (Role::Mailbox, _) => {
+                    pointers.push(0);
+                    continue;
+                }
+                (Role::Argument | Role::Input(_), _) => match rest.next() {
+                    Some(HostArg::Buffer { .. }) => {
+                        pointers.push(next);
+                        next += 1;
+                        continue;
+                    }
+                    Some(HostArg::Value(value)) if value.ty().is_pointer() => {
+                        pointers.push(0);
+                        continue;
+                    }
+                    Some(HostArg::Value(value)) => value.to_bytes(),
+                    Some(HostArg::Aggregate(bytes)) => bytes.clone(),
+                    None => return Err(failed("an argument is missing")),
+                },
+            };
+            if argument.passing == Passing::Reference {
+                buffers.push(storage(&bytes));
+                pointers.push(buffers.len() - 1);
+                continue;
+            }
+            for (slot, &from) in slots.iter().skip(argument.first as usize).zip(&argument.parts) {
+                if slot.is_pointer {
+                    pointers.push(0);
+                    continue;
+                }
+                let place = block.iter_mut().skip(slot.offset as usize).take(slot.size as usize);
+                place.zip(bytes.iter().skip(from as usize)).for_each(|(to, &from)| *to = from);
+            }
         }
         let arguments = self.buffer(&block, wgpu::BufferUsages::empty());
         // Bindings that the kernel does not use are not in the layout.
