@@ -299,11 +299,13 @@ fn ops_mean_the_same_in_wgsl() {
     }
 }
 
-/// Launches of all kernels: what each leaves in its buffers is compared with what its directives say. None is refused.
+/// Launches of all kernels: what each leaves in its buffers is compared with what its directives say. Refused is
+/// only a kernel that may throw before a barrier.
 #[test]
 fn kernels_run_in_wgsl() {
     if let Some((passed, refused)) = launches_in_wgsl("kernels", OptLevel::Default) {
-        assert_eq!(refused, [""; 0]);
+        let other = refused.iter().find(|why| !why.contains("a barrier that some work-items"));
+        assert_eq!(other, None);
         assert!(passed > 80, "only {passed} launches");
     }
 }

@@ -13,8 +13,7 @@ use marquetry_ir::entity::{Func, Inst, Value};
 use marquetry_ir::inst::{MemFlags, Order};
 use marquetry_ir::limits::MAX_DIAGNOSTICS;
 use marquetry_ir::op::{Op, Shape};
-use marquetry_ir::program::MethodKind;
-use marquetry_ir::types::{Space, Type, TypeKind};
+use marquetry_ir::types::{Space, Type};
 use marquetry_ir::unit::Unit;
 use marquetry_lower::report;
 
@@ -32,7 +31,6 @@ pub(super) fn check(
     let mut refusals = Refusals { unit, objects, mailboxes, target, list: Vec::new() };
     refusals.globals();
     for (func, cfg) in unit.funcs.keys().zip(cfgs) {
-        refusals.parameters(func);
         let body = &unit.funcs[func].body;
         for &block in cfg.reverse_post_order() {
             for inst in body.block_insts(block) {
@@ -86,27 +84,6 @@ impl Refusals<'_> {
                     "what outlives a launch is in buffers: pass one to the kernel, or use shared or constant memory",
                 ));
             }
-        }
-    }
-
-    /// Pointers that hosts pass are offsets into buffers.
-    fn parameters(&mut self, func: Func) {
-        let function = &self.unit.funcs[func];
-        if function.kind != MethodKind::Kernel {
-            return;
-        }
-        for (n, ty) in function.signature.params.iter().enumerate() {
-            let TypeKind::Pointer(space @ (Space::Shared | Space::Local | Space::Param)) = ty.kind() else {
-                continue;
-            };
-            let message = format!(
-                "target {} has no pointer to {} memory as a kernel's parameter, as parameter {n} of '{}' is",
-                self.target,
-                space.name(),
-                function.name
-            );
-            let diagnostic = Diagnostic::error(Code::Unsupported, function.file, function.span, message);
-            self.add(diagnostic.with_note("buffers are all that hosts can pass"));
         }
     }
 

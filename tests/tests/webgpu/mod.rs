@@ -149,7 +149,8 @@ impl Engine for WebGpu {
         let (slots, size) = entry.block();
         let mut block = vec![0; size as usize];
         let mut pointers = Vec::new();
-        let mut rest = args.iter();
+        let is_ghost = |arg: &&HostArg| matches!(arg, HostArg::Aggregate(bytes) if bytes.is_empty());
+        let mut rest = args.iter().filter(|arg| !is_ghost(arg));
         for argument in entry.arguments() {
             let state = self.options.state.as_ref().map_or_else(Vec::new, |state| state.bytes.clone());
             let bytes = match (&argument.role, argument.passing) {
@@ -174,6 +175,13 @@ impl Engine for WebGpu {
                     None => return Err(failed("an argument is missing")),
                 },
             };
+            if bytes.len() as u64 != argument.size {
+                return Err(failed(format!(
+                    "an argument has {} bytes, wanted {}",
+                    bytes.len(),
+                    argument.size
+                )));
+            }
             if argument.passing == Passing::Reference {
                 buffers.push(storage(&bytes));
                 pointers.push(buffers.len() - 1);
@@ -187,6 +195,9 @@ impl Engine for WebGpu {
                 let place = block.iter_mut().skip(slot.offset as usize).take(slot.size as usize);
                 place.zip(bytes.iter().skip(from as usize)).for_each(|(to, &from)| *to = from);
             }
+        }
+        if rest.next().is_some() {
+            return Err(failed("an argument too many"));
         }
         let arguments = self.buffer(&block, wgpu::BufferUsages::empty());
         // Bindings that the kernel does not use are not in the layout.
