@@ -66,6 +66,7 @@
 
 mod error;
 mod ins;
+mod ins_control;
 #[cfg(test)]
 mod tests;
 mod variables;

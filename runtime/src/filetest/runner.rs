@@ -19,7 +19,7 @@ use marquetry_lower::dispatch::resolve::{Answer, look_up};
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::runtime::inputs::STATE;
 use marquetry_lower::specialise;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How one directive went on one engine.
@@ -98,8 +98,7 @@ pub fn run(
     let program = Arc::new(program);
     let references: Vec<_> =
         directives.iter().map(|directive| reference_contents(&program, directive)).collect();
-    let ops: Vec<_> =
-        directives.iter().map(|directive| Arc::new(ops_of_directive(&program, directive))).collect();
+    let ops = ops_of_directives(&program, &directives);
     for engine in engines {
         engine.load(program.clone());
         for ((directive, references), ops) in directives.iter().zip(&references).zip(&ops) {
@@ -246,15 +245,22 @@ pub fn instance_for(
     specialise::instantiate(program, method, &types).map_err(|failure| failure.to_string())
 }
 
-/// The ops that a directive may run; none if there is no such method, which is reported elsewhere.
-fn ops_of_directive(program: &Program, directive: &Directive) -> BTreeSet<Op> {
-    let (call, kind) = match &directive.action {
-        Action::Run(call) => (call, MethodKind::Function),
-        Action::Launch { call, .. } => (call, MethodKind::Kernel),
-        _ => return BTreeSet::new(),
+/// The ops that each directive may run; none if there is no such method, which is reported elsewhere.
+fn ops_of_directives(program: &Program, directives: &[Directive]) -> Vec<Arc<BTreeSet<Op>>> {
+    // Many directives call the same method, which may be large.
+    let mut known: BTreeMap<Method, Arc<BTreeSet<Op>>> = BTreeMap::new();
+    let mut ops = |directive: &Directive| {
+        let (call, kind) = match &directive.action {
+            Action::Run(call) => (call, MethodKind::Function),
+            Action::Launch { call, .. } => (call, MethodKind::Kernel),
+            _ => return Arc::default(),
+        };
+        match find_method(program, &call.name, &call.args, kind) {
+            Ok(method) => known.entry(method).or_insert_with(|| Arc::new(ops_of(program, method))).clone(),
+            Err(_) => Arc::default(),
+        }
     };
-    let method = find_method(program, &call.name, &call.args, kind);
-    method.map_or_else(|_| BTreeSet::new(), |method| ops_of(program, method))
+    directives.iter().map(&mut ops).collect()
 }
 
 /// What the references of a directive's checks leave in the buffers, from the interpreter; in order of the checks.
