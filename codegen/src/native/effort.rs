@@ -8,11 +8,12 @@
 //! any case. The measure is one walk over the function, and only large ones are measured.
 
 use cranelift_entity::SecondaryMap;
+use cranelift_entity::packed_option::PackedOption;
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::analysis::dominators::Dominators;
 use marquetry_ir::analysis::loops::Loops;
 use marquetry_ir::body::Body;
-use marquetry_ir::entity::Value;
+use marquetry_ir::entity::{Block, Value};
 
 /// What is done for a function.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -32,7 +33,7 @@ const LARGE: usize = 2048;
 /// Deepest nest of loops that the optimiser sees in a large function.
 const MAX_DEPTH: u32 = 24;
 /// Most values per instruction that are handed from block to block.
-const MAX_CROSSING: usize = 24;
+const MAX_CROSSING: usize = 4;
 /// How many values may live at once in any large function.
 const EASY_PRESSURE: usize = 24;
 /// Most values that live at once beyond these, times instructions.
@@ -45,6 +46,14 @@ const MAX_PASSED: usize = 8;
 const MAX_JOINED: usize = 8192;
 /// Most constants times the dominators of the block that uses them: the optimiser searches these.
 const MAX_SEARCHED: usize = 1 << 26;
+
+/// Most squares of how many values are passed for each other, per instruction, where more than some live at once: the
+/// allocator takes such values as one, and goes through all of them each time that it splits off a part.
+const MAX_WEBS: usize = 128;
+/// How many values may live at once so that it does not split them.
+const BUSY: usize = 12;
+/// Most blocks between an edge's ends in the tree of dominators, per instruction: the allocator of registers walks them.
+const MAX_CLIMBED: usize = 128;
 
 /// Where a value begins and ends: by instructions, and by blocks.
 #[derive(Copy, Clone, Default)]
@@ -95,26 +104,83 @@ pub(super) fn effort(body: &Body, flow: &ControlFlow) -> Effort {
     if lives.saturating_sub(EASY_PRESSURE.saturating_mul(at as usize)) > MAX_PRESSURE {
         return Effort::Quick;
     }
-    let (mut dominators, mut loops) = (Dominators::new(), Loops::new());
+    if lives > BUSY.saturating_mul(at as usize) && webs(body, flow) > MAX_WEBS.saturating_mul(at as usize) {
+        return Effort::Quick;
+    }
+    let mut dominators = Dominators::new();
     dominators.compute(flow);
+    let depths = depths(flow, &dominators);
+    if climbed(flow, &depths) > MAX_CLIMBED.saturating_mul(at as usize) {
+        return Effort::Quick;
+    }
+    let mut loops = Loops::new();
     loops.compute(flow, &dominators);
-    let order = flow.reverse_post_order();
-    if order.iter().any(|&block| loops.depth(block) > MAX_DEPTH) {
+    let is_deep = |&block: &Block| loops.depth(block) > MAX_DEPTH;
+    if flow.reverse_post_order().iter().any(is_deep) || searched(body, flow, &depths) > MAX_SEARCHED {
         return Effort::Plain;
     }
-    let mut depths = vec![0usize; order.len()];
-    let mut searched = 0usize;
-    for (n, &block) in order.iter().enumerate() {
-        let above = dominators.immediate(flow, block).and_then(|above| flow.position(above));
-        let depth = above.and_then(|above| depths.get(above)).map_or(0, |depth| depth + 1);
-        if let Some(slot) = depths.get_mut(n) {
-            *slot = depth;
+    Effort::Full
+}
+
+/// Squares of how many values belong together, because edges pass one for the other.
+fn webs(body: &Body, flow: &ControlFlow) -> usize {
+    let mut parent = SecondaryMap::<Value, PackedOption<Value>>::with_capacity(body.value_count());
+    let mut count = SecondaryMap::<Value, u32>::with_capacity(body.value_count());
+    let find = |parent: &mut SecondaryMap<Value, PackedOption<Value>>, mut at: Value| {
+        while let Some(above) = parent[at].expand() {
+            if let Some(further) = parent[above].expand() {
+                parent[at] = further.into();
+            }
+            at = above;
         }
+        at
+    };
+    let edges = flow.reverse_post_order().iter().filter_map(|&block| body.last_inst(block));
+    for edge in edges.flat_map(|inst| body.targets(inst)).copied() {
+        for (&param, &arg) in body.block_params(body.target_block(edge)).iter().zip(body.target_args(edge)) {
+            if body.value_const_id(arg).is_none() {
+                let (one, other) = (find(&mut parent, param), find(&mut parent, arg));
+                if one != other {
+                    let (small, large) = if count[one] < count[other] { (one, other) } else { (other, one) };
+                    parent[small] = large.into();
+                    count[large] += count[small] + 1;
+                }
+            }
+        }
+    }
+    let roots = count.iter().filter(|&(value, _)| parent[value].is_none());
+    roots.fold(0usize, |sum, (_, &others)| sum.saturating_add((others as usize).saturating_pow(2)))
+}
+
+/// How deep blocks are in the tree of dominators.
+fn depths(flow: &ControlFlow, dominators: &Dominators) -> SecondaryMap<Block, usize> {
+    let mut depths = SecondaryMap::new();
+    for &block in flow.reverse_post_order() {
+        depths[block] = dominators.immediate(flow, block).map_or(0, |above| depths[above] + 1);
+    }
+    depths
+}
+
+/// How far it is in the tree of dominators from where edges leave up to where they lead.
+fn climbed(flow: &ControlFlow, depths: &SecondaryMap<Block, usize>) -> usize {
+    let mut sum = 0usize;
+    for &block in flow.reverse_post_order() {
+        for &(from, _) in flow.predecessors(block) {
+            sum = sum.saturating_add(depths[from].saturating_sub(depths[block]));
+        }
+    }
+    sum
+}
+
+/// Constants times the dominators of the blocks that use them.
+fn searched(body: &Body, flow: &ControlFlow, depths: &SecondaryMap<Block, usize>) -> usize {
+    let mut sum = 0usize;
+    for &block in flow.reverse_post_order() {
         let mut constants = 0;
         for inst in body.block_insts(block) {
             body.visit_operands(inst, |value| constants += usize::from(body.value_const_id(value).is_some()));
         }
-        searched = searched.saturating_add(depth.saturating_mul(constants));
+        sum = sum.saturating_add(depths[block].saturating_mul(constants));
     }
-    if searched > MAX_SEARCHED { Effort::Plain } else { Effort::Full }
+    sum
 }

@@ -3,7 +3,8 @@
 //! Every value that is used in another block than its own, and every block parameter, has a home in the frame. It is
 //! stored where it is computed and loaded once per block that uses it, so that nothing is live between blocks. What an
 //! edge passes is stored to the homes of the parameters, in a block of the edge's own where the edge is not the only
-//! one that leaves; all arguments are loaded before any is stored.
+//! one that leaves; all arguments are loaded before any is stored. That block may come far behind the one that it
+//! leaves, so what it passes has a home too.
 
 use super::effort::Effort;
 use super::select::Selector;
@@ -14,7 +15,7 @@ use cranelift_codegen::ir::{self, BlockArg, InstBuilder, StackSlotData, StackSlo
 use cranelift_entity::SecondaryMap;
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::Body;
-use marquetry_ir::entity::{Block, Value};
+use marquetry_ir::entity::{Block, BlockCall, Value};
 use marquetry_ir::limits::MAX_FRAME_BYTES;
 
 /// Bytes that a home's place is a multiple of; vectors and `i128` take two.
@@ -33,8 +34,7 @@ pub(super) struct Homes {
 /// The block of an edge, which stores what the edge passes.
 struct Detour {
     block: ir::Block,
-    to: Block,
-    args: Vec<BlockArg>,
+    edge: BlockCall,
 }
 
 impl Homes {
@@ -59,6 +59,10 @@ impl Homes {
                         give(value);
                     }
                 });
+                if let edges @ [_, _, ..] = body.targets(inst) {
+                    let passed = edges.iter().flat_map(|&edge| body.target_args(edge));
+                    passed.filter(|&&arg| body.value_const_id(arg).is_none()).for_each(|&arg| give(arg));
+                }
             }
         }
         let bytes = u64::from(count) * u64::from(UNIT);
@@ -120,26 +124,24 @@ impl Selector<'_> {
         }
     }
 
-    /// Where an edge leads that is not the only one: to a block of its own, if it passes anything.
-    pub(super) fn detour(&mut self, to: Block, target: ir::Block, args: &mut Vec<BlockArg>) -> ir::Block {
-        match &mut self.homes {
-            Some(homes) if !args.is_empty() => {
-                let block = self.cursor.func.dfg.make_block();
-                homes.detours.push(Detour { block, to, args: std::mem::take(args) });
-                block
-            }
-            _ => target,
-        }
+    /// A block for what an edge passes that is not the only one, if there are homes to pass it to.
+    pub(super) fn detour(&mut self, edge: BlockCall) -> Option<ir::Block> {
+        let homes = self.homes.as_mut().filter(|_| !self.body.target_args(edge).is_empty())?;
+        let block = self.cursor.func.dfg.make_block();
+        homes.detours.push(Detour { block, edge });
+        Some(block)
     }
 
     /// Writes the blocks of the edges that have left a block.
     pub(super) fn finish_detours(&mut self) -> Result<(), EmitError> {
         let Some(homes) = &mut self.homes else { return Ok(()) };
-        for Detour { block, to, args } in std::mem::take(&mut homes.detours) {
+        let mut args = Vec::new();
+        for Detour { block, edge } in std::mem::take(&mut homes.detours) {
+            self.leave_homes();
             self.cursor.func.layout.append_block(block);
             self.cursor.goto_bottom(block);
-            self.pass(to, &args);
-            let target = self.block(to)?;
+            let target = self.only_edge(edge, &mut args)?;
+            self.pass(self.body.target_block(edge), &args);
             self.cursor.ins().jump(target, &[]);
         }
         Ok(())

@@ -88,12 +88,21 @@ impl Selector<'_> {
 
     /// A destination, its arguments computed here, of an edge that is not the only one.
     fn edge(&mut self, call: BlockCall, args: &mut Vec<BlockArg>) -> Result<ir::Block, EmitError> {
-        let target = self.only_edge(call, args)?;
-        Ok(self.detour(self.body.target_block(call), target, args))
+        match self.detour(call) {
+            Some(block) => {
+                args.clear();
+                Ok(block)
+            }
+            None => self.only_edge(call, args),
+        }
     }
 
     /// A destination, its arguments computed here.
-    fn only_edge(&mut self, call: BlockCall, args: &mut Vec<BlockArg>) -> Result<ir::Block, EmitError> {
+    pub(super) fn only_edge(
+        &mut self,
+        call: BlockCall,
+        args: &mut Vec<BlockArg>,
+    ) -> Result<ir::Block, EmitError> {
         args.clear();
         let body = self.body;
         for &arg in body.target_args(call) {

@@ -247,6 +247,11 @@ impl Dominators {
         cfg.reverse_post_order().get(parent as usize).copied()
     }
 
+    /// A reachable block's number in the pre-order of the tree, and the largest one of those that it dominates.
+    pub(crate) fn interval(&self, cfg: &ControlFlow, block: Block) -> Option<(u32, u32)> {
+        self.interval.get(cfg.position(block)?).copied()
+    }
+
     /// Whether every path to `b` goes through `a`. A block dominates itself; unreachable blocks dominate nothing
     /// and are dominated by nothing.
     #[inline]

@@ -124,6 +124,11 @@ impl Loops {
         self.loops[this].parent.expand()
     }
 
+    /// A loop's number in the pre-order of the forest, and the first number behind the loops inside.
+    pub(crate) fn interval(&self, this: Loop) -> (u32, u32) {
+        (self.loops[this].first, self.loops[this].end)
+    }
+
     /// How many loops a block is in.
     pub fn depth(&self, block: Block) -> u32 {
         self.innermost(block).map_or(0, |this| self.loops[this].depth)

@@ -67,8 +67,13 @@
 mod error;
 mod ins;
 mod ins_control;
+mod placement;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_graphs;
+#[cfg(test)]
+mod tests_placement;
 mod variables;
 
 pub use error::{BuildError, Mistake, MistakeKind};
@@ -83,7 +88,7 @@ use crate::types::{Type, Types};
 use cranelift_entity::packed_option::PackedOption;
 use cranelift_entity::{EntityList, ListPool, SecondaryMap, entity_impl};
 use smallvec::SmallVec;
-use variables::Variables;
+use variables::{Edges, Variables};
 
 /// A variable of the host's language, while a function is built.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -275,7 +280,7 @@ impl<'a> FunctionBuilder<'a> {
             return self.error_value();
         };
         let BuilderContext { variables, blocks, sources, edges, .. } = &mut *self.context;
-        match variables.lookup(self.body, blocks, sources, edges, (variable, block)) {
+        match variables.lookup(self.body, &Edges { blocks, sources, pool: edges }, (variable, block)) {
             Ok(value) => value,
             Err(kind) => {
                 self.mistake(kind);

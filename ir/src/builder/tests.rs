@@ -173,8 +173,8 @@ fn unreachable_circles_end() {
         b.ins().ret(&[x]);
         let context = &mut *b.context;
         let lookup = (variable, ring[2]);
-        let (blocks, sources, edges) = (&context.blocks, &context.sources, &context.edges);
-        assert!(context.variables.lookup(b.body, blocks, sources, edges, lookup).is_ok());
+        let edges = Edges { blocks: &context.blocks, sources: &context.sources, pool: &context.edges };
+        assert!(context.variables.lookup(b.body, &edges, lookup).is_ok());
     });
     result.unwrap();
 }

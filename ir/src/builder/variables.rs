@@ -1,18 +1,22 @@
 //! Variables: from definitions and uses in any order to SSA values and block parameters.
 //!
-//! After "Simple and Efficient Construction of Static Single Assignment Form" (Braun et al., CC 2013), with two
+//! After "Simple and Efficient Construction of Static Single Assignment Form" (Braun et al., CC 2013), with three
 //! changes that keep it iterative and its cost low. First, a use that reaches a block with several or unknown
 //! predecessors gets a new parameter of that block at once, and nothing is asked of the predecessors before
 //! [`complete`]: by then all of them are filled, so a worklist does what the paper does by recursion. Second,
 //! parameters that turn out to carry one value are dropped at the end, all together, with one rewriting of operands.
+//! Third, where more and more parameters are needed to find the arguments of the first ones, [`Placement`] says in
+//! which blocks a variable can change, and the others are passed over.
 //!
-//! Definitions are kept in one map by variable and block, so memory and time grow with the pairs of a variable and a
-//! block in which it is live, not with variables times blocks.
+//! What blocks define is kept by block, the newest of each variable at hand, so memory and time grow with what is
+//! defined and asked for, not with variables times blocks.
 
 use crate::body::Body;
 use crate::builder::error::MistakeKind;
+use crate::builder::placement::{Origin, Placement};
 use crate::builder::{BlockState, BuilderContext, Variable};
 use crate::entity::{Block, BlockCall, Value};
+use crate::limits::MAX_BLOCK_PARAMS;
 use crate::types::Type;
 use cranelift_entity::packed_option::PackedOption;
 use cranelift_entity::{EntityRef, SecondaryMap};
@@ -29,11 +33,87 @@ struct Phi {
     args: (usize, usize),
 }
 
+/// A variable, and where it was last defined or used.
+#[derive(Clone, Debug)]
+struct Latest {
+    ty: Type,
+    block: PackedOption<Block>,
+    value: PackedOption<Value>,
+    /// Whether that is noted as a definition.
+    is_written: bool,
+}
+
+/// Values of variables at the ends of blocks. A block's first few are a list, in memory next to those of its
+/// neighbours; the others of blocks that have many are in a map.
+#[derive(Clone, Debug, Default)]
+struct Ends {
+    /// First entry of a block's list, plus one, and how many entries it has.
+    lists: SecondaryMap<Block, (u32, u32)>,
+    entries: Vec<End>,
+    others: FxHashMap<(Variable, Block), Value>,
+}
+
+#[derive(Clone, Debug)]
+struct End {
+    variable: Variable,
+    value: Value,
+    /// The next of the list, plus one.
+    next: u32,
+}
+
+/// Most entries of a list.
+const MAX_LIST: u32 = 8;
+
+impl Ends {
+    fn clear(&mut self) {
+        self.lists.clear();
+        self.entries.clear();
+        self.others.clear();
+    }
+
+    fn position(&self, variable: Variable, block: Block) -> Option<usize> {
+        let mut next = self.lists[block].0;
+        while let Some(n) = next.checked_sub(1) {
+            let entry = &self.entries[n as usize];
+            if entry.variable == variable {
+                return Some(n as usize);
+            }
+            next = entry.next;
+        }
+        None
+    }
+
+    fn get(&self, variable: Variable, block: Block) -> Option<Value> {
+        match self.position(variable, block) {
+            Some(n) => Some(self.entries[n].value),
+            None if self.lists[block].1 < MAX_LIST => None,
+            None => self.others.get(&(variable, block)).copied(),
+        }
+    }
+
+    fn set(&mut self, variable: Variable, block: Block, value: Value) {
+        if let Some(n) = self.position(variable, block) {
+            self.entries[n].value = value;
+            return;
+        }
+        let (first, count) = &mut self.lists[block];
+        if *count == MAX_LIST {
+            self.others.insert((variable, block), value);
+            return;
+        }
+        self.entries.push(End { variable, value, next: *first });
+        *first = self.entries.len() as u32;
+        *count += 1;
+    }
+}
+
 /// Definitions of variables in blocks.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Variables {
-    types: Vec<Type>,
-    definitions: FxHashMap<(Variable, Block), Value>,
+    latest: Vec<Latest>,
+    ends: Ends,
+    /// Which blocks define which variables; some more than once.
+    written: Vec<(Variable, Block)>,
     phis: Vec<Phi>,
     /// Which phi a value is, plus one.
     phi_of: SecondaryMap<Value, u32>,
@@ -41,15 +121,28 @@ pub(super) struct Variables {
     /// What a dropped parameter stands for.
     alias: SecondaryMap<Value, PackedOption<Value>>,
     path: Vec<Block>,
+    /// How many parameters are made without [`Placement`], if not as many as the rule says: for tests.
+    pub(super) few: Option<usize>,
     /// Blocks looked at: what the cost is measured by.
     pub(super) steps: usize,
 }
 
+/// What tells how control gets to blocks.
+pub(super) struct Edges<'a> {
+    pub(super) blocks: &'a SecondaryMap<Block, BlockState>,
+    pub(super) sources: &'a SecondaryMap<BlockCall, PackedOption<Block>>,
+    pub(super) pool: &'a cranelift_entity::ListPool<BlockCall>,
+}
+
+/// Most blocks with one predecessor that a look-up goes through before it asks for a parameter after all.
+const MAX_WALK: usize = 64;
+
 impl Variables {
     pub(super) fn clear(&mut self) {
-        let Self { types, definitions, phis, phi_of, args, alias, path, steps } = self;
-        types.clear();
-        definitions.clear();
+        let Self { latest, ends, written, phis, phi_of, args, alias, path, few: _, steps } = self;
+        latest.clear();
+        ends.clear();
+        written.clear();
         phis.clear();
         phi_of.clear();
         args.clear();
@@ -59,83 +152,99 @@ impl Variables {
     }
 
     pub(super) fn declare(&mut self, ty: Type) -> Variable {
-        self.types.push(ty);
-        Variable::new(self.types.len() - 1)
+        self.latest.push(Latest { ty, block: None.into(), value: None.into(), is_written: false });
+        Variable::new(self.latest.len() - 1)
     }
 
     pub(super) fn ty(&self, variable: Variable) -> Option<Type> {
-        self.types.get(variable.index()).copied()
+        self.latest.get(variable.index()).map(|latest| latest.ty)
     }
 
+    /// Defines a variable that was declared.
     pub(super) fn define(&mut self, variable: Variable, block: Block, value: Value) {
-        self.definitions.insert((variable, block), value);
+        self.move_to(variable, block, value);
+        let latest = &mut self.latest[variable.index()];
+        if !std::mem::replace(&mut latest.is_written, true) {
+            self.written.push((variable, block));
+        }
+    }
+
+    /// Keeps the value of a variable at the end of a block at hand.
+    fn move_to(&mut self, variable: Variable, block: Block, value: Value) {
+        let latest = &mut self.latest[variable.index()];
+        if latest.block.expand() != Some(block) {
+            if let (Some(block), Some(value)) = (latest.block.expand(), latest.value.expand()) {
+                self.ends.set(variable, block, value);
+            }
+            latest.block = block.into();
+            latest.is_written = false;
+        }
+        latest.value = value.into();
+    }
+
+    /// The value of a variable at the end of a block, as far as it is known there.
+    fn end(&self, variable: Variable, block: Block) -> Option<Value> {
+        let latest = &self.latest[variable.index()];
+        if latest.block.expand() == Some(block) {
+            return latest.value.expand();
+        }
+        self.ends.get(variable, block)
     }
 
     pub(super) fn is_phi(&self, value: Value) -> bool {
         self.phi_of[value] != 0
     }
 
-    fn make_phi(
-        &mut self,
-        body: &mut Body,
-        variable: Variable,
-        ty: Type,
-        block: Block,
-    ) -> Result<Value, MistakeKind> {
-        let most = usize::from(u16::MAX);
-        if body.block_params(block).len() >= most {
-            return Err(MistakeKind::Limit("block parameters", most));
-        }
-        let value = body.append_block_param(block, ty);
+    fn make_phi(&mut self, body: &mut Body, variable: Variable, block: Block) -> Value {
+        let value = body.append_block_param(block, self.latest[variable.index()].ty);
         self.phis.push(Phi { variable, block, value, args: (0, 0) });
         self.phi_of[value] = self.phis.len() as u32;
-        Ok(value)
+        value
     }
 
     /// The value of a variable at the end of what is written of a block so far; or why there is none.
     pub(super) fn lookup(
         &mut self,
         body: &mut Body,
-        blocks: &SecondaryMap<Block, BlockState>,
-        sources: &SecondaryMap<BlockCall, PackedOption<Block>>,
-        pool: &cranelift_entity::ListPool<BlockCall>,
+        edges: &Edges<'_>,
         (variable, from): (Variable, Block),
     ) -> Result<Value, MistakeKind> {
         let ty = self.ty(variable).ok_or(MistakeKind::MissingVariable(variable))?;
+        if let Some(value) = self.end(variable, from) {
+            self.steps += 1;
+            return Ok(value);
+        }
         self.path.clear();
         let mut at = from;
-        // Control flow that nothing enters may be a circle of single predecessors: a mark that is moved ahead at
-        // every power of two is met again then.
-        let (mut mark, mut next_mark) = (None, 1);
         let value = loop {
             self.steps += 1;
-            if let Some(&value) = self.definitions.get(&(variable, at)) {
+            if let Some(value) = self.end(variable, at) {
                 break value;
             }
-            let state = &blocks[at];
-            let edges = state.edges.as_slice(pool);
-            let source = edges.first().and_then(|&edge| sources[edge].expand());
+            let state = &edges.blocks[at];
+            let into = state.edges.as_slice(edges.pool);
+            let source = into.first().and_then(|&edge| edges.sources[edge].expand());
             let is_entry = body.entry() == Some(at);
-            self.path.push(at);
-            match (source, edges.len()) {
+            match (source, into.len()) {
                 _ if is_entry => return Err(MistakeKind::Undefined(variable)),
-                _ if !state.sealed => break self.make_phi(body, variable, ty, at)?,
-                (Some(_), 1) if mark == Some(at) => break body.make_scalar(ty, 0),
-                (Some(source), 1) => {
-                    if self.path.len() == next_mark {
-                        mark = Some(at);
-                        next_mark *= 2;
-                    }
+                // Control flow that nothing enters may be a circle of single predecessors, so every way ends.
+                (Some(source), 1) if state.sealed && self.path.len() < MAX_WALK => {
+                    self.path.push(at);
                     at = source;
                 }
                 // Nothing gets here, so any value is as good as any other.
-                (None, _) | (_, 0) => break body.make_scalar(ty, 0),
-                _ => break self.make_phi(body, variable, ty, at)?,
+                (None, _) | (_, 0) if state.sealed => break body.make_scalar(ty, 0),
+                _ => {
+                    let value = self.make_phi(body, variable, at);
+                    self.ends.set(variable, at, value);
+                    break value;
+                }
             }
         };
-        for &block in &self.path {
-            self.definitions.insert((variable, block), value);
+        for &block in self.path.iter().skip(1) {
+            self.ends.set(variable, block, value);
         }
+        self.move_to(variable, from, value);
         Ok(value)
     }
 
@@ -153,62 +262,213 @@ impl Variables {
         root
     }
 
-    /// The one value that a parameter carries besides itself.
-    fn only_argument(&mut self, phi: usize) -> Option<Value> {
+    /// Goes on through the arguments of a parameter: to the one value that it carries besides itself, or to the first
+    /// argument that differs, which is watched from then on.
+    fn only_argument(&mut self, phi: usize, watched: &mut Watched) -> Option<Value> {
         let Phi { value, args: (start, end), .. } = self.phis[phi];
-        let mut only = None;
-        for n in start..end {
-            let arg = self.resolve(self.args[n]);
-            if arg != value && only.is_some_and(|only| only != arg) {
-                return None;
-            }
+        let Scan { mut only, mut next, mut is_registered, .. } = watched.scans[phi];
+        only = only.map(|only| self.resolve(only)).filter(|&only| only != value);
+        is_registered &= only.is_some();
+        let mut differs = false;
+        while start + next < end {
+            self.steps += 1;
+            let arg = self.resolve(self.args[start + next]);
             if arg != value {
+                if let Some(only) = only
+                    && only != arg
+                {
+                    differs = true;
+                    break;
+                }
                 only = Some(arg);
             }
+            next += 1;
         }
-        only
+        let scan = &mut watched.scans[phi];
+        (scan.only, scan.next, scan.is_registered) = (only, next, is_registered);
+        if !differs {
+            return only;
+        }
+        if let Some(only) = only
+            && !std::mem::replace(&mut scan.is_registered, true)
+        {
+            watched.register(only, phi);
+        }
+        if watched.scans[phi].stopped != Some(next) {
+            watched.scans[phi].stopped = Some(next);
+            watched.register(self.resolve(self.args[start + next]), phi);
+        }
+        None
     }
 
-    /// Drops parameters that carry one value. One that is dropped may make those that it was an argument of
-    /// superfluous: they are looked at again, each once per round of the queue.
+    /// Whether the two arguments that tell that a parameter is needed have become one.
+    fn has_met(&mut self, phi: usize, watched: &Watched) -> bool {
+        let Scan { only, next, .. } = watched.scans[phi];
+        let arg = self.args[self.phis[phi].args.0 + next];
+        only.is_none_or(|only| self.resolve(only) == self.resolve(arg))
+    }
+
+    /// Drops parameters that carry one value. One that is dropped may make others superfluous: those that tell it from
+    /// the value that it stands for. Every parameter is kept by two different arguments, and is looked at again when
+    /// what either of them stands for changes; the shorter of two lists of such parameters is gone through, so each is
+    /// looked at as often as the logarithm of their number, and each argument once.
     fn simplify(&mut self) {
-        let count = self.phis.len();
-        let mut starts = vec![0usize; count + 1];
-        let phi_args = |this: &Self, f: &mut dyn FnMut(usize, usize)| {
-            for (user, phi) in this.phis.iter().enumerate() {
-                for &arg in &this.args[phi.args.0..phi.args.1] {
-                    if let Some(used) = (this.phi_of[arg] as usize).checked_sub(1) {
-                        f(used, user);
-                    }
-                }
-            }
-        };
-        phi_args(self, &mut |used, _| starts[used + 1] += 1);
-        for n in 0..count {
-            starts[n + 1] += starts[n];
-        }
-        let mut users = vec![0usize; starts[count]];
-        let mut fill = starts.clone();
-        phi_args(self, &mut |used, user| {
-            users[fill[used]] = user;
-            fill[used] += 1;
-        });
-        let mut queued = vec![true; count];
-        let mut queue: VecDeque<usize> = (0..count).collect();
+        let mut watched = Watched { scans: vec![Scan::default(); self.phis.len()], ..Watched::default() };
+        let mut queue: VecDeque<usize> = (0..self.phis.len()).collect();
         while let Some(phi) = queue.pop_front() {
-            queued[phi] = false;
             let value = self.phis[phi].value;
             if self.alias[value].is_some() {
                 continue;
             }
             self.steps += 1;
-            let Some(only) = self.only_argument(phi) else { continue };
+            let Some(only) = self.only_argument(phi, &mut watched) else { continue };
             self.alias[value] = only.into();
-            for &user in &users[starts[phi]..starts[phi + 1]] {
-                if !std::mem::replace(&mut queued[user], true) {
-                    queue.push_back(user);
+            let mut moved = watched.merge(value, only);
+            while let Some(n) = moved.checked_sub(1) {
+                self.steps += 1;
+                let Watch { phi, next } = watched.entries[n as usize];
+                moved = next;
+                if self.alias[self.phis[phi].value].is_none() {
+                    watched.link(only, n);
+                    if self.has_met(phi, &watched) {
+                        queue.push_back(phi);
+                    }
                 }
             }
+            // What a parameter carries may turn out to be itself.
+            if let Some(itself) = (self.phi_of[only] as usize).checked_sub(1) {
+                queue.push_back(itself);
+            }
+        }
+    }
+}
+
+/// How far the arguments of a parameter were gone through.
+#[derive(Clone, Debug, Default)]
+struct Scan {
+    /// All before `next` are this value or the parameter itself.
+    only: Option<Value>,
+    next: usize,
+    /// Whether `only` is watched, and which argument is.
+    is_registered: bool,
+    stopped: Option<usize>,
+}
+
+/// Which parameters are kept by which values.
+#[derive(Debug, Default)]
+struct Watched {
+    scans: Vec<Scan>,
+    /// First entry of a value's list, plus one, and how many entries it has.
+    lists: SecondaryMap<Value, (u32, u32)>,
+    entries: Vec<Watch>,
+}
+
+#[derive(Copy, Clone, Debug)]
+struct Watch {
+    phi: usize,
+    /// The next of the list, plus one.
+    next: u32,
+}
+
+impl Watched {
+    fn register(&mut self, value: Value, phi: usize) {
+        self.entries.push(Watch { phi, next: 0 });
+        self.link(value, self.entries.len() as u32 - 1);
+    }
+
+    fn link(&mut self, value: Value, entry: u32) {
+        let (first, count) = &mut self.lists[value];
+        self.entries[entry as usize].next = std::mem::replace(first, entry + 1);
+        *count += 1;
+    }
+
+    /// Gives the longer of the lists of two values to the second; gives the first entry of the other one, plus one.
+    fn merge(&mut self, from: Value, to: Value) -> u32 {
+        let (one, other) = (self.lists[from], self.lists[to]);
+        let (long, short) = if one.1 > other.1 { (one, other) } else { (other, one) };
+        self.lists[from] = (0, 0);
+        self.lists[to] = long;
+        short.0
+    }
+}
+
+/// How many parameters are made without [`Placement`], and how many for each one that a use asked for.
+const FEW: usize = 256;
+const FEW_EACH: usize = 2;
+
+/// What variables are at the beginnings of blocks, with a [`Placement`] at hand.
+struct Beginnings {
+    placement: Placement,
+    known: FxHashMap<(Variable, Block), Value>,
+}
+
+impl Beginnings {
+    fn new(variables: &Variables, placement: Placement) -> Beginnings {
+        let known = variables.phis.iter().map(|phi| ((phi.variable, phi.block), phi.value)).collect();
+        Beginnings { placement, known }
+    }
+
+    /// What a variable is at the end of a block.
+    fn end(
+        &mut self,
+        variables: &mut Variables,
+        body: &mut Body,
+        variable: Variable,
+        block: Block,
+    ) -> Result<Value, MistakeKind> {
+        match variables.end(variable, block) {
+            Some(value) => Ok(value),
+            None => self.begin(variables, body, variable, block),
+        }
+    }
+
+    /// What a variable is at the beginning of a block.
+    fn begin(
+        &mut self,
+        variables: &mut Variables,
+        body: &mut Body,
+        variable: Variable,
+        block: Block,
+    ) -> Result<Value, MistakeKind> {
+        variables.path.clear();
+        let mut at = block;
+        let value = loop {
+            if let Some(&value) = self.known.get(&(variable, at)) {
+                break value;
+            }
+            variables.steps += 1;
+            variables.path.push(at);
+            match self.placement.origin(variable, at) {
+                Origin::Parameter(here) if here == at => break variables.make_phi(body, variable, at),
+                Origin::Parameter(above) => at = above,
+                Origin::End(above) => match variables.end(variable, above) {
+                    Some(value) => break value,
+                    None => at = above,
+                },
+                Origin::Nowhere => return Err(MistakeKind::Undefined(variable)),
+                Origin::Unreachable => break body.make_scalar(variables.latest[variable.index()].ty, 0),
+            }
+        };
+        for &block in &variables.path {
+            self.known.insert((variable, block), value);
+        }
+        Ok(value)
+    }
+
+    /// What a parameter stands for that is not needed; none if it is.
+    fn stands_for(
+        &mut self,
+        variables: &mut Variables,
+        body: &mut Body,
+        variable: Variable,
+        block: Block,
+    ) -> Result<Option<Value>, MistakeKind> {
+        match self.placement.origin(variable, block) {
+            Origin::Parameter(here) if here == block => Ok(None),
+            Origin::Parameter(above) => self.begin(variables, body, variable, above).map(Some),
+            Origin::End(above) => self.end(variables, body, variable, above).map(Some),
+            Origin::Nowhere => Err(MistakeKind::Undefined(variable)),
+            Origin::Unreachable => Ok(Some(body.make_scalar(variables.latest[variable.index()].ty, 0))),
         }
     }
 }
@@ -217,18 +477,40 @@ impl Variables {
 /// and edges. All blocks are sealed and filled.
 pub(super) fn complete(body: &mut Body, context: &mut BuilderContext) -> Result<(), MistakeKind> {
     let BuilderContext { variables, blocks, sources, edges: pool, .. } = context;
+    let few = variables.few.unwrap_or(FEW.max(variables.phis.len().saturating_mul(FEW_EACH)));
+    let mut beginnings = None;
+    let mut is_tried = false;
     let mut n = 0;
     // New ones are found on the way.
-    while let Some(&Phi { variable, block, .. }) = variables.phis.get(n) {
+    while let Some(&Phi { variable, block, value, .. }) = variables.phis.get(n) {
+        if variables.phis.len() > few && !std::mem::replace(&mut is_tried, true) {
+            let placement = Placement::new(body, &variables.written);
+            beginnings = placement.map(|placement| Beginnings::new(variables, placement));
+        }
+        if let Some(beginnings) = &mut beginnings
+            && let Some(only) = beginnings.stands_for(variables, body, variable, block)?
+        {
+            variables.alias[value] = only.into();
+            n += 1;
+            continue;
+        }
         let start = variables.args.len();
         for i in 0..blocks[block].edges.len(pool) {
             let edge = blocks[block].edges.as_slice(pool)[i];
             let Some(source) = sources[edge].expand() else { continue };
-            let arg = variables.lookup(body, blocks, sources, pool, (variable, source))?;
+            let arg = match &mut beginnings {
+                Some(beginnings) => beginnings.end(variables, body, variable, source)?,
+                None => variables.lookup(body, &Edges { blocks, sources, pool }, (variable, source))?,
+            };
             variables.args.push(arg);
         }
         variables.phis[n].args = (start, variables.args.len());
         n += 1;
+    }
+    if beginnings.is_some() {
+        for n in 0..variables.args.len() {
+            variables.args[n] = variables.resolve(variables.args[n]);
+        }
     }
     if variables.phis.is_empty() {
         return Ok(());
@@ -262,6 +544,9 @@ pub(super) fn complete(body: &mut Body, context: &mut BuilderContext) -> Result<
             let own = params.iter().filter(|&&param| !variables.is_phi(param));
             let kept = params.iter().filter(|&&p| variables.is_phi(p) && variables.alias[p].is_none());
             let order: Vec<Value> = own.chain(kept).copied().collect();
+            if order.len() > MAX_BLOCK_PARAMS {
+                return Err(MistakeKind::Limit("block parameters", MAX_BLOCK_PARAMS));
+            }
             body.order_block_params(block, &order);
         }
         next = body.next_block(block);

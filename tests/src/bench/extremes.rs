@@ -20,8 +20,9 @@ pub(super) struct Extreme {
 }
 
 /// All families.
-pub(super) const ALL: [Extreme; 26] = [
+pub(super) const ALL: [Extreme; 27] = [
     of("nest", |p, n| kernel(p, n / 9, nest)),
+    of("variables", |p, n| kernel(p, n / 9, variables)),
     of("whiles", |p, n| kernel(p, n / 9, whiles)),
     of("invariants", |p, n| kernel(p, n, invariants)),
     of("crossing", |p, n| kernel(p, n / 4, crossing)),
@@ -180,34 +181,72 @@ fn nest(b: &mut Builder<'_>, pointer: Value, n: usize) {
     finish(b, pointer, sum);
 }
 
-/// `n` loops inside each other, tested at their starts; the innermost uses all counters.
+/// The same through variables, all of which the innermost loop uses.
+fn variables(b: &mut Builder<'_>, pointer: Value, n: usize) {
+    let bound = load(b, pointer, 0);
+    let (zero, one) = (int(b, 0), int(b, 1));
+    let (headers, after) = (blocks(b, n), blocks(b, n));
+    let counters: Vec<_> = (0..n).map(|_| b.declare_var(Type::I64)).collect();
+    let sum = b.declare_var(Type::I64);
+    b.def_var(sum, bound);
+    for (&header, &counter) in headers.iter().zip(&counters) {
+        b.def_var(counter, zero);
+        b.ins().jump(header, &[]);
+        b.switch_to_block(header);
+    }
+    for &counter in &counters {
+        let (so_far, i) = (b.use_var(sum), b.use_var(counter));
+        let now = b.ins().xor(so_far, i);
+        b.def_var(sum, now);
+    }
+    for n in (0..n).rev() {
+        let i = b.use_var(counters[n]);
+        let next = b.ins().add(i, one);
+        b.def_var(counters[n], next);
+        let more = b.ins().lt_u(next, bound);
+        b.ins().branch(more, headers[n], &[], after[n], &[]);
+        b.seal_block(headers[n]);
+        b.switch_to_block(after[n]);
+        b.seal_block(after[n]);
+    }
+    let last = b.use_var(sum);
+    finish(b, pointer, last);
+}
+
+/// `n` loops inside each other, tested at their starts; the innermost uses all counters, which are variables.
 fn whiles(b: &mut Builder<'_>, pointer: Value, n: usize) {
     let bound = load(b, pointer, 0);
     let (zero, one) = (int(b, 0), int(b, 1));
     let (headers, inside, after) = (blocks(b, n), blocks(b, n), blocks(b, n));
-    let (mut counters, mut sums) = (Vec::new(), Vec::new());
-    let mut sum = bound;
+    let counters: Vec<_> = (0..n).map(|_| b.declare_var(Type::I64)).collect();
+    let sum = b.declare_var(Type::I64);
+    b.def_var(sum, bound);
     for n in 0..n {
-        b.ins().jump(headers[n], &[zero, sum]);
+        b.def_var(counters[n], zero);
+        b.ins().jump(headers[n], &[]);
         b.switch_to_block(headers[n]);
-        let i = b.append_block_param(headers[n], Type::I64);
-        sum = b.append_block_param(headers[n], Type::I64);
-        counters.push(i);
-        sums.push(sum);
+        let i = b.use_var(counters[n]);
         let more = b.ins().lt_u(i, bound);
         b.ins().branch(more, inside[n], &[], after[n], &[]);
         b.switch_to_block(inside[n]);
+        b.seal_block(inside[n]);
     }
     for &counter in &counters {
-        sum = b.ins().xor(sum, counter);
+        let (so_far, i) = (b.use_var(sum), b.use_var(counter));
+        let now = b.ins().xor(so_far, i);
+        b.def_var(sum, now);
     }
     for n in (0..n).rev() {
-        let next = b.ins().add(counters[n], one);
-        b.ins().jump(headers[n], &[next, sum]);
+        let i = b.use_var(counters[n]);
+        let next = b.ins().add(i, one);
+        b.def_var(counters[n], next);
+        b.ins().jump(headers[n], &[]);
+        b.seal_block(headers[n]);
         b.switch_to_block(after[n]);
-        sum = sums[n];
+        b.seal_block(after[n]);
     }
-    finish(b, pointer, sum);
+    let last = b.use_var(sum);
+    finish(b, pointer, last);
 }
 
 /// A nest of loops whose innermost holds `n` instructions that belong in front of it.

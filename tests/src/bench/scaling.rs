@@ -70,7 +70,8 @@ impl Scaling {
     ) -> Outcome {
         let sizes: Vec<String> = self.sizes.iter().map(|size| format!("n = {size}")).collect();
         let columns = std::iter::once("shape").chain(sizes.iter().map(String::as_str));
-        let columns: Vec<&str> = columns.chain(["lowering grew", "emission grew", "total grew"]).collect();
+        let columns: Vec<&str> =
+            columns.chain(["building grew", "lowering grew", "emission grew", "total grew"]).collect();
         let mut table = Table::new(title, &columns);
         let mut uneven = Vec::new();
         for shape in shapes {
@@ -82,7 +83,7 @@ impl Scaling {
                     cells.push(Cell::Nothing);
                     continue;
                 }
-                let (program, insts) = shape.program(size)?;
+                let (program, insts, building) = build(shape, size, options)?;
                 let profile = match measure(&program, target, opt_level, options) {
                     Ok(profile) => profile,
                     Err(error) => {
@@ -94,11 +95,11 @@ impl Scaling {
                 let scale = |time: f64| time * 1000.0 / insts as f64;
                 took = profile.total();
                 cells.push(scale(took).into());
-                let now = [profile.lowering, profile.emission, took].map(scale);
+                let now = [building, profile.lowering, profile.emission, took].map(scale);
                 let parts: BTreeMap<String, f64> =
                     profile.parts.into_iter().map(|(name, time)| (name, scale(time))).collect();
                 let (least, least_parts) = first.get_or_insert_with(|| (now, parts.clone()));
-                let ratios = [0, 1, 2].map(|n| now[n] / least[n]);
+                let ratios = [0, 1, 2, 3].map(|n| now[n] / least[n]);
                 if self.blame {
                     for (name, time) in &parts {
                         let before = least_parts.get(name).copied().unwrap_or(0.0);
@@ -109,9 +110,14 @@ impl Scaling {
                 }
                 growth = Some(ratios);
             }
-            cells.extend([0, 1, 2].map(|n| growth.map(|ratios| ratios[n]).into()));
-            if let Some([.., total]) = growth.filter(|[.., total]| *total > MOST) {
-                uneven.push(format!("{} {total:.1}", shape.name));
+            cells.extend([0, 1, 2, 3].map(|n| growth.map(|ratios| ratios[n]).into()));
+            if let Some([building, .., total]) = growth {
+                if total > MOST {
+                    uneven.push(format!("{} {total:.1}", shape.name));
+                }
+                if building > MOST {
+                    uneven.push(format!("building {} {building:.1}", shape.name));
+                }
             }
             table.row(cells);
         }
@@ -145,6 +151,22 @@ impl Observer for Profile {
 
     fn stage(&mut self, stage: Stage, elapsed: Duration) {
         *self.parts.entry(format!("stage {}", stage.name())).or_default() += micros(elapsed);
+    }
+}
+
+/// A program, its size, and the median time of building it.
+fn build(shape: &Extreme, size: usize, options: &Options) -> Result<(Program, usize, f64), String> {
+    let (begin, mut times) = (Instant::now(), Vec::new());
+    loop {
+        let start = thread_micros();
+        let (program, insts) = shape.program(size)?;
+        times.push(thread_micros() - start);
+        // The first one only warms up, unless it took long.
+        if !options.effort().goes_on(times.len(), begin) {
+            times.rotate_left(1);
+            times.truncate((times.len() - 1).max(1));
+            return Ok((program, insts, median(&mut times)));
+        }
     }
 }
 

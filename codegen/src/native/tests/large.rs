@@ -67,6 +67,53 @@ fn less_is_done_where_it_would_take_too_long() {
     assert_eq!(effort_of(&nest(600, 0)), Effort::Least);
 }
 
+/// Branches that change one of `width` values, all of which are used at the end.
+fn web(count: usize, width: usize) -> String {
+    let mut text = "method f(a: i64, p: ptr<global>) -> i64 {\nentry:\n".to_owned();
+    let mut values: Vec<String> = (0..width).map(|k| format!("v{k}")).collect();
+    for (k, value) in values.iter().enumerate() {
+        let _ = writeln!(text, "    {value} = mul a, i64 {}", k + 3);
+    }
+    for k in 0..count {
+        let value = &mut values[k % width];
+        let _ = writeln!(
+            text,
+            "    c{k} = lt.u a, i64 {k}\n    branch c{k}, then{k}, join{k}({value})\nthen{k}:\n    l{k} = load.i64 p\n    \
+             store p, {value}\n    jump join{k}(l{k})\njoin{k}(w{k}: i64):"
+        );
+        *value = format!("w{k}");
+    }
+    let mut sum = "a".to_owned();
+    for (k, value) in values.iter().enumerate() {
+        let _ = writeln!(text, "    s{k} = xor {sum}, {value}");
+        sum = format!("s{k}");
+    }
+    text + &format!("    return {sum}\n}}")
+}
+
+/// Blocks that go on, or back to the one of half their number.
+fn back(count: usize) -> String {
+    let mut text = "method f(a: i64, p: ptr<global>) -> i64 {\nentry:\n    jump b0\n".to_owned();
+    for k in 0..count {
+        let _ = writeln!(
+            text,
+            "b{k}:\n    l{k} = load.i64 p volatile\n    c{k} = lt.u l{k}, a\n    branch c{k}, b{}, b{}",
+            k + 1,
+            k / 2
+        );
+    }
+    text + &format!("b{count}:\n    return a\n}}")
+}
+
+#[test]
+fn the_allocator_splits_and_climbs_little() {
+    assert_eq!(effort_of(&web(600, 16)), Effort::Full);
+    assert_eq!(effort_of(&web(5000, 8)), Effort::Full);
+    assert_eq!(effort_of(&web(5000, 16)), Effort::Quick);
+    assert!(effort_of(&back(800)) <= Effort::Plain);
+    assert_eq!(effort_of(&back(8000)), Effort::Quick);
+}
+
 #[test]
 fn what_is_left_out_changes_nothing() {
     for (depth, padding) in [(40, 3000), (600, 0)] {
