@@ -12,10 +12,9 @@ use super::{PtxTarget, emit};
 use crate::artifact::Artifact;
 use marquetry_ir::program::{MethodKind, Program};
 use marquetry_ir::text;
-use marquetry_ir::verify::Verified;
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{Job, OptLevel};
-use marquetry_lower::{exceptions, legalise, specialise};
+use marquetry_lower::{exceptions, legalise, pipeline};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -30,10 +29,7 @@ pub(super) fn try_compile(source: &str, architecture: &str) -> Result<Artifact, 
     let kernels = program.methods().filter(|(_, method)| method.kind == MethodKind::Kernel);
     let entries = kernels.map(|(id, _)| id).collect();
     let job = Job::new(entries, View::device(&[]), OptLevel::None);
-    // Not by the whole pipeline, which knows that kernels take no addresses of shared or local memory: here they do, so
-    // that every access can be emitted without more around it.
-    let unit = specialise::run(&program, &job).expect("the test should specialise");
-    let unit = Verified::new(unit).expect("the test should be valid");
+    let unit = pipeline::specialised(&program, &job).expect("the test should specialise");
     let lowered = exceptions::run(unit).expect("the test should lower");
     let legal = legalise::run(lowered, &target).map_err(|failure| failure.to_string())?;
     emit(&legal, &target).map_err(|error| error.to_string())
