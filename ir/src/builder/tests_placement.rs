@@ -275,10 +275,11 @@ fn exits(b: &mut FunctionBuilder<'_>, bound: Value, count: usize) {
     b.ins().ret(&[sum]);
 }
 
+type Shape = fn(&mut FunctionBuilder<'_>, Value, usize);
+
 #[test]
 fn variables_times_blocks_is_not_the_cost() {
-    let shapes: [(&str, fn(&mut FunctionBuilder<'_>, Value, usize)); 3] =
-        [("nest", nest), ("web", web), ("exits", exits)];
+    let shapes: [(&str, Shape); 3] = [("nest", nest), ("web", web), ("exits", exits)];
     for (name, shape) in shapes {
         let cost = |count| build(None, |b, param| shape(b, param, count));
         let ((_, few), (unit, many)) = (cost(300), cost(3000));
