@@ -7,7 +7,7 @@ use marquetry_ir::program::MethodKind;
 use marquetry_ir::signature::Signature;
 use marquetry_ir::types::{Layout, Space, Type, Types};
 use marquetry_ir::unit::{PrintFormat, Unit};
-use marquetry_lower::legal::{EntryAbi, Legal, Site};
+use marquetry_lower::legal::{Argument, EntryAbi, Legal, Passing, Site};
 use std::sync::Arc;
 
 /// What the bytes of an artifact are.
@@ -31,8 +31,20 @@ pub struct Entry {
     /// Its signature after lowering: the status is the first result; after the arguments come the mailbox and the hidden
     /// inputs, which `abi` lists.
     pub signature: Signature,
-    /// How it reports exceptions.
+    /// What each parameter is for.
     pub abi: EntryAbi,
+}
+
+impl Entry {
+    /// What a host passes, in order, with what became of it: state, arguments, mailbox, hidden inputs.
+    pub fn arguments(&self) -> &[Argument] {
+        &self.abi.arguments
+    }
+
+    /// Where its parameters stand in an argument block, and how large that is.
+    pub fn block(&self) -> (Vec<Slot>, u32) {
+        parameter_block(&self.signature.params, &self.abi.arguments)
+    }
 }
 
 /// Code for one target, with what a host must know to run it.
@@ -140,6 +152,25 @@ pub fn argument_block(types: &[Type]) -> (Vec<Slot>, u32) {
         let offset = end.next_multiple_of(align);
         end = offset + size;
         slots.push(Slot { offset, size, align, is_pointer: ty.is_pointer() });
+    }
+    (slots, end.next_multiple_of(8))
+}
+
+/// As [`argument_block`], of the parameters of an entry: what it takes by value in one block has that block's size.
+pub fn parameter_block(params: &[Type], arguments: &[Argument]) -> (Vec<Slot>, u32) {
+    let blocks: Vec<&Argument> = arguments.iter().filter(|a| a.passing == Passing::Block).collect();
+    let (mut slots, size) = argument_block(params);
+    if blocks.is_empty() {
+        return (slots, size);
+    }
+    let mut end = 0u32;
+    for (n, slot) in slots.iter_mut().enumerate() {
+        // There are few: an argument is a block because it is large.
+        if let Some(block) = blocks.iter().find(|block| block.first as usize == n) {
+            *slot = Slot { offset: 0, size: block.size as u32, align: block.align, is_pointer: false };
+        }
+        slot.offset = end.next_multiple_of(slot.align);
+        end = slot.offset.saturating_add(slot.size);
     }
     (slots, end.next_multiple_of(8))
 }

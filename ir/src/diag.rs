@@ -109,6 +109,8 @@ codes! {
     Dispatch = "D0001" "No method of the view fits a call, or operands do not fit once their types are known.";
     Shadow = "D0002" "A method of an upper table hides a more specific one below.";
     Replacement = "D0003" "An overlay returns other types than the method that it replaces.";
+    Argument = "D0004" "A kernel takes what hosts cannot hand over.";
+    Pointer = "D0005" "A call through an address that is no function's.";
     Unsupported = "L0001" "The target cannot do what the program asks for.";
     Assertion = "L0002" "A static assertion does not hold.";
     Query = "L0003" "Nobody answers a question to the target, or the answer does not fit the type asked for.";

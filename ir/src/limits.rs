@@ -21,7 +21,9 @@ limits! {
 
     MAX_LANES: u32 = 64, "lanes of a vector";
     MAX_FIELDS: usize = 4096, "fields of a struct";
+    MAX_TYPES: usize = 1 << 20, "arrays and structs, named types, and types with type variables of a program, each";
     MAX_TYPE_DEPTH: usize = 64, "levels of a type, of lists in initial contents, and type variables of a method";
+    MAX_TYPE_PARTS: u32 = 4096, "parts of a type with type variables";
     MAX_TYPE_BYTES: u64 = 1 << 40, "bytes of a type";
     MAX_VALUE_BYTES: u64 = 1 << 20, "bytes of an array or struct that is a value (in memory it may be larger)";
 
@@ -33,6 +35,8 @@ limits! {
     MAX_INSTS: usize = 16 << 20, "instructions of a body";
     MAX_VALUES: usize = 64 << 20, "values of a body";
     MAX_BLOCKS: usize = 8 << 20, "blocks of a body";
+    MAX_GLOBALS: usize = 1 << 20, "globals, and functions of the host, of a program from text, each";
+    MAX_METHODS: usize = 1 << 19, "methods of a program, ended ones included";
     MAX_FRAME_BYTES: u64 = 1 << 20, "stack-slot bytes of a function";
 
     MAX_INSTANCES: usize = 1 << 16, "instances of a unit";

@@ -21,6 +21,11 @@ impl Names {
         blocks.clear();
     }
 
+    /// Gives back what the tables hold more than they need.
+    pub(crate) fn shrink(&mut self) {
+        self.text.shrink_to_fit();
+    }
+
     fn intern(&mut self, name: &str) -> Option<(u32, u32)> {
         let well_formed = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');

@@ -8,244 +8,26 @@
 //! Every definition, redefinition and deletion of a method advances the [`World`]. Methods are never thrown away: each
 //! has the worlds in which it is alive, so that a job pinned to a world finds what was there.
 
+mod data;
+mod overloads;
+mod world;
+
 use crate::body::Body;
 use crate::chunks::Chunks;
 use crate::entity::{Extern, Global, Method, Table};
-use crate::signature::Signature;
-use crate::span::{SourceFile, Span};
-use crate::types::{Abstract, Generic, Type, Types};
+use crate::limits::MAX_METHODS;
+use crate::span::SourceFile;
+use crate::types::{Type, Types};
 use cranelift_entity::packed_option::PackedOption;
 use cranelift_entity::{EntityRef, PrimaryMap, SecondaryMap};
+use data::NOTHING;
+use overloads::{Function, Takes};
 use rustc_hash::FxHashMap;
-use smallvec::SmallVec;
 use std::sync::Arc;
 
-/// Whether, and how eagerly, calls of a method are replaced by its body.
-#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub enum Inlining {
-    /// By size.
-    #[default]
-    Auto,
-    /// Always, where possible.
-    Always,
-    /// Never, unless the target has no calls.
-    Never,
-}
-
-/// What a method is for.
-#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
-pub enum MethodKind {
-    /// Called by other methods and by hosts.
-    Function,
-    /// Launched over a grid; returns nothing.
-    Kernel,
-}
-
-/// A type variable of a method.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Variable {
-    /// The variable, as [`Types::variable`] gives it.
-    pub ty: Type,
-    /// What it ranges over.
-    pub bound: Abstract,
-}
-
-/// A moment in the history of a program: how many changes to its methods came before.
-#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub struct World(pub u64);
-
-impl World {
-    /// After everything.
-    pub const MAX: World = World(u64::MAX);
-}
-
-/// The worlds in which something holds: from the first, up to but without the second.
-#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Worlds {
-    /// The first.
-    pub from: World,
-    /// The first after them; [`World::MAX`] if there is none yet.
-    pub until: World,
-}
-
-impl Worlds {
-    /// All of them.
-    pub const ALL: Worlds = Worlds { from: World(0), until: World::MAX };
-
-    /// Whether a world is among them.
-    pub fn contains(self, world: World) -> bool {
-        self.from <= world && world < self.until
-    }
-
-    /// Those in both.
-    pub fn intersect(self, other: Worlds) -> Worlds {
-        Worlds { from: self.from.max(other.from), until: self.until.min(other.until) }
-    }
-}
-
-/// Why a method cannot be added.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub enum MethodError {
-    /// Its table has one of this name that takes the same.
-    Exists(Method),
-    /// The device table and the standard provider's are this project's own.
-    DeviceTable,
-    /// There is no such table.
-    NoTable(Table),
-    /// No parameter mentions this variable, so no call could determine it.
-    Unbound(Type),
-}
-
-/// A method: signature, body and attributes.
-#[derive(Clone, Debug)]
-pub struct MethodData {
-    /// The generic function that it belongs to.
-    pub name: Arc<str>,
-    /// The table that it lives in.
-    pub table: Table,
-    /// Function or kernel.
-    pub kind: MethodKind,
-    /// Parameter and result types; they may mention the variables. The last parameter may be a pack `T...`.
-    pub signature: Signature,
-    /// Type variables.
-    pub variables: Vec<Variable>,
-    /// The code.
-    pub body: Body,
-    /// Inlining attribute.
-    pub inlining: Inlining,
-    /// For overlays: whether the observable result is the same as that of what it replaces.
-    pub consistent: bool,
-    /// The source file, an index into [`Program::files`].
-    pub file: Option<u32>,
-    /// Where the text spelled its name.
-    pub span: Span,
-}
-
-impl MethodData {
-    /// What a variable, named or not, ranges over.
-    pub fn bound(&self, types: &Types, variable: Type) -> Abstract {
-        if let Some(Generic::Abstract(bound)) = types.generic(variable) {
-            return *bound;
-        }
-        self.variables.iter().find(|v| v.ty == variable).map_or(Abstract::ANY, |v| v.bound)
-    }
-
-    /// Whether a parameter mentions variables.
-    pub fn is_generic(&self) -> bool {
-        self.signature.params.iter().any(|ty| ty.is_generic())
-    }
-}
-
-/// Memory that lives as long as the program, or as a work-group.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GlobalData {
-    /// Its name, unique among globals.
-    pub name: Arc<str>,
-    /// What it holds.
-    pub ty: Type,
-    /// Its address space: global, constant or shared.
-    pub space: crate::types::Space,
-    /// Its first contents, as bytes of the type's layout, little-endian; none for zero. Shared memory has none
-    /// and starts uninitialised.
-    pub init: Option<Arc<[u8]>>,
-    /// The source file, an index into [`Program::files`].
-    pub file: Option<u32>,
-    /// Where the text spelled its name.
-    pub span: Span,
-}
-
-/// A function that the host supplies under a link name.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ExternData {
-    /// What calls say.
-    pub name: Arc<str>,
-    /// The symbol to link to.
-    pub link_name: Arc<str>,
-    /// What it takes and returns, by the platform's C convention; it does not throw.
-    pub signature: Signature,
-    /// The source file, an index into [`Program::files`].
-    pub file: Option<u32>,
-    /// Where the text spelled its name.
-    pub span: Span,
-}
-
-/// The methods of one generic function.
-#[derive(Clone, Debug, Default)]
-struct Function {
-    /// All that ever were.
-    all: Vec<Method>,
-    /// Those that are.
-    live: Vec<Method>,
-    tables: Vec<(Table, InTable)>,
-}
-
-/// The methods of one generic function in one table, ended ones included.
-#[derive(Clone, Debug, Default)]
-struct InTable {
-    /// By what they take, in the canonical form; without variables, that is the words of the types.
-    by_signature: FxHashMap<Box<[u32]>, SmallVec<[Method; 1]>>,
-    /// Those with variables, by the number of parameters.
-    generic: FxHashMap<usize, Vec<Candidate>>,
-    /// Those with variables that take any number.
-    variadic: Vec<Candidate>,
-}
-
-/// A method with variables and what its first parameters are where they have none, to turn most away at once.
-#[derive(Clone, Debug)]
-struct Candidate {
-    method: Method,
-    heads: [Type; 4],
-}
-
-impl Candidate {
-    fn new(method: Method, params: &[Type]) -> Self {
-        let head = |n: usize| params.get(n).copied().filter(|ty| !ty.is_generic()).unwrap_or(Type::UNKNOWN);
-        Candidate { method, heads: [head(0), head(1), head(2), head(3)] }
-    }
-
-    /// Whether it may take these.
-    fn may_take(&self, arguments: &[Type]) -> bool {
-        self.heads.iter().zip(arguments).all(|(&head, &ty)| head == Type::UNKNOWN || head == ty)
-    }
-}
-
-/// The methods of one generic function, of all tables and worlds.
-#[derive(Copy, Clone, Debug)]
-pub struct Overloads<'a>(&'a Function);
-
-impl<'a> Overloads<'a> {
-    /// The methods of a table that take exactly these types and have no variables, ended ones included.
-    pub fn taking(self, table: Table, arguments: &[Type]) -> &'a [Method] {
-        let Some(overloads) = self.0.overloads(table) else { return &[] };
-        let key: SmallVec<[u32; 16]> = arguments.iter().map(|ty| ty.word()).collect();
-        overloads.by_signature.get(&key[..]).map_or(&[], |list| list)
-    }
-
-    /// The methods of a table with type variables that may take these types, ended ones included.
-    pub fn generic(self, table: Table, arguments: &[Type]) -> impl Iterator<Item = Method> {
-        let (fixed, variadic) = match self.0.overloads(table) {
-            Some(overloads) => (overloads.generic.get(&arguments.len()), &overloads.variadic[..]),
-            None => (None, &[][..]),
-        };
-        let all = fixed.map_or(&[][..], |list| list).iter().chain(variadic);
-        all.filter(|candidate| candidate.may_take(arguments)).map(|candidate| candidate.method)
-    }
-}
-
-impl Function {
-    fn overloads(&self, table: Table) -> Option<&InTable> {
-        self.tables.iter().find(|(other, _)| *other == table).map(|(_, overloads)| overloads)
-    }
-
-    fn overloads_mut(&mut self, table: Table) -> &mut InTable {
-        let found = self.tables.iter().position(|(other, _)| *other == table);
-        let at = found.unwrap_or_else(|| {
-            self.tables.push((table, InTable::default()));
-            self.tables.len() - 1
-        });
-        &mut self.tables[at].1
-    }
-}
+pub use data::{ExternData, GlobalData, Inlining, MethodData, MethodError, MethodKind, Variable};
+pub use overloads::Overloads;
+pub use world::{World, Worlds};
 
 /// Types, globals, externs and methods.
 #[derive(Clone, Debug)]
@@ -264,6 +46,7 @@ pub struct Program {
     lifetimes: SecondaryMap<Method, Option<Worlds>>,
     world: World,
     tables: PrimaryMap<Table, Arc<str>>,
+    table_names: FxHashMap<Arc<str>, Table>,
     by_name: FxHashMap<Arc<str>, Arc<Function>>,
     /// Per step of the world, the method that it was about.
     changes: Vec<PackedOption<Method>>,
@@ -280,11 +63,7 @@ impl Default for Program {
 impl Program {
     /// A program without any methods.
     pub fn new() -> Self {
-        let mut tables = PrimaryMap::new();
-        tables.push("base".into());
-        tables.push("device".into());
-        tables.push("standard".into());
-        Program {
+        let mut program = Program {
             types: Types::new(),
             files: Vec::new(),
             globals: PrimaryMap::new(),
@@ -293,11 +72,16 @@ impl Program {
             lifetimes: SecondaryMap::new(),
             world: World(0),
             changes: Vec::new(),
-            tables,
+            tables: PrimaryMap::new(),
+            table_names: FxHashMap::default(),
             by_name: FxHashMap::default(),
             global_names: FxHashMap::default(),
             extern_names: FxHashMap::default(),
+        };
+        for name in ["base", "device", "standard"] {
+            program.table(name);
         }
+        program
     }
 
     /// Remembers a source text; the result is what `file` fields hold.
@@ -308,15 +92,18 @@ impl Program {
 
     /// The table of this name, made if it does not exist.
     pub fn table(&mut self, name: &str) -> Table {
-        match self.find_table(name) {
-            Some(table) => table,
-            None => self.tables.push(name.into()),
+        if let Some(table) = self.find_table(name) {
+            return table;
         }
+        let name: Arc<str> = name.into();
+        let table = self.tables.push(name.clone());
+        self.table_names.insert(name, table);
+        table
     }
 
     /// The table of this name.
     pub fn find_table(&self, name: &str) -> Option<Table> {
-        self.tables.iter().find(|(_, n)| &***n == name).map(|(table, _)| table)
+        self.table_names.get(name).copied()
     }
 
     /// The name of a table.
@@ -358,6 +145,9 @@ impl Program {
     pub fn redefine_method(&mut self, data: MethodData) -> Result<Method, MethodError> {
         self.check_table(data.table)?;
         self.check_variables(&data)?;
+        if self.methods.len() >= MAX_METHODS {
+            return Err(MethodError::TooMany);
+        }
         // One step: there is no world in which neither is alive.
         let next = World(self.world.0 + 1);
         if let Some(old) = self.living(&data, &self.canonical(&data)) {
@@ -415,8 +205,7 @@ impl Program {
 
     /// The living method in the same table that takes the same.
     fn living(&self, data: &MethodData, key: &[u32]) -> Option<Method> {
-        let overloads = self.by_name.get(&data.name)?.overloads(data.table)?;
-        let last = *overloads.by_signature.get(key)?.last()?;
+        let last = *self.by_name.get(&data.name)?.taking(data.table, key).last()?;
         (self.lifetime(last).until == World::MAX).then_some(last)
     }
 
@@ -426,25 +215,24 @@ impl Program {
         if let Some(old) = self.living(&data, &key) {
             return Err(MethodError::Exists(old));
         }
+        if self.methods.len() >= MAX_METHODS {
+            return Err(MethodError::TooMany);
+        }
         let (name, table, is_generic) = (data.name.clone(), data.table, data.is_generic());
         let count = data.signature.params.len();
         let variadic = data.signature.params.last().is_some_and(|&ty| self.types.as_pack(ty).is_some());
         let method = self.methods.next_key();
-        let candidate = Candidate::new(method, &data.signature.params);
         data.body.shrink();
+        let takes = match (variadic, is_generic) {
+            (true, _) => Takes::Any,
+            (false, true) => Takes::Variables(count),
+            (false, false) => Takes::Types,
+        };
+        let function = Arc::make_mut(self.by_name.entry(name).or_default());
+        function.push(table, key, method, &data.signature.params, takes);
         self.methods.push(Arc::new(data));
         self.advance(method);
         self.lifetimes[method] = Some(Worlds { from: self.world, until: World::MAX });
-        let function = Arc::make_mut(self.by_name.entry(name).or_default());
-        function.all.push(method);
-        function.live.push(method);
-        let overloads = function.overloads_mut(table);
-        overloads.by_signature.entry(key).or_default().push(method);
-        if variadic {
-            overloads.variadic.push(candidate);
-        } else if is_generic {
-            overloads.generic.entry(count).or_default().push(candidate);
-        }
         Ok(method)
     }
 
@@ -453,7 +241,7 @@ impl Program {
             lifetime.until = until;
         }
         if let Some(function) = self.by_name.get_mut(&self.methods[method].name) {
-            Arc::make_mut(function).live.retain(|&other| other != method);
+            Arc::make_mut(function).live.retain(|other| *other != method);
         }
     }
 
@@ -509,9 +297,9 @@ impl Program {
         Ok(id)
     }
 
-    /// A method.
+    /// A method; for an id of another program, one without a name and without code.
     pub fn method(&self, method: Method) -> &MethodData {
-        &self.methods[method]
+        self.methods.get(method).map_or(&NOTHING, |data| data)
     }
 
     /// The body of a method, to be changed in place; none if it is the library's. For tools that take programs apart:
@@ -530,7 +318,7 @@ impl Program {
 
     /// A method as the object that copies of a program share until one of them changes it.
     pub fn method_object(&self, method: Method) -> Arc<MethodData> {
-        self.methods[method].clone()
+        self.methods.get(method).unwrap_or(&NOTHING).clone()
     }
 
     /// All methods of the present world in the order of their definition.

@@ -74,7 +74,8 @@ const INTRODUCTION: &str = "\
 A text is a list of items. A newline ends an instruction; in the header of an item, in a struct and in initial
 contents it means nothing. A comment goes from `;` to the end of its line. A name is a letter or `_`, then letters,
 digits and `_`; where a method, a global, a function of the host, a table, a struct, a field or an exception is named,
-any text in double quotes will do as well.
+any text in double quotes will do as well. Texts are UTF-8. A carriage return in front of a newline and a byte order mark
+at the very beginning are skipped, and the formatter drops them.
 
 ```
 struct point { x: f32, y: f32 }
@@ -426,7 +427,7 @@ fn rule_in_words(op: Op) -> String {
         Rule::Assert => "i1",
         Rule::Query => "result: i1 or an integer",
         Rule::Scratch => "result: a pointer in that space: local, generic or shared",
-        Rule::Input => "result: a scalar or pointer of the suffix's type",
+        Rule::Input => "result: the suffix's type, one that memory can hold",
         Rule::Sentinel => "result: a scalar, vector or pointer of the suffix's type",
         Rule::Print => {
             "one operand per conversion of the format: integers of at most 64 bits, floats, pointers"

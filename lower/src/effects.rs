@@ -114,7 +114,8 @@ fn of_body(body: &Body, cfg: &mut ControlFlow) -> FuncEffects {
     effects
 }
 
-fn of_inst(body: &Body, inst: Inst) -> FuncEffects {
+/// The effects of an instruction, those of the unit's functions that it calls aside.
+pub(crate) fn of_inst(body: &Body, inst: Inst) -> FuncEffects {
     let data = body.inst(inst);
     let op_effects = data.op.effects();
     let mut effects = FuncEffects::PURE;

@@ -19,6 +19,7 @@ use marquetry_ir::program::{Program, World};
 use marquetry_ir::types::{Type, TypeKind};
 use marquetry_ir::unit::{Function, Unit};
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 /// Instructions of one call at most.
 const CALL_FUEL: u64 = 1 << 16;
@@ -91,12 +92,42 @@ pub fn run(program: &Program, world: World, unit: &mut Unit, instances: &[Instan
     count
 }
 
-/// Whether any call could be computed, whatever it calls.
+/// What calls that are computed may do.
+const ALLOWED: FuncEffects = FuncEffects::THROWS.and(FuncEffects::NONTOTAL);
+/// How many functions are looked at to find out that nothing can be computed.
+const MAX_REACHED: usize = 32;
+
+/// Whether any call could be computed; where it takes much to find out, it may be.
 fn has_candidates(unit: &Unit) -> bool {
+    let mut budget = MAX_REACHED;
     unit.funcs.values().any(|Function { body, .. }| {
         let mut insts = body.blocks().flat_map(|block| body.block_insts(block));
-        insts.any(|inst| candidate(body, inst).is_some())
+        insts.any(|inst| candidate(body, inst).is_some_and(|callee| may_be_pure(unit, callee, &mut budget)))
     })
+}
+
+/// Whether nothing that a function leads to is plainly more than what is allowed.
+fn may_be_pure(unit: &Unit, func: Func, budget: &mut usize) -> bool {
+    let mut reached: SmallVec<[Func; 8]> = SmallVec::from_slice(&[func]);
+    let mut next = 0;
+    while let Some(&func) = reached.get(next) {
+        next += 1;
+        let Some(left) = budget.checked_sub(1) else { return true };
+        *budget = left;
+        let Some(Function { body, .. }) = unit.funcs.get(func) else { return true };
+        for inst in body.blocks().flat_map(|block| body.block_insts(block)) {
+            if !effects::of_inst(body, inst).is_within(ALLOWED) {
+                return false;
+            }
+            if let Some(callee) = call_graph::callee(body, inst).filter(|callee| !reached.contains(callee)) {
+                if reached.len() > MAX_REACHED {
+                    return true;
+                }
+                reached.push(callee);
+            }
+        }
+    }
+    true
 }
 
 /// The callee of a call whose arguments are constants and whose results can be.
@@ -139,9 +170,8 @@ fn find_calls(
 ) {
     let Some(function) = unit.funcs.get(func) else { return };
     let body = &function.body;
-    let allowed = FuncEffects::THROWS.and(FuncEffects::NONTOTAL);
     for inst in body.blocks().flat_map(|block| body.block_insts(block)) {
-        let Some(callee) = candidate(body, inst).filter(|&callee| effects[callee].is_within(allowed)) else {
+        let Some(callee) = candidate(body, inst).filter(|&callee| effects[callee].is_within(ALLOWED)) else {
             continue;
         };
         let args: Option<Vec<Val>> = body.args(inst).iter().map(|&arg| constant(body, arg)).collect();

@@ -293,6 +293,10 @@ fn check(unit: &mut Unit, func: Func, known: &Origins, report: bool, problems: &
 pub fn direct_calls(unit: &mut Unit) {
     for func in unit.funcs.keys().collect::<Vec<_>>() {
         let body = &unit.funcs[func].body;
+        let is_indirect = |inst| body.inst(inst).op == Op::CallIndirect;
+        if !body.blocks().flat_map(|block| body.block_insts(block)).any(is_indirect) {
+            continue;
+        }
         let named = |value: Value| {
             let data = body.value_inst(value).map(|inst| body.inst(inst))?;
             let known = data.op == Op::FunctionAddress && body.symbol_exists(data.imm);

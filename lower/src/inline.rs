@@ -76,6 +76,7 @@ pub fn run(
             fits
         }));
         changed |= !calls.is_empty();
+        body.reserve(calls.iter().map(|&(_, callee)| sizes[callee] as usize).sum());
         for &(call, callee) in calls.iter().rev() {
             let name = callee;
             let callee = &unit.funcs[name];

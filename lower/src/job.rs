@@ -70,6 +70,36 @@ pub enum Unresolved {
     Callback(Arc<str>),
 }
 
+/// What an entry that is a function is called by.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub enum EntryConvention {
+    /// The platform's C convention, with a parameter for each part of an argument. A packed wrapper stands beside it.
+    #[default]
+    Native,
+    /// One signature for all functions: the addresses of a block of arguments and of one for results; gives the status.
+    /// The symbol is the wrapper, and nothing else of the function is seen from outside. For hosts that cannot make up
+    /// calls of any signature while they run.
+    Packed,
+}
+
+impl EntryConvention {
+    /// All of them.
+    pub const ALL: [EntryConvention; 2] = [EntryConvention::Native, EntryConvention::Packed];
+
+    /// As the command line spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            EntryConvention::Native => "native",
+            EntryConvention::Packed => "packed",
+        }
+    }
+
+    /// The convention of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        EntryConvention::ALL.into_iter().find(|convention| convention.name() == name)
+    }
+}
+
 /// How a job is compiled: what is the same for every entry and every target.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Options {
@@ -91,6 +121,11 @@ pub struct Options {
     pub unresolved: Unresolved,
     /// Whether pure calls with constant arguments may be computed during compilation.
     pub evaluate: bool,
+    /// The type of the kernels' state, a type of the program: every kernel takes one before its arguments, and
+    /// `kernel_input` of the name [`STATE`](crate::runtime::inputs::STATE) is it.
+    pub state: Option<Type>,
+    /// How hosts call the entries that are functions.
+    pub entry_abi: EntryConvention,
 }
 
 impl Default for Options {
@@ -105,6 +140,8 @@ impl Default for Options {
             validate: true,
             unresolved: Unresolved::default(),
             evaluate: true,
+            state: None,
+            entry_abi: EntryConvention::default(),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! The proof that a unit is legal for its target, and what an emitter needs to know besides the code.
 
-use crate::job::DebugLevel;
+use crate::job::{DebugLevel, EntryConvention};
 use crate::runtime::Input;
 use marquetry_ir::body::Frame;
 use marquetry_ir::entity::Func;
 use marquetry_ir::span::Span;
+use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
 use std::sync::Arc;
 
@@ -25,9 +26,60 @@ pub struct Site {
     pub callers: Box<[Frame]>,
 }
 
+/// What a parameter is to whoever calls an entry.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// The kernel's state.
+    State,
+    /// An argument of the source.
+    Argument,
+    /// The address of the mailbox.
+    Mailbox,
+    /// A hidden input of this name.
+    Input(Arc<str>),
+}
+
+/// How an argument is passed.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Passing {
+    /// Not at all: it has no bytes.
+    Ghost,
+    /// By value, one lowered parameter for each of its parts.
+    Parts,
+    /// By value, all its bytes as one lowered parameter; code sees its address, a `ptr<param>`.
+    Block,
+    /// By reference: the lowered parameter is the address of its bytes, which nobody changes while the code runs.
+    Reference,
+    /// It is a pointer, and passed as it is.
+    Pointer,
+}
+
+/// One argument of an entry, with the lowered parameters that it became.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Argument {
+    /// Its name, if it has one.
+    pub name: Option<Arc<str>>,
+    /// What it is for.
+    pub role: Role,
+    /// How it is passed.
+    pub passing: Passing,
+    /// Its type in the source, a type of the unit.
+    pub ty: Type,
+    /// Bytes of its type.
+    pub size: u64,
+    /// Alignment of its type.
+    pub align: u32,
+    /// Number of its first lowered parameter.
+    pub first: u32,
+    /// Of each of its lowered parameters, the byte of the argument where it starts.
+    pub parts: Vec<u64>,
+}
+
 /// How an entry of the unit is called from outside, after its signature was lowered.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct EntryAbi {
+    /// How it is called, if it is a function.
+    pub convention: EntryConvention,
     /// Whether the first result is a status: 0, or a site's number plus one.
     pub status: bool,
     /// Whether the parameter after the arguments is the address of the mailbox: four `i32`, all 0 at launch; the first
@@ -35,6 +87,10 @@ pub struct EntryAbi {
     pub mailbox: bool,
     /// The parameters after that, which the host passes besides the arguments.
     pub inputs: Vec<Input>,
+    /// The type of the first parameter, if that is the kernel's state.
+    pub state: Option<Type>,
+    /// All parameters in order: the state, the arguments, the mailbox, the inputs. Known once the code is legal.
+    pub arguments: Vec<Argument>,
 }
 
 /// A unit in which every op on every type is one that the target has.

@@ -23,5 +23,7 @@ pub mod legal;
 mod fresh;
 pub mod exceptions;
 pub mod convergence;
+pub mod validate;
+pub mod kernel_abi;
 pub mod legalise;
 pub mod pipeline;

@@ -27,8 +27,9 @@ use crate::runtime::{Library, hooks as reports, inputs, print};
 use crate::specialise::Specialised;
 use crate::stage::Stage;
 use crate::target::Target;
-use crate::{convergence, evaluate, exceptions, legalise, optimise, specialise};
+use crate::{convergence, evaluate, exceptions, kernel_abi, legalise, optimise, specialise, validate};
 use cranelift_entity::EntityRef;
+use marquetry_ir::diag::Code;
 use marquetry_ir::program::{Inlining, Program, Worlds};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::types::Types;
@@ -153,7 +154,8 @@ pub fn run_recorded(
     observer: &mut dyn Observer,
 ) -> Result<Lowering, Failure> {
     let mut pipeline = Pipeline::new(context, program, job, setup);
-    match pipeline.stages(Stage::Legal, observer)? {
+    let reached = pipeline.stages(Stage::Legal, observer);
+    match reached.map_err(|failure| explained(failure, program, job, setup))? {
         Reached::Legal(legal) => Ok(pipeline.finish(legal)),
         Reached::Unit(_) => Err(Failure::Internal("the pipeline stopped before its end".into())),
     }
@@ -185,6 +187,26 @@ pub fn specialised(program: &Program, job: &Job) -> Result<Verified, Failure> {
     Ok(verified)
 }
 
+/// A failure with all that there is to say. Assertions are checked before the target's rules are: what these say of the
+/// code comes along.
+fn explained(failure: Failure, program: &Program, job: &Job, setup: &Setup<'_>) -> Failure {
+    let mut failure = failure;
+    if let Failure::Program(problems) = &failure
+        && setup.hooks.is_empty()
+        && problems.iter().any(|problem| problem.code == Code::Assertion)
+    {
+        let mut context = Context::new();
+        let mut rest = Pipeline::new(&mut context, program, job, setup);
+        rest.asserts = false;
+        let again = rest.stages(Stage::Legal, &mut Silent);
+        if let Err(all) = validate::joined(problems.clone(), again) {
+            failure = all;
+        }
+    }
+    let failure = validate::traced(failure, program, job);
+    validate::in_context(failure, program, job, &setup.target.name())
+}
+
 /// How far a job got.
 enum Reached {
     Unit(Unit),
@@ -198,9 +220,10 @@ struct Pipeline<'a> {
     job: &'a Job,
     setup: &'a Setup<'a>,
     linker: Linker<'a>,
+    /// Whether static assertions are checked.
+    asserts: bool,
     /// Per function of the specialised unit.
     instances: Vec<Instance>,
-    linked: Vec<Instance>,
     types: Arc<Types>,
     signatures: Vec<Signature>,
     worlds: Worlds,
@@ -220,9 +243,9 @@ impl<'a> Pipeline<'a> {
             job,
             setup,
             linker: Linker::new(program, job, setup.library),
+            asserts: job.options.validate,
             instances: Vec::new(),
-            linked: Vec::new(),
-            types: Arc::default(),
+            types: Arc::new(program.types.clone()),
             signatures: Vec::new(),
             worlds: Worlds::ALL,
             deferred: Vec::new(),
@@ -231,9 +254,7 @@ impl<'a> Pipeline<'a> {
 
     /// What the job became, with the record of what it was made of.
     fn finish(self, legal: Legal) -> Lowering {
-        let Pipeline { mut instances, linked, linker, types, signatures, deferred, worlds, .. } = self;
-        instances.extend(linked);
-        // What was linked later.
+        let Pipeline { mut instances, linker, types, signatures, deferred, worlds, .. } = self;
         instances.extend(linker.instances);
         let worlds = worlds.intersect(linker.worlds);
         Lowering { legal, instances, types, signatures, worlds, deferred }
@@ -243,9 +264,15 @@ impl<'a> Pipeline<'a> {
         let (job, target, hooks) = (self.job, self.setup.target, self.setup.hooks);
         let options = &job.options;
         let mut clock = Clock(Instant::now());
-        let unit = self.specialise()?;
+        let made = self.specialise()?;
         clock.report(Stage::Specialised, observer);
-        let mut verified = Verified::new(unit).map_err(Failure::Program)?;
+        let verify = if made.just_inferred { Verified::just_inferred } else { Verified::new };
+        let mut verified = verify(made.unit).map_err(Failure::Program)?;
+        // The library's functions were verified when they were compiled.
+        if made.calls_runtime {
+            verified.pass(|unit| self.linker.link(unit))?;
+        }
+        self.types = verified.unit().types.clone();
         clock.report(Stage::Specialised, observer);
         verified = self.hooks(Anchor::Specialised, verified, observer)?;
         let mut evaluable = Vec::new();
@@ -295,7 +322,7 @@ impl<'a> Pipeline<'a> {
             link_after_exceptions(&mut self.linker, &mut lowered)?;
             self.answer(&mut lowered.unit)?;
         }
-        inputs::run(&mut lowered)?;
+        inputs::run(&mut lowered, options.state)?;
         optimise::debug_check(lowered.unit());
         let cleans = options.cleanup && options.opt_level > OptLevel::None;
         if cleans {
@@ -311,13 +338,16 @@ impl<'a> Pipeline<'a> {
         if until <= Stage::Exceptions {
             return Ok(Reached::Unit(lowered.unit));
         }
-        if options.validate && !target.caps().early_returns {
-            let missed = convergence::check(&lowered.unit);
-            if !missed.is_empty() {
-                return Err(Failure::Program(missed));
+        let mut problems = Vec::new();
+        if options.validate {
+            problems = validate::unit(&lowered.unit);
+            if !target.caps().early_returns {
+                problems.extend(convergence::check(&lowered.unit));
             }
         }
-        let mut legal = legalise::run(lowered, target)?.with_debug_level(options.debug_level);
+        kernel_abi::run(&mut lowered, target, options.entry_abi);
+        let legal = validate::joined(problems, legalise::run(lowered, target))?;
+        let mut legal = legal.with_debug_level(options.debug_level);
         optimise::debug_check(legal.unit());
         if cleans {
             let rewritten = legal.take_rewritten();
@@ -327,14 +357,14 @@ impl<'a> Pipeline<'a> {
         Ok(Reached::Legal(legal))
     }
 
-    fn specialise(&mut self) -> Result<Unit, Failure> {
-        let made = specialise::run_linked(&mut self.linker, self.job)?;
-        let Specialised { unit, instances, linked, worlds, .. } = made;
+    /// The unit, not linked yet.
+    fn specialise(&mut self) -> Result<Specialised, Failure> {
+        let mut made = specialise::run_unlinked(self.program, self.job, self.types.clone())?;
+        let unit = &made.unit;
         let entries = unit.entries.iter().filter_map(|&entry| unit.funcs.get(entry));
         self.signatures = entries.map(|function| function.signature.clone()).collect();
-        self.types = unit.types.clone();
-        (self.instances, self.linked, self.worlds) = (instances, linked, worlds);
-        Ok(unit)
+        (self.instances, self.worlds) = (std::mem::take(&mut made.instances), made.worlds);
+        Ok(made)
     }
 
     /// Mandatory folding. Gives the instances of the functions that are left.
@@ -343,7 +373,7 @@ impl<'a> Pipeline<'a> {
         let options = &self.job.options;
         let answer = |key: &str| query::answer(key, Some(target), options, answers);
         let known = || query::known(answers);
-        let folding = Folding { answer: &answer, known: &known, check: options.validate };
+        let folding = Folding { answer: &answer, known: &known, check: self.asserts };
         Ok(match fold::run(unit, &folding)? {
             None => self.instances.clone(),
             Some(kept) => {

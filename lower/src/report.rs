@@ -30,6 +30,16 @@ pub fn unsupported(place: &Place<'_>, message: String) -> Diagnostic {
     error(Code::Unsupported, place, message)
 }
 
+/// An argument that no host can hand over.
+pub fn argument(place: &Place<'_>, message: String) -> Diagnostic {
+    error(Code::Argument, place, message)
+}
+
+/// A call through an address that is no function's.
+pub fn pointer(place: &Place<'_>, message: String) -> Diagnostic {
+    error(Code::Pointer, place, message)
+}
+
 /// A question to the target that nobody answers, or whose answer does not fit.
 pub fn query(place: &Place<'_>, message: String) -> Diagnostic {
     error(Code::Query, place, message)

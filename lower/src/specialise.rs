@@ -23,6 +23,7 @@ use crate::report::{self, Place};
 use crate::runtime::Library;
 use crate::runtime::host::{self, HostPolicy};
 use crate::runtime::link::Linker;
+use crate::validate;
 use cranelift_entity::EntityRef;
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::{Body, Symbol};
@@ -62,6 +63,8 @@ pub struct Specialised {
     pub worlds: Worlds,
     /// Whether link names are called.
     pub(crate) calls_runtime: bool,
+    /// Whether all types are as they were inferred, but for what was linked: nothing was erased or thrown in between.
+    pub(crate) just_inferred: bool,
 }
 
 /// Makes the unit of a job.
@@ -117,6 +120,7 @@ pub(crate) fn run_unlinked(program: &Program, job: &Job, types: Arc<Types>) -> R
         roots: FxHashMap::default(),
         asked: FxHashMap::default(),
         calls_runtime: false,
+        just_inferred: true,
         scratch_cfg: ControlFlow::new(),
     };
     for entry in &job.entries {
@@ -132,7 +136,8 @@ pub(crate) fn run_unlinked(program: &Program, job: &Job, types: Arc<Types>) -> R
     let instances: Vec<Instance> = specialiser.records.into_iter().map(|record| record.instance).collect();
     let worlds = instances.iter().fold(Worlds::ALL, |all, instance| all.intersect(instance.worlds));
     let (unit, calls_runtime) = (specialiser.unit, specialiser.calls_runtime);
-    Ok(Specialised { unit, instances, linked: Vec::new(), worlds, calls_runtime })
+    let just_inferred = specialiser.just_inferred;
+    Ok(Specialised { unit, instances, linked: Vec::new(), worlds, calls_runtime, just_inferred })
 }
 
 struct Specialiser<'p> {
@@ -159,6 +164,8 @@ struct Specialiser<'p> {
     asked: FxHashMap<Arc<str>, Extern>,
     /// Whether a link name was called.
     calls_runtime: bool,
+    /// Whether all types are as they were inferred.
+    just_inferred: bool,
     scratch_cfg: ControlFlow,
 }
 
@@ -206,6 +213,10 @@ impl Specialiser<'_> {
             };
             let message = format!("{} {why}, the job is of world {world}", header());
             return Err(Failure::Job(message));
+        }
+        if data.kind == MethodKind::Kernel {
+            let arguments = entry.arguments.as_deref().unwrap_or(&data.signature.params);
+            self.diagnostics.extend(validate::arguments(types, data, arguments));
         }
         match &entry.arguments {
             Some(arguments) => {
@@ -439,6 +450,8 @@ impl Specialiser<'_> {
     }
 
     fn set_result_types(&mut self, body: &mut Body, inst: Inst, types: &[Type]) {
+        // Another number is for verification to report.
+        self.just_inferred &= body.results(inst).len() == types.len();
         for (value, &ty) in body.results(inst).zip(types) {
             body.set_value_type(value, ty);
         }
@@ -502,6 +515,11 @@ impl Specialiser<'_> {
                 let refused = !view.is_device() && view.host_policy() == HostPolicy::Error;
                 if refused && host::is_host_body(&self.program.method(method).body) {
                     let message = format!("'{name}' runs on devices only, and this is code for the host");
+                    self.complain(body, home, inst, message);
+                    return Ok(());
+                }
+                if self.program.method(method).kind == MethodKind::Kernel {
+                    let message = format!("'{name}' is a kernel: kernels are launched, not called");
                     self.complain(body, home, inst, message);
                     return Ok(());
                 }

@@ -55,6 +55,9 @@ pub struct Caps {
     pub early_returns: bool,
     /// Most bytes of shared memory per group; 0 for none.
     pub max_shared_bytes: u64,
+    /// Whether a kernel can take an aggregate by value as one block of bytes with an address in `param`; else large
+    /// ones are passed by reference.
+    pub argument_blocks: bool,
     /// Most bytes of kernel arguments.
     pub max_argument_bytes: u64,
 }

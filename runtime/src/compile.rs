@@ -2,12 +2,14 @@
 
 use crate::device::{DeviceInfo, DeviceKind, KernelCode, KernelImage, KernelParam};
 use crate::engine::{Caller, EngineError, Outcome, Thrown, parts};
+use crate::memory::{self, Memory};
 use crate::stack::CallStack;
 use crate::value::HostArg;
 use marquetry_codegen::artifact::{Artifact, Entry, argument_block};
 use marquetry_codegen::error::EmitError;
 use marquetry_codegen::native::{
-    self, JitCode, NativeKernel, NativeOptions, NativeTarget, StackLimit, emit_jit, emit_object,
+    self, JitCode, NativeKernel, NativeOptions, NativeTarget, StackLimit, emit_jit_with, emit_object,
+    emit_object_with,
 };
 use marquetry_codegen::ptx::{self, PtxTarget};
 use marquetry_codegen::spirv::{self, SpirvTarget};
@@ -21,8 +23,8 @@ use marquetry_ir::unit::PrintFormat;
 use marquetry_lower::failure::Failure;
 use marquetry_lower::job::{DebugLevel, Job, OptLevel};
 use marquetry_lower::legal::{Legal, Site};
-use marquetry_lower::observe::Silent;
-use marquetry_lower::pipeline::{self, Context, Lowering, Setup};
+use marquetry_lower::observe::{Observer, Silent};
+use marquetry_lower::pipeline::{self, Lowering, Setup};
 use marquetry_lower::runtime::Library;
 use marquetry_lower::stage::Stage;
 use std::fmt;
@@ -93,6 +95,15 @@ impl Target {
             Target::Native(target) => emit_object(legal, target),
             Target::Ptx(target) => ptx::emit(legal, target),
             Target::Spirv(target) => spirv::emit(legal, target),
+        }
+    }
+
+    /// As [`Self::emit`], in memory that is kept.
+    fn emit_in(&self, legal: &Legal, memory: &mut Memory) -> Result<Artifact, EmitError> {
+        match self {
+            Target::Native(target) => emit_object_with(legal, target, &mut memory.native),
+            Target::Ptx(target) => ptx::emit(legal, target),
+            Target::Spirv(target) => spirv::emit_with(legal, target, &mut memory.spirv),
         }
     }
 }
@@ -184,13 +195,29 @@ pub fn compile_with(
     target: &Target,
     library: &Library,
 ) -> Result<Compiled, EngineError> {
-    let setup = Setup::new(target.lowering(), library);
-    let lowering = pipeline::run_recorded(&mut Context::new(), program, job, &setup, &mut Silent)?;
-    emit(program, &lowering, target, Form::Memory, &|_| None)
+    memory::with(|memory| {
+        let setup = Setup::new(target.lowering(), library);
+        let lowering = lower(memory, program, job, &setup, &mut Silent)?;
+        emit(memory, program, &lowering, target, Form::Memory, &|_| None)
+    })
+}
+
+/// All stages but the last.
+pub(crate) fn lower(
+    memory: &mut Memory,
+    program: &Program,
+    job: &Job,
+    setup: &Setup<'_>,
+    observer: &mut dyn Observer,
+) -> Result<Lowering, Failure> {
+    let lowering = pipeline::run_recorded(&mut memory.lowering, program, job, setup, observer)?;
+    memory.used_for(lowering.legal.unit());
+    Ok(lowering)
 }
 
 /// The last step of a job.
 pub(crate) fn emit(
+    memory: &mut Memory,
     program: &Program,
     lowering: &Lowering,
     target: &Target,
@@ -201,11 +228,11 @@ pub(crate) fn emit(
     let entries = marquetry_codegen::artifact::entries(legal);
     let (code, kernel) = match (target, form) {
         (Target::Native(target), Form::Memory) => {
-            let jit = Arc::new(emit_jit(legal, target, symbols)?);
+            let jit = Arc::new(emit_jit_with(legal, target, symbols, &mut memory.native)?);
             let kernel = jit.kernel(0);
             (Code::Jit(jit), kernel)
         }
-        (other, _) => (Code::Artifact(other.emit(legal)?), None),
+        (other, _) => (Code::Artifact(other.emit_in(legal, memory)?), None),
     };
     let results = lowering.signatures.first().map(|signature| signature.results.clone()).unwrap_or_default();
     let formats = legal.unit().formats.clone();
@@ -231,8 +258,11 @@ pub fn compile_artifact_with(
     target: &Target,
     library: &Library,
 ) -> Result<Artifact, CompileError> {
-    let legal = pipeline::run_with(program, job, target.lowering(), library, &mut Silent)?;
-    Ok(target.emit(&legal)?)
+    memory::with(|memory| {
+        let setup = Setup::new(target.lowering(), library);
+        let lowering = lower(memory, program, job, &setup, &mut Silent)?;
+        Ok(target.emit_in(&lowering.legal, memory)?)
+    })
 }
 
 /// The methods of a name that hosts may compile: those of base.
@@ -356,7 +386,7 @@ impl Compiled {
         let status = usize::from(entry.abi.status);
         let types = entry.signature.results.get(status..).unwrap_or(&[]);
         let (_, size) = argument_block(types);
-        let block = parts::pack(args, &entry.signature.params)?;
+        let block = parts::pack(args, entry)?;
         let mut results = vec![0; size as usize];
         let Code::Jit(jit) = &self.code else {
             return Err(EngineError::Failed("the code is not in this process".into()));

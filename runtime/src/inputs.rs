@@ -3,8 +3,9 @@
 //! An artifact's entry lists its hidden inputs by name. Whoever launches it makes a buffer for each, passes their addresses
 //! behind the mailbox, and reads the print buffer when the kernel has finished.
 
+use crate::value::HostArg;
+use marquetry_ir::types::Type;
 use marquetry_ir::unit::PrintFormat;
-use marquetry_lower::runtime::Input;
 use marquetry_lower::runtime::inputs::{ARENA, arena_header};
 use marquetry_lower::runtime::print;
 
@@ -23,9 +24,37 @@ impl Default for LaunchMemory {
     }
 }
 
+/// The kernels' state that a launch passes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KernelState {
+    /// Its type, one of the program.
+    pub ty: Type,
+    /// Its bytes as they stand in memory, padding included.
+    pub bytes: Vec<u8>,
+}
+
+/// What launches get besides the arguments.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct LaunchOptions {
+    /// The state that every kernel takes first; none if kernels have none.
+    pub state: Option<KernelState>,
+    /// Hidden inputs by name. Buffers hold afterwards what the kernel left in them. The arena and the print buffer need
+    /// not be among them.
+    pub inputs: Vec<(String, HostArg)>,
+    /// How much memory there is for what kernels allocate and print.
+    pub memory: LaunchMemory,
+}
+
+impl LaunchOptions {
+    /// The type of the state, for the job.
+    pub fn state_type(&self) -> Option<Type> {
+        self.state.as_ref().map(|state| state.ty)
+    }
+}
+
 /// The first contents of the buffer behind a hidden input; none if the library does not know it.
-pub fn buffer(input: &Input, memory: LaunchMemory) -> Option<Vec<u8>> {
-    match &*input.name {
+pub fn buffer(name: &str, memory: LaunchMemory) -> Option<Vec<u8>> {
+    match name {
         ARENA => {
             let mut bytes = arena_header(memory.arena_bytes).to_vec();
             bytes.resize(memory.arena_bytes.max(bytes.len()), 0);
@@ -49,7 +78,6 @@ pub fn printed(formats: &[PrintFormat], buffer: &[u8]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use marquetry_ir::types::Type;
 
     #[test]
     fn records_that_make_no_sense_end_the_output() {

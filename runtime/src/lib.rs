@@ -6,6 +6,7 @@ pub mod session;
 pub mod value;
 pub mod inputs;
 pub mod stack;
+mod memory;
 pub mod device;
 pub mod engine;
 pub mod filetest;

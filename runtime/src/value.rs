@@ -133,6 +133,8 @@ pub fn write_lane(f: &mut dyn fmt::Write, lane: Scalar, bits: u128) -> fmt::Resu
 pub enum HostArg {
     /// Passed as it is.
     Value(HostValue),
+    /// A struct or array, passed by value: its bytes as they stand in memory, padding included.
+    Aggregate(Vec<u8>),
     /// Memory of the host: copied to the device before, and back after, the call; its address is passed.
     Buffer {
         /// What it is made of, for messages.

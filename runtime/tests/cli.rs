@@ -590,3 +590,17 @@ fn host_policies_are_chosen_per_compilation() {
     assert!(stderr(&refused).contains("'malloc' runs on devices only, and this is code for the host"));
     assert_eq!(code(&compile("maybe")), 2);
 }
+
+#[test]
+fn the_entry_abi_is_chosen_per_compilation() {
+    let folder = Folder::new();
+    let file = folder.file("a.mq", "method f(x: i32) -> i32 {\nentry:\n    return x\n}\n");
+    let compile = |abi: &str| marq(&["compile", text(&file), "--target", "native", "--entry-abi", abi]);
+    assert!(stdout(&compile("native")).contains("; f$packed\n"));
+    let packed = stdout(&compile("packed"));
+    assert_eq!(packed.matches("\n; f\n").count(), 2, "{packed}");
+    let refused = compile("boxed");
+    assert_eq!(code(&refused), 2);
+    let message = stderr(&refused);
+    assert!(message.contains("'boxed' is not an entry ABI: expected one of native, packed"), "{message}");
+}

@@ -11,7 +11,7 @@
 //! | T013, T014, T016, T022 | slots for results in a cache of the host's: the runtime's cache has its own tests; a job has no name, so there is none to differ |
 //! | T028 | coverage is the host's: bodies have spans, what hosts count with them is theirs |
 //! | T034, T071 | arguments that live in a garbage-collected heap: there are none |
-//! | T037 | a calling convention through boxed arguments: there is none; every native entry has a packed wrapper |
+//! | T037 | a calling convention through boxed arguments: the packed entry ABI, see `prior_art_abi.rs` |
 //! | T038 | safepoints: there is no collector that could ask for them |
 //! | T044 | native code never looks a symbol up that is only called: the linker or the session does |
 

@@ -9,7 +9,7 @@
 //! | T026, T029 | filetests `dispatch/structs.mq` and every function that returns something |
 //! | T028 | code coverage of the host language |
 //! | T034 | arrays of the host are pointers |
-//! | T037 | one calling convention; packed wrappers are there for every entry |
+//! | T037 | the packed entry ABI: see `prior_art_abi.rs` |
 //! | T038 | no safepoints |
 //! | T043 | convergence is a property of ops, not an attribute that can be lost |
 //! | T044 | symbols are looked up when code is made; those that are missing are all named at once |
@@ -22,7 +22,7 @@ use marquetry::session::{Backend, Config, Job, Session, SessionError, Watcher};
 use marquetry::value::{HostArg, HostValue};
 use marquetry_ir::types::{Scalar, Type};
 use marquetry_lower::hooks::{Anchor, Deferred, Place};
-use marquetry_lower::job::{DebugLevel, InlinePolicy, JobEntry, OptLevel};
+use marquetry_lower::job::{DebugLevel, EntryConvention, InlinePolicy, JobEntry, OptLevel};
 use marquetry_lower::observe::{Observer, PassReport};
 use marquetry_lower::query::Answer;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -161,7 +161,9 @@ fn t016_t017_identity_is_the_value_of_the_config() {
     assert_eq!(again, job);
     assert!(Arc::ptr_eq(&first, &session.results::<Attached>(&again).unwrap()));
 
-    let differ: [fn(&mut Config); 7] = [
+    let differ: [fn(&mut Config); 9] = [
+        |config| config.options.entry_abi = EntryConvention::Packed,
+        |config| config.options.state = Some(Type::I32),
         |config| config.options.opt_level = OptLevel::None,
         |config| config.options.debug_level = DebugLevel::Full,
         |config| config.options.inlining = InlinePolicy::Always,

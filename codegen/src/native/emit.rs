@@ -20,8 +20,8 @@ use marquetry_ir::entity::{Extern, Func, Global};
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::types::Space;
 use marquetry_ir::unit::Unit;
-use marquetry_lower::job::DebugLevel;
-use marquetry_lower::legal::{Legal, Site};
+use marquetry_lower::job::{DebugLevel, EntryConvention};
+use marquetry_lower::legal::{EntryAbi, Legal, Site};
 use std::sync::Arc;
 
 /// Most bytes of globals in one artifact: what instructions can reach relative to themselves, with room for the code.
@@ -65,8 +65,8 @@ pub(super) enum Place {
 pub(super) trait Spelling {
     /// The name of a function of the unit; none for functions without name. `entry`: hosts see it.
     fn function(&mut self, unit: &Unit, func: Func, entry: bool) -> Result<Option<String>, EmitError>;
-    /// The name of an entry that is known to hosts under another function's name: see [`wrap::unlimited`].
-    fn inner(&mut self, unit: &Unit, func: Func) -> Result<Option<String>, EmitError>;
+    /// The name of an entry that hosts know another function by: see [`wrap`](super::wrap).
+    fn inner(&mut self, unit: &Unit, func: Func, what: &str) -> Result<Option<String>, EmitError>;
     /// The name of the wrapper of an entry.
     fn wrapper(&mut self, unit: &Unit, func: Func) -> Result<Option<String>, EmitError>;
     /// The name of a global.
@@ -113,16 +113,24 @@ impl Declared {
         let reach = Reach::compute(unit);
         let mut is_entry: SecondaryMap<Func, bool> = SecondaryMap::new();
         unit.entries.iter().for_each(|&func| is_entry[func] = true);
+        let packed = |abi: &EntryAbi, func: Func| {
+            abi.convention == EntryConvention::Packed && unit.funcs[func].kind == MethodKind::Function
+        };
+        let mut is_packed: SecondaryMap<Func, bool> = SecondaryMap::new();
+        for (&func, abi) in unit.entries.iter().zip(legal.entries()) {
+            is_packed[func] = packed(abi, func);
+        }
 
         let (mut checked, mut check_numbers) = (Vec::new(), SecondaryMap::new());
         let mut funcs = SecondaryMap::new();
         for (func, function) in unit.funcs.iter() {
             let facts = reach.facts(func);
-            let platform = is_entry[func] || facts.address;
+            let inner = is_entry[func] && (facts.stack || is_packed[func]);
+            let platform = is_entry[func] && !is_packed[func] || facts.address;
             let signature = convention.signature(&function.signature, facts.hidden(), platform)?;
-            let exported = is_entry[func] && !facts.stack;
-            let name = match is_entry[func] && facts.stack {
-                true => spelling.inner(unit, func)?,
+            let exported = is_entry[func] && !inner;
+            let name = match inner {
+                true => spelling.inner(unit, func, if is_packed[func] { "typed" } else { "limited" })?,
                 false => spelling.function(unit, func, exported)?,
             };
             let id = match name {
@@ -169,7 +177,7 @@ impl Declared {
         let mut unlimited = Vec::with_capacity(unit.entries.len());
         for &func in &unit.entries {
             let facts = reach.facts(func);
-            unlimited.push(if facts.stack {
+            unlimited.push(if facts.stack && !is_packed[func] {
                 let hidden = usize::from(facts.context);
                 let signature = convention.signature(&unit.funcs[func].signature, hidden, true)?;
                 let id = match spelling.function(unit, func, true)? {
@@ -184,7 +192,11 @@ impl Declared {
                 MethodKind::Function => convention.packed(),
                 MethodKind::Kernel => convention.kernel(),
             };
-            let id = match spelling.wrapper(unit, func)? {
+            let name = match is_packed[func] {
+                true => spelling.function(unit, func, true)?,
+                false => spelling.wrapper(unit, func)?,
+            };
+            let id = match name {
                 Some(name) => module.declare_function(&name, Linkage::Export, &signature),
                 None => module.declare_anonymous_function(&signature),
             };
@@ -206,7 +218,7 @@ impl Declared {
             shared_bytes: 0,
             unlimited,
         };
-        if declared.unlimited.iter().any(Option::is_some) {
+        if unit.entries.iter().any(|&func| declared.reach.facts(func).stack) {
             let id = module.declare_anonymous_data(false, false).map_err(module_error)?;
             let mut zeros = DataDescription::new();
             zeros.set_align(8);
@@ -354,7 +366,10 @@ pub(super) fn each_function(
     for ((&func, abi), &id) in entries {
         cranelift.clear();
         cranelift.func.name = ir::UserFuncName::user(0, id.as_u32());
-        let name = wrapper_name(unit, func);
+        let name = match abi.convention {
+            EntryConvention::Packed => unit.funcs[func].name.to_string(),
+            EntryConvention::Native => wrapper_name(unit, func),
+        };
         match unit.funcs[func].kind {
             MethodKind::Function => wrap::packed(unit, func, abi, declared, &mut cranelift.func)?,
             MethodKind::Kernel => wrap::kernel(unit, func, declared, &mut cranelift.func)?,

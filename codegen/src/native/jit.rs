@@ -18,7 +18,7 @@ use marquetry_ir::entity::{Extern, Func, Global};
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
-use marquetry_lower::job::DebugLevel;
+use marquetry_lower::job::{DebugLevel, EntryConvention};
 use marquetry_lower::legal::{Legal, Site};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
@@ -146,8 +146,8 @@ impl JitCode {
         })
     }
 
-    /// The address of an entry itself, called by the platform's C convention; valid while this code lives. Entries
-    /// that ask for their work-item have a hidden last parameter. Recursion has no limit but the end of the stack.
+    /// The address of an entry itself, called by the platform's C convention, or of its wrapper, if the job's entry ABI is
+    /// packed; valid while this code lives. Entries that ask for their work-item have a hidden last parameter. Recursion has no limit but the end of the stack.
     pub fn address(&self, entry: usize) -> Option<*const u8> {
         Some(std::ptr::with_exposed_provenance(self.entries.get(entry)?.direct))
     }
@@ -248,6 +248,7 @@ pub fn emit_jit_with(
         for ((((entry, &id), unlimited), &func), waits) in wrapped.zip(&unit.entries).zip(waits) {
             let direct = match unlimited {
                 Some((direct, _)) => *direct,
+                None if entry.abi.convention == EntryConvention::Packed => id,
                 None => declared.function(func)?.0,
             };
             let skipped = usize::from(entry.abi.status);
@@ -307,7 +308,7 @@ impl Spelling for Anonymous {
         Ok(None)
     }
 
-    fn inner(&mut self, _: &Unit, _: Func) -> Result<Option<String>, EmitError> {
+    fn inner(&mut self, _: &Unit, _: Func, _: &str) -> Result<Option<String>, EmitError> {
         Ok(None)
     }
 

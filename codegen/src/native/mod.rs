@@ -215,6 +215,7 @@ impl NativeTarget {
             memory_ops: true,
             early_returns: true,
             max_shared_bytes: context::MAX_SHARED_BYTES,
+            argument_blocks: false,
             max_argument_bytes: 1 << 16,
         };
         let has = |name: &str| {

@@ -134,8 +134,8 @@ impl Spelling for Names {
         Ok(Some(name.to_string()))
     }
 
-    fn inner(&mut self, unit: &Unit, func: Func) -> Result<Option<String>, EmitError> {
-        Ok(self.local(&format!("{}$limited", unit.funcs[func].name)))
+    fn inner(&mut self, unit: &Unit, func: Func, what: &str) -> Result<Option<String>, EmitError> {
+        Ok(self.local(&format!("{}${what}", unit.funcs[func].name)))
     }
 
     fn wrapper(&mut self, unit: &Unit, func: Func) -> Result<Option<String>, EmitError> {

@@ -9,7 +9,8 @@
 //! *stack)`: it runs the work-items from `first` to before `end`, in order.
 //!
 //! `NAME` itself is what C expects: where the function has the stack as a hidden parameter, another one of this name
-//! passes it.
+//! passes it, and the function is `NAME$limited`. Where the job's entry ABI is packed, `NAME` is what `NAME$packed` is
+//! else, and the function is `NAME$typed`, which nobody else sees.
 
 use super::context::offset;
 use super::emit::{Declared, import_data};

@@ -15,7 +15,8 @@ use marquetry_ir::entity::{Block, Func, Inst, SigRef, SymbolRef, Value};
 use marquetry_ir::op::Op;
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::signature::Signature;
-use marquetry_ir::types::{Scalar, Type};
+use marquetry_ir::types::{Scalar, Space, Type};
+use marquetry_lower::legal::{Argument, Passing};
 
 /// Names of parameters, results, and of both at calls.
 const PARAM: char = 'p';
@@ -39,6 +40,7 @@ impl Writer<'_> {
         kind: MethodKind,
         visible: bool,
         signature: &Signature,
+        arguments: &[Argument],
     ) -> Result<(), EmitError> {
         if visible {
             self.push(".visible ");
@@ -54,6 +56,18 @@ impl Writer<'_> {
         self.push("(");
         for (n, &ty) in signature.params.iter().enumerate() {
             self.push(if n == 0 { ".param " } else { ", .param " });
+            if ty.space() == Some(Space::Param) {
+                let block = arguments.iter().find(|a| a.passing == Passing::Block && a.first == n as u32);
+                let block = block.ok_or_else(|| internal("a block of no known size"))?;
+                self.push(".align ");
+                self.unsigned(u64::from(block.align));
+                self.push(" .b8 ");
+                self.name_of(Label(PARAM, n as u32));
+                self.push("[");
+                self.unsigned(block.size);
+                self.push("]");
+                continue;
+            }
             self.push(if kind == MethodKind::Kernel { memory(ty)? } else { param_type(ty)? });
             self.push(" ");
             self.name_of(Label(PARAM, n as u32));
@@ -115,7 +129,10 @@ impl Selector<'_> {
             let ty = here.body.value_type(param);
             let to = self.define(here, param)?;
             let from = Arg::Param(PARAM, n as u32, 0);
-            if here.kind == MethodKind::Kernel {
+            if here.kind == MethodKind::Kernel && ty.space() == Some(Space::Param) {
+                // The address of a kernel's parameter, for `ld.param` (PTX ISA 5.1.6.1 "Kernel Function Parameters").
+                self.out.line(&["mov.b64"], &[Arg::Reg(to), Arg::Label(Label(PARAM, n as u32))]);
+            } else if here.kind == MethodKind::Kernel {
                 self.load_to(to, ty, ["ld.param", "", ""], from)?;
             } else {
                 self.load_param(to, ty, from)?;

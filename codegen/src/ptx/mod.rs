@@ -42,7 +42,7 @@ mod write;
 
 pub use target::{Features, PtxTarget, Version};
 
-use crate::artifact::{Artifact, Format, argument_block};
+use crate::artifact::{Artifact, Format, parameter_block};
 use crate::error::{EmitError, check_data};
 use cranelift_entity::EntitySet;
 use debug::Debug;
@@ -52,10 +52,11 @@ use marquetry_ir::program::{GlobalData, MethodKind};
 use marquetry_ir::types::Space;
 use marquetry_ir::unit::{Function, Unit};
 use marquetry_lower::job::DebugLevel;
-use marquetry_lower::legal::Legal;
+use marquetry_lower::legal::{Argument, EntryAbi, Legal};
 use marquetry_lower::target::Target;
 use names::Names;
 use select::Selector;
+use std::collections::BTreeMap;
 use target::{MAX_ARGUMENT_BYTES, MAX_SHARED_BYTES, OLD_ARGUMENT_BYTES};
 use types::Class;
 use write::{SLOTS, Writer};
@@ -70,7 +71,7 @@ pub fn emit(legal: &Legal, target: &PtxTarget) -> Result<Artifact, EmitError> {
     check_data(unit, 0, MAX_DEVICE_DATA_BYTES)?;
     let names = Names::new(unit);
     let mut module = Writer::new(&names);
-    let (mut major, mut minor) = version(unit, target)?;
+    let (mut major, mut minor) = version(legal, target)?;
     if legal.debug_level() == DebugLevel::Full {
         (major, minor) = (major, minor).max(debug::INLINED_AT);
     }
@@ -91,10 +92,12 @@ pub fn emit(legal: &Legal, target: &PtxTarget) -> Result<Artifact, EmitError> {
     declare_functions(&mut module, unit, &entries)?;
     let mut selector =
         Selector::new(unit, target.sm(), Writer::new(&names), Debug::new(unit, legal.debug_level()));
+    let abis: BTreeMap<Func, &EntryAbi> = unit.entries.iter().copied().zip(legal.entries()).collect();
     for (func, function) in unit.funcs.iter() {
         selector.out.text.clear();
         selector.function(function).map_err(|error| error.within(function))?;
-        write_function(&mut module, func, function, entries.contains(func), &selector)?;
+        let arguments = abis.get(&func).map_or(&[][..], |abi| &abi.arguments);
+        write_function(&mut module, func, function, entries.contains(func), arguments, &selector)?;
     }
     selector.debug.finish(&mut module);
     let code = module.text.into_bytes();
@@ -111,10 +114,15 @@ pub fn emit(legal: &Legal, target: &PtxTarget) -> Result<Artifact, EmitError> {
 }
 
 /// The lowest version of the ISA that has everything in the unit: older drivers take older versions.
-fn version(unit: &Unit, target: &PtxTarget) -> Result<Version, EmitError> {
+fn version(legal: &Legal, target: &PtxTarget) -> Result<Version, EmitError> {
     let mut version = target.version();
-    for function in unit.funcs.values().filter(|f| f.kind == MethodKind::Kernel) {
-        let found = u64::from(argument_block(&function.signature.params).1);
+    let unit = legal.unit();
+    for (&func, abi) in unit.entries.iter().zip(legal.entries()) {
+        let function = &unit.funcs[func];
+        if function.kind != MethodKind::Kernel {
+            continue;
+        }
+        let found = u64::from(parameter_block(&function.signature.params, &abi.arguments).1);
         if found > MAX_ARGUMENT_BYTES {
             let error = EmitError::limit("bytes of kernel arguments", MAX_ARGUMENT_BYTES, found);
             return Err(error.within(function));
@@ -155,7 +163,7 @@ fn write_global(out: &mut Writer, unit: &Unit, global: &GlobalData, name: &str) 
 /// Functions may be called before they are defined.
 fn declare_functions(out: &mut Writer, unit: &Unit, entries: &EntitySet<Func>) -> Result<(), EmitError> {
     for (func, function) in unit.funcs.iter().filter(|(_, f)| f.kind == MethodKind::Function) {
-        out.head(func, function.kind, entries.contains(func), &function.signature)?;
+        out.head(func, function.kind, entries.contains(func), &function.signature, &[])?;
         out.push(";\n");
     }
     Ok(())
@@ -166,11 +174,12 @@ fn write_function(
     func: Func,
     function: &Function,
     is_entry: bool,
+    arguments: &[Argument],
     selector: &Selector,
 ) -> Result<(), EmitError> {
     out.push("\n");
     let visible = function.kind == MethodKind::Kernel || is_entry;
-    out.head(func, function.kind, visible, &function.signature)?;
+    out.head(func, function.kind, visible, &function.signature, arguments)?;
     out.push("\n{\n");
     for class in Class::ALL {
         let count = selector.regs.count(class);

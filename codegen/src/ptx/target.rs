@@ -3,7 +3,7 @@
 use super::actions;
 use crate::error::EmitError;
 use marquetry_ir::op::Op;
-use marquetry_ir::types::{Scalar, Space, Type, TypeKind};
+use marquetry_ir::types::{Scalar, Type, TypeKind};
 use marquetry_lower::query::Answer;
 use marquetry_lower::target::{Action, Caps, Target, TypeAction};
 
@@ -84,6 +84,7 @@ impl PtxTarget {
             memory_ops: false,
             early_returns: true,
             max_shared_bytes: MAX_SHARED_BYTES,
+            argument_blocks: true,
             max_argument_bytes: MAX_ARGUMENT_BYTES,
         };
         Some(PtxTarget { sm, features, version, caps })
@@ -148,9 +149,6 @@ impl Target for PtxTarget {
         match ty.kind() {
             TypeKind::Scalar(Scalar::I128) => TypeAction::Halves,
             TypeKind::Vector(..) => TypeAction::Lanes,
-            TypeKind::Pointer(Space::Param) => {
-                TypeAction::Unsupported("PTX passes kernel arguments by value")
-            }
             TypeKind::Scalar(_) | TypeKind::Pointer(_) => TypeAction::Legal,
             TypeKind::Aggregate(_) | TypeKind::Unknown | TypeKind::Error => {
                 TypeAction::Unsupported("not held in registers")

@@ -24,6 +24,7 @@ pub(super) fn caps(api: Api) -> Caps {
         early_returns: api == Api::Vulkan,
         max_shared_bytes: 32 << 10,
         // OpenCL: CL_DEVICE_MAX_PARAMETER_SIZE is at least this.
+        argument_blocks: false,
         max_argument_bytes: if api == Api::OpenCl { 1024 } else { 4096 },
     }
 }

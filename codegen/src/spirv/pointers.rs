@@ -11,6 +11,7 @@
 //! The elements of an object are as wide as the narrowest access to it; wider accesses are split.
 
 use crate::error::EmitError;
+use cranelift_entity::SecondaryMap;
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::{Body, Symbol, ValueDef};
 use marquetry_ir::entity::{Func, Global, Inst, SymbolRef, Value};
@@ -63,7 +64,28 @@ struct Set {
 }
 
 /// What the pointers of a function may point to.
-type Sets = FxHashMap<Value, Set>;
+#[derive(Clone, Debug, Default)]
+struct Sets {
+    /// Per value the number of its set, plus one; 0 where there is none.
+    numbers: SecondaryMap<Value, u32>,
+    list: Vec<Set>,
+}
+
+impl Sets {
+    fn get(&self, value: Value) -> Option<&Set> {
+        self.list.get((self.numbers[value] as usize).checked_sub(1)?)
+    }
+
+    /// Adds to what a value may point to; whether anything was new.
+    fn add(&mut self, value: Value, set: &Set) -> bool {
+        let number = &mut self.numbers[value];
+        if *number == 0 {
+            self.list.push(Set::default());
+            *number = self.list.len() as u32;
+        }
+        self.list[*number as usize - 1].unite(set)
+    }
+}
 
 /// More candidates than this are unknown.
 const MAX_CANDIDATES: usize = 16;
@@ -113,6 +135,7 @@ pub(super) struct Objects {
     local: SmallVec<[Object; 2]>,
     /// Whether a pointer to an object was made generic.
     generic: bool,
+    /// Of the accesses that may go to an object.
     targets: FxHashMap<(Func, Inst), Target>,
 }
 
@@ -229,7 +252,7 @@ impl Objects {
                 if !body.value_type(param).is_pointer() {
                     continue;
                 }
-                let mut set = sets.get(&param).cloned().unwrap_or_default();
+                let mut set = sets.get(param).cloned().unwrap_or_default();
                 // What calls pass to functions is followed; hosts pass buffers to kernels.
                 if is_entry && unit.funcs[func].kind == MethodKind::Kernel {
                     set.unite(&Set::unknown(body.value_type(param).space()));
@@ -239,12 +262,12 @@ impl Objects {
                         set.unite(&source(&sets, body, arg));
                     }
                 }
-                changed |= update(&mut sets, param, set);
+                changed |= sets.add(param, &set);
             }
             for inst in body.block_insts(block) {
                 for result in body.results(inst).filter(|&r| body.value_type(r).is_pointer()) {
                     let set = self.made_by(func, body, inst, &sets);
-                    changed |= update(&mut sets, result, set);
+                    changed |= sets.add(result, &set);
                 }
                 if body.inst(inst).op == Op::Call
                     && let Symbol::Func(callee) = body.symbol(SymbolRef::from_u32(body.inst(inst).imm))
@@ -255,7 +278,7 @@ impl Objects {
                     let params = unit.funcs[*callee].body.block_params(entry);
                     for (&arg, &param) in body.args(inst).iter().zip(params) {
                         if body.value_type(arg).is_pointer() {
-                            changed |= update(of_callee, param, source(&sets, body, arg));
+                            changed |= of_callee.add(param, &source(&sets, body, arg));
                         }
                     }
                 }
@@ -305,7 +328,7 @@ impl Objects {
     ) -> Result<(), EmitError> {
         let insts = || cfg.reverse_post_order().iter().flat_map(|&block| body.block_insts(block));
         for inst in insts().filter(|&inst| body.inst(inst).op == Op::SpaceCast) {
-            let made = body.first_result(inst).and_then(|result| sets.get(&result));
+            let made = body.first_result(inst).and_then(|result| sets.get(result));
             self.generic |= made.is_some_and(|set| !set.list.is_empty());
         }
         for inst in insts() {
@@ -320,7 +343,10 @@ impl Objects {
                     && body.inst(inst).op == Op::RmwAdd
                     && body.args(inst).get(1).is_some_and(|&v| body.value_type(v).is_float());
             }
-            self.targets.insert((func, inst), target);
+            // All others go to an address.
+            if !target.objects.is_empty() {
+                self.targets.insert((func, inst), target);
+            }
         }
         Ok(())
     }
@@ -355,10 +381,6 @@ fn source(sets: &Sets, body: &Body, value: Value) -> Set {
     match body.value_def(value) {
         ValueDef::Const(id) if body.constant(id).is_zero() => Set::default(),
         ValueDef::Const(_) => Set::unknown(body.value_type(value).space()),
-        _ => sets.get(&value).cloned().unwrap_or_default(),
+        _ => sets.get(value).cloned().unwrap_or_default(),
     }
-}
-
-fn update(sets: &mut Sets, value: Value, set: Set) -> bool {
-    sets.entry(value).or_default().unite(&set)
 }

@@ -225,23 +225,28 @@ impl Body {
         }
     }
 
-    /// Gives back what the tables of a large body hold more than they need. For bodies that are finished.
+    /// Gives back what the tables hold more than they need. For bodies that are finished: most are small, and there may
+    /// be a million of them.
     pub fn shrink(&mut self) {
-        if self.insts.len() < LARGE {
-            return;
-        }
-        let Self { insts, values, blocks, block_calls, consts, const_values, order, spans, .. } = self;
+        let is_large = self.insts.len() >= LARGE;
+        let Self { insts, values, blocks, block_calls, consts, const_values, symbols, order, spans, .. } =
+            self;
         insts.shrink_to_fit();
         values.shrink_to_fit();
         blocks.shrink_to_fit();
         block_calls.shrink_to_fit();
         consts.shrink_to_fit();
         const_values.shrink_to_fit();
+        symbols.shrink_to_fit();
         order.shrink_to_fit();
         spans.shrink_to_fit();
         self.long_args.shrink_to_fit();
-        self.value_pool = self.value_pool.clone();
-        self.call_pool = self.call_pool.clone();
+        self.names.shrink();
+        if is_large {
+            // The pools cannot shrink; copies are as long as what they hold.
+            self.value_pool = self.value_pool.clone();
+            self.call_pool = self.call_pool.clone();
+        }
         (self.inst_room, self.value_room) = (0, 0);
     }
 

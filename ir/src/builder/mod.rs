@@ -66,6 +66,7 @@
 
 mod error;
 mod ins;
+mod ins_control;
 mod placement;
 #[cfg(test)]
 mod tests;

@@ -309,13 +309,8 @@ impl Rules<'_> {
             Rule::Input => {
                 self.count(0)?;
                 self.name()?;
-                let fits = self.is_open() || self.suffix.as_scalar().is_some() || self.suffix.is_pointer();
-                let wanted = "a scalar or pointer";
-                if fits {
-                    Ok(smallvec![self.suffix])
-                } else {
-                    Err(TypeMismatch::Suffix { found: self.suffix, wanted })
-                }
+                self.storable()?;
+                Ok(smallvec![self.suffix])
             }
             Rule::Sentinel => {
                 self.count(0)?;

@@ -159,15 +159,21 @@ static NAME_BYTES: [bool; 256] = {
     table
 };
 
+/// The length of the byte order mark that some editors put in front of UTF-8.
+fn mark(text: &str) -> usize {
+    let mark = '\u{feff}';
+    if text.starts_with(mark) { mark.len_utf8() } else { 0 }
+}
+
 impl<'t> Lexer<'t> {
     /// Reads code.
     pub(crate) fn new(text: &'t str) -> Self {
-        Lexer { text, at: 0, comments: false }
+        Lexer { text, at: mark(text), comments: false }
     }
 
     /// Reads code and comments.
     pub(crate) fn with_comments(text: &'t str) -> Self {
-        Lexer { text, at: 0, comments: true }
+        Lexer { text, at: mark(text), comments: true }
     }
 
     /// The text of a span.
@@ -198,14 +204,16 @@ impl<'t> Lexer<'t> {
 
     fn skip_line(&mut self) {
         let rest = self.text.as_bytes().get(self.at..).unwrap_or(&[]);
-        self.at += rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
+        self.at += rest.iter().position(|&byte| matches!(byte, b'\n' | b'\r')).unwrap_or(rest.len());
     }
 
     /// The next token.
     pub(crate) fn next(&mut self) -> Token {
         loop {
             match self.byte(self.at) {
-                Some(b' ' | b'\t' | b'\r') => self.at += 1,
+                Some(b' ' | b'\t') => self.at += 1,
+                // Alone it would end a line for some readers, and hide the next one in a comment for others.
+                Some(b'\r') if matches!(self.byte(self.at + 1), Some(b'\n') | None) => self.at += 1,
                 Some(b';') => {
                     let start = self.at;
                     self.skip_line();
@@ -343,6 +351,9 @@ mod tests {
         assert_eq!(kinds("\"a\n"), [(Kind::Unclosed, "\"a"), (Kind::Newline, "\n")]);
         assert_eq!(kinds("\"a\\"), [(Kind::Unclosed, "\"a\\")]);
         assert_eq!(kinds("\"a\\é\""), [(Kind::Quoted, "\"a\\é\"")]);
+        assert_eq!(kinds("; c\r\nx\r"), [(Kind::Comment, "; c"), (Kind::Newline, "\n"), (Kind::Name, "x")]);
+        assert_eq!(kinds("; c\rx"), [(Kind::Comment, "; c"), (Kind::Stray, "\r"), (Kind::Name, "x")]);
+        assert_eq!(kinds("\u{feff}x\u{feff}"), [(Kind::Name, "x"), (Kind::Stray, "\u{feff}")]);
         assert_eq!(kinds("é->"), [(Kind::Stray, "é"), (Kind::Arrow, "->")]);
     }
 }

@@ -17,9 +17,11 @@ mod parse_type;
 mod parse_generic;
 mod parse_body;
 mod parse_inst;
+mod parse_call;
 mod names;
 mod places;
 mod print;
+mod print_init;
 mod print_inst;
 mod format;
 
@@ -37,7 +39,7 @@ pub use parse_body::mismatch_message;
 pub(crate) use parse_device::DeviceFunction;
 pub use places::Places;
 pub use print::{
-    Annotate, Place, print_body, print_program, print_program_with, print_unit, print_unit_with,
+    Annotate, Place, print_body, print_inst, print_program, print_program_with, print_unit, print_unit_with,
 };
 
 /// Reads a text into a program: the file is remembered, and every item without mistakes is added.
@@ -141,3 +143,5 @@ pub fn parse_bytes(program: &mut Program, name: &str, bytes: &[u8]) -> Vec<Diagn
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_damage;

@@ -155,7 +155,7 @@ impl<'t> Parser<'_, 't> {
     }
 
     /// Gives up on the text: a limit was passed.
-    fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.lexer.finish();
         self.token = Token::end(self.token.span().start);
     }

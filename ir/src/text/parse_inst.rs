@@ -7,24 +7,22 @@ use crate::entity::{BlockCall, Value};
 use crate::inst::{MemFlags, Order, Scope};
 use crate::limits::{MAX_LANES, MAX_OPERANDS, MAX_PARAMS};
 use crate::op::{Op, Shape};
-use crate::signature::Signature;
 use crate::span::Span;
 use crate::text::lexer::{Kind, Token};
 use crate::text::literal::parse_int;
 use crate::text::parse_type::zero_of;
 use crate::text::parser::{Parse, Parser, is_singleton_word, is_type_word, shortened};
-use crate::text::print_inst::is_callable;
 use crate::text::scope::is_forward;
 use crate::types::{Scalar, Type};
 use smallvec::SmallVec;
 
 /// The parts of an instruction while it is read.
 #[derive(Default)]
-struct Parts {
-    args: SmallVec<[Value; 8]>,
-    targets: SmallVec<[BlockCall; 2]>,
-    ty: Option<Type>,
-    imm: u32,
+pub(super) struct Parts {
+    pub(super) args: SmallVec<[Value; 8]>,
+    pub(super) targets: SmallVec<[BlockCall; 2]>,
+    pub(super) ty: Option<Type>,
+    pub(super) imm: u32,
 }
 
 impl<'t> Parser<'_, 't> {
@@ -219,7 +217,7 @@ impl<'t> Parser<'_, 't> {
     }
 
     /// A value by name, or a constant.
-    fn operand(&mut self) -> Parse<Value> {
+    pub(super) fn operand(&mut self) -> Parse<Value> {
         let token = self.token;
         match token.kind() {
             Kind::Name => {
@@ -260,7 +258,7 @@ impl<'t> Parser<'_, 't> {
         Ok(self.body.make_const(zero_of(ty)))
     }
 
-    fn push_operand(&mut self, parts: &mut Parts) -> Parse<()> {
+    pub(super) fn push_operand(&mut self, parts: &mut Parts) -> Parse<()> {
         if parts.args.len() >= MAX_OPERANDS {
             let message = format!("there are more than {MAX_OPERANDS} operands");
             return Err(self.error(Code::Limit, self.token.span(), message));
@@ -276,7 +274,7 @@ impl<'t> Parser<'_, 't> {
     }
 
     /// Whether a value is a pack. Only parameters of the method are, so it is defined already.
-    fn pack(&self, value: Value) -> bool {
+    pub(super) fn pack(&self, value: Value) -> bool {
         !is_forward(value) && self.program.types.as_pack(self.body.value_type(value)).is_some()
     }
 
@@ -303,74 +301,13 @@ impl<'t> Parser<'_, 't> {
         Ok(())
     }
 
-    /// What is called: a method by name, or a value of a function's singleton type. A bare name means a parameter of
-    /// the method where that is of open type; `value` before a name makes any value the callee, quotes a method.
-    fn callee(&mut self, parts: &mut Parts) -> Parse<()> {
-        let token = self.token;
-        let explicit = self.at_word("value") && self.lexer.clone().next().kind() == Kind::Name;
-        if explicit {
-            self.bump();
-            self.push_operand(parts)?;
-        } else if token.kind() == Kind::Name && self.names_callable(self.text(token)) {
-            self.push_operand(parts)?;
-        } else {
-            let (name, _) = self.symbol("the name of a method")?;
-            parts.imm = self.body.make_symbol(Symbol::Name(name)).as_u32();
-            return Ok(());
-        }
-        parts.imm = self.body.make_symbol(Symbol::Operand).as_u32();
-        Ok(())
-    }
-
-    fn names_callable(&self, name: &str) -> bool {
-        let Some(named) = self.scope.values.get(name).filter(|named| !is_forward(named.value)) else {
-            return false;
-        };
-        let params = self.body.entry().map_or(&[][..], |entry| self.body.block_params(entry));
-        let callable = is_callable(&self.program.types, self.body.value_type(named.value));
-        callable && params.contains(&named.value)
-    }
-
-    /// An operand, after which `...` stands if it is a pack.
-    fn argument(&mut self, parts: &mut Parts) -> Parse<()> {
-        let span = self.token.span();
-        if parts.args.len() >= MAX_OPERANDS {
-            let message = format!("there are more than {MAX_OPERANDS} operands");
-            return Err(self.error(Code::Limit, span, message));
-        }
-        let value = self.operand()?;
-        parts.args.push(value);
-        let pack = self.pack(value);
-        if self.eat(Kind::Ellipsis) == pack {
-            return Ok(());
-        }
-        let message = match pack {
-            true => "found a pack, expected '...' after it",
-            false => "found '...', expected it after a pack",
-        };
-        Err(self.error(Code::Placement, span, message))
-    }
-
     /// Operands in parentheses, which are no arguments of a call.
-    fn operands_in_parentheses(&mut self, parts: &mut Parts) -> Parse<()> {
+    pub(super) fn operands_in_parentheses(&mut self, parts: &mut Parts) -> Parse<()> {
         self.expect(Kind::LeftParen)?;
         if !self.at(Kind::RightParen) {
             self.push_operand(parts)?;
             while self.eat(Kind::Comma) {
                 self.push_operand(parts)?;
-            }
-        }
-        self.expect_as(Kind::RightParen, "',' or ')'")?;
-        Ok(())
-    }
-
-    /// Arguments of a call in parentheses.
-    fn arguments(&mut self, parts: &mut Parts) -> Parse<()> {
-        self.expect(Kind::LeftParen)?;
-        if !self.at(Kind::RightParen) {
-            self.argument(parts)?;
-            while self.eat(Kind::Comma) {
-                self.argument(parts)?;
             }
         }
         self.expect_as(Kind::RightParen, "',' or ')'")?;
@@ -431,16 +368,6 @@ impl<'t> Parser<'_, 't> {
         if let crate::body::ValueDef::Const(id) = self.body.value_def(mask) {
             parts.imm = id.as_u32();
         }
-        Ok(())
-    }
-
-    fn call_indirect(&mut self, parts: &mut Parts) -> Parse<()> {
-        self.push_operand(parts)?;
-        self.operands_in_parentheses(parts)?;
-        let results = self.results()?;
-        let type_of = |&arg: &Value| if is_forward(arg) { Type::UNKNOWN } else { self.body.value_type(arg) };
-        let params = parts.args.iter().skip(1).map(type_of).collect();
-        parts.imm = self.body.make_signature(Signature { params, results }).as_u32();
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use crate::diag::Code;
 use crate::entity::Table;
-use crate::limits::{MAX_FIELDS, MAX_PARAMS, MAX_RESULTS};
+use crate::limits::{MAX_FIELDS, MAX_GLOBALS, MAX_METHODS, MAX_PARAMS, MAX_RESULTS};
 use crate::program::{ExternData, GlobalData, Inlining, MethodData, MethodError, MethodKind, Variable};
 use crate::signature::Signature;
 use crate::span::Span;
@@ -100,6 +100,11 @@ impl<'t> Parser<'_, 't> {
         let space = self.space()?;
         let init = if self.eat(Kind::Equals) { self.init(ty)? } else { None };
         let file = Some(self.file);
+        if self.program.globals.len() >= MAX_GLOBALS {
+            self.error(Code::Limit, span, format!("program has more than {MAX_GLOBALS} globals"));
+            self.stop();
+            return Ok(());
+        }
         if let Err(old) = self.program.add_global(GlobalData { name, ty, space, init, file, span }) {
             let old = &self.program.globals[old];
             let (name, old_file, old_span) = (old.name.clone(), old.file, old.span);
@@ -119,6 +124,11 @@ impl<'t> Parser<'_, 't> {
         let link_name = if self.eat_word("as") { self.quoted_text()?.into() } else { name.clone() };
         let signature = Signature { params, results };
         let file = Some(self.file);
+        if self.program.externs.len() >= MAX_GLOBALS {
+            self.error(Code::Limit, span, format!("program has more than {MAX_GLOBALS} extern functions"));
+            self.stop();
+            return Ok(());
+        }
         if let Err(old) = self.program.add_extern(ExternData { name, link_name, signature, file, span }) {
             let old = &self.program.externs[old];
             let (name, old_file, old_span) = (old.name.clone(), old.file, old.span);
@@ -243,16 +253,25 @@ impl<'t> Parser<'_, 't> {
             None if self.redefining => self.program.redefine_method(data),
             None => self.program.add_method(data),
         };
-        if let Err(MethodError::DeviceTable) = added {
-            let name = self.program.table_name(table);
-            let message = format!("the {name} table is private: it holds the library's overlays only");
-            self.error(Code::PrivateTable, span, message);
-        } else if let Err(MethodError::Exists(old)) = added {
-            let old = self.program.method(old);
-            let signature = old.signature.display(&self.program.types).to_string();
-            let what = format!("method '{}' of {}", old.name, shortened(&signature));
-            let (old_file, old_span) = (old.file, old.span);
-            self.redefined(&what, span, old_file, old_span);
+        match added {
+            // The variables and the table were looked at before.
+            Ok(_) | Err(MethodError::NoTable(_) | MethodError::Unbound(_)) => {}
+            Err(MethodError::DeviceTable) => {
+                let name = self.program.table_name(table);
+                let message = format!("the {name} table is private: it holds the library's overlays only");
+                self.error(Code::PrivateTable, span, message);
+            }
+            Err(MethodError::Exists(old)) => {
+                let old = self.program.method(old);
+                let signature = old.signature.display(&self.program.types).to_string();
+                let what = format!("method '{}' of {}", old.name, shortened(&signature));
+                let (old_file, old_span) = (old.file, old.span);
+                self.redefined(&what, span, old_file, old_span);
+            }
+            Err(MethodError::TooMany) => {
+                self.error(Code::Limit, span, format!("program has more than {MAX_METHODS} methods"));
+                self.stop();
+            }
         }
     }
 

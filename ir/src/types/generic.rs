@@ -5,12 +5,11 @@
 //! types, so one variable is one type wherever it stands. A [`Singleton`] type has one value, of no size: the type says
 //! all about it.
 
-use super::table::Row;
+use super::table::{Row, number};
 use super::{Abstract, Aggregate, Layout, Nominal, Scalar, Space, TAG_GENERIC, TAG_SHIFT, Template};
 use super::{Type, TypeError, TypeKind, Types};
 use crate::constant::{ConstData, ConstValue};
-use crate::limits::MAX_TYPE_DEPTH;
-use std::fmt::{self, Write};
+use crate::limits::{MAX_TYPE_DEPTH, MAX_TYPE_PARTS};
 use std::sync::Arc;
 
 /// A type that mentions variables.
@@ -49,6 +48,16 @@ pub enum Generic {
     Pack(Type),
 }
 
+/// A type with variables.
+#[derive(Clone, Debug)]
+pub(super) struct GenericRow {
+    generic: Generic,
+    /// How deeply it is nested.
+    depth: u32,
+    /// Parts, shared ones as often as they occur.
+    size: u32,
+}
+
 /// What the only value of a singleton type stands for.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Singleton {
@@ -81,47 +90,71 @@ impl Types {
         self.make_generic(Generic::Variable(name.into()))
     }
 
-    /// A type that mentions variables. Every part of it must exist.
+    /// A type that mentions variables.
     ///
     /// # Errors
-    /// It is nested too deeply.
+    /// It is nested too deeply, has too many parts, or one that does not exist in this table.
     pub fn make_generic(&mut self, generic: Generic) -> Result<Type, TypeError> {
         if let Some(&ty) = self.generic_index.get(&generic) {
             return Ok(ty);
         }
-        let inner = match &generic {
-            Generic::Variable(_) | Generic::Abstract(_) => 0,
-            Generic::Vector { lane: ty, .. }
-            | Generic::Array { element: ty, .. }
-            | Generic::Pointer(ty)
-            | Generic::TypeOf(ty)
-            | Generic::Pack(ty) => self.depth(*ty),
-            Generic::Struct { args, .. } => args.iter().map(|&ty| self.depth(ty)).max().unwrap_or(0),
+        let parts: &[Type] = match &generic {
+            Generic::Variable(_) | Generic::Abstract(_) => &[],
+            Generic::Vector { lane: a, lanes: b } | Generic::Array { element: a, length: b } => &[*a, *b],
+            Generic::Pointer(ty) | Generic::TypeOf(ty) | Generic::Pack(ty) => &[*ty],
+            Generic::Struct { template, args } => match self.template(*template) {
+                Some(_) => args,
+                None => return Err(TypeError::Foreign),
+            },
         };
+        let (mut inner, mut size) = (0, 1u32);
+        for &part in parts {
+            // A type of another table may have the number that this one gets: it would be a part of itself.
+            self.check_exists(part)?;
+            inner = inner.max(self.depth(part));
+            size = size.saturating_add(self.generic_row(part).map_or(1, |row| row.size));
+        }
         if inner as usize >= MAX_TYPE_DEPTH {
             return Err(TypeError::TooDeep);
         }
-        let index = u32::try_from(self.generics.len()).ok().filter(|&i| i < 1 << TAG_SHIFT);
-        let ty = Type((TAG_GENERIC << TAG_SHIFT) | index.ok_or(TypeError::TooLarge)?);
-        self.generics.push((generic.clone(), inner + 1));
+        // Parts may be shared: their number doubles with each level.
+        if size > MAX_TYPE_PARTS {
+            return Err(TypeError::TooLarge);
+        }
+        let ty = Type((TAG_GENERIC << TAG_SHIFT) | number(self.generics.len())?);
+        self.generics.push(GenericRow { generic: generic.clone(), depth: inner + 1, size });
         self.generic_index.insert(generic, ty);
         Ok(ty)
     }
 
     /// What a type with variables is made of; none for other types and for types of another table.
     pub fn generic(&self, ty: Type) -> Option<&Generic> {
+        self.generic_row(ty).map(|row| &row.generic)
+    }
+
+    fn generic_row(&self, ty: Type) -> Option<&GenericRow> {
         if !ty.is_generic() {
             return None;
         }
-        self.generics.get((ty.0 & ((1 << TAG_SHIFT) - 1)) as usize).map(|(generic, _)| generic)
+        self.generics.get((ty.0 & ((1 << TAG_SHIFT) - 1)) as usize)
+    }
+
+    /// Whether this table has the type.
+    ///
+    /// # Errors
+    /// It has not.
+    fn check_exists(&self, ty: Type) -> Result<(), TypeError> {
+        let missing = (ty.is_generic() && self.generic(ty).is_none())
+            || (ty.is_aggregate() && self.aggregate(ty).is_none());
+        if missing { Err(TypeError::Foreign) } else { Ok(()) }
     }
 
     /// How deeply a type is nested.
     pub(super) fn depth(&self, ty: Type) -> u32 {
-        if ty.is_generic() {
-            return self.generics.get((ty.0 & ((1 << TAG_SHIFT) - 1)) as usize).map_or(0, |row| row.1);
+        match self.generic_row(ty) {
+            Some(row) => row.depth,
+            None => self.row(ty).map_or(0, |row| row.depth),
         }
-        self.row(ty).map_or(0, |row| row.depth)
     }
 
     /// The type of the only value that stands for this.
@@ -137,7 +170,10 @@ impl Types {
         match &singleton {
             Singleton::Function(_) => supertype = Abstract::FUNCTION,
             Singleton::Type(ty) if ty.is_generic() => return self.make_generic(Generic::TypeOf(*ty)),
-            Singleton::Type(ty) => depth = self.depth(*ty) + 1,
+            Singleton::Type(ty) => {
+                self.check_exists(*ty)?;
+                depth = self.depth(*ty) + 1;
+            }
             Singleton::Constant(data) if data.scalar().is_none() || data.ty.as_scalar().is_none() => {
                 return Err(TypeError::NotStorable(data.ty));
             }
@@ -339,103 +375,6 @@ impl Types {
         }
     }
 
-    /// Writes a type as the text format spells it; `name` writes the names of structs and functions.
-    pub(crate) fn write(&self, out: &mut dyn Write, ty: Type, name: WriteName) -> fmt::Result {
-        // Arrays nest without limit; walk inwards once, then close what was opened.
-        let mut ty = ty;
-        let mut lengths = Vec::new();
-        while let Some(Aggregate::Array { element, length }) = self.aggregate(ty) {
-            out.write_str("array<")?;
-            lengths.push(*length);
-            ty = *element;
-        }
-        match (self.generic(ty), self.aggregate(ty)) {
-            (Some(generic), _) => self.write_generic(out, generic, name)?,
-            (_, Some(Aggregate::Singleton(singleton))) => self.write_singleton(out, singleton, name)?,
-            (_, Some(Aggregate::Struct { name: plain, .. })) => match self.applied(ty) {
-                Some((template, args)) => self.write_applied(out, template, args, name)?,
-                None => name(out, plain)?,
-            },
-            _ => write!(out, "{ty}")?,
-        }
-        lengths.iter().rev().try_for_each(|length| write!(out, ", {length}>"))
-    }
-
-    fn write_applied(
-        &self,
-        out: &mut dyn Write,
-        template: Template,
-        args: &[Type],
-        name: WriteName,
-    ) -> fmt::Result {
-        name(out, self.template(template).map_or("?", |template| &template.name))?;
-        for (n, &arg) in args.iter().enumerate() {
-            out.write_str(if n == 0 { "<" } else { ", " })?;
-            self.write(out, arg, name)?;
-        }
-        out.write_str(">")
-    }
-
-    /// A length, a number of lanes or a space: the bare value.
-    fn write_parameter(&self, out: &mut dyn Write, ty: Type, name: WriteName) -> fmt::Result {
-        match (self.as_constant(ty), self.as_singleton(ty)) {
-            (Some((_, bits)), _) => write!(out, "{bits}"),
-            (_, Some(Singleton::Space(space))) => out.write_str(space.name()),
-            _ => self.write(out, ty, name),
-        }
-    }
-
-    fn write_generic(&self, out: &mut dyn Write, generic: &Generic, name: WriteName) -> fmt::Result {
-        match generic {
-            Generic::Variable(variable) => out.write_str(variable),
-            Generic::Abstract(id) => name(out, self.abstract_name(*id)),
-            Generic::Vector { lane: inner, lanes: count }
-            | Generic::Array { element: inner, length: count } => {
-                let is_vector = matches!(generic, Generic::Vector { .. });
-                out.write_str(if is_vector { "vec<" } else { "array<" })?;
-                self.write(out, *inner, name)?;
-                out.write_str(", ")?;
-                self.write_parameter(out, *count, name)?;
-                out.write_str(">")
-            }
-            Generic::Pointer(space) => {
-                out.write_str("ptr<")?;
-                self.write_parameter(out, *space, name)?;
-                out.write_str(">")
-            }
-            Generic::Struct { template, args } => self.write_applied(out, *template, args, name),
-            Generic::TypeOf(ty) => {
-                out.write_str("type ")?;
-                self.write(out, *ty, name)
-            }
-            Generic::Pack(ty) => {
-                self.write(out, *ty, name)?;
-                out.write_str("...")
-            }
-        }
-    }
-
-    fn write_singleton(&self, out: &mut dyn Write, singleton: &Singleton, name: WriteName) -> fmt::Result {
-        match singleton {
-            Singleton::Function(function) => {
-                out.write_str("fn ")?;
-                name(out, function)
-            }
-            Singleton::Type(ty) => {
-                out.write_str("type ")?;
-                self.write(out, *ty, name)
-            }
-            Singleton::Constant(data) => {
-                write!(out, "const {} ", data.ty)?;
-                match (data.ty.as_scalar(), data.scalar()) {
-                    (Some(scalar), Some(bits)) => crate::text::write_scalar(out, scalar, bits),
-                    _ => out.write_str("zero"),
-                }
-            }
-            Singleton::Space(space) => write!(out, "space {}", space.name()),
-        }
-    }
-
     /// The same type in this table, for a type of another table that began as a copy of this one or of which this
     /// one began as a copy.
     ///
@@ -491,6 +430,3 @@ impl Types {
         }
     }
 }
-
-/// Writes the name of a struct or a function.
-pub(crate) type WriteName = fn(&mut dyn Write, &str) -> fmt::Result;

@@ -6,18 +6,21 @@
 //! Layout does not depend on the target: pointers are 8 bytes everywhere, every scalar is aligned to its size
 //! (`i1` is a byte that is 0 or 1), vectors to their size but at most 16, aggregates as in C.
 
+mod error;
 mod generic;
 mod nominal;
 mod scalar;
+mod spell;
 mod table;
 
 use crate::limits::MAX_LANES;
 use std::fmt;
 
+pub use error::TypeError;
 pub use generic::{Bindings, Generic, Singleton};
 pub use nominal::{Abstract, Nominal, Template, TemplateData};
 pub use scalar::{Scalar, Space};
-pub use table::{Aggregate, Layout, TypeDisplay, TypeError, Types};
+pub use table::{Aggregate, Layout, TypeDisplay, Types};
 
 /// A type. Compare, copy and hash freely; ask a [`Types`] about arrays and structs.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

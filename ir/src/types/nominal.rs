@@ -7,7 +7,7 @@
 //! A newtype is a struct with one field that dispatch tells apart from the type of that field and nothing else does:
 //! `make` wraps, `get` unwraps, and specialisation takes both away with the type itself ([`Types::erased`]).
 
-use super::table::Row;
+use super::table::{Row, number};
 use super::{Aggregate, Generic, Type, TypeError, Types};
 use crate::limits::{MAX_FIELDS, MAX_NAME_BYTES, MAX_TYPE_DEPTH};
 use std::sync::Arc;
@@ -102,11 +102,11 @@ impl Types {
         if self.find(name).is_some() {
             return Err(TypeError::Taken(name.into()));
         }
-        let depth = self.abstract_row(supertype).map_or(0, |row| row.depth) + 1;
+        let depth = self.abstract_row(supertype).ok_or(TypeError::Foreign)?.depth + 1;
         if depth as usize > MAX_TYPE_DEPTH {
             return Err(TypeError::TooDeep);
         }
-        let id = Abstract(u32::try_from(self.abstracts.len()).map_err(|_| TypeError::TooLarge)?);
+        let id = Abstract(number(self.abstracts.len())?);
         self.abstracts.push(AbstractRow { name: name.into(), supertype, depth });
         self.define(name, Nominal::Abstract(id));
         Ok(id)
@@ -223,7 +223,7 @@ impl Types {
             return Err(TypeError::TooManyFields(data.fields.len()));
         }
         super::table::distinct(&data.fields)?;
-        let id = Template(u32::try_from(self.templates.len()).map_err(|_| TypeError::TooLarge)?);
+        let id = Template(number(self.templates.len())?);
         self.define(&data.name, Nominal::Template(id));
         self.templates.push(data);
         Ok(id)
@@ -252,7 +252,7 @@ impl Types {
         if let Some(&ty) = self.instances.get(&key) {
             return Ok(ty);
         }
-        let data = self.template(template).ok_or(TypeError::TooLarge)?.clone();
+        let data = self.template(template).ok_or(TypeError::Foreign)?.clone();
         if data.params.len() != args.len() {
             return Err(TypeError::Arguments { found: args.len(), wanted: data.params.len() });
         }

@@ -1,10 +1,12 @@
 //! Arrays, structs and what goes with them: interned, laid out, printed.
 
+use super::generic::GenericRow;
 use super::nominal::{AbstractRow, builtin};
 use super::{
-    Abstract, Generic, Nominal, Singleton, TAG_AGGREGATE, TAG_SHIFT, Template, TemplateData, Type, TypeKind,
+    Abstract, Generic, Nominal, Singleton, TAG_AGGREGATE, TAG_SHIFT, Template, TemplateData, Type, TypeError,
+    TypeKind,
 };
-use crate::limits::{MAX_FIELDS, MAX_TYPE_BYTES, MAX_TYPE_DEPTH};
+use crate::limits::{MAX_FIELDS, MAX_TYPE_BYTES, MAX_TYPE_DEPTH, MAX_TYPES};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -105,60 +107,12 @@ pub(super) fn distinct(fields: &[(Arc<str>, Type)]) -> Result<(), TypeError> {
     }
 }
 
-/// Why a type cannot be made.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum TypeError {
-    /// Larger than [`MAX_TYPE_BYTES`].
-    TooLarge,
-    /// More than [`MAX_FIELDS`] fields.
-    TooManyFields(usize),
-    /// Two fields of one struct have this name.
-    RepeatedField(Arc<str>),
-    /// A struct of this name exists and has other fields.
-    Redefined(Arc<str>),
-    /// Elements and fields must be known types.
-    NotStorable(Type),
-    /// A type, or a chain of supertypes, nested more than [`MAX_TYPE_DEPTH`](crate::limits::MAX_TYPE_DEPTH) deep.
-    TooDeep,
-    /// The name means another type already.
-    Taken(Arc<str>),
-    /// The type is of another abstract type already.
-    Implemented(Type, Arc<str>),
-    /// Structs say what they are where they are defined.
-    NotImplementable(Type),
-    /// A struct has another number of parameters.
-    Arguments {
-        /// How many are given.
-        found: usize,
-        /// How many it has.
-        wanted: usize,
-    },
+/// The number of the next entry of a table with so many.
+pub(super) fn number(len: usize) -> Result<u32, TypeError> {
+    if len < MAX_TYPES { Ok(len as u32) } else { Err(TypeError::TooMany) }
 }
 
-impl fmt::Display for TypeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TypeError::TooLarge => write!(f, "type is larger than {MAX_TYPE_BYTES} bytes"),
-            TypeError::TooManyFields(n) => write!(f, "struct has {n} fields, the most is {MAX_FIELDS}"),
-            TypeError::RepeatedField(name) => write!(f, "struct has two fields '{name}'"),
-            TypeError::Redefined(name) => write!(f, "struct '{name}' is defined already, with other fields"),
-            TypeError::NotStorable(ty) => write!(f, "type {ty} cannot be stored"),
-            TypeError::TooDeep => {
-                write!(f, "type is nested more than {} deep", crate::limits::MAX_TYPE_DEPTH)
-            }
-            TypeError::Taken(name) => write!(f, "type '{name}' is defined already"),
-            TypeError::Implemented(ty, old) => write!(f, "type {ty} is a {old} already"),
-            TypeError::NotImplementable(_) => {
-                f.write_str("only scalars, vectors and pointers are declared; structs say what they are")
-            }
-            TypeError::Arguments { found, wanted } => {
-                write!(f, "{found} type arguments, expected {wanted}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for TypeError {}
+const _: () = assert!(MAX_TYPES <= 1 << TAG_SHIFT);
 
 /// The arrays and structs of a program, interned, with their layouts. Copies share what they hold until one of them
 /// gets another type: a job has a copy of its program's.
@@ -193,8 +147,8 @@ pub struct Tables {
     pub(super) templates: Vec<TemplateData>,
     pub(super) instances: FxHashMap<(Template, Arc<[Type]>), Type>,
     pub(super) singletons: FxHashMap<Singleton, Type>,
-    /// Types with variables, each with its depth.
-    pub(super) generics: Vec<(Generic, u32)>,
+    /// Types with variables.
+    pub(super) generics: Vec<GenericRow>,
     pub(super) generic_index: FxHashMap<Generic, Type>,
     /// Whether there ever was a newtype; without, nothing has to look for any.
     pub(super) has_newtypes: bool,
@@ -374,8 +328,7 @@ impl Types {
     }
 
     pub(super) fn push(&mut self, row: Row) -> Result<Type, TypeError> {
-        let index = u32::try_from(self.rows.len()).ok().filter(|&i| i < 1 << TAG_SHIFT);
-        let index = index.ok_or(TypeError::TooLarge)?;
+        let index = number(self.rows.len())?;
         self.rows.push(row);
         Ok(Type((TAG_AGGREGATE << TAG_SHIFT) | index))
     }

@@ -55,31 +55,40 @@ use structure::Facts;
 
 /// All mistakes in a program; none if it is well-formed as far as types are known before dispatch.
 pub fn verify_program(program: &Program) -> Vec<Diagnostic> {
-    verify(module::Module::Program(program))
+    verify(module::Module::Program(program), Results::Checked)
 }
 
 /// As [`verify_program`], for a program that was well-formed in a world: of the methods, only the bodies of those are
 /// looked at that were added since.
 pub fn verify_program_since(program: &Program, world: World) -> Vec<Diagnostic> {
-    verify_since(module::Module::Program(program), Some(world))
+    verify_since(module::Module::Program(program), Results::Checked, Some(world))
 }
 
 /// All mistakes in a unit; none if it is well-formed.
 pub fn verify_unit(unit: &Unit) -> Vec<Diagnostic> {
-    verify(module::Module::Unit(unit))
+    verify(module::Module::Unit(unit), Results::Checked)
 }
 
-fn verify(module: module::Module<'_>) -> Vec<Diagnostic> {
-    verify_since(module, None)
+/// Whether the types of results are compared with what the op computes.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum Results {
+    Checked,
+    /// They were set to that, instruction by instruction, definitions before uses wherever these dominate them, by the very
+    /// same type rule. The rest of the verifier sees to it that all operands dominate their uses.
+    JustInferred,
 }
 
-fn verify_since(module: module::Module<'_>, since: Option<World>) -> Vec<Diagnostic> {
+fn verify(module: module::Module<'_>, results: Results) -> Vec<Diagnostic> {
+    verify_since(module, results, None)
+}
+
+fn verify_since(module: module::Module<'_>, results: Results, since: Option<World>) -> Vec<Diagnostic> {
     let mut report = Report::default();
     module::check(module, since, &mut report);
     let mut facts = Facts::default();
     module.each_function(since, &mut |function| {
         if !report.is_full() {
-            report::Checker::new(module, function, &mut facts, &mut report).run();
+            report::Checker::new(module, function, results, &mut facts, &mut report).run();
         }
     });
     report.finish()
@@ -98,6 +107,21 @@ impl Verified {
     /// All mistakes in the unit.
     pub fn new(unit: Unit) -> Result<Verified, Vec<Diagnostic>> {
         let diagnostics = verify_unit(&unit);
+        if diagnostics.is_empty() { Ok(Verified(unit)) } else { Err(diagnostics) }
+    }
+
+    /// As [`Self::new`], for the stage that has just set the types of all results by [`infer`](crate::infer::infer), after
+    /// the types of all that their operands are, and that reported what the rule did not accept: asking the rule once
+    /// more is left out, and nothing else. Builds with debug assertions do ask.
+    ///
+    /// # Errors
+    /// All mistakes in the unit.
+    pub fn just_inferred(unit: Unit) -> Result<Verified, Vec<Diagnostic>> {
+        let diagnostics = verify(module::Module::Unit(&unit), Results::JustInferred);
+        if cfg!(debug_assertions) {
+            let all = verify_unit(&unit);
+            debug_assert_eq!(diagnostics.is_empty(), all.is_empty(), "types were not inferred: {all:?}");
+        }
         if diagnostics.is_empty() { Ok(Verified(unit)) } else { Err(diagnostics) }
     }
 

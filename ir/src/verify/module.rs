@@ -124,7 +124,9 @@ pub(super) fn check(module: Module<'_>, since: Option<World>, report: &mut Repor
         let item = Item { owner, name, file, span };
         signature(&item, types, function.signature, matches!(module, Module::Program(_)), report);
         if function.kind == MethodKind::Kernel && !function.signature.results.is_empty() {
-            report.push(item.error(Code::KernelResults, "a kernel cannot have results".into()));
+            let error = item.error(Code::KernelResults, "a kernel cannot have results".into());
+            let help = "what a kernel computes goes into memory; it ends in 'return' without values";
+            report.push(error.with_note(help));
         }
         match (module, owner) {
             (Module::Program(program), AnyEntity::Method(method)) => {

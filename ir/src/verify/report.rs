@@ -8,6 +8,7 @@ use crate::program::MethodKind;
 use crate::signature::Signature;
 use crate::span::Span;
 use crate::types::{Type, Types};
+use crate::verify::Results;
 use crate::verify::module::Module;
 use crate::verify::structure::Facts;
 use std::sync::Arc;
@@ -84,6 +85,7 @@ pub(super) struct Checker<'a> {
     pub(super) types: &'a Types,
     /// Whether every type must be known: units, not programs.
     pub(super) complete: bool,
+    pub(super) results: Results,
     pub(super) facts: &'a mut Facts,
     pub(super) report: &'a mut Report,
 }
@@ -93,12 +95,13 @@ impl<'a> Checker<'a> {
     pub(super) fn new(
         module: Module<'a>,
         function: FunctionView<'a>,
+        results: Results,
         facts: &'a mut Facts,
         report: &'a mut Report,
     ) -> Self {
         let complete = matches!(module, Module::Unit(_));
         let (body, types) = (function.body, module.types());
-        Checker { module, function, body, types, complete, facts, report }
+        Checker { module, function, body, types, complete, results, facts, report }
     }
 
     /// All checks of the function.
@@ -106,7 +109,9 @@ impl<'a> Checker<'a> {
         if self.structure() {
             self.facts.analyse(self.body);
             self.types();
-            self.frame();
+            if self.facts.has_slots {
+                self.frame();
+            }
             self.dominance();
         }
     }

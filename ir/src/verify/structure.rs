@@ -7,6 +7,7 @@ use crate::diag::{Code, Diagnostic};
 use crate::entity::{Block, Inst, Value};
 use crate::limits;
 use crate::op::{Op, Shape};
+use crate::verify::Results;
 use crate::verify::module::Module;
 use crate::verify::report::{Checker, FunctionView, Report};
 use cranelift_entity::{EntityRef, EntitySet};
@@ -24,13 +25,16 @@ pub(super) struct Facts {
     pub(super) seen_consts: EntitySet<Value>,
     /// Reachable blocks in reverse post-order, then the other placed ones.
     pub(super) sequence: Vec<Block>,
+    /// Whether the walk met a slot.
+    pub(super) has_slots: bool,
     pub(super) cfg: ControlFlow,
     pub(super) dominators: Dominators,
 }
 
 impl Facts {
     fn reset(&mut self, body: &Body) {
-        let Self { position, placed, failed, seen_consts, sequence, cfg: _, dominators: _ } = self;
+        let Self { position, placed, failed, seen_consts, sequence, has_slots, cfg: _, dominators: _ } = self;
+        *has_slots = false;
         position.clear();
         position.resize(body.inst_count(), 0);
         placed.clear();
@@ -57,7 +61,7 @@ impl Facts {
 /// Whether ids and program order of a function are sound enough to print it.
 pub(super) fn is_printable(module: Module<'_>, function: FunctionView<'_>) -> bool {
     let (mut facts, mut report) = (Facts::default(), Report::default());
-    Checker::new(module, function, &mut facts, &mut report).structure();
+    Checker::new(module, function, Results::Checked, &mut facts, &mut report).structure();
     let damaged = |d: &Diagnostic| matches!(d.code, Code::Order | Code::DanglingId);
     // With too many errors the walk stops, and nothing is known about the rest.
     !report.is_full() && !report.finish().iter().any(damaged)
@@ -141,6 +145,7 @@ impl Checker<'_> {
             self.ids(inst);
             next = body.next_inst(inst);
             let op = body.inst(inst).op;
+            self.facts.has_slots |= op == Op::Slot;
             if op.is_terminator() && next.is_some() {
                 let message = format!("'{op}' must be the last instruction of its block");
                 self.at_inst(Code::MisplacedTerminator, inst, message);

@@ -363,6 +363,10 @@ fn every_mistake_has_its_code() {
         assert_eq!(codes(&found), wanted, "case {n}:\n{}", explain(&unit, &found));
         let text = explain(&unit, &found);
         assert!(text.contains(&found[0].message), "case {n}:\n{text}");
+        // Where types were just inferred only the type rule is not asked again.
+        let found = verify(module::Module::Unit(&unit), Results::JustInferred);
+        let rule = matches!(code, Code::TypeMismatch | Code::ResultType | Code::Results);
+        assert!(rule && found.is_empty() || codes(&found) == wanted, "case {n}: {found:?}");
     }
 }
 

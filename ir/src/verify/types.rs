@@ -8,6 +8,7 @@ use crate::infer::{ResultTypes, TypeMismatch, infer_with};
 use crate::op::{Op, Shape};
 use crate::text::mismatch_message;
 use crate::types::{Scalar, Type, TypeKind};
+use crate::verify::Results;
 use crate::verify::report::Checker;
 
 impl Checker<'_> {
@@ -61,15 +62,30 @@ impl Checker<'_> {
         let suffix = self.suffix(inst);
         let mention = self.mention(inst);
         let flags = self.memory_flags(inst);
-        let results = if mask && arity && suffix && mention && flags { self.infer(inst) } else { None };
-        match results {
+        let sound = mask && arity && suffix && mention && flags;
+        let is_call = body.inst(inst).op.info().shape == Shape::Call;
+        let believed = sound && !is_call && self.results == Results::JustInferred;
+        match if sound && !believed { self.infer(inst) } else { None } {
             Some(results) => self.results(inst, &results),
+            None if believed => self.inferred_results(inst),
             None => body.results(inst).for_each(|value| {
                 self.facts.failed.insert(value);
             }),
         }
         if arity {
             self.edges(inst);
+        }
+    }
+
+    /// Whether the types of results that were inferred are known.
+    fn inferred_results(&mut self, inst: Inst) {
+        let body = self.body;
+        for value in body.results(inst) {
+            if let Some((code, problem)) = self.type_problem(body.value_type(value)) {
+                let message = format!("result {} {problem}", self.value_name(value));
+                self.at_inst(code, inst, message);
+                self.facts.failed.insert(value);
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use super::specificity::is_more_specific;
 use super::view::View;
 use marquetry_ir::diag::{Code, Diagnostic, Severity};
 use marquetry_ir::entity::{Method, Table};
+use marquetry_ir::op::Op;
 use marquetry_ir::program::{MethodData, Program};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::types::{Abstract, Type, Types};
@@ -147,6 +148,8 @@ pub fn header(types: &Types, data: &MethodData) -> String {
     out
 }
 
+/// What the link names of the device library begin with.
+const LINK_PREFIX: &str = "gpu_";
 /// Most near misses that a message lists.
 const NEAR: usize = 4;
 
@@ -186,8 +189,25 @@ pub fn unresolved(program: &Program, types: &Types, view: &View, name: &str, arg
     }
     if let Some(id) = program.find_extern(name) {
         let _ = write!(message, "; the host has {name}{}", program.externs[id].signature.display(types));
+    } else if near.is_empty() {
+        message.push_str(&what_else(program, types, name));
     }
     message
+}
+
+/// What a name is that is no generic function, as the end of a message.
+fn what_else(program: &Program, types: &Types, name: &str) -> String {
+    if Op::from_mnemonic(name).is_some() {
+        format!("; '{name}' is an instruction, not a generic function: it is written without 'call'")
+    } else if types.find_struct(name).is_some() {
+        format!("; '{name}' is a type, not a generic function: 'make.{name}' makes its values")
+    } else if program.find_global(name).is_some() {
+        format!("; '{name}' is a global, not a generic function")
+    } else if name.starts_with(LINK_PREFIX) {
+        format!("; names that begin with '{LINK_PREFIX}' are the device library's, and it has no '{name}'")
+    } else {
+        String::new()
+    }
 }
 
 /// Warnings for methods of one table of a view that hide more specific ones below.

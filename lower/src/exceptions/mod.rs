@@ -108,7 +108,7 @@ pub fn run(unit: Verified) -> Result<Lowered, Failure> {
     let abi = |&func: &Func| {
         let throws = throwing.contains(func);
         let kernel = unit.funcs[func].kind == MethodKind::Kernel;
-        EntryAbi { status: throws && !kernel, mailbox: throws && kernel, inputs: Vec::new() }
+        EntryAbi { status: throws && !kernel, mailbox: throws && kernel, ..EntryAbi::default() }
     };
     let entries = unit.entries.iter().map(abi).collect();
     let throwing = unit.funcs.keys().filter(|&func| throwing.contains(func)).collect();

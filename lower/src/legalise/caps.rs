@@ -1,6 +1,8 @@
 //! What a target lacks as a whole: kinds of entries, calls, memory.
 
-use super::Legaliser;
+use super::{Legaliser, sizes};
+use crate::job::EntryConvention;
+use crate::legal::EntryAbi;
 use marquetry_ir::body::{Frame, Origin, Symbol};
 use marquetry_ir::diag::Code;
 use marquetry_ir::entity::{Func, Inst, SymbolRef};
@@ -14,8 +16,8 @@ use petgraph::graph::{DiGraph, NodeIndex};
 
 impl Legaliser<'_> {
     /// Reports what of the unit the target cannot do at all.
-    pub(super) fn check_caps(&mut self, unit: &Unit) {
-        self.check_entries(unit);
+    pub(super) fn check_caps(&mut self, unit: &Unit, abis: &[EntryAbi]) {
+        self.check_entries(unit, abis);
         self.check_shared(unit);
         self.check_calls(unit);
     }
@@ -38,24 +40,39 @@ impl Legaliser<'_> {
         self.f.origin = Origin { span, ..Origin::default() };
     }
 
-    fn check_entries(&mut self, unit: &Unit) {
+    fn check_entries(&mut self, unit: &Unit, abis: &[EntryAbi]) {
         let caps = self.target.caps().clone();
-        for &entry in &unit.entries {
+        for (n, &entry) in unit.entries.iter().enumerate() {
+            let arguments = abis.get(n).map_or(&[][..], |abi| &abi.arguments);
+            let packed = abis.get(n).is_some_and(|abi| abi.convention == EntryConvention::Packed);
             let Some(function) = unit.funcs.get(entry) else { continue };
             self.at(function.file, function.span);
+            if packed && function.kind == MethodKind::Kernel {
+                let message = format!(
+                    "the packed entry ABI is for functions that hosts call, and '{}' is a kernel",
+                    function.name
+                );
+                self.problem(Code::Unsupported, message, None);
+            }
             match function.kind {
                 MethodKind::Kernel if !caps.kernels => self.lacks("has no kernels"),
                 MethodKind::Function if !caps.functions => {
                     self.lacks("has no functions that hosts can call: the entry must be a kernel");
                 }
                 MethodKind::Kernel => {
-                    let layouts = function.signature.params.iter().map(|&ty| self.types.layout(ty));
-                    let bytes = layouts.flatten().fold(0u64, |end, layout| {
-                        end.next_multiple_of(u64::from(layout.align)).saturating_add(layout.size)
+                    let bytes = arguments.iter().fold(0u64, |end, argument| {
+                        let (size, align) = sizes::passed(argument);
+                        end.next_multiple_of(u64::from(align)).saturating_add(size)
                     });
+                    for argument in arguments.iter().filter(|a| a.ty.space() == Some(Space::Param)) {
+                        self.unsupported_type(argument.ty, "kernel arguments are passed by value");
+                    }
                     if bytes > caps.max_argument_bytes {
-                        let most = caps.max_argument_bytes;
-                        self.lacks(&format!("takes at most {most} bytes of arguments, found {bytes}"));
+                        let (name, most) = (self.target.name(), caps.max_argument_bytes);
+                        let message =
+                            format!("target {name} takes at most {most} bytes of arguments, found {bytes}");
+                        let tree = sizes::tree(&self.types, arguments);
+                        self.problem(Code::Unsupported, message, Some(&tree));
                     }
                 }
                 MethodKind::Function => {}

@@ -14,6 +14,7 @@ use marquetry_ir::entity::{Block, BlockCall, Const, Func, Inst, SigRef, Switch, 
 use marquetry_ir::limits::{MAX_PARAMS, MAX_RESULTS};
 use marquetry_ir::op::{Op, Shape};
 use marquetry_ir::signature::Signature;
+use marquetry_ir::text;
 use marquetry_ir::types::{Scalar, Type};
 use marquetry_ir::unit::Unit;
 use smallvec::SmallVec;
@@ -123,13 +124,24 @@ impl Legaliser<'_> {
             self.f.block = new;
             for inst in old.block_insts(block) {
                 self.f.origin = old.origin(inst);
+                let before = self.problems.len();
                 self.translate(old, &mut map, inst);
+                self.show(old, inst, before);
                 if self.failure.is_some() {
                     return;
                 }
             }
         }
         self.cfg = cfg;
+    }
+
+    /// Adds the text of an instruction to the problems from a number on, where no source shows it.
+    fn show(&mut self, old: &Body, inst: Inst, before: usize) {
+        let fresh = self.problems.get_mut(before..).unwrap_or_default();
+        for problem in fresh.iter_mut().filter(|problem| !problem.span.is_somewhere()) {
+            let text = text::print_inst(old, &self.types, None, inst);
+            problem.notes.push(format!("in '{text}' of '{}'", self.f.name));
+        }
     }
 
     /// Adds the leaves of a type to a block's parameters.

@@ -29,6 +29,7 @@ mod ints;
 mod memory;
 mod promote;
 mod shape;
+mod sizes;
 mod soft_arithmetic;
 mod soft_float;
 mod tidy;
@@ -39,7 +40,7 @@ pub use shape::MAX_LEAVES;
 
 use crate::exceptions::Lowered;
 use crate::failure::{Failure, Limit};
-use crate::legal::Legal;
+use crate::legal::{Argument, Legal};
 use crate::report;
 use crate::target::Target;
 use marquetry_ir::analysis::cfg::ControlFlow;
@@ -109,7 +110,7 @@ struct Legaliser<'a> {
 /// # Errors
 /// Ops and types that the target does not have, all of them; static assertions that do not hold; a limit.
 pub fn run(lowered: Lowered, target: &dyn Target) -> Result<Legal, Failure> {
-    let Lowered { mut unit, sites, entries, tidy, .. } = lowered;
+    let Lowered { mut unit, sites, mut entries, tidy, .. } = lowered;
     let first_made = unit.funcs.len() as u32;
     let types = unit.types.clone();
     let mut legaliser = Legaliser {
@@ -130,7 +131,10 @@ pub fn run(lowered: Lowered, target: &dyn Target) -> Result<Legal, Failure> {
         problems: Vec::new(),
         reported: FxHashSet::default(),
     };
-    legaliser.check_caps(&unit);
+    legaliser.check_caps(&unit, &entries);
+    for (&func, abi) in unit.entries.iter().zip(&mut entries) {
+        legaliser.number_parts(&unit.funcs[func].signature.params, &mut abi.arguments);
+    }
     let mut rewritten = legaliser.legalise_unit(&mut unit, tidy);
     let Legaliser { made, failure, problems, .. } = legaliser;
     if !problems.is_empty() {
@@ -147,6 +151,20 @@ pub fn run(lowered: Lowered, target: &dyn Target) -> Result<Legal, Failure> {
         tidy::check(&unit, target).map_err(Failure::Internal)?;
     }
     Ok(Legal::new(unit, sites, entries, rewritten))
+}
+
+/// Arguments of entries.
+impl Legaliser<'_> {
+    /// Notes which lowered parameters each argument becomes.
+    fn number_parts(&mut self, params: &[Type], arguments: &mut [Argument]) {
+        let mut first = 0;
+        for (&ty, argument) in params.iter().zip(arguments) {
+            let shape = self.shape(ty);
+            argument.first = first;
+            argument.parts = shape.leaves.iter().map(|leaf| leaf.1).collect();
+            first += argument.parts.len() as u32;
+        }
+    }
 }
 
 /// Failures.

@@ -3,7 +3,8 @@
 //! Computes control flow itself, several times. Decides branches on constants, forgets parameters that always get the
 //! same argument, sends edges past blocks that only pass them on, turns small branches into `select`, and joins
 //! blocks that follow each other. Edges into loop headers are not redirected, so that loops keep a single entry and
-//! a single way back. After legalisation no `select` is made. Every round is linear; rounds are few.
+//! a single way back. After legalisation no `select` is made. Every round is linear; rounds are few, and a part that
+//! found nothing is left out until something changes that it looks at.
 
 use super::PassContext;
 use super::{dce, if_convert, thread_edges};
@@ -20,21 +21,79 @@ const MAX_ROUNDS: usize = 4;
 /// Most `select` made of one branch.
 pub(super) const MAX_SELECTS: usize = 4;
 
+/// The parts of a round, in order.
+#[derive(Copy, Clone)]
+enum Part {
+    Decide,
+    Unreachable,
+    Params,
+    Thread,
+    Convert,
+    Join,
+}
+
+/// Which parts would find nothing.
+#[derive(Default)]
+struct Progress {
+    /// Changes so far.
+    changes: u32,
+    /// Per part, one more than the changes when it last found nothing; 0 if it did not yet.
+    idle: [u32; 6],
+}
+
+impl Progress {
+    fn is_idle(&self, part: Part) -> bool {
+        self.idle[part as usize] == self.changes + 1
+    }
+
+    fn set_idle(&mut self, part: Part) {
+        self.idle[part as usize] = self.changes + 1;
+    }
+
+    /// Runs a part, unless nothing changed since it found nothing.
+    fn run(&mut self, part: Part, run: impl FnOnce() -> bool) -> bool {
+        if self.is_idle(part) {
+            return false;
+        }
+        let changed = run();
+        match changed {
+            true => self.changes += 1,
+            false => self.set_idle(part),
+        }
+        changed
+    }
+}
+
 /// Simplifies control flow. Says whether anything changed.
 pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
     let mut changed = false;
+    let mut progress = Progress::default();
     for _ in 0..MAX_ROUNDS {
-        let mut again = decide(body, ctx.light);
+        let mut again = progress.run(Part::Decide, || decide(body, ctx.light));
         if again {
             ctx.forget_flow();
         }
-        again |= dce::remove_unreachable(body, ctx);
-        again |= forget_params(body, ctx);
-        again |= with_flow(body, ctx, thread_edges::run);
-        again |= !ctx.light && with_flow(body, ctx, if_convert::run);
-        if join_blocks(body, ctx) {
-            ctx.forget_flow();
-            again = true;
+        again |= progress.run(Part::Unreachable, || dce::remove_unreachable(body, ctx));
+        again |= progress.run(Part::Params, || forget_params(body, ctx));
+        again |= progress.run(Part::Thread, || with_flow(body, ctx, thread_edges::run));
+        again |= progress.run(Part::Convert, || !ctx.light && with_flow(body, ctx, if_convert::run));
+        if !progress.is_idle(Part::Join) {
+            // Joining blocks without parameters changes no operand, no edge and no block's predecessors: what only
+            // looks at these still finds nothing.
+            let still =
+                [Part::Decide, Part::Unreachable, Part::Params].map(|part| (part, progress.is_idle(part)));
+            let joined = join_blocks(body, ctx);
+            if joined != Joined::Nothing {
+                progress.changes += 1;
+                again = true;
+                ctx.forget_flow();
+            }
+            if joined == Joined::Plain {
+                ctx.find_flow(body);
+                still.iter().filter(|(_, idle)| *idle).for_each(|&(part, _)| progress.set_idle(part));
+            }
+            // All that can be joined is.
+            progress.set_idle(Part::Join);
         }
         changed |= again;
         if !again {
@@ -228,12 +287,22 @@ fn forget_params(body: &mut Body, ctx: &mut PassContext) -> bool {
     !removed.is_empty()
 }
 
+/// What [`join_blocks`] did.
+#[derive(Copy, Clone, PartialEq, Eq)]
+enum Joined {
+    Nothing,
+    /// Only blocks without parameters were appended to others.
+    Plain,
+    /// Parameters became arguments.
+    Params,
+}
+
 /// Appends blocks to the only block that jumps to them.
-fn join_blocks(body: &mut Body, ctx: &mut PassContext) -> bool {
+fn join_blocks(body: &mut Body, ctx: &mut PassContext) -> Joined {
     let PassContext { cfg, replacements, .. } = ctx;
     replacements.clear();
     let entry = body.entry();
-    let mut changed = false;
+    let mut joined = Joined::Nothing;
     for &block in cfg.reverse_post_order() {
         // Joined to an earlier one already?
         if !body.is_block_placed(block) {
@@ -245,17 +314,20 @@ fn join_blocks(body: &mut Body, ctx: &mut PassContext) -> bool {
             if next == block || Some(next) == entry || cfg.predecessors(next).len() != 1 {
                 break;
             }
+            if joined == Joined::Nothing {
+                joined = Joined::Plain;
+            }
             for (&param, &arg) in body.block_params(next).iter().zip(body.target_args(edge)) {
                 replacements.set(param, arg);
+                joined = Joined::Params;
             }
             body.remove_inst(terminator);
             if let Some(first) = body.first_inst(next) {
                 body.move_tail(first, block);
             }
             body.remove_block(next);
-            changed = true;
         }
     }
     replacements.apply(body);
-    changed
+    joined
 }

@@ -30,11 +30,14 @@ pub(crate) const LINK_NAMES: [&str; 2] = [REPORT, SIGNAL];
 /// # Errors
 /// The text of a kind cannot be made.
 pub fn run(lowered: &mut Lowered, linker: &Linker<'_>) -> Result<bool, Failure> {
+    if lowered.sites.is_empty() {
+        return Ok(false);
+    }
     let wants = |name: &str| {
         intrinsic(name).is_some_and(|intrinsic| supplies(linker.program(), linker.view(), intrinsic))
     };
     let (report, signal) = (wants(REPORT), wants(SIGNAL));
-    if lowered.sites.is_empty() || !(report || signal) {
+    if !(report || signal) {
         return Ok(false);
     }
     let mut texts: FxHashMap<Arc<str>, Global> = FxHashMap::default();

@@ -5,6 +5,10 @@
 //! these all take what any of them needs, and every function with an indirect call needs it too.
 //!
 //! Inputs are ordered by name, after the mailbox: the order depends on nothing but the set.
+//!
+//! The input of the name [`STATE`] is the kernel's state, which a job declares with its type. It is passed by value
+//! before everything else: every kernel takes it, used or not, so that a launch looks the same for all kernels of a
+//! back-end, and of functions those that use it. In a job without kernels nobody passes one, and it is all zeros.
 
 use crate::exceptions::Lowered;
 use crate::failure::{Failure, Limit};
@@ -14,6 +18,8 @@ use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::entity::{Func, Inst, SigRef, SymbolRef, Value};
 use marquetry_ir::limits::MAX_PARAMS;
 use marquetry_ir::op::Op;
+use marquetry_ir::program::MethodKind;
+use marquetry_ir::span::Span;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
 use std::collections::BTreeMap;
@@ -30,6 +36,9 @@ pub struct Input {
 
 /// The hidden input that is the address of the launch's arena.
 pub const ARENA: &str = "arena";
+
+/// The input that is the kernel's state.
+pub const STATE: &str = "state";
 
 /// Bytes before the first unit of an arena: units that are used and units that there are, each an `i32`, and eight more.
 pub const ARENA_HEADER_BYTES: usize = 16;
@@ -50,17 +59,38 @@ pub fn arena_header(bytes: usize) -> [u8; ARENA_HEADER_BYTES] {
 /// Which inputs a function needs: a bit for each.
 type Needs = u64;
 
-/// Threads hidden inputs through a unit, and notes them with its entries.
+/// Threads hidden inputs and the kernels' state through a unit, and notes them with its entries.
 ///
 /// # Errors
-/// A name with two types, or a limit.
-pub fn run(lowered: &mut Lowered) -> Result<(), Failure> {
+/// A name with two types, a state that is not declared, or a limit.
+pub fn run(lowered: &mut Lowered, state: Option<Type>) -> Result<(), Failure> {
     let unit = &mut lowered.unit;
-    let inputs = collect(unit)?;
+    let state = declared_state(unit, state)?;
+    let mut inputs = collect(unit)?;
+    check_state(unit, state)?;
+    let kernels: Vec<usize> = unit
+        .funcs
+        .iter()
+        .filter(|(_, function)| function.kind == MethodKind::Kernel)
+        .map(|(func, _)| func.as_u32() as usize)
+        .collect();
+    if kernels.is_empty() && inputs.iter().any(|input| &*input.name == STATE) {
+        zero_state(unit);
+        inputs.retain(|input| &*input.name != STATE);
+    }
+    if let Some(ty) = state.filter(|_| !kernels.is_empty()) {
+        inputs.retain(|input| &*input.name != STATE);
+        inputs.push(Input { name: STATE.into(), ty });
+    }
     if inputs.is_empty() {
         return Ok(());
     }
-    let needs = spread(unit, &inputs);
+    let mut needs = spread(unit, &inputs);
+    if let Some(bit) = inputs.iter().position(|input| &*input.name == STATE) {
+        kernels.iter().for_each(|&kernel| needs[kernel] |= 1 << bit);
+    }
+    let has_state =
+        |needs: Needs| inputs.iter().position(|i| &*i.name == STATE).is_some_and(|n| needs >> n & 1 != 0);
     let indirect = addressed(unit).into_iter().fold(0, |all, func| all | needs[func.as_u32() as usize]);
     let chosen = |needs: Needs| {
         let numbered = inputs.iter().enumerate();
@@ -69,7 +99,7 @@ pub fn run(lowered: &mut Lowered) -> Result<(), Failure> {
     for func in unit.funcs.keys().collect::<Vec<Func>>() {
         let own = needs[func.as_u32() as usize];
         let function = &mut unit.funcs[func];
-        function.signature.params.extend(chosen(own).map(|input| input.ty));
+        insert_inputs(&mut function.signature.params, chosen(own).map(|input| (input, input.ty)), 0);
         let found = function.signature.params.len();
         if found > MAX_PARAMS {
             return Err(Failure::Limit(Limit::new("parameters", MAX_PARAMS as u64, found as u64).at(
@@ -82,6 +112,12 @@ pub fn run(lowered: &mut Lowered) -> Result<(), Failure> {
         let Some(entry) = body.entry().filter(|_| own != 0) else { continue };
         let params: BTreeMap<Arc<str>, Value> =
             chosen(own).map(|input| (input.name.clone(), body.append_block_param(entry, input.ty))).collect();
+        if let Some(&state) = params.get(STATE) {
+            let mut order: Vec<Value> = body.block_params(entry).to_vec();
+            order.retain(|&param| param != state);
+            order.insert(0, state);
+            body.order_block_params(entry, &order);
+        }
         for (name, &value) in &params {
             if body.names.value(value).is_none() {
                 body.names.set_value(value, name);
@@ -96,9 +132,79 @@ pub fn run(lowered: &mut Lowered) -> Result<(), Failure> {
         }
     }
     for (&entry, abi) in unit.entries.iter().zip(&mut lowered.entries) {
-        abi.inputs = chosen(needs[entry.as_u32() as usize]).cloned().collect();
+        let own = needs[entry.as_u32() as usize];
+        abi.inputs = chosen(own).filter(|input| &*input.name != STATE).cloned().collect();
+        abi.state = has_state(own).then(|| inputs.iter().find(|i| &*i.name == STATE)).flatten().map(|i| i.ty);
     }
     Ok(())
+}
+
+/// Adds what stands for inputs to a list: the state at `first`, the others at the end.
+fn insert_inputs<'a, T>(list: &mut Vec<T>, inputs: impl Iterator<Item = (&'a Input, T)>, first: usize) {
+    for (input, what) in inputs {
+        match &*input.name == STATE {
+            true => list.insert(first.min(list.len()), what),
+            false => list.push(what),
+        }
+    }
+}
+
+/// The declared type of the state, as the unit has it.
+fn declared_state(unit: &mut Unit, state: Option<Type>) -> Result<Option<Type>, Failure> {
+    let Some(ty) = state else { return Ok(None) };
+    let bad = |message: &str| {
+        let place = Place { function: "", file: None, span: Span::NOWHERE };
+        Failure::Program(vec![report::dispatch(&place, format!("the type of the kernel state {message}"))])
+    };
+    if unit.types.layout(ty).is_none() {
+        return Err(bad("is not known or has no layout"));
+    }
+    Arc::make_mut(&mut unit.types).erased(ty).map(Some).map_err(|error| bad(&error.to_string()))
+}
+
+/// Checks that what is read as the state is what the job declares. Without kernels any type will do.
+fn check_state(unit: &Unit, state: Option<Type>) -> Result<(), Failure> {
+    if !unit.funcs.values().any(|function| function.kind == MethodKind::Kernel) {
+        return Ok(());
+    }
+    let mut problems = Vec::new();
+    for function in unit.funcs.values() {
+        let body = &function.body;
+        for inst in insts(body).filter(|&inst| is_state(body, inst)) {
+            let found = body.inst(inst).ty;
+            let message = match state {
+                Some(state) if state == found => continue,
+                Some(state) => {
+                    let (found, state) = (unit.types.display(found), unit.types.display(state));
+                    format!("the kernel state is read as {found}, and the back-end's is {state}")
+                }
+                None => "the kernel state is read, and the back-end declares none".into(),
+            };
+            let place = Place { function: &function.name, file: function.file, span: body.span(inst) };
+            problems.push(report::dispatch(&place, message));
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Failure::Program(problems)) }
+}
+
+fn is_state(body: &Body, inst: Inst) -> bool {
+    body.inst(inst).op == Op::KernelInput && &*name_of(body, inst) == STATE
+}
+
+/// Makes the state of code that no kernel calls all zeros.
+fn zero_state(unit: &mut Unit) {
+    for function in unit.funcs.values_mut() {
+        let body = &mut function.body;
+        let mut zeros = Replacements::default();
+        for inst in insts(body).filter(|&inst| is_state(body, inst)).collect::<Vec<Inst>>() {
+            let zero = body.make_scalar(body.inst(inst).ty, 0);
+            if let Some(result) = body.first_result(inst) {
+                zeros.set(result, zero);
+            }
+            body.remove_inst(inst);
+        }
+        zeros.apply(body);
+    }
 }
 
 /// The instructions of a body.
@@ -230,11 +336,14 @@ fn thread(body: &mut Body, params: &BTreeMap<Arc<str>, Value>, wanted: impl Fn(O
             continue;
         }
         let mut args: Vec<Value> = body.args(inst).to_vec();
-        args.extend(more.iter().filter_map(|input| params.get(&input.name)));
+        // The first operand of an indirect call is the callee.
+        let first = usize::from(op == Op::CallIndirect);
+        let passed = more.iter().filter_map(|input| Some((input, *params.get(&input.name)?)));
+        insert_inputs(&mut args, passed, first);
         let imm = match op {
             Op::CallIndirect => {
                 let mut signature = body.signature(SigRef::from_u32(imm)).clone();
-                signature.params.extend(more.iter().map(|input| input.ty));
+                insert_inputs(&mut signature.params, more.iter().map(|input| (input, input.ty)), 0);
                 body.make_signature(signature).as_u32()
             }
             _ => imm,

@@ -5,6 +5,7 @@ use crate::dispatch::{explain, pattern};
 use crate::failure::Failure;
 use marquetry_ir::body::Body;
 use marquetry_ir::entity::{Inst, Method, Value};
+use marquetry_ir::limits::MAX_METHODS;
 use marquetry_ir::op::Shape;
 use marquetry_ir::program::{MethodData, MethodError, Program};
 use marquetry_ir::signature::Signature;
@@ -56,6 +57,9 @@ pub fn instantiate(program: &mut Program, method: Method, arguments: &[Type]) ->
     let copy = MethodData { signature, variables: Vec::new(), body, ..data };
     match program.add_method(copy) {
         Ok(method) | Err(MethodError::Exists(method)) => Ok(method),
+        Err(MethodError::TooMany) => {
+            Err(Failure::Job(format!("{header}: the program has {} methods, the most", MAX_METHODS)))
+        }
         Err(MethodError::DeviceTable | MethodError::NoTable(_) | MethodError::Unbound(_)) => {
             Err(Failure::Job(format!("{header} is the library's own")))
         }

@@ -69,7 +69,8 @@ impl Specialiser<'_> {
         let function = &self.unit.funcs[at];
         let span = if span.is_somewhere() { span } else { function.span };
         let place = Place { function: &function.name, file: function.file, span };
-        let chain = self.chain(func).into_iter();
+        let through = (at != func).then(|| format!("through '{}'", self.unit.funcs[func].name));
+        let chain = through.into_iter().chain(self.chain(at));
         let refusal = chain.fold(report::dispatch(&place, message), Diagnostic::with_note);
         self.diagnostics.push(refusal);
     }

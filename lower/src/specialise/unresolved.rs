@@ -14,6 +14,7 @@ use crate::inline;
 use crate::job::Unresolved;
 use crate::passes::{PassContext, simplify, simplify_cfg};
 use crate::report::{self, Place};
+use crate::validate;
 use cranelift_entity::{EntityRef, SecondaryMap};
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::{Body, Symbol};
@@ -23,6 +24,7 @@ use marquetry_ir::exception::Exception;
 use marquetry_ir::op::{Op, Rule};
 use marquetry_ir::program::{ExternData, Inlining};
 use marquetry_ir::signature::Signature;
+use marquetry_ir::text;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
 use rustc_hash::FxHashMap;
@@ -192,6 +194,7 @@ impl Specialiser<'_> {
         if !self.diagnostics.is_empty() {
             return Err(Failure::Program(std::mem::take(&mut self.diagnostics)));
         }
+        self.just_inferred &= problems.is_empty() && !self.unit.types.has_newtypes();
         make_throw(&mut self.unit, &problems);
         erase::run(&mut self.unit)
             .map_err(|error| Failure::Job(format!("newtypes cannot be taken away: {error}")))
@@ -210,24 +213,38 @@ impl Specialiser<'_> {
                 break;
             }
             let file = caller.file.and_then(|file| self.unit.files.get(file as usize));
+            let via = self.overlay_of(parent);
             notes.push(match file.filter(|_| record.site.is_somewhere()) {
                 Some(file) => {
                     let (line, column) = file.line_column(record.site.start);
-                    format!("called from '{}' at {}:{line}:{column}", caller.name, file.name)
+                    format!("called from '{}'{via} at {}:{line}:{column}", caller.name, file.name)
                 }
-                None => format!("called from '{}'", caller.name),
+                None => format!("called from '{}'{via}", caller.name),
             });
             at = parent;
         }
         notes
     }
 
+    /// Which table a function's method is an overlay of, for notes; nothing for methods of base.
+    fn overlay_of(&self, func: Func) -> String {
+        let method = self.records.get(func.index()).map(|record| record.instance.method);
+        method.map_or(String::new(), |method| validate::overlay_of(self.program, method))
+    }
+
     /// An error at an instruction, with the calls that lead there.
     pub(super) fn error_at(&self, body: &Body, home: Home<'_>, inst: Inst, message: String) -> Diagnostic {
         let name = &self.unit.funcs[home.func].name;
         let place = Place { function: name, file: home.data.file, span: body.span(inst) };
-        let notes = self.chain(home.func);
-        notes.into_iter().fold(report::dispatch(&place, message), Diagnostic::with_note)
+        let mut error = report::dispatch(&place, message);
+        if let Some(own) = error.notes.first_mut() {
+            own.push_str(&self.overlay_of(home.func));
+        }
+        if !place.span.is_somewhere() {
+            let text = text::print_inst(body, &self.unit.types, None, inst);
+            error = error.with_note(format!("in '{text}'"));
+        }
+        self.chain(home.func).into_iter().fold(error, Diagnostic::with_note)
     }
 
     /// Makes a call that no method fits an `unresolved` op.

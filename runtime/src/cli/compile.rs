@@ -6,7 +6,7 @@ use clap::Args;
 use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::program::{MethodKind, Program};
 use marquetry_lower::dispatch::view::View;
-use marquetry_lower::job::{DebugLevel, Job, JobEntry, OptLevel};
+use marquetry_lower::job::{DebugLevel, EntryConvention, Job, JobEntry, OptLevel};
 use marquetry_lower::runtime::host::HostPolicy;
 use marquetry_lower::stage::Stage;
 use std::path::PathBuf;
@@ -39,6 +39,10 @@ pub(super) struct Compile {
     /// Debug information: 0 for none, 1 for lines, 2 for inlined calls and names of values as well; -g is -g2
     #[arg(short = 'g', value_name = "LEVEL", default_value = "0", default_missing_value = "2", num_args = 0..=1, value_parser = clap::value_parser!(u32).range(0..=2))]
     debug_level: u32,
+    /// How hosts call functions: native (the platform's C convention) or packed (the addresses of a block of arguments
+    /// and of one for results, for every function alike)
+    #[arg(long, value_name = "ABI", default_value = "native")]
+    entry_abi: String,
     /// Where to write the code, '-' for standard output; without it, it is printed as text
     #[arg(short, value_name = "OUT")]
     output: Option<PathBuf>,
@@ -55,6 +59,10 @@ impl Compile {
             let (found, names) = (&self.host_policy, names.join(", "));
             CliError::Usage(format!("'{found}' is not a host policy: expected one of {names}"))
         })?;
+        let entry_abi = EntryConvention::from_name(&self.entry_abi).ok_or_else(|| {
+            let names = EntryConvention::ALL.map(EntryConvention::name).join(", ");
+            CliError::Usage(format!("'{}' is not an entry ABI: expected one of {names}", self.entry_abi))
+        })?;
         let opt_level = OptLevel::from_number(self.opt_level).unwrap_or_default();
         let target =
             Target::parse(&self.target, opt_level).map_err(|error| CliError::Usage(error.to_string()))?;
@@ -68,6 +76,7 @@ impl Compile {
         let view = if target.is_device() { View::device(&tables) } else { View::native(&tables) };
         let mut job = Job::new(entries, view.with_host_policy(policy), opt_level);
         job.options.debug_level = DebugLevel::from_number(self.debug_level).unwrap_or_default();
+        job.options.entry_abi = entry_abi;
         job.entries.append(&mut instances);
         let bytes =
             self.compile(&program, &job, &target, stage).map_err(|error| match error.diagnostics() {

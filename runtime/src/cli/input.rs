@@ -60,7 +60,10 @@ pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
         files.extend(expand(path)?);
     }
     match files.is_empty() {
-        true => Err(CliError::Usage("no .mq files in these paths".into())),
+        true => {
+            let names: Vec<String> = paths.iter().map(|path| format!("'{}'", path.display())).collect();
+            Err(CliError::Usage(format!("there are no .mq files in {}", names.join(", "))))
+        }
         false => Ok(files),
     }
 }

@@ -2,14 +2,14 @@
 
 use super::CliError;
 use marquetry_ir::diag::printable;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 /// Writes bytes to standard output. A reader that has gone away is no error.
 pub(super) fn print(bytes: &[u8]) -> Result<(), CliError> {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(CliError::Failed(format!("cannot write to standard output: {error}")))
         }
         _ => Ok(()),
@@ -33,17 +33,27 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
 }
 
 /// Replaces a file: the bytes go to a new file beside it, which is then renamed, so that an old file survives a
-/// failure. Links stay, and what they lead to is replaced. Devices and pipes are written to as they are.
+/// failure. Links stay, and what they lead to is replaced; one that leads nowhere is an error, and so is a file that is
+/// read-only, which renaming would not mind. Devices and pipes are
+/// written to as they are.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     let failed =
         |error: std::io::Error| CliError::Failed(format!("cannot write '{}': {error}", path.display()));
-    let old = std::fs::metadata(path).ok();
+    let old = match std::fs::metadata(path) {
+        Ok(old) => Some(old),
+        // Nothing, and no link to nothing.
+        Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => None,
+        Err(error) => return Err(failed(error)),
+    };
     if old.as_ref().is_some_and(|old| !old.is_file() && !old.is_dir()) {
         return std::fs::OpenOptions::new()
             .write(true)
             .open(path)
             .and_then(|mut file| file.write_all(bytes))
             .map_err(failed);
+    }
+    if old.as_ref().is_some_and(|old| old.is_file() && old.permissions().readonly()) {
+        return Err(CliError::Failed(format!("cannot write '{}': the file is read-only", path.display())));
     }
     let target = match old {
         Some(_) => std::fs::canonicalize(path).map_err(failed)?,
@@ -57,6 +67,13 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
         use std::os::unix::fs::PermissionsExt;
         let mode = old.map_or(0o644, |meta| meta.permissions().mode() & 0o777);
         builder.permissions(std::fs::Permissions::from_mode(mode));
+    }
+    if !folder.is_dir() {
+        return Err(CliError::Failed(format!(
+            "cannot write '{}': there is no folder '{}'",
+            path.display(),
+            folder.display()
+        )));
     }
     let mut file = builder.tempfile_in(folder).map_err(failed)?;
     file.write_all(bytes).map_err(failed)?;

@@ -4,6 +4,7 @@ use super::launcher::Launcher;
 use super::{Engine, EngineError, Extent, Outcome, parts, wrap};
 use crate::compile::{Compiled, Target, compile_with};
 use crate::device::{DeviceKind, LoadedModule};
+use crate::inputs::{KernelState, LaunchOptions};
 use crate::value::HostArg;
 use marquetry_codegen::artifact::argument_block;
 use marquetry_ir::entity::Method;
@@ -26,19 +27,29 @@ pub(super) struct DeviceEngine {
     compiler: Compiler,
     opt_level: OptLevel,
     program: Arc<Program>,
-    /// Kernels loaded from the program, by method and block.
-    kernels: HashMap<(Method, [u32; 3]), Arc<Loaded>>,
+    /// Kernels loaded from the program, by method, block and type of the state.
+    kernels: HashMap<(Method, [u32; 3], Option<Type>), Arc<Loaded>>,
     /// Functions wrapped into kernels.
-    functions: HashMap<Method, (Arc<Loaded>, Vec<Type>)>,
+    functions: HashMap<Method, Function>,
     /// Library functions, for all kernels of the program.
     library: Library,
     /// What the last launch printed.
     output: Vec<String>,
+    options: LaunchOptions,
 }
 
 struct Loaded {
     compiled: Compiled,
     module: LoadedModule,
+}
+
+/// A function in a kernel.
+struct Function {
+    loaded: Arc<Loaded>,
+    /// Types of its results.
+    results: Vec<Type>,
+    /// What it has for the kernels' state.
+    state: Option<KernelState>,
 }
 
 /// A launch of one work-item.
@@ -70,6 +81,7 @@ impl DeviceEngine {
             functions,
             library,
             output,
+            options: LaunchOptions::default(),
         })
     }
 
@@ -78,8 +90,10 @@ impl DeviceEngine {
         program: &Program,
         kernel: Method,
         block: [u32; 3],
+        state: Option<Type>,
     ) -> Result<Arc<Loaded>, EngineError> {
-        let job = Job::new(vec![kernel], View::device(&[]), self.opt_level);
+        let mut job = Job::new(vec![kernel], View::device(&[]), self.opt_level);
+        job.options.state = state;
         let compiled = (self.compiler)(program, &job, &self.target, &self.library)?;
         let module = self.launcher.load(&compiled, block)?;
         Ok(Arc::new(Loaded { compiled, module }))
@@ -98,22 +112,30 @@ impl Engine for DeviceEngine {
         self.library = Library::new();
     }
 
+    fn options(&mut self) -> &mut LaunchOptions {
+        &mut self.options
+    }
+
     fn take_output(&mut self) -> Vec<String> {
         std::mem::take(&mut self.output)
     }
 
     fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
         if !self.functions.contains_key(&method) {
-            let wrapped = wrap::wrap(&self.program, method)?;
-            let loaded = self.compile(&wrapped.program, wrapped.kernel, ONE.block)?;
-            self.functions.insert(method, (loaded, wrapped.results));
+            let wrap::Wrapped { program, kernel, results, state } = wrap::wrap(&self.program, method)?;
+            let loaded = self.compile(&program, kernel, ONE.block, state.as_ref().map(|state| state.ty))?;
+            self.functions.insert(method, Function { loaded, results, state });
         }
-        let Some((loaded, types)) = self.functions.get(&method) else {
+        let Some(Function { loaded, results: types, state }) = self.functions.get(&method) else {
             return Err(EngineError::Failed("the wrapping kernel is missing".into()));
         };
         let (_, size) = argument_block(types);
-        let launched =
-            self.launcher.launch_loaded(&loaded.compiled, &loaded.module, ONE, args, Some(size))?;
+        // As on the host: the state of launches is none of a call's business.
+        let launches = std::mem::replace(&mut self.options.state, state.clone());
+        let (compiled, module, options) = (&loaded.compiled, &loaded.module, &mut self.options);
+        let launched = self.launcher.launch_loaded(compiled, module, ONE, args, options, Some(size));
+        self.options.state = launches;
+        let launched = launched?;
         let joined = match launched.outcome {
             Outcome::Threw(_) => Ok(launched.outcome),
             Outcome::Returned(_) => parts::join(types, types, &launched.results).map(Outcome::Returned),
@@ -128,15 +150,22 @@ impl Engine for DeviceEngine {
         extent: Extent,
         args: &mut [HostArg],
     ) -> Result<Outcome, EngineError> {
-        let key = (method, extent.block);
+        let key = (method, extent.block, self.options.state_type());
         if !self.kernels.contains_key(&key) {
-            let loaded = self.compile(&self.program, method, extent.block)?;
+            let loaded = self.compile(&self.program, method, extent.block, self.options.state_type())?;
             self.kernels.insert(key, loaded);
         }
         let Some(loaded) = self.kernels.get(&key) else {
             return Err(EngineError::Failed("the kernel is missing".into()));
         };
-        let launched = self.launcher.launch_loaded(&loaded.compiled, &loaded.module, extent, args, None)?;
+        let launched = self.launcher.launch_loaded(
+            &loaded.compiled,
+            &loaded.module,
+            extent,
+            args,
+            &mut self.options,
+            None,
+        )?;
         self.output = launched.output;
         Ok(launched.outcome)
     }

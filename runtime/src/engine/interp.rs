@@ -1,7 +1,7 @@
 //! The interpreter as an engine: it runs units as specialisation makes them.
 
-use super::{Caller, Engine, EngineError, Extent, Outcome, Thrown};
-use crate::inputs::{self, LaunchMemory};
+use super::{Caller, Engine, EngineError, Extent, Outcome, Thrown, parts};
+use crate::inputs::LaunchOptions;
 use crate::value::{HostArg, HostValue};
 use marquetry_ir::entity::Method;
 use marquetry_ir::interp::{self, Config, Ended, Fault, FaultKind, Interp, Val};
@@ -12,7 +12,7 @@ use marquetry_ir::verify::Verified;
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::pipeline;
-use marquetry_lower::runtime::inputs::collect;
+use marquetry_lower::runtime::inputs::{STATE, collect};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -21,11 +21,17 @@ pub(super) struct InterpEngine {
     program: Arc<Program>,
     units: HashMap<Method, Verified>,
     output: Vec<String>,
+    options: LaunchOptions,
 }
 
 impl InterpEngine {
     pub(super) fn new() -> Self {
-        InterpEngine { program: Arc::new(Program::new()), units: HashMap::new(), output: Vec::new() }
+        InterpEngine {
+            program: Arc::new(Program::new()),
+            units: HashMap::new(),
+            output: Vec::new(),
+            options: LaunchOptions::default(),
+        }
     }
 
     fn run(
@@ -43,7 +49,7 @@ impl InterpEngine {
             return Err(EngineError::Failed("the unit is missing".into()));
         };
         self.output.clear();
-        interpret(unit.unit(), extent, args, &mut self.output)
+        interpret(unit.unit(), extent, args, &mut self.options, &mut self.output)
     }
 }
 
@@ -52,6 +58,7 @@ fn interpret(
     unit: &Unit,
     extent: Option<Extent>,
     args: &mut [HostArg],
+    options: &mut LaunchOptions,
     output: &mut Vec<String>,
 ) -> Result<Outcome, EngineError> {
     let Some(&entry) = unit.entries.first() else {
@@ -64,24 +71,67 @@ fn interpret(
         values.push(match arg {
             HostArg::Value(value) => to_val(value),
             HostArg::Buffer { bytes, .. } => Val::pointer(interp.memory_mut().alloc(bytes).map_err(failed)?),
+            HostArg::Aggregate(bytes) => Val::Bytes(bytes.as_slice().into()),
         });
     }
+    let mut bound = Vec::new();
     for input in collect(unit)? {
-        let Some(bytes) = inputs::buffer(&input, LaunchMemory::default()) else {
-            return Err(EngineError::Unsupported(format!("kernel input '{}' is not known here", input.name)));
+        let name = &*input.name;
+        if name == STATE && extent.is_some() {
+            let Some(state) = &options.state else {
+                return Err(EngineError::Failed(
+                    "the kernel state is read, and the back-end declares none".into(),
+                ));
+            };
+            let value = Val::decode(&unit.types, input.ty, &state.bytes);
+            let wanted = unit.types.display(input.ty);
+            let value =
+                value.ok_or_else(|| EngineError::Failed(format!("the kernel state is no {wanted}")))?;
+            interp.define_input(name, value);
+            continue;
+        }
+        if name == STATE {
+            let zero = Val::zero(&unit.types, input.ty);
+            interp.define_input(name, zero.ok_or_else(|| EngineError::Failed("too large a state".into()))?);
+            continue;
+        }
+        let hidden = parts::hidden(std::slice::from_ref(&input), options)?;
+        let Some(hidden) = hidden.into_iter().next() else { continue };
+        let value = match &hidden.value {
+            HostArg::Value(value) => to_val(value),
+            HostArg::Aggregate(bytes) => Val::Bytes(bytes.as_slice().into()),
+            HostArg::Buffer { bytes, .. } => {
+                let address = interp.memory_mut().alloc(bytes).map_err(failed)?;
+                bound.push((input.name.clone(), address));
+                Val::pointer(address)
+            }
         };
-        let address = interp.memory_mut().alloc(&bytes).map_err(failed)?;
-        interp.define_input(&input.name, Val::pointer(address));
+        if !value.fits(&unit.types, input.ty) {
+            let wanted = unit.types.display(input.ty);
+            return Err(EngineError::Failed(format!("input '{name}' should be a value of {wanted}")));
+        }
+        interp.define_input(name, value);
     }
+    // Of the arguments, what has no bytes is gone.
+    let is_ghost = |arg: &HostArg| matches!(arg, HostArg::Aggregate(bytes) if bytes.is_empty());
+    let passed: Vec<Val> =
+        args.iter().zip(&values).filter(|(arg, _)| !is_ghost(arg)).map(|(_, value)| value.clone()).collect();
     let ended = match extent {
-        Some(extent) => interp.launch(entry, extent.grid, extent.block, &values),
-        None => interp.call(entry, &values),
+        Some(extent) => interp.launch(entry, extent.grid, extent.block, &passed),
+        None => interp.call(entry, &passed),
     };
     output.extend(interp.take_printed().iter().map(ToString::to_string));
     let ended = ended.map_err(|fault| EngineError::Failed(describe(unit, &fault)))?;
     for (arg, value) in args.iter_mut().zip(&values) {
         if let (HostArg::Buffer { bytes, .. }, Some(address)) = (arg, value.bits()) {
             let left = interp.memory().read(address as u64, bytes.len() as u64).map_err(failed)?;
+            bytes.copy_from_slice(left);
+        }
+    }
+    for (name, address) in bound {
+        let input = options.inputs.iter_mut().find(|(other, _)| **other == *name);
+        if let Some((_, HostArg::Buffer { bytes, .. })) = input {
+            let left = interp.memory().read(address, bytes.len() as u64).map_err(failed)?;
             bytes.copy_from_slice(left);
         }
     }
@@ -142,6 +192,10 @@ impl Engine for InterpEngine {
     fn load(&mut self, program: Arc<Program>) {
         self.program = program;
         self.units.clear();
+    }
+
+    fn options(&mut self) -> &mut LaunchOptions {
+        &mut self.options
     }
 
     fn take_output(&mut self) -> Vec<String> {

@@ -4,10 +4,9 @@ use super::parts::{self, Part};
 use super::{EngineError, Extent, Outcome, wrap};
 use crate::compile::Compiled;
 use crate::device::{Arg, Buffer, Device, DeviceError, DeviceKind, KernelParam, LoadedModule, open};
-use crate::inputs::{self, LaunchMemory};
+use crate::inputs::{self, LaunchOptions};
 use crate::value::HostArg;
-use marquetry_codegen::artifact::{Slot, argument_block};
-use marquetry_ir::types::Type;
+use marquetry_codegen::artifact::{Entry, Slot};
 use marquetry_lower::runtime::print;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -64,6 +63,21 @@ impl Launcher {
         extent: Extent,
         args: &mut [HostArg],
     ) -> Result<Launched, EngineError> {
+        self.launch_with(kernel, extent, args, &mut LaunchOptions::default())
+    }
+
+    /// As [`Launcher::launch`], with the kernels' state, hidden inputs, and how much memory there is. Buffers among the
+    /// inputs hold afterwards what the kernel left in them, too.
+    ///
+    /// # Errors
+    /// As [`Launcher::launch`].
+    pub fn launch_with(
+        &self,
+        kernel: &Arc<Compiled>,
+        extent: Extent,
+        args: &mut [HostArg],
+        options: &mut LaunchOptions,
+    ) -> Result<Launched, EngineError> {
         let key = (Arc::as_ptr(kernel).addr(), extent.block);
         let known = {
             let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
@@ -80,12 +94,12 @@ impl Launcher {
                 module
             }
         };
-        self.launch_loaded(kernel, &module, extent, args, None)
+        self.launch_loaded(kernel, &module, extent, args, options, None)
     }
 
     /// Hands a kernel to the driver.
     pub(super) fn load(&self, compiled: &Compiled, block: [u32; 3]) -> Result<LoadedModule, EngineError> {
-        let params = kernel_params(&compiled.entry()?.signature.params);
+        let params = kernel_params(compiled.entry()?);
         self.device.load(&compiled.image(&params, block)?).map_err(failed)
     }
 
@@ -96,13 +110,14 @@ impl Launcher {
         module: &LoadedModule,
         extent: Extent,
         args: &mut [HostArg],
+        options: &mut LaunchOptions,
         result_bytes: Option<u32>,
     ) -> Result<Launched, EngineError> {
         let mut buffers = Vec::with_capacity(args.len());
         for arg in args.iter() {
             buffers.push(match arg {
                 HostArg::Buffer { bytes, .. } => Some(self.upload(bytes)?),
-                HostArg::Value(_) => None,
+                HostArg::Value(_) | HostArg::Aggregate(_) => None,
             });
         }
         let mut results = result_bytes.map_or_else(Vec::new, |size| vec![0; size as usize]);
@@ -110,30 +125,35 @@ impl Launcher {
         let mut mailbox = [0; MAILBOX_BYTES];
         let has_mailbox = compiled.entry()?.abi.mailbox;
         let mailbox_buffer = has_mailbox.then(|| self.upload(&mailbox)).transpose()?;
-        let hidden = &compiled.entry()?.abi.inputs;
+        let entry = compiled.entry()?;
+        let hidden = parts::hidden(&entry.abi.inputs, options)?;
+        let parts = parts::split(entry, args, &hidden, options.state.as_ref())?;
         let mut hidden_buffers = Vec::with_capacity(hidden.len());
-        for input in hidden {
-            let Some(bytes) = inputs::buffer(input, LaunchMemory::default()) else {
-                let message = format!("kernel input '{}' is not known here", input.name);
-                return Err(EngineError::Unsupported(message));
-            };
-            hidden_buffers.push((self.upload(&bytes)?, bytes));
+        for input in &hidden {
+            hidden_buffers.push(match &input.value {
+                HostArg::Buffer { bytes, .. } => Some(self.upload(bytes)?),
+                HostArg::Value(_) | HostArg::Aggregate(_) => None,
+            });
         }
-        let parts = parts::split(args, &compiled.entry()?.signature.params)?;
-        let mut passed: Vec<Arg<'_>> = parts
+        let mut references = Vec::new();
+        for part in &parts {
+            if let Part::Reference(bytes) = part {
+                references.push(self.upload(bytes)?);
+            }
+        }
+        let mut next_reference = references.iter();
+        let passed: Vec<Arg<'_>> = parts
             .iter()
             .map(|part| match part {
                 Part::Bytes(bytes) => Arg::Bytes(bytes),
-                Part::Buffer(n) => {
-                    buffers.get(*n).and_then(|b| b.as_ref()).map_or(Arg::Null, |b| Arg::Buffer(b, 0))
-                }
+                Part::Reference(_) => address(next_reference.next()),
+                Part::Buffer(n) => address(buffers.get(*n).and_then(|buffer| buffer.as_ref())),
+                Part::Input(n) => address(hidden_buffers.get(*n).and_then(|buffer| buffer.as_ref())),
+                Part::Mailbox => address(mailbox_buffer.as_ref()),
+                Part::Results => address(result_buffer.as_ref()),
                 Part::Null => Arg::Null,
             })
             .collect();
-        passed.extend(
-            [&result_buffer, &mailbox_buffer].into_iter().flatten().map(|buffer| Arg::Buffer(buffer, 0)),
-        );
-        passed.extend(hidden_buffers.iter().map(|(buffer, _)| Arg::Buffer(buffer, 0)));
         let launched = self.device.launch(module, extent.grid, extent.block, &passed);
         launched.map_err(|error| match error {
             DeviceError::StackOverflow { number, .. } => compiled.exhausted(number),
@@ -161,10 +181,18 @@ impl Launcher {
             None => Outcome::Returned(Vec::new()),
         };
         let mut output = Vec::new();
-        for (input, (buffer, bytes)) in hidden.iter().zip(&mut hidden_buffers) {
-            if &*input.name == print::INPUT {
-                self.device.read(buffer, 0, bytes).map_err(failed)?;
-                output = inputs::printed(&compiled.formats, bytes);
+        for (input, buffer) in hidden.into_iter().zip(&hidden_buffers) {
+            let (HostArg::Buffer { mut bytes, element }, Some(buffer)) = (input.value, buffer) else {
+                continue;
+            };
+            let bound = options.inputs.iter_mut().find(|(name, _)| **name == *input.name);
+            if bound.is_none() && &*input.name != print::INPUT {
+                continue;
+            }
+            self.device.read(buffer, 0, &mut bytes).map_err(failed)?;
+            match bound {
+                Some((_, value)) => *value = HostArg::Buffer { element, bytes },
+                None => output = inputs::printed(&compiled.formats, &bytes),
             }
         }
         Ok(Launched { outcome, results, output })
@@ -184,7 +212,12 @@ fn failed(error: DeviceError) -> EngineError {
     }
 }
 
-fn kernel_params(types: &[Type]) -> Vec<KernelParam> {
+/// The address of a buffer, if there is one.
+fn address(buffer: Option<&Buffer>) -> Arg<'_> {
+    buffer.map_or(Arg::Null, |buffer| Arg::Buffer(buffer, 0))
+}
+
+fn kernel_params(entry: &Entry) -> Vec<KernelParam> {
     let param = |slot: Slot| KernelParam { size: slot.size, align: slot.align, is_pointer: slot.is_pointer };
-    argument_block(types).0.into_iter().map(param).collect()
+    entry.block().0.into_iter().map(param).collect()
 }

@@ -15,6 +15,7 @@ pub use launcher::{Launched, Launcher};
 
 use crate::compile::CompileError;
 use crate::device::DeviceKind;
+use crate::inputs::LaunchOptions;
 use crate::value::{HostArg, HostValue};
 use marquetry_codegen::error::EmitError;
 use marquetry_ir::body::Frame;
@@ -180,6 +181,9 @@ pub trait Engine: Send {
     /// # Errors
     /// The program is wrong, or the engine cannot do it or fails.
     fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError>;
+
+    /// What launches get besides the arguments, until it is changed.
+    fn options(&mut self) -> &mut LaunchOptions;
 
     /// The lines that the last call or launch printed, in the order in which they were written.
     fn take_output(&mut self) -> Vec<String> {

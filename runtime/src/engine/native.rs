@@ -4,6 +4,7 @@ use super::device::DeviceEngine;
 use super::{Engine, EngineError, Extent, Outcome};
 use crate::compile::{Compiled, Target, compile};
 use crate::device::DeviceKind;
+use crate::inputs::LaunchOptions;
 use crate::stack::CallStack;
 use crate::value::HostArg;
 use marquetry_ir::entity::Method;
@@ -53,6 +54,10 @@ impl Engine for NativeEngine {
             Some(compiled) => compiled.call_on(&mut self.stack, args),
             None => Err(EngineError::Failed("the function is missing".into())),
         }
+    }
+
+    fn options(&mut self) -> &mut LaunchOptions {
+        self.kernels.options()
     }
 
     fn take_output(&mut self) -> Vec<String> {

@@ -6,6 +6,7 @@ use super::device::DeviceEngine;
 use super::{Engine, EngineError, Extent, Outcome, parts};
 use crate::compile::{Compiled, Target, compile_artifact_with, exhausted_in, thrown_at};
 use crate::device::DeviceKind;
+use crate::inputs::LaunchOptions;
 use crate::stack::CallStack;
 use crate::value::HostArg;
 use libloading::Library;
@@ -139,7 +140,7 @@ impl Engine for ObjectEngine {
         };
         let types = entry.signature.results.get(usize::from(entry.abi.status)..).unwrap_or(&[]);
         let (_, size) = argument_block(types);
-        let block = parts::pack(args, &entry.signature.params)?;
+        let block = parts::pack(args, entry)?;
         let mut results = vec![0; size as usize];
         let symbol = format!("{}$packed", entry.symbol);
         let scheduling = linked.artifact.scheduling.as_ref();
@@ -166,6 +167,10 @@ impl Engine for ObjectEngine {
         }
         let wanted = parts::held(&self.program.types, &self.program.method(method).signature.results);
         parts::join(&wanted, types, &results).map(Outcome::Returned)
+    }
+
+    fn options(&mut self) -> &mut LaunchOptions {
+        self.kernels.options()
     }
 
     fn take_output(&mut self) -> Vec<String> {

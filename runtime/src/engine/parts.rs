@@ -2,14 +2,19 @@
 //!
 //! A target that does not hold a type takes its values in parts: a vector lane by lane or half by half, a wide integer
 //! in two halves, low first. The bytes of the parts, one after the other, are the bytes of the value, so that it is cut
-//! and put together without knowing how it was lowered.
+//! and put together without knowing how it was lowered. What became of each argument stands in the artifact
+//! ([`Entry::arguments`]).
 
 use super::EngineError;
+use crate::inputs::{self, KernelState, LaunchOptions};
 use crate::stack::{CallStack, Exhausted};
 use crate::value::{HostArg, HostValue, regroup};
-use marquetry_codegen::artifact::{Slot, argument_block};
+use marquetry_codegen::artifact::{Entry, Slot, argument_block};
 use marquetry_codegen::native::{StackLimit, StackNeeds};
 use marquetry_ir::types::{Scalar, Type, TypeKind, Types};
+use marquetry_lower::legal::{Argument, Passing, Role};
+use marquetry_lower::runtime::Input;
+use std::sync::Arc;
 
 /// What values of these types are held as: newtypes are what they are newtypes of.
 pub(crate) fn held(types: &Types, list: &[Type]) -> Vec<Type> {
@@ -39,8 +44,16 @@ pub(crate) unsafe fn on_stack(
 pub(crate) enum Part {
     /// These bytes.
     Bytes(Vec<u8>),
+    /// The address of memory that holds these bytes, and that nobody writes.
+    Reference(Vec<u8>),
     /// The address of the buffer that is this argument.
     Buffer(usize),
+    /// The address of the buffer of the hidden input of this number.
+    Input(usize),
+    /// The address of the mailbox.
+    Mailbox,
+    /// The address of where results go.
+    Results,
     /// A null pointer.
     Null,
 }
@@ -58,46 +71,135 @@ fn unfit() -> EngineError {
     EngineError::Failed("the arguments do not fit the lowered signature".into())
 }
 
-/// Cuts arguments into the parts that the first parameters of a lowered signature take.
-pub(crate) fn split(args: &[HostArg], params: &[Type]) -> Result<Vec<Part>, EngineError> {
-    let mut params = params.iter();
-    let mut parts = Vec::with_capacity(params.len());
-    for (n, arg) in args.iter().enumerate() {
-        match arg {
-            HostArg::Buffer { .. } => {
-                params.next().filter(|ty| ty.is_pointer()).ok_or_else(unfit)?;
-                parts.push(Part::Buffer(n));
+/// A hidden input of a launch: its value, or what its buffer holds.
+pub(crate) struct Hidden {
+    pub name: Arc<str>,
+    pub value: HostArg,
+}
+
+/// The hidden inputs of an entry, in order: bound by the host, or known to the library.
+pub(crate) fn hidden(names: &[Input], options: &LaunchOptions) -> Result<Vec<Hidden>, EngineError> {
+    let bound = |input: &Input| {
+        let name = input.name.clone();
+        if let Some((_, value)) = options.inputs.iter().find(|(other, _)| **other == *name) {
+            return Ok(Hidden { name, value: value.clone() });
+        }
+        match inputs::buffer(&name, options.memory) {
+            Some(bytes) => Ok(Hidden { name, value: HostArg::Buffer { element: Scalar::I8, bytes } }),
+            None => Err(EngineError::Failed(format!("nobody supplies the kernel input '{name}'"))),
+        }
+    };
+    names.iter().map(bound).collect()
+}
+
+/// What is passed for each lowered parameter of an entry.
+pub(crate) fn split(
+    entry: &Entry,
+    args: &[HostArg],
+    hidden: &[Hidden],
+    state: Option<&KernelState>,
+) -> Result<Vec<Part>, EngineError> {
+    let mut parts = Vec::with_capacity(entry.signature.params.len());
+    // What has no bytes is not passed, and is no argument of the entry any more.
+    let is_ghost = |arg: &HostArg| matches!(arg, HostArg::Aggregate(bytes) if bytes.is_empty());
+    let mut rest = args.iter().enumerate().filter(|(_, arg)| !is_ghost(arg));
+    let mut has_results = false;
+    for argument in entry.arguments() {
+        match &argument.role {
+            Role::State => {
+                let bytes = state.map(|state| state.bytes.clone());
+                cut(entry, argument, &bytes.unwrap_or_default(), "the state", &mut parts)?;
             }
-            HostArg::Value(value) if value.ty().is_pointer() => {
-                params.next().filter(|ty| ty.is_pointer()).ok_or_else(unfit)?;
-                parts.push(Part::Null);
+            Role::Mailbox => parts.push(Part::Mailbox),
+            Role::Input(name) => {
+                let n = hidden.iter().position(|input| input.name == *name).ok_or_else(unfit)?;
+                let value = &hidden.get(n).ok_or_else(unfit)?.value;
+                pass(entry, argument, value, Part::Input(n), &format!("input '{name}'"), &mut parts)?;
             }
-            HostArg::Value(value) => {
-                let bytes = value.to_bytes();
-                let mut rest = bytes.as_slice();
-                while !rest.is_empty() {
-                    let size =
-                        params.next().map(|&ty| size(ty)).filter(|&size| size > 0).ok_or_else(unfit)?;
-                    let (part, tail) = rest.split_at_checked(size).ok_or_else(unfit)?;
-                    parts.push(Part::Bytes(part.to_vec()));
-                    rest = tail;
+            Role::Argument if argument.passing == Passing::Ghost => {}
+            Role::Argument => match rest.next() {
+                Some((n, value)) => {
+                    pass(entry, argument, value, Part::Buffer(n), &format!("argument {n}"), &mut parts)?;
                 }
+                // The last argument of a kernel around a function is where the results go.
+                None if argument.passing == Passing::Pointer && !has_results => {
+                    parts.push(Part::Results);
+                    has_results = true;
+                }
+                None => return Err(unfit()),
+            },
+        }
+    }
+    if rest.next().is_some() { Err(unfit()) } else { Ok(parts) }
+}
+
+fn pass(
+    entry: &Entry,
+    argument: &Argument,
+    value: &HostArg,
+    buffer: Part,
+    what: &str,
+    parts: &mut Vec<Part>,
+) -> Result<(), EngineError> {
+    let pointer = argument.passing == Passing::Pointer;
+    match value {
+        HostArg::Buffer { .. } if pointer => parts.push(buffer),
+        HostArg::Value(value) if pointer && value.ty().is_pointer() => parts.push(Part::Null),
+        HostArg::Value(value) if !pointer => return cut(entry, argument, &value.to_bytes(), what, parts),
+        HostArg::Aggregate(bytes) if !pointer => return cut(entry, argument, bytes, what, parts),
+        _ => {
+            let wanted = if pointer { "a buffer" } else { "a value" };
+            return Err(EngineError::Failed(format!("{what} should be {wanted}")));
+        }
+    }
+    Ok(())
+}
+
+/// Cuts the bytes of a value into what is passed of it.
+fn cut(
+    entry: &Entry,
+    argument: &Argument,
+    bytes: &[u8],
+    what: &str,
+    parts: &mut Vec<Part>,
+) -> Result<(), EngineError> {
+    if bytes.len() as u64 != argument.size {
+        let (found, wanted) = (bytes.len(), argument.size);
+        return Err(EngineError::Failed(format!("{what} has {found} bytes, wanted {wanted}")));
+    }
+    match argument.passing {
+        Passing::Ghost => {}
+        Passing::Block => parts.push(Part::Bytes(bytes.to_vec())),
+        Passing::Reference => parts.push(Part::Reference(bytes.to_vec())),
+        Passing::Pointer => return Err(unfit()),
+        Passing::Parts => {
+            for (n, &at) in argument.parts.iter().enumerate() {
+                let ty = *entry.signature.params.get(argument.first as usize + n).ok_or_else(unfit)?;
+                let part = bytes.get(at as usize..at as usize + size(ty)).ok_or_else(unfit)?;
+                parts.push(match ty.is_pointer() {
+                    false => Part::Bytes(part.to_vec()),
+                    true if part.iter().all(|&byte| byte == 0) => Part::Null,
+                    true => {
+                        let message = format!("{what} contains pointers, which the host cannot supply");
+                        return Err(EngineError::Unsupported(message));
+                    }
+                });
             }
         }
     }
-    Ok(parts)
+    Ok(())
 }
 
 /// The argument block of native code: parts at their places, buffers by their addresses.
-pub(crate) fn pack(args: &mut [HostArg], params: &[Type]) -> Result<Vec<u8>, EngineError> {
+pub(crate) fn pack(args: &mut [HostArg], entry: &Entry) -> Result<Vec<u8>, EngineError> {
     let address = |arg: &mut HostArg| match arg {
         HostArg::Buffer { bytes, .. } => bytes.as_mut_ptr() as u64,
-        HostArg::Value(_) => 0,
+        HostArg::Value(_) | HostArg::Aggregate(_) => 0,
     };
     let addresses: Vec<u64> = args.iter_mut().map(address).collect();
-    let (slots, size) = argument_block(params);
+    let (slots, size) = entry.block();
     let mut block = vec![0; size as usize];
-    let parts = split(args, params)?;
+    let parts = split(entry, args, &[], None)?;
     if parts.len() != slots.len() {
         return Err(unfit());
     }
@@ -106,6 +208,8 @@ pub(crate) fn pack(args: &mut [HostArg], params: &[Type]) -> Result<Vec<u8>, Eng
             Part::Bytes(bytes) => bytes,
             Part::Buffer(n) => addresses.get(n).copied().unwrap_or(0).to_le_bytes().to_vec(),
             Part::Null => vec![0; 8],
+            // Functions of native code have none of these.
+            Part::Reference(_) | Part::Input(_) | Part::Mailbox | Part::Results => return Err(unfit()),
         };
         let start = slot.offset as usize;
         block.get_mut(start..start + bytes.len()).ok_or_else(unfit)?.copy_from_slice(&bytes);

@@ -1,12 +1,16 @@
 //! Wrapping a function into a kernel, so that engines which only launch kernels can call it.
 
 use super::{EngineError, parts};
+use crate::inputs::KernelState;
 use marquetry_codegen::artifact::argument_block;
+use marquetry_ir::body::Symbol;
 use marquetry_ir::diag::has_errors;
-use marquetry_ir::entity::Method;
+use marquetry_ir::entity::{Method, SymbolRef};
+use marquetry_ir::op::Op;
 use marquetry_ir::program::Program;
 use marquetry_ir::text;
 use marquetry_ir::types::{Space, Type, Types};
+use marquetry_lower::runtime::inputs::STATE;
 use std::fmt::Write;
 
 /// The name of the kernel, which is no part of what hosts asked for.
@@ -18,6 +22,8 @@ pub(super) struct Wrapped {
     pub kernel: Method,
     /// Types of the results, which the kernel stores as an argument block in its last parameter.
     pub results: Vec<Type>,
+    /// The state of the program's kernels, all zeros: this one has none of its own. None if no code asks for it.
+    pub state: Option<KernelState>,
 }
 
 /// Wraps a method into a kernel.
@@ -25,12 +31,10 @@ pub(super) fn wrap(program: &Program, method: Method) -> Result<Wrapped, EngineE
     let data = program.method(method);
     let types = &program.types;
     let results = parts::held(types, &data.signature.results);
-    if let Some(&ty) =
-        parts::held(types, &data.signature.params).iter().chain(&results).find(|ty| ty.is_aggregate())
-    {
+    if let Some(&ty) = results.iter().find(|ty| ty.is_aggregate()) {
         let ty = types.display(ty);
         return Err(EngineError::Unsupported(format!(
-            "aggregates ({ty}) do not pass between host and kernels"
+            "aggregates ({ty}) do not pass from kernels to the host"
         )));
     }
     let mut params = String::new();
@@ -46,7 +50,7 @@ pub(super) fn wrap(program: &Program, method: Method) -> Result<Wrapped, EngineE
                 arguments.push(wrapped(types, &mut body, param, format!("g{n}")));
             }
             _ => {
-                let _ = write!(params, "a{n}: {held}, ");
+                let _ = write!(params, "a{n}: {}, ", types.display(held));
                 arguments.push(wrapped(types, &mut body, param, format!("a{n}")));
             }
         }
@@ -69,10 +73,31 @@ pub(super) fn wrap(program: &Program, method: Method) -> Result<Wrapped, EngineE
     if has_errors(&diagnostics) {
         return Err(EngineError::Program(diagnostics));
     }
+    let state = state(&program);
     match program.methods_of(KERNEL).last() {
-        Some(&kernel) => Ok(Wrapped { program, kernel, results }),
+        Some(&kernel) => Ok(Wrapped { program, kernel, results, state }),
         None => Err(EngineError::Failed("the wrapping kernel is missing".into())),
     }
+}
+
+/// What functions on the host have for the kernels' state: zeros.
+fn state(program: &Program) -> Option<KernelState> {
+    let mut methods = program.methods();
+    let ty = methods.find_map(|(_, data)| {
+        let body = &data.body;
+        let mut insts = body.blocks().flat_map(|block| body.block_insts(block));
+        let read = insts.find(|&inst| {
+            let data = body.inst(inst);
+            let names = |imm| {
+                body.symbol_exists(imm)
+                    && *body.symbol(SymbolRef::from_u32(imm)) == Symbol::Name(STATE.into())
+            };
+            data.op == Op::KernelInput && names(data.imm)
+        })?;
+        Some(body.inst(read).ty)
+    })?;
+    let size = program.types.layout(ty)?.size;
+    Some(KernelState { ty, bytes: vec![0; size as usize] })
 }
 
 /// Writes what makes a value of a newtype, and gives its name.

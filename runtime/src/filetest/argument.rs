@@ -13,6 +13,8 @@ const MAX_BUFFER_BYTES: u64 = 1 << 28;
 pub enum Argument {
     /// A value.
     Value(HostValue),
+    /// A struct or array by value: its bytes, padding included.
+    Aggregate(Vec<Part>),
     /// A buffer.
     Buffer(Vec<Part>),
 }
@@ -62,6 +64,7 @@ impl Argument {
     pub fn materialise(&self) -> HostArg {
         match self {
             Argument::Value(value) => HostArg::Value(value.clone()),
+            Argument::Aggregate(parts) => HostArg::Aggregate(bytes_of(parts)),
             Argument::Buffer(parts) => {
                 let element = parts.first().map_or(Scalar::I8, |part| part.element);
                 HostArg::Buffer { element, bytes: bytes_of(parts) }
@@ -86,14 +89,32 @@ pub(super) fn arguments(lexer: &mut Lexer<'_>) -> Result<Vec<Argument>, String> 
         if !args.is_empty() {
             lexer.punct(',')?;
         }
-        if lexer.peek() == Token::Name("buf") {
-            lexer.advance();
-            args.push(Argument::Buffer(parts(lexer)?));
-        } else {
-            args.push(Argument::Value(value(lexer)?));
-        }
+        args.push(argument(lexer)?);
     }
     Ok(args)
+}
+
+/// `buf PART`, `bytes(PART, ...)` or a value.
+pub(super) fn argument(lexer: &mut Lexer<'_>) -> Result<Argument, String> {
+    match lexer.peek() {
+        Token::Name("buf") => {
+            lexer.advance();
+            Ok(Argument::Buffer(parts(lexer)?))
+        }
+        Token::Name("bytes") => {
+            lexer.advance();
+            lexer.punct('(')?;
+            let mut list = Vec::new();
+            while !lexer.accept(')') {
+                if !list.is_empty() {
+                    lexer.punct(',')?;
+                }
+                list.extend(parts(lexer)?);
+            }
+            Ok(Argument::Aggregate(list))
+        }
+        _ => value(lexer).map(Argument::Value),
+    }
 }
 
 /// `TYPE[N]`, `TYPE[N]=EXPRESSION`, `TYPE=[a, b]` or `TYPE="text"`.

@@ -1,6 +1,6 @@
 //! Calls and launches with what is expected of them.
 
-use super::argument::{Argument, Part, arguments, parts, value};
+use super::argument::{Argument, Part, argument, arguments, parts, value};
 use super::directive::Action;
 use super::lexer::{Lexer, Token};
 use crate::value::HostValue;
@@ -12,8 +12,21 @@ pub struct Call {
     pub name: String,
     /// Its arguments.
     pub args: Vec<Argument>,
+    /// What it gets besides: the kernels' state and hidden inputs.
+    pub with: Vec<Binding>,
     /// What must come out.
     pub expected: Expected,
+}
+
+/// A hidden input, or the state, of a launch.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Binding {
+    /// Its name.
+    pub name: String,
+    /// The struct that it is, where that is said.
+    pub ty: Option<String>,
+    /// What it is.
+    pub value: Argument,
 }
 
 /// What must come out of a call.
@@ -69,10 +82,10 @@ pub(super) fn parse_call(
     let args = arguments(&mut lexer)?;
     let expected = outcome(&mut lexer)?;
     lexer.end()?;
-    Ok(Call { name, args, expected })
+    Ok(Call { name, args, with: Vec::new(), expected })
 }
 
-/// `@NAME grid=X,Y,Z block=X,Y,Z (ARGUMENTS) EXPECTED`
+/// `@NAME grid=X,Y,Z block=X,Y,Z [with BINDING, ...] (ARGUMENTS) EXPECTED`
 pub(super) fn parse_launch(text: &str) -> Result<Action, String> {
     let mut lexer = Lexer::new(text);
     let name = lexer.function()?;
@@ -80,10 +93,29 @@ pub(super) fn parse_launch(text: &str) -> Result<Action, String> {
     let grid = extent(&mut lexer)?;
     lexer.word("block")?;
     let block = extent(&mut lexer)?;
+    let mut with = Vec::new();
+    if lexer.peek() == Token::Name("with") {
+        lexer.advance();
+        with.push(binding(&mut lexer)?);
+        while lexer.accept(',') {
+            with.push(binding(&mut lexer)?);
+        }
+    }
     let args = arguments(&mut lexer)?;
     let expected = expected(&mut lexer)?;
     lexer.end()?;
-    Ok(Action::Launch { call: Call { name, args, expected }, grid, block })
+    Ok(Action::Launch { call: Call { name, args, with, expected }, grid, block })
+}
+
+/// `NAME=ARGUMENT` or `NAME: STRUCT=ARGUMENT`
+fn binding(lexer: &mut Lexer<'_>) -> Result<Binding, String> {
+    let name = lexer.name("a hidden input")?.to_string();
+    let ty = match lexer.accept(':') {
+        true => Some(lexer.name("a struct")?.to_string()),
+        false => None,
+    };
+    lexer.punct('=')?;
+    Ok(Binding { name, ty, value: argument(lexer)? })
 }
 
 /// `=X`, `=X,Y` or `=X,Y,Z`.

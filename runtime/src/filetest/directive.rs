@@ -80,7 +80,10 @@ impl fmt::Display for DirectiveError {
     }
 }
 
-/// Reads the directives of a file. A comment that starts like a directive and cannot be read is an error, and so is
+/// Most directives of one file, and most of its comments that are none though they look like it.
+pub const MAX_DIRECTIVES: usize = 1 << 17;
+
+/// Reads the directives of a file, [`MAX_DIRECTIVES`] of them. A comment that starts like a directive and cannot be read is an error, and so is
 /// one that looks like a misspelt directive, so that no expectation is skipped in silence.
 pub fn parse(text: &str) -> (Vec<Directive>, Vec<DirectiveError>) {
     let mut reader = Reader { directives: Vec::new(), below_compile: false };
@@ -95,6 +98,10 @@ pub fn parse(text: &str) -> (Vec<Directive>, Vec<DirectiveError>) {
             }
         };
         errors.extend(read.err().map(|message| DirectiveError { line, message }));
+        if reader.directives.len().max(errors.len()) > MAX_DIRECTIVES {
+            let message = format!("file has more than {MAX_DIRECTIVES} directives");
+            return (Vec::new(), vec![DirectiveError { line, message }]);
+        }
     }
     (reader.directives, errors)
 }
@@ -220,6 +227,19 @@ mod tests {
         assert_eq!(errors, []);
         assert_eq!(directives.len(), 1, "{directives:?}");
         directives.remove(0)
+    }
+
+    #[test]
+    fn directives_are_limited() {
+        let text = |count: usize, line: &str| format!("{line}\n").repeat(count);
+        let good = "; run: @f() == i32 1";
+        assert_eq!(parse(&text(MAX_DIRECTIVES, good)).0.len(), MAX_DIRECTIVES);
+        for line in [good, "; run: f", "; rnu: @f() == i32 1"] {
+            let (directives, errors) = parse(&text(MAX_DIRECTIVES + 1, line));
+            assert!(directives.is_empty());
+            let shown: Vec<String> = errors.iter().map(DirectiveError::to_string).collect();
+            assert_eq!(shown, ["line 131073: file has more than 131072 directives"], "{line}");
+        }
     }
 
     #[test]

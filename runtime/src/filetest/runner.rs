@@ -1,11 +1,12 @@
 //! Carrying out the directives of a file on engines.
 
 use super::argument::{Argument, bytes_of};
-use super::call::{BufferCheck, Call, Contents, Expected};
+use super::call::{Binding, BufferCheck, Call, Contents, Expected};
 use super::coverage::ops_of;
 use super::directive::{Action, Directive, parse};
 use super::watchdog::Watchdog;
 use crate::engine::{Engine, EngineError, Extent, Outcome};
+use crate::inputs::{KernelState, LaunchOptions};
 use crate::value::{HostArg, HostValue, same_bits};
 use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::entity::{Method, Table};
@@ -16,8 +17,9 @@ use marquetry_ir::text;
 use marquetry_ir::types::{Scalar, Space, Type};
 use marquetry_lower::dispatch::resolve::{Answer, look_up};
 use marquetry_lower::dispatch::view::View;
+use marquetry_lower::runtime::inputs::STATE;
 use marquetry_lower::specialise;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How one directive went on one engine.
@@ -96,8 +98,7 @@ pub fn run(
     let program = Arc::new(program);
     let references: Vec<_> =
         directives.iter().map(|directive| reference_contents(&program, directive)).collect();
-    let ops: Vec<_> =
-        directives.iter().map(|directive| Arc::new(ops_of_directive(&program, directive))).collect();
+    let ops = ops_of_directives(&program, &directives);
     for engine in engines {
         engine.load(program.clone());
         for ((directive, references), ops) in directives.iter().zip(&references).zip(&ops) {
@@ -178,6 +179,7 @@ pub fn find_method(
 ) -> Result<Method, String> {
     let fits = |ty: &Type, arg: &Argument| match arg {
         Argument::Value(value) => value.ty() == *ty || (value.ty().is_pointer() && ty.is_pointer()),
+        Argument::Aggregate(_) => ty.is_aggregate(),
         Argument::Buffer(_) => ty.is_pointer(),
     };
     let methods = program.methods_of(name);
@@ -224,13 +226,16 @@ pub fn instance_for(
         Err(message) => message,
     };
     let space = if kind == MethodKind::Kernel { Space::Global } else { Space::Generic };
-    let types: Vec<Type> = args
+    // Bytes do not say of which type they are.
+    let types: Option<Vec<Type>> = args
         .iter()
         .map(|arg| match arg {
-            Argument::Value(value) if !value.ty().is_pointer() => value.ty(),
-            Argument::Value(_) | Argument::Buffer(_) => Type::pointer(space),
+            Argument::Value(value) if !value.ty().is_pointer() => Some(value.ty()),
+            Argument::Value(_) | Argument::Buffer(_) => Some(Type::pointer(space)),
+            Argument::Aggregate(_) => None,
         })
         .collect();
+    let Some(types) = types else { return Err(missing) };
     let Answer::Method(method) = look_up(program, &View::native(&[]), name, &types).answer else {
         return Err(missing);
     };
@@ -240,15 +245,22 @@ pub fn instance_for(
     specialise::instantiate(program, method, &types).map_err(|failure| failure.to_string())
 }
 
-/// The ops that a directive may run; none if there is no such method, which is reported elsewhere.
-fn ops_of_directive(program: &Program, directive: &Directive) -> BTreeSet<Op> {
-    let (call, kind) = match &directive.action {
-        Action::Run(call) => (call, MethodKind::Function),
-        Action::Launch { call, .. } => (call, MethodKind::Kernel),
-        _ => return BTreeSet::new(),
+/// The ops that each directive may run; none if there is no such method, which is reported elsewhere.
+fn ops_of_directives(program: &Program, directives: &[Directive]) -> Vec<Arc<BTreeSet<Op>>> {
+    // Many directives call the same method, which may be large.
+    let mut known: BTreeMap<Method, Arc<BTreeSet<Op>>> = BTreeMap::new();
+    let mut ops = |directive: &Directive| {
+        let (call, kind) = match &directive.action {
+            Action::Run(call) => (call, MethodKind::Function),
+            Action::Launch { call, .. } => (call, MethodKind::Kernel),
+            _ => return Arc::default(),
+        };
+        match find_method(program, &call.name, &call.args, kind) {
+            Ok(method) => known.entry(method).or_insert_with(|| Arc::new(ops_of(program, method))).clone(),
+            Err(_) => Arc::default(),
+        }
     };
-    let method = find_method(program, &call.name, &call.args, kind);
-    method.map_or_else(|_| BTreeSet::new(), |method| ops_of(program, method))
+    directives.iter().map(&mut ops).collect()
 }
 
 /// What the references of a directive's checks leave in the buffers, from the interpreter; in order of the checks.
@@ -303,6 +315,10 @@ fn carry_out(
         Err(message) => return Verdict::Failed(message),
     };
     let mut args: Vec<HostArg> = call.args.iter().map(Argument::materialise).collect();
+    *engine.options() = match options(program, &call.with) {
+        Ok(options) => options,
+        Err(message) => return Verdict::Failed(message),
+    };
     let outcome = match extent {
         Some(extent) => engine.launch(method, extent, &mut args),
         None => engine.call(method, &mut args),
@@ -318,6 +334,30 @@ fn carry_out(
             Err(message) => Verdict::Failed(message),
         },
     }
+}
+
+/// What a launch gets besides its arguments.
+fn options(program: &Program, with: &[Binding]) -> Result<LaunchOptions, String> {
+    let mut options = LaunchOptions::default();
+    for Binding { name, ty, value } in with {
+        if name != STATE {
+            options.inputs.push((name.clone(), value.materialise()));
+            continue;
+        }
+        let (bytes, own) = match value.materialise() {
+            HostArg::Value(value) => (value.to_bytes(), Some(value.ty())),
+            HostArg::Aggregate(bytes) => (bytes, None),
+            HostArg::Buffer { .. } => return Err("the state is passed by value".into()),
+        };
+        let ty = match ty {
+            Some(name) => {
+                program.types.find_struct(name).ok_or_else(|| format!("there is no struct '{name}'"))?
+            }
+            None => own.ok_or("which struct is the state? with state: STRUCT=bytes(...)")?,
+        };
+        options.state = Some(KernelState { ty, bytes });
+    }
+    Ok(options)
 }
 
 /// What work-items print comes in any order, except from a single one.

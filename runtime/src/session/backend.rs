@@ -56,6 +56,13 @@ impl Backend {
         self
     }
 
+    /// The tables in which the device library finds what back-ends supply to it (`gpu_malloc` and so on), first asked
+    /// first, in place of `standard`: this project's own, which may be named as the last one.
+    pub fn provider(&mut self, names: &[&str]) -> &mut Self {
+        self.config.provider = names.iter().map(|&name| name.into()).collect();
+        self
+    }
+
     /// Its knobs, where a config says nothing else.
     pub fn params(&mut self, params: Params) -> &mut Self {
         self.config.params = params;

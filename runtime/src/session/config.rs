@@ -1,8 +1,8 @@
 //! Configs: how something is compiled, as a value.
 //!
 //! Identity is structural and covers everything that can change the code: the back-end's name (and with it its hooks and
-//! answers, which a session fixes when the back-end is added), the target, the params, the ordered list of tables,
-//! whether the device table is among them, the options, and where native code goes. Nothing else is in it: no time,
+//! answers, which a session fixes when the back-end is added), the target, the params, the ordered lists of tables
+//! and of the runtime provider's tables, whether the device table is among them, the options, and where native code goes. Nothing else is in it: no time,
 //! no counter, no address.
 
 use crate::compile::{Form, Target};
@@ -113,6 +113,8 @@ pub struct Config {
     pub target: Target,
     /// The back-end's tables by name, first asked first.
     pub tables: Vec<Arc<str>>,
+    /// The tables of the runtime provider by name, first asked first; only code that sees the device table has one.
+    pub provider: Vec<Arc<str>>,
     /// Whether the device table is asked, after these and before base.
     pub device: bool,
     /// The back-end's own knobs.
@@ -131,6 +133,7 @@ impl Config {
             backend,
             target,
             tables,
+            provider: vec!["standard".into()],
             device,
             params: Params::default(),
             options: Options::default(),

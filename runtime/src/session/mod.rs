@@ -43,11 +43,12 @@ mod state;
 pub use backend::Backend;
 pub use config::{Config, Params};
 
-use crate::compile::{Child, Compiled, emit};
+use crate::compile::{Child, Compiled, emit, lower};
 use crate::engine::EngineError;
+use crate::memory;
 use cache::{Key, New, Object, Record};
 use marquetry_ir::diag::{Diagnostic, has_errors};
-use marquetry_ir::entity::Method;
+use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::program::{MethodData, MethodError, Program, World};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::text;
@@ -57,17 +58,18 @@ use marquetry_lower::dispatch::edges::{Edge, Instance};
 use marquetry_lower::dispatch::explain;
 use marquetry_lower::dispatch::resolve::{Answer, look_up};
 use marquetry_lower::dispatch::view::View;
+use marquetry_lower::failure::Failure;
 use marquetry_lower::hooks::Deferred;
 use marquetry_lower::job::{self, JobEntry};
 use marquetry_lower::observe::{Observer, Silent};
-use marquetry_lower::pipeline::{self, Context, Lowering, Setup};
+use marquetry_lower::pipeline::{Lowering, Setup};
 use marquetry_lower::runtime::Library;
 use marquetry_lower::specialise;
 use state::{Boarding, Shared};
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// An instance, how to compile it, and the world in which: a value.
@@ -109,6 +111,7 @@ impl fmt::Display for SessionError {
                 f.write_str("a type variable occurs in no parameter")
             }
             SessionError::Method(MethodError::NoTable(_)) => f.write_str("there is no such table"),
+            SessionError::Method(MethodError::TooMany) => f.write_str("the program has too many methods"),
             SessionError::NotFound(what) => f.write_str(what),
             SessionError::Compile(error) => error.fmt(f),
         }
@@ -155,7 +158,6 @@ pub struct Session {
     /// Functions of the device library, for all jobs.
     library: Library,
     /// Tables of compilations that are over.
-    contexts: Mutex<Vec<Context>>,
     compilations: AtomicU64,
     invalidations: AtomicU64,
 }
@@ -179,7 +181,6 @@ impl Session {
             symbols: HashMap::new(),
             watcher: None,
             library: Library::new(),
-            contexts: Mutex::default(),
             compilations: AtomicU64::new(0),
             invalidations: AtomicU64::new(0),
         }
@@ -218,9 +219,8 @@ impl Session {
     /// There is one of this name: what a name stands for does not change.
     pub fn add_backend(&self, backend: Backend) -> Result<Config, SessionError> {
         let (name, config) = (backend.config.backend.clone(), backend.config());
-        let tables = config.tables.clone();
         self.change(|program| {
-            for table in &tables {
+            for table in config.tables.iter().chain(&config.provider) {
                 program.table(table);
             }
             Ok::<(), SessionError>(())
@@ -465,17 +465,19 @@ impl Session {
             answers: &backend.answers,
             params: job.config.params.any(),
         };
-        let idle = || self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut context = idle().pop().unwrap_or_default();
         let job = self.lower_job(program, job);
-        let lowering = pipeline::run_recorded(&mut context, program, &job, &setup, observer);
-        idle().push(context);
-        Ok(lowering?)
+        let lowering = memory::with(|memory| lower(memory, program, &job, &setup, observer));
+        // Engines have no use for the places of what they cannot do; hosts have.
+        lowering.map_err(|failure| match failure {
+            Failure::Program(problems) => EngineError::Program(problems),
+            other => other.into(),
+        })
     }
 
     fn emit(&self, program: &Program, job: &Job, lowering: &Lowering) -> Result<Compiled, EngineError> {
         let symbol = |name: &str| self.symbols.get(name).map(|&at| std::ptr::with_exposed_provenance(at));
-        emit(program, lowering, &job.config.target, job.config.form, &symbol)
+        let (target, form) = (&job.config.target, job.config.form);
+        memory::with(|memory| emit(memory, program, lowering, target, form, &symbol))
     }
 
     /// Compiles a job and puts it into the cache. `above` are the jobs that this one is a child of.
@@ -568,8 +570,15 @@ impl Session {
 
 /// The stack of tables of a config.
 fn view(program: &Program, config: &Config) -> View {
-    let tables: Vec<_> = config.tables.iter().filter_map(|name| program.find_table(name)).collect();
-    if config.device { View::device(&tables) } else { View::native(&tables) }
+    let find = |names: &[Arc<str>]| -> Vec<Table> {
+        names.iter().filter_map(|name| program.find_table(name)).collect()
+    };
+    let tables = find(&config.tables);
+    if config.device {
+        View::device(&tables).with_provider(&find(&config.provider))
+    } else {
+        View::native(&tables)
+    }
 }
 
 /// The instance that a look-up gave.

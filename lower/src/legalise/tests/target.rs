@@ -29,6 +29,7 @@ impl Harsh {
             memory_ops: false,
             early_returns: true,
             max_shared_bytes: 1 << 20,
+            argument_blocks: false,
             max_argument_bytes: 1 << 20,
         };
         Harsh { caps, vectors, halves, promotes }
