@@ -394,7 +394,7 @@ impl Watched {
 
 /// How many parameters are made without [`Placement`], and to how many that uses asked for one more is.
 const FEW: usize = 256;
-const FOR_ONE_MORE: usize = 4;
+const FOR_ONE_MORE: usize = 8;
 
 /// What variables are at the beginnings of blocks, with a [`Placement`] at hand.
 struct Beginnings {
