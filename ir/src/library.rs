@@ -12,6 +12,7 @@
 use crate::diag::Diagnostic;
 use crate::program::Program;
 use crate::signature::Signature;
+use crate::span::SourceFile;
 use crate::text::{self, DeviceFunction};
 use crate::types::Types;
 use rustc_hash::FxHashMap;
@@ -94,6 +95,20 @@ fn described(function: DeviceFunction, source: &str) -> Intrinsic {
 /// A program that holds the library and nothing else.
 pub fn program() -> Program {
     library().program.clone()
+}
+
+/// Whether a file, by number, is one of the library among these files of a program or unit.
+pub fn is_library_file(files: &[SourceFile], file: Option<u32>) -> bool {
+    let number = file.map_or(usize::MAX, |file| file as usize);
+    match (files.get(number), FILES.get(number)) {
+        (Some(file), Some(&(name, text))) => *file.name == *name && file.text.len() == text.len(),
+        _ => false,
+    }
+}
+
+/// Whether a method of the library has this name.
+pub fn has_method(name: &str) -> bool {
+    !library().program.methods_of(name).is_empty()
 }
 
 /// All device functions, in the order of their declaration.

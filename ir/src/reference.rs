@@ -419,7 +419,7 @@ fn rule_in_words(op: Op) -> String {
         Rule::FunctionAddress => "result: ptr<generic>",
         Rule::Terminator => match op {
             Op::Branch => "i1, and values for the parameters of the blocks",
-            Op::Switch => "integer, and values for the parameters of the blocks",
+            Op::Switch => "integer other than i1, and values for the parameters of the blocks",
             Op::Jump => "values for the parameters of the block",
             Op::Return => "the results of the method",
             _ => "no operands",

@@ -17,15 +17,13 @@ use cranelift_codegen::{CodegenError, CompileError, Context};
 use cranelift_entity::SecondaryMap;
 use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, ModuleError, ModuleReloc};
 use marquetry_ir::entity::{Extern, Func, Global};
+use marquetry_ir::limits::MAX_NATIVE_DATA_BYTES;
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::types::Space;
 use marquetry_ir::unit::Unit;
 use marquetry_lower::job::{DebugLevel, EntryConvention};
 use marquetry_lower::legal::{EntryAbi, Legal, Site};
 use std::sync::Arc;
-
-/// Most bytes of globals in one artifact: what instructions can reach relative to themselves, with room for the code.
-const MAX_DATA_BYTES: u64 = 1 << 30;
 
 /// Memory that is reused from one emission to the next.
 pub struct NativeContext {
@@ -322,7 +320,7 @@ pub(super) fn import_data(out: &mut ir::Function, data: u32) -> ir::GlobalValue 
 
 /// Bytes of all globals that are data.
 pub(super) fn data_bytes(unit: &Unit) -> Result<u64, EmitError> {
-    check_data(unit, 16, MAX_DATA_BYTES)
+    check_data(unit, 16, MAX_NATIVE_DATA_BYTES)
 }
 
 /// A compiled function, before its context is used for the next.

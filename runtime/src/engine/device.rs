@@ -112,6 +112,10 @@ impl Engine for DeviceEngine {
         self.library = Library::new();
     }
 
+    fn program(&self) -> &Program {
+        &self.program
+    }
+
     fn options(&mut self) -> &mut LaunchOptions {
         &mut self.options
     }
@@ -120,7 +124,7 @@ impl Engine for DeviceEngine {
         std::mem::take(&mut self.output)
     }
 
-    fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
+    fn call_checked(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
         if !self.functions.contains_key(&method) {
             let wrap::Wrapped { program, kernel, results, state } = wrap::wrap(&self.program, method)?;
             let loaded = self.compile(&program, kernel, ONE.block, state.as_ref().map(|state| state.ty))?;
@@ -144,7 +148,7 @@ impl Engine for DeviceEngine {
         joined
     }
 
-    fn launch(
+    fn launch_checked(
         &mut self,
         method: Method,
         extent: Extent,

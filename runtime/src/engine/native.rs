@@ -45,7 +45,7 @@ impl Engine for NativeEngine {
         self.functions.clear();
     }
 
-    fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
+    fn call_checked(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
         if !self.functions.contains_key(&method) {
             let job = Job::new(vec![method], View::native(&[]), self.opt_level);
             self.functions.insert(method, compile(&self.program, &job, &self.target)?);
@@ -56,6 +56,10 @@ impl Engine for NativeEngine {
         }
     }
 
+    fn program(&self) -> &Program {
+        &self.program
+    }
+
     fn options(&mut self) -> &mut LaunchOptions {
         self.kernels.options()
     }
@@ -64,12 +68,12 @@ impl Engine for NativeEngine {
         self.kernels.take_output()
     }
 
-    fn launch(
+    fn launch_checked(
         &mut self,
         method: Method,
         extent: Extent,
         args: &mut [HostArg],
     ) -> Result<Outcome, EngineError> {
-        self.kernels.launch(method, extent, args)
+        self.kernels.launch_checked(method, extent, args)
     }
 }
