@@ -88,7 +88,7 @@ fn buffers_hold_what_they_are_given() {
         ("buf i32[4]=iota%0", "element 0: division by zero"),
         ("buf i32[4]=0.5", "element 0: 0.5 does not fit into i32"),
         (
-            "buf i32[4]=iota*170141183460469231731687303715884105727",
+            "buf i128[4]=iota*170141183460469231731687303715884105727",
             "element 2: the number has more than 128 bits",
         ),
         ("bytes(i8[2]=-129)", "element 0: -129 does not fit into i8"),
