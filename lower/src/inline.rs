@@ -43,55 +43,62 @@ pub fn run(
     sizes: &SecondaryMap<Func, u32>,
     ctx: &mut PassContext,
 ) -> bool {
+    let PassContext { replacements, inlining: tables, .. } = ctx;
+    let mut calls = std::mem::take(&mut tables.calls);
+    calls.clear();
+    let mut found = 0;
+    let body = &unit.funcs[func].body;
+    for block in body.blocks() {
+        let first = calls.len();
+        for inst in body.block_insts(block) {
+            found += 1;
+            calls.extend(callee(body, inst).map(|callee| (inst, callee)));
+        }
+        // A block's calls are handled from its end.
+        calls[first..].reverse();
+    }
     // Most functions call nothing.
-    let calls = |body: &Body| {
-        body.blocks().flat_map(|block| body.block_insts(block)).any(|inst| callee(body, inst).is_some())
-    };
-    if !calls(&unit.funcs[func].body) {
+    if calls.is_empty() {
+        tables.calls = calls;
         return false;
     }
+    let mut budget = MAX_INLINED_INSTS.saturating_sub(found);
+    let mut room = 0;
+    calls.retain(|&(_, callee)| {
+        let cost = sizes[callee] as usize;
+        let wanted = match unit.funcs[callee].inlining {
+            Inlining::Always => true,
+            Inlining::Never => false,
+            Inlining::Auto => cost <= SMALL,
+        };
+        let fits = wanted && cost <= budget && graph.component[callee] != graph.component[func];
+        if fits {
+            budget -= cost;
+            room += cost;
+        }
+        fits
+    });
+    let changed = !calls.is_empty();
     // The caller's body is taken out while callees are read.
     let mut body = std::mem::take(&mut unit.funcs[func].body);
-    let mut budget = MAX_INLINED_INSTS.saturating_sub(size(&body));
-    let mut changed = false;
-    let blocks: Vec<Block> = body.blocks().collect();
-    let mut calls = Vec::new();
-    let PassContext { replacements, .. } = ctx;
+    body.reserve(room);
     replacements.clear();
-    let mut tables = Tables::default();
-    for block in blocks {
-        calls.clear();
-        let sites = body.block_insts(block).filter_map(|inst| Some((inst, callee(&body, inst)?)));
-        calls.extend(sites.filter(|&(_, callee)| {
-            let cost = sizes[callee] as usize;
-            let wanted = match unit.funcs[callee].inlining {
-                Inlining::Always => true,
-                Inlining::Never => false,
-                Inlining::Auto => cost <= SMALL,
-            };
-            let fits = wanted && cost <= budget && graph.component[callee] != graph.component[func];
-            if fits {
-                budget -= cost;
-            }
-            fits
-        }));
-        changed |= !calls.is_empty();
-        body.reserve(calls.iter().map(|&(_, callee)| sizes[callee] as usize).sum());
-        for &(call, callee) in calls.iter().rev() {
-            let name = callee;
-            let callee = &unit.funcs[name];
-            if let Some(way) = only_way(&body, call, &callee.body) {
-                copy_way(&mut body, call, callee, &way, &mut tables, replacements);
-                continue;
-            }
-            // Functions are often called several times in a row.
-            if tables.callee != Some(name) {
-                tables.cfg.compute(&callee.body);
-                tables.callee = Some(name);
-            }
-            copy_callee(&mut body, call, callee, &mut tables);
+    tables.callee = None;
+    for &(call, callee) in &calls {
+        let name = callee;
+        let callee = &unit.funcs[name];
+        if let Some(way) = only_way(&body, call, &callee.body) {
+            copy_way(&mut body, call, callee, &way, tables, replacements);
+            continue;
         }
+        // Functions are often called several times in a row.
+        if tables.callee != Some(name) {
+            tables.cfg.compute(&callee.body);
+            tables.callee = Some(name);
+        }
+        copy_callee(&mut body, call, callee, tables);
     }
+    tables.calls = calls;
     replacements.apply(&mut body);
     unit.funcs[func].body = body;
     ctx.forget_flow();
@@ -196,7 +203,9 @@ fn copy_way(
 /// Tables that are reused from call to call. The maps are empty in between: a callee may have had many more blocks and
 /// values than are left of it.
 #[derive(Default)]
-struct Tables {
+pub(crate) struct Tables {
+    /// The calls that are replaced.
+    calls: Vec<(Inst, Func)>,
     /// Whose control flow it is.
     callee: Option<Func>,
     cfg: ControlFlow,
@@ -219,6 +228,7 @@ fn copy_callee(caller: &mut Body, call: Inst, function: &Function, tables: &mut 
     let Tables { cfg, blocks, values, mapped, .. } = tables;
     let origin = caller.origin(call);
     let origins = InlineMap::new(caller, function, origin);
+    caller.reserve_blocks(cfg.reverse_post_order().len());
     let mut copy = Copy { caller, callee, blocks, values, mapped, origins, call, after };
     copy.make_blocks(cfg, before);
     copy.map_arguments(entry);
@@ -267,7 +277,7 @@ impl Copy<'_> {
     }
 
     fn map_arguments(&mut self, entry: Block) {
-        let arguments = self.caller.args(self.call).to_vec();
+        let arguments = SmallVec::<[Value; 8]>::from_slice(self.caller.args(self.call));
         for (&param, argument) in self.callee.block_params(entry).iter().zip(arguments) {
             self.map(param, argument);
         }

@@ -28,19 +28,32 @@ pub struct Pass {
     pub name: &'static str,
     /// Runs it on a body; says whether it changed anything.
     pub run: fn(&mut Body, &mut PassContext) -> bool,
+    /// Passes that find nothing new in what this one changes.
+    leaves: &'static [&'static str],
 }
 
-const SROA: Pass = Pass { name: "sroa", run: sroa::run };
-const MEM2REG: Pass = Pass { name: "mem2reg", run: mem2reg::run };
-const SIMPLIFY: Pass = Pass { name: "simplify", run: simplify::run };
-const CSE: Pass = Pass { name: "cse", run: cse::run };
-const IMPLIED: Pass = Pass { name: "implied", run: implied::run };
-const DCE: Pass = Pass { name: "dce", run: dce::run };
-const SIMPLIFY_CFG: Pass = Pass { name: "simplify_cfg", run: simplify_cfg::run };
-const ROTATE: Pass = Pass { name: "rotate", run: rotate::run };
-const UNROLL: Pass = Pass { name: "unroll", run: unroll::run };
-const INDVARS: Pass = Pass { name: "indvars", run: indvars::run };
-const LICM: Pass = Pass { name: "licm", run: licm::run };
+const fn pass(name: &'static str, run: fn(&mut Body, &mut PassContext) -> bool) -> Pass {
+    Pass { name, run, leaves: &[] }
+}
+
+impl Pass {
+    const fn leaves(self, leaves: &'static [&'static str]) -> Pass {
+        Pass { leaves, ..self }
+    }
+}
+
+const SROA: Pass = pass("sroa", sroa::run);
+const MEM2REG: Pass = pass("mem2reg", mem2reg::run);
+const SIMPLIFY: Pass = pass("simplify", simplify::run).leaves(&["simplify"]);
+const CSE: Pass = pass("cse", cse::run).leaves(&["cse"]);
+const IMPLIED: Pass = pass("implied", implied::run).leaves(&["implied"]);
+// What goes was not looked at by rules, nor equal to anything.
+const DCE: Pass = pass("dce", dce::run).leaves(&["dce", "simplify", "cse", "implied"]);
+const SIMPLIFY_CFG: Pass = pass("simplify_cfg", simplify_cfg::run).leaves(&["simplify_cfg"]);
+const ROTATE: Pass = pass("rotate", rotate::run);
+const UNROLL: Pass = pass("unroll", unroll::run);
+const INDVARS: Pass = pass("indvars", indvars::run);
+const LICM: Pass = pass("licm", licm::run);
 
 /// After exceptions and after legalisation: what these leave behind goes.
 const CLEANUP: &[Pass] = &[SIMPLIFY, SIMPLIFY_CFG, CSE, DCE];
@@ -102,6 +115,13 @@ pub fn pass_names() -> impl Iterator<Item = &'static str> {
 struct Step<'a> {
     name: &'a str,
     run: &'a dyn Fn(&mut Body, &mut PassContext) -> bool,
+    leaves: &'a [&'a str],
+}
+
+impl Pass {
+    fn step(&self) -> Step<'_> {
+        Step { name: self.name, run: &self.run, leaves: self.leaves }
+    }
 }
 
 /// The passes of a level with those of a host.
@@ -111,13 +131,13 @@ fn steps(level: OptLevel, hooks: &Hooks) -> Vec<Step<'_>> {
         let hosts = |wanted: fn(&Place) -> bool| {
             let here = hooks.passes.iter().filter(move |host| host.place.pass() == pass.name);
             let here = here.filter(move |host| wanted(&host.place));
-            here.map(|host| Step { name: &host.name, run: &*host.run })
+            here.map(|host| Step { name: &host.name, run: &*host.run, leaves: &[] })
         };
         steps.extend(hosts(|place| matches!(place, Place::Before(_))));
         let before = steps.len();
         steps.extend(hosts(|place| matches!(place, Place::Instead(_))));
         if steps.len() == before {
-            steps.push(Step { name: pass.name, run: &pass.run });
+            steps.push(pass.step());
         }
         steps.extend(hosts(|place| matches!(place, Place::After(_))));
     }
@@ -192,7 +212,10 @@ pub(crate) fn cleanup_some(
 ) {
     ctx.types = unit.types.clone();
     ctx.light = true;
-    let steps: Vec<Step<'_>> = CLEANUP.iter().map(|pass| Step { name: pass.name, run: &pass.run }).collect();
+    if funcs.is_empty() {
+        return;
+    }
+    let steps: Vec<Step<'_>> = CLEANUP.iter().map(Pass::step).collect();
     for &func in funcs {
         run_list(unit, func, &steps, ctx, observer);
     }
@@ -223,7 +246,7 @@ fn inline_calls(
     }
 }
 
-/// Runs passes. One that found nothing to do is not asked again before another one changed something.
+/// Runs passes. One that has nothing to do is not asked again before another one changed something that it looks at.
 fn run_list(
     unit: &mut Unit,
     func: Func,
@@ -243,8 +266,9 @@ fn run_list(
         let changed = (pass.run)(&mut unit.funcs[func].body, ctx);
         let elapsed = start.map(|start| start.elapsed());
         if changed {
-            idle.clear();
-        } else {
+            idle.retain(|name| pass.leaves.contains(name));
+        }
+        if !changed || pass.leaves.contains(&pass.name) {
             idle.push(pass.name);
         }
         debug_assert!(

@@ -29,6 +29,7 @@ use crate::stage::Stage;
 use crate::target::Target;
 use crate::{convergence, evaluate, exceptions, kernel_abi, legalise, optimise, specialise, validate};
 use cranelift_entity::EntityRef;
+use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::diag::Code;
 use marquetry_ir::program::{Inlining, Program, Worlds};
 use marquetry_ir::signature::Signature;
@@ -82,6 +83,7 @@ pub struct Lowering {
 /// The tables of the passes, which one job after the other uses. Nothing in them outlives a job but their memory.
 #[derive(Default)]
 pub struct Context {
+    specialising: ControlFlow,
     passes: PassContext,
 }
 
@@ -346,7 +348,8 @@ impl<'a> Pipeline<'a> {
             }
         }
         kernel_abi::run(&mut lowered, target, options.entry_abi);
-        let legal = validate::joined(problems, legalise::run(lowered, target))?;
+        let legal = legalise::run_in(&mut self.context.passes, lowered, target);
+        let legal = validate::joined(problems, legal)?;
         let mut legal = legal.with_debug_level(options.debug_level);
         optimise::debug_check(legal.unit());
         if cleans {
@@ -359,7 +362,8 @@ impl<'a> Pipeline<'a> {
 
     /// The unit, not linked yet.
     fn specialise(&mut self) -> Result<Specialised, Failure> {
-        let mut made = specialise::run_unlinked(self.program, self.job, self.types.clone())?;
+        let scratch = &mut self.context.specialising;
+        let mut made = specialise::run_unlinked(self.program, self.job, self.types.clone(), scratch)?;
         let unit = &made.unit;
         let entries = unit.entries.iter().filter_map(|&entry| unit.funcs.get(entry));
         self.signatures = entries.map(|function| function.signature.clone()).collect();

@@ -97,7 +97,7 @@ pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
             stack.push((child, inherited));
         }
     }
-    replacements.apply(body);
+    replacements.finish(body, cfg);
     changed
 }
 
