@@ -125,6 +125,19 @@ pub fn cycles(unit: &Unit) -> Cycles {
     Cycles { order, recursive }
 }
 
+/// The functions that an entry reaches, in no particular order but always the same.
+pub fn alive(unit: &Unit) -> Vec<Func> {
+    let mut seen = SecondaryMap::<Func, bool>::with_capacity(unit.funcs.len());
+    let (mut stack, mut alive) = (unit.entries.clone(), Vec::new());
+    while let Some(func) = stack.pop() {
+        if !std::mem::replace(&mut seen[func], true) {
+            alive.push(func);
+            mentioned(&unit.funcs[func].body, |callee| stack.push(callee));
+        }
+    }
+    alive
+}
+
 /// Drops the functions that no entry reaches, keeping the order of the others. Gives old and new ids of those kept.
 pub fn prune(unit: &mut Unit) -> Vec<(Func, Func)> {
     let mut alive = SecondaryMap::<Func, bool>::new();

@@ -6,6 +6,9 @@
 //! so that no instruction is moved more than once per block and the whole costs what is copied. Copies remember the
 //! call that they replace ([`marquetry_ir::body::Origin`]).
 //!
+//! A small function that is inlined everywhere keeps the calls of other such functions until it is part of its callers:
+//! there, constants decide which of them are left, and nothing is copied twice.
+//!
 //! Policy: `inline` always, `noinline` never, others when small, as long as the caller stays below
 //! [`MAX_INLINED_INSTS`]. Calls inside a recursive cycle stay.
 
@@ -41,6 +44,7 @@ pub fn run(
     func: Func,
     graph: &BottomUp,
     sizes: &SecondaryMap<Func, u32>,
+    unexpanded: &SecondaryMap<Func, bool>,
     ctx: &mut PassContext,
 ) -> bool {
     let PassContext { replacements, inlining: tables, .. } = ctx;
@@ -84,25 +88,52 @@ pub fn run(
     body.reserve(room);
     replacements.clear();
     tables.callee = None;
-    for &(call, callee) in &calls {
-        let name = callee;
+    // Calls in copies come after the one that they were copied for, the last first.
+    calls.reverse();
+    while let Some((call, name)) = calls.pop() {
         let callee = &unit.funcs[name];
         if let Some(way) = only_way(&body, call, &callee.body) {
             copy_way(&mut body, call, callee, &way, tables, replacements);
-            continue;
+        } else {
+            // Functions are often called several times in a row.
+            if tables.callee != Some(name) {
+                tables.cfg.compute(&callee.body);
+                tables.callee = Some(name);
+            }
+            copy_callee(&mut body, call, callee, tables);
         }
-        // Functions are often called several times in a row.
-        if tables.callee != Some(name) {
-            tables.cfg.compute(&callee.body);
-            tables.callee = Some(name);
+        if unexpanded[name] {
+            calls.append(&mut tables.copied);
         }
-        copy_callee(&mut body, call, callee, tables);
+        tables.copied.clear();
     }
     tables.calls = calls;
     replacements.apply(&mut body);
     unit.funcs[func].body = body;
     ctx.forget_flow();
     changed
+}
+
+/// How large a function gets by the calls in it that are inlined whenever it is; none if it is no matter of sizes alone.
+pub fn expanded_size(
+    unit: &Unit,
+    func: Func,
+    graph: &BottomUp,
+    sizes: &SecondaryMap<Func, u32>,
+) -> Option<usize> {
+    let body = &unit.funcs[func].body;
+    let mut size = 0usize;
+    for inst in body.blocks().flat_map(|block| body.block_insts(block)) {
+        size += 1;
+        if let Some(callee) = callee(body, inst) {
+            let always = unit.funcs[callee].inlining == Inlining::Always;
+            if !always || graph.component[callee] == graph.component[func] {
+                return None;
+            }
+            size += sizes[callee] as usize;
+        }
+    }
+    Some(size)
 }
 
 /// Replaces one call by a copy of the callee's body.
@@ -172,10 +203,10 @@ fn copy_way(
 ) {
     let callee = &function.body;
     let Some((entry, here)) = callee.entry().zip(caller.inst_block(call)) else { return };
-    let Tables { blocks, values, mapped, .. } = tables;
+    let Tables { blocks, values, mapped, copied, .. } = tables;
     let origin = caller.origin(call);
     let origins = InlineMap::new(caller, function, origin);
-    let mut copy = Copy { caller, callee, blocks, values, mapped, origins, call, after: here };
+    let mut copy = Copy { caller, callee, blocks, values, mapped, copied, origins, call, after: here };
     copy.map_arguments(entry);
     let mut block = entry;
     for edge in way.edges.iter().copied().map(Some).chain([None]) {
@@ -212,6 +243,8 @@ pub(crate) struct Tables {
     blocks: SecondaryMap<Block, PackedOption<Block>>,
     values: SecondaryMap<Value, PackedOption<Value>>,
     mapped: Vec<Value>,
+    /// Calls of functions in the last copy.
+    copied: Vec<(Inst, Func)>,
 }
 
 /// As [`inline_call`], with tables that hold the callee's control flow.
@@ -225,11 +258,11 @@ fn copy_callee(caller: &mut Body, call: Inst, function: &Function, tables: &mut 
         caller.move_tail(tail, after);
     }
     caller.results_to_params(call, after);
-    let Tables { cfg, blocks, values, mapped, .. } = tables;
+    let Tables { cfg, blocks, values, mapped, copied, .. } = tables;
     let origin = caller.origin(call);
     let origins = InlineMap::new(caller, function, origin);
     caller.reserve_blocks(cfg.reverse_post_order().len());
-    let mut copy = Copy { caller, callee, blocks, values, mapped, origins, call, after };
+    let mut copy = Copy { caller, callee, blocks, values, mapped, copied, origins, call, after };
     copy.make_blocks(cfg, before);
     copy.map_arguments(entry);
     for &block in cfg.reverse_post_order() {
@@ -253,6 +286,7 @@ struct Copy<'a> {
     values: &'a mut SecondaryMap<Value, PackedOption<Value>>,
     /// The keys of `values`.
     mapped: &'a mut Vec<Value>,
+    copied: &'a mut Vec<(Inst, Func)>,
     origins: InlineMap,
     call: Inst,
     after: Block,
@@ -328,6 +362,9 @@ impl Copy<'_> {
         let imm = self.immediate(inst);
         let new = self.caller.make_inst(data.op, data.ty, &args, imm);
         self.caller.inst_mut(new).guarded = data.guarded;
+        if data.op == Op::Call {
+            self.copied.extend(callee(self.callee, inst).map(|callee| (new, callee)));
+        }
         let types: SmallVec<[Type; 2]> =
             self.callee.results(inst).map(|v| self.callee.value_type(v)).collect();
         self.caller.make_results(new, &types);

@@ -176,8 +176,19 @@ pub(crate) fn run_in(
         always && size <= SMALL && !unit.entries.contains(&func)
     };
     let mut waiting = FxHashSet::default();
+    let mut unexpanded = SecondaryMap::<Func, bool>::new();
     for &func in &graph.order {
-        inline_calls(unit, func, &graph, &sizes, ctx, observer);
+        // Not even what it calls is worth copying into it, if that is no more than it was.
+        if waits(unit, func, sizes[func])
+            && let Some(size) = inline::expanded_size(unit, func, &graph, &sizes)
+            && size <= SMALL as usize
+        {
+            sizes[func] = size as u32;
+            unexpanded[func] = true;
+            waiting.insert(unit.funcs[func].name.clone());
+            continue;
+        }
+        inline_calls(unit, func, &graph, &sizes, &unexpanded, ctx, observer);
         sizes[func] = size_of(&unit.funcs[func]);
         if waits(unit, func, sizes[func]) {
             waiting.insert(unit.funcs[func].name.clone());
@@ -186,8 +197,13 @@ pub(crate) fn run_in(
         run_list(unit, func, &steps, ctx, observer);
         sizes[func] = size_of(&unit.funcs[func]);
     }
-    call_graph::prune(unit);
     // Some could not be inlined everywhere.
+    if !waiting.is_empty() {
+        for func in call_graph::alive(unit).into_iter().filter(|&func| unexpanded[func]) {
+            inline_calls(unit, func, &graph, &sizes, &unexpanded, ctx, observer);
+        }
+    }
+    call_graph::prune(unit);
     for func in unit.funcs.keys().collect::<Vec<_>>() {
         if waiting.contains(&unit.funcs[func].name) {
             run_list(unit, func, &steps, ctx, observer);
@@ -236,11 +252,12 @@ fn inline_calls(
     func: Func,
     graph: &call_graph::BottomUp,
     sizes: &SecondaryMap<Func, u32>,
+    unexpanded: &SecondaryMap<Func, bool>,
     context: &mut PassContext,
     observer: &mut dyn Observer,
 ) {
     let start = observer.wants_passes().then(Instant::now);
-    let changed = inline::run(unit, func, graph, sizes, context);
+    let changed = inline::run(unit, func, graph, sizes, unexpanded, context);
     if let Some(start) = start {
         observer.pass(PassReport { pass: "inline", unit, func, elapsed: start.elapsed(), changed });
     }
