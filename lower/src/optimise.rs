@@ -32,28 +32,34 @@ pub struct Pass {
     leaves: &'static [&'static str],
 }
 
-const fn pass(name: &'static str, run: fn(&mut Body, &mut PassContext) -> bool) -> Pass {
-    Pass { name, run, leaves: &[] }
-}
-
 impl Pass {
+    /// A pass that may make work for every other one, and for itself.
+    pub const fn new(name: &'static str, run: fn(&mut Body, &mut PassContext) -> bool) -> Pass {
+        Pass { name, run, leaves: &[] }
+    }
+
+    /// Says which passes find nothing new in what this one changes.
     const fn leaves(self, leaves: &'static [&'static str]) -> Pass {
         Pass { leaves, ..self }
     }
+
+    fn step(&self) -> Step<'_> {
+        Step { name: self.name, run: &self.run, leaves: self.leaves }
+    }
 }
 
-const SROA: Pass = pass("sroa", sroa::run);
-const MEM2REG: Pass = pass("mem2reg", mem2reg::run);
-const SIMPLIFY: Pass = pass("simplify", simplify::run).leaves(&["simplify"]);
-const CSE: Pass = pass("cse", cse::run).leaves(&["cse"]);
-const IMPLIED: Pass = pass("implied", implied::run).leaves(&["implied"]);
+const SROA: Pass = Pass::new("sroa", sroa::run);
+const MEM2REG: Pass = Pass::new("mem2reg", mem2reg::run);
+const SIMPLIFY: Pass = Pass::new("simplify", simplify::run).leaves(&["simplify"]);
+const CSE: Pass = Pass::new("cse", cse::run).leaves(&["cse"]);
+const IMPLIED: Pass = Pass::new("implied", implied::run).leaves(&["implied"]);
 // What goes was not looked at by rules, nor equal to anything.
-const DCE: Pass = pass("dce", dce::run).leaves(&["dce", "simplify", "cse", "implied"]);
-const SIMPLIFY_CFG: Pass = pass("simplify_cfg", simplify_cfg::run).leaves(&["simplify_cfg"]);
-const ROTATE: Pass = pass("rotate", rotate::run);
-const UNROLL: Pass = pass("unroll", unroll::run);
-const INDVARS: Pass = pass("indvars", indvars::run);
-const LICM: Pass = pass("licm", licm::run);
+const DCE: Pass = Pass::new("dce", dce::run).leaves(&["dce", "simplify", "cse", "implied"]);
+const SIMPLIFY_CFG: Pass = Pass::new("simplify_cfg", simplify_cfg::run).leaves(&["simplify_cfg"]);
+const ROTATE: Pass = Pass::new("rotate", rotate::run);
+const UNROLL: Pass = Pass::new("unroll", unroll::run);
+const INDVARS: Pass = Pass::new("indvars", indvars::run);
+const LICM: Pass = Pass::new("licm", licm::run);
 
 /// After exceptions and after legalisation: what these leave behind goes.
 const CLEANUP: &[Pass] = &[SIMPLIFY, SIMPLIFY_CFG, CSE, DCE];
@@ -116,12 +122,6 @@ struct Step<'a> {
     name: &'a str,
     run: &'a dyn Fn(&mut Body, &mut PassContext) -> bool,
     leaves: &'a [&'a str],
-}
-
-impl Pass {
-    fn step(&self) -> Step<'_> {
-        Step { name: self.name, run: &self.run, leaves: self.leaves }
-    }
 }
 
 /// The passes of a level with those of a host.

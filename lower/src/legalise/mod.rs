@@ -118,11 +118,7 @@ pub fn run(lowered: Lowered, target: &dyn Target) -> Result<Legal, Failure> {
 }
 
 /// As [`run`], with the tables of earlier runs.
-pub(crate) fn run_in(
-    ctx: &mut PassContext,
-    lowered: Lowered,
-    target: &dyn Target,
-) -> Result<Legal, Failure> {
+pub(crate) fn run_in(ctx: &mut PassContext, lowered: Lowered, target: &dyn Target) -> Result<Legal, Failure> {
     ctx.forget_flow();
     let Lowered { mut unit, sites, mut entries, tidy, .. } = lowered;
     let first_made = unit.funcs.len() as u32;
