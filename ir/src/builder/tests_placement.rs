@@ -170,6 +170,9 @@ fn write(few: usize, seed: u64) -> (Unit, usize) {
     })
 }
 
+/// Builds a function of a shape and size from a value.
+type Build = fn(&mut FunctionBuilder<'_>, Value, usize);
+
 #[test]
 fn placement_makes_functions_that_do_the_same() {
     let mut most = 0;
@@ -277,8 +280,7 @@ fn exits(b: &mut FunctionBuilder<'_>, bound: Value, count: usize) {
 
 #[test]
 fn variables_times_blocks_is_not_the_cost() {
-    let shapes: [(&str, fn(&mut FunctionBuilder<'_>, Value, usize)); 3] =
-        [("nest", nest), ("web", web), ("exits", exits)];
+    let shapes: [(&str, Build); 3] = [("nest", nest), ("web", web), ("exits", exits)];
     for (name, shape) in shapes {
         let cost = |count| build(None, |b, param| shape(b, param, count));
         let ((_, few), (unit, many)) = (cost(300), cost(3000));
