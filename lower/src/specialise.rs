@@ -336,8 +336,9 @@ impl Specialiser<'_> {
         let record = self.records.get(home.func.index());
         let arguments = record.map_or(&[][..], |record| &record.instance.arguments);
         let chain = self.leading_to(data, arguments, record.and_then(|record| record.parent));
-        let message =
-            format!("with its packs the call has more than {MAX_PARAMS} arguments, which is the most: {chain}");
+        let message = format!(
+            "with its packs the call has more than {MAX_PARAMS} arguments, which is the most: {chain}"
+        );
         Failure::Program(vec![report::limit(&place, message)])
     }
 

@@ -114,8 +114,7 @@ impl Names {
         let mut library: FxHashSet<String> =
             LibCall::all_libcalls().iter().map(|&routine| spelled(routine)).collect();
         library.extend(["memmove", "memset", "clock"].map(str::to_owned));
-        let hosts: FxHashSet<String> =
-            unit.externs.values().map(|data| data.link_name.to_string()).collect();
+        let hosts: FxHashSet<String> = unit.externs.values().map(|data| data.link_name.to_string()).collect();
         let mut taken: FxHashSet<String> = library.union(&hosts).cloned().collect();
         // Entries come first: their names are not the object's to choose. Those of wrappers are, where an entry has
         // the usual one.

@@ -65,9 +65,7 @@ pub fn instantiate(program: &mut Program, method: Method, arguments: &[Type]) ->
             | MethodError::LinkName(_)
             | MethodError::NoTable(_)
             | MethodError::Unbound(_),
-        ) => {
-            Err(Failure::Job(format!("{header} is the library's own")))
-        }
+        ) => Err(Failure::Job(format!("{header} is the library's own"))),
     }
 }
 
