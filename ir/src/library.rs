@@ -51,6 +51,9 @@ pub struct Intrinsic {
     pub doc: String,
 }
 
+/// What a link name starts with.
+const LINK_PREFIX: &str = "gpu_";
+
 struct Library {
     program: Program,
     intrinsics: Vec<Intrinsic>,
@@ -89,7 +92,7 @@ fn described(function: DeviceFunction, source: &str) -> Intrinsic {
     lines.reverse();
     let doc = lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
     let supplier = if is_linked { Supplier::Provider } else { Supplier::Library };
-    Intrinsic { link_name: format!("gpu_{name}").into(), name, signature, params, supplier, doc }
+    Intrinsic { link_name: link_name(&name).into(), name, signature, params, supplier, doc }
 }
 
 /// A program that holds the library and nothing else.
@@ -116,10 +119,15 @@ pub fn intrinsics() -> &'static [Intrinsic] {
     &library().intrinsics
 }
 
+/// What a provider supplies a device function as.
+pub(crate) fn link_name(function: &str) -> String {
+    format!("{LINK_PREFIX}{function}")
+}
+
 /// The device function that a provider supplies under this link name.
 pub fn intrinsic(link_name: &str) -> Option<&'static Intrinsic> {
     // Most names are none: they are told apart without the table.
-    if !link_name.starts_with("gpu_") {
+    if !link_name.starts_with(LINK_PREFIX) {
         return None;
     }
     let library = library();
@@ -138,7 +146,8 @@ pub fn document() -> String {
         "# The device library\n\nGenerated from `library/device.mq`; do not edit.\n\n\
          What code for devices may call. On the host each has a body that gives a sentinel; a job may ask for an \
          exception or an error instead.\nA function of the *provider* is supplied by the back-end's runtime provider as \
-         a method under the link name, in a table that the job's view names;\nit may be absent until something needs it. \
+         a method under the link name, in a table that the job's view names;\nit may be absent until something needs it. No method of `base` may have a link name:\
+         \x20calls of one mean what the provider supplies. \
          One of the *library* is built in.\n\n| function | link name | supplied by | meaning |\n|---|---|---|---|\n",
     );
     for intrinsic in intrinsics() {
