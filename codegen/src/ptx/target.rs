@@ -203,9 +203,18 @@ mod tests {
 
     #[test]
     fn other_names_are_errors() {
-        for name in
-            ["", "px", "ptx:", "ptx:sm_", "ptx:sm_70", "ptx:sm_75a", "ptx:sm_90f", "ptx:sm_+75", "ptx:sm_075", "ptx,"]
-        {
+        for name in [
+            "",
+            "px",
+            "ptx:",
+            "ptx:sm_",
+            "ptx:sm_70",
+            "ptx:sm_75a",
+            "ptx:sm_90f",
+            "ptx:sm_+75",
+            "ptx:sm_075",
+            "ptx,",
+        ] {
             assert!(matches!(PtxTarget::parse(name), Err(EmitError::Target(_))), "{name}");
         }
     }
