@@ -54,7 +54,7 @@ const MAX_WEBS: usize = 128;
 const BUSY: usize = 12;
 /// The same where several such sets of values are in each other's way, however few live at once: making one of two takes
 /// as long as what is in both.
-const MAX_SHARED_WEBS: usize = 1024;
+const MAX_SHARED_WEBS: usize = 2048;
 /// How many values live at once where there is one such set, a counter and what they are computed from.
 const ALONE: usize = 4;
 /// Deepest nest of loops in which it moves values in proportion to code: it looks at all that enters the loops around

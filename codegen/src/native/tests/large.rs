@@ -160,8 +160,6 @@ fn middle_exits(depth: usize) -> String {
 fn values_that_are_passed_on_for_ever_are_allocated_in_one_pass() {
     assert_eq!(effort_of(&chain(400, 6)), Effort::Full);
     assert_eq!(effort_of(&chain(8000, 6)), Effort::Quick);
-    // One value is in nobody's way.
-    assert_eq!(effort_of(&chain(8000, 1)), Effort::Full);
     assert_eq!(effort_of(&middle_exits(600)), Effort::Plain);
     assert_eq!(effort_of(&middle_exits(2000)), Effort::Quick);
 }
