@@ -29,7 +29,6 @@ use crate::stage::Stage;
 use crate::target::Target;
 use crate::{convergence, evaluate, exceptions, kernel_abi, legalise, optimise, specialise, validate};
 use cranelift_entity::EntityRef;
-use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::entity::Func;
 use marquetry_ir::program::{Inlining, Program, Worlds};
@@ -86,7 +85,6 @@ pub struct Lowering {
 /// The tables of the passes, which one job after the other uses. Nothing in them outlives a job but their memory.
 #[derive(Default)]
 pub struct Context {
-    specialising: ControlFlow,
     passes: PassContext,
 }
 
@@ -368,7 +366,8 @@ impl<'a> Pipeline<'a> {
 
     /// The unit, not linked yet.
     fn specialise(&mut self) -> Result<Specialised, Failure> {
-        let scratch = &mut self.context.specialising;
+        // Its table is free until the first pass.
+        let scratch = &mut self.context.passes.cfg;
         let mut made = specialise::run_unlinked(self.program, self.job, self.types.clone(), scratch)?;
         let unit = &made.unit;
         let entries = unit.entries.iter().filter_map(|&entry| unit.funcs.get(entry));

@@ -109,6 +109,12 @@ impl Specialiser<'_> {
             Op::Unresolved => None,
             _ => self.find(&name, &arguments, home.func),
         };
+        if let Some(Callee::Method(method)) = found
+            && let Some(intrinsic) = self.stands_for(method, &arguments, body.results(inst).len())
+        {
+            self.link_intrinsic(body, home, inst, intrinsic, &args);
+            return Ok(());
+        }
         let (symbol, results) = match found {
             Some(Callee::Method(method)) => {
                 let view = &self.job.view;
