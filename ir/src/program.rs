@@ -10,6 +10,7 @@
 
 mod data;
 mod overloads;
+mod references;
 mod world;
 
 use crate::body::Body;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 
 pub use data::{ExternData, GlobalData, Inlining, MethodData, MethodError, MethodKind, Variable};
 pub use overloads::Overloads;
+pub use references::{GlobalSlot, NoHost, Reference, Resolve, WORD_BYTES, Words, fits, word_at};
 pub use world::{World, Worlds};
 
 /// Types, globals, externs and methods.

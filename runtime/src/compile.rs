@@ -17,7 +17,7 @@ use marquetry_codegen::shader::{self, ShaderTarget};
 use marquetry_codegen::spirv::{self, SpirvTarget};
 use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::entity::{Method, Table};
-use marquetry_ir::program::Program;
+use marquetry_ir::program::{NoHost, Program, Resolve};
 use marquetry_ir::span::{Location, SourceFile};
 use marquetry_ir::text;
 use marquetry_ir::types::Type;
@@ -27,6 +27,7 @@ use marquetry_lower::job::{DebugLevel, Job, OptLevel};
 use marquetry_lower::legal::{Legal, Site};
 use marquetry_lower::observe::{Observer, Silent};
 use marquetry_lower::pipeline::{self, Lowering, Setup};
+use marquetry_lower::references::Strategy;
 use marquetry_lower::runtime::Library;
 use marquetry_lower::stage::Stage;
 use std::fmt;
@@ -211,6 +212,24 @@ pub fn compile(program: &Program, job: &Job, target: &Target) -> Result<Compiled
     compile_with(program, job, target, &Library::new())
 }
 
+/// As [`compile_with`], for a host that supplies words: those of code in this process, and those that are baked in.
+///
+/// # Errors
+/// As [`compile`]; or words are missing.
+pub fn compile_for(
+    program: &Program,
+    job: &Job,
+    target: &Target,
+    library: &Library,
+    host: &dyn Resolve,
+) -> Result<Compiled, EngineError> {
+    memory::with(|memory| {
+        let setup = Setup { host, ..Setup::new(target.lowering(), library) };
+        let lowering = lower(memory, program, job, &setup, &mut Silent)?;
+        emit(memory, program, &lowering, target, Form::Memory, &|_| None, host)
+    })
+}
+
 /// As [`compile`], with a device library that is kept for other jobs of the program.
 ///
 /// # Errors
@@ -221,11 +240,7 @@ pub fn compile_with(
     target: &Target,
     library: &Library,
 ) -> Result<Compiled, EngineError> {
-    memory::with(|memory| {
-        let setup = Setup::new(target.lowering(), library);
-        let lowering = lower(memory, program, job, &setup, &mut Silent)?;
-        emit(memory, program, &lowering, target, Form::Memory, &|_| None)
-    })
+    compile_for(program, job, target, library, &NoHost)
 }
 
 /// All stages but the last.
@@ -249,10 +264,18 @@ pub(crate) fn emit(
     target: &Target,
     form: Form,
     symbols: Symbols<'_>,
+    host: &dyn Resolve,
 ) -> Result<Compiled, EngineError> {
     let legal = &lowering.legal;
     let (code, kernel) = match (target, form) {
         (Target::Native(target), Form::Memory) => {
+            // Code in memory is loaded as soon as it is made.
+            let filled = match legal.references() {
+                Strategy::Defer => None,
+                _ if !legal.has_slots() => None,
+                _ => Some(legal.clone().baked_by(host)?),
+            };
+            let legal = filled.as_ref().unwrap_or(legal);
             let jit = Arc::new(emit_jit_with(legal, target, symbols, &mut memory.native)?);
             let kernel = jit.kernel(0);
             (Code::Jit(jit), kernel)
@@ -287,8 +310,22 @@ pub fn compile_artifact_with(
     target: &Target,
     library: &Library,
 ) -> Result<Artifact, CompileError> {
+    compile_artifact_for(program, job, target, library, &NoHost)
+}
+
+/// As [`compile_artifact_with`], for a host that supplies the words that are baked in.
+///
+/// # Errors
+/// As [`compile_artifact`]; or words are missing.
+pub fn compile_artifact_for(
+    program: &Program,
+    job: &Job,
+    target: &Target,
+    library: &Library,
+    host: &dyn Resolve,
+) -> Result<Artifact, CompileError> {
     memory::with(|memory| {
-        let setup = Setup::new(target.lowering(), library);
+        let setup = Setup { host, ..Setup::new(target.lowering(), library) };
         let lowering = lower(memory, program, job, &setup, &mut Silent)?;
         Ok(target.emit_in(&lowering.legal, memory)?)
     })
@@ -465,7 +502,7 @@ impl Compiled {
             (None, Code::Jit(_)) => return Err(EngineError::Failed(format!("'{entry}' is no kernel"))),
         };
         let shared_bytes = u32::try_from(shared_bytes).unwrap_or(u32::MAX);
-        Ok(KernelImage { code, entry, params, block, shared_bytes })
+        Ok(KernelImage { code, entry, params, block, shared_bytes, fillings: &[] })
     }
 
     /// The functions that check the limit of the stack, by number.
