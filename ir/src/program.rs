@@ -8,6 +8,7 @@
 //! Every definition, redefinition and deletion of a method advances the [`World`]. Methods are never thrown away: each
 //! has the worlds in which it is alive, so that a job pinned to a world finds what was there.
 
+mod boxes;
 mod data;
 mod overloads;
 mod references;
@@ -27,6 +28,7 @@ use overloads::{Function, Takes};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
+pub use boxes::{BoxError, Boxed, Header, ObjectModel};
 pub use data::{ExternData, GlobalData, Inlining, MethodData, MethodError, MethodKind, Variable};
 pub use overloads::Overloads;
 pub use references::{GlobalSlot, NoHost, Reference, Resolve, WORD_BYTES, Words, fits, word_at};

@@ -172,9 +172,21 @@ pub fn run_recorded(
 /// # Errors
 /// As [`run`].
 pub fn run_until(program: &Program, job: &Job, target: &dyn Target, stage: Stage) -> Result<Unit, Failure> {
-    let (library, mut context) = (Library::new(), Context::new());
-    let setup = Setup::new(target, &library);
-    Ok(match Pipeline::new(&mut context, program, job, &setup).stages(stage, &mut Silent)? {
+    run_until_with(program, job, &Setup::new(target, &Library::new()), stage)
+}
+
+/// As [`run_until`], with what the host supplies.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_until_with(
+    program: &Program,
+    job: &Job,
+    setup: &Setup<'_>,
+    stage: Stage,
+) -> Result<Unit, Failure> {
+    let mut context = Context::new();
+    Ok(match Pipeline::new(&mut context, program, job, setup).stages(stage, &mut Silent)? {
         Reached::Legal(legal) => legal.into_unit(),
         Reached::Unit(unit) => unit,
     })

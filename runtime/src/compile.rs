@@ -390,11 +390,31 @@ impl fmt::Display for CompileError {
 /// # Errors
 /// The program is wrong, the target cannot do what it asks for, or a limit is passed.
 pub fn text_at(program: &Program, job: &Job, target: &Target, stage: Stage) -> Result<String, CompileError> {
+    text_for(program, job, target, stage, &NoHost)
+}
+
+/// As [`text_at`], for a host that supplies the words that are baked in.
+///
+/// # Errors
+/// As [`text_at`]; or words are missing.
+pub fn text_for(
+    program: &Program,
+    job: &Job,
+    target: &Target,
+    stage: Stage,
+    host: &dyn Resolve,
+) -> Result<String, CompileError> {
+    let library = Library::new();
+    let setup = Setup { host, ..Setup::new(target.lowering(), &library) };
     Ok(match stage {
         Stage::Program => text::print_own_program(program),
-        Stage::Code => target.emit_text(&pipeline::run(program, job, target.lowering())?)?,
+        Stage::Code => {
+            let mut context = pipeline::Context::new();
+            let lowering = pipeline::run_recorded(&mut context, program, job, &setup, &mut Silent)?;
+            target.emit_text(&lowering.legal)?
+        }
         _ => {
-            let unit = pipeline::run_until(program, job, target.lowering(), stage)?;
+            let unit = pipeline::run_until_with(program, job, &setup, stage)?;
             let (mut plain, mut places) = (Plain, text::Places::new(&unit));
             let annotate: &mut dyn text::Annotate = match job.options.debug_level {
                 DebugLevel::None => &mut plain,

@@ -43,6 +43,10 @@ pub(super) struct Run {
     /// Seconds that it may take before the command ends with an error; 0 for any time
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     timeout: u64,
+    /// A word that the host supplies: 'value "NAME" = WORD', 'symbol "NAME" = WORD' or 'word "NAME" = WORD'; may be given
+    /// more than once
+    #[arg(long, value_name = "REFERENCE = WORD")]
+    resolve: Vec<String>,
     /// Optimisation level, 0 to 3
     #[arg(short = 'O', value_name = "LEVEL", default_value = "2", value_parser = clap::value_parser!(u32).range(0..=3))]
     opt_level: u32,
@@ -85,6 +89,7 @@ impl Run {
             CliError::Failed(format!("{message}{hint}"))
         })?;
         let program = Arc::new(program);
+        engine.set_host(Arc::new(input::words(&self.resolve)?));
         engine.load(program.clone());
         let mut args: Vec<HostArg> = args.iter().map(Argument::materialise).collect();
         let watchdog = watchdog(self.timeout, "the program was given up")?;

@@ -213,6 +213,14 @@ fn parse_which(text: &str) -> Result<Action, String> {
 
 /// `value "NAME" = WORD`, and so on for the other kinds of references to the host.
 fn parse_resolve(text: &str) -> Result<Action, String> {
+    parse_word(text).map(|(reference, word)| Action::Resolve { reference, word })
+}
+
+/// What the host supplies for a reference: `value "NAME" = WORD`, and so on for the other kinds.
+///
+/// # Errors
+/// The text is something else: what was expected.
+pub fn parse_word(text: &str) -> Result<(Reference, u64), String> {
     const WANTED: &str = "expected 'value', 'symbol' or 'word', a name in double quotes, '=' and a number";
     let mut lexer = Lexer::new(text);
     let kind = lexer.next();
@@ -237,7 +245,7 @@ fn parse_resolve(text: &str) -> Result<Action, String> {
         _ => None,
     };
     match word {
-        Some(word) if lexer.next() == Token::End => Ok(Action::Resolve { reference, word }),
+        Some(word) if lexer.next() == Token::End => Ok((reference, word)),
         _ => Err(WANTED.into()),
     }
 }
