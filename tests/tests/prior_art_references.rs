@@ -87,6 +87,7 @@ fn boxed(headers: &[Header], ty: Type, bytes: &[u8]) -> (Program, u64) {
     program.add_global(slot.with_slot(0, boxed.reference())).unwrap();
     let source = "method read() -> (i64, i64) {\nentry:\n    s = address.constant slot\n    p = load.ptr<constant> s\n    \
                   x = load.i64 p\n    h = ptr_add p, i64 -8\n    y = load.i64 h\n    return x, y\n}\n\
+                  kernel show(out: ptr<global>) {\nentry:\n    x, y = call read()\n    z = add x, y\n    store out, z\n    return\n}\n\
                   method tag() -> i64 {\nentry:\n    p = address.constant box\n    q = ptr_add p, i64 0\n    y = load.i64 q\n    return y\n}\n";
     assert_eq!(text::parse(&mut program, "t.mq", source), []);
     assert_eq!(verify_program(&program), []);
@@ -144,7 +145,7 @@ fn t049_and_t055_a_box_with_a_small_number_is_data_for_every_process() {
     let Outcome::Returned(results) = code.call(&mut []).unwrap() else { panic!("it threw") };
     assert_eq!((results[0].lanes()[0], results[1].lanes()[0]), (42, 0x40));
     // In PTX the address is the variable's and an offset, never a number.
-    let text = artifact(&program, "read", "ptx:sm_80", Strategy::Import).code;
+    let text = artifact(&program, "show", "ptx:sm_80", Strategy::Import).code;
     let text = String::from_utf8(text).unwrap();
     assert!(text.contains(".global .align 8 .b8 box[16]") && text.contains("slot[1] = {box+8}"), "{text}");
 }
