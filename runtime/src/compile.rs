@@ -158,7 +158,7 @@ fn native_options(opt_level: OptLevel) -> NativeOptions {
 #[derive(Clone)]
 pub enum Code {
     /// For a driver or a linker.
-    Artifact(Artifact),
+    Artifact(Box<Artifact>),
     /// In this process.
     Jit(Arc<JitCode>),
 }
@@ -280,7 +280,7 @@ pub(crate) fn emit(
             let kernel = jit.kernel(0);
             (Code::Jit(jit), kernel)
         }
-        (other, _) => (Code::Artifact(other.emit_in(legal, memory)?), None),
+        (other, _) => (Code::Artifact(Box::new(other.emit_in(legal, memory)?)), None),
     };
     let entries = match &code {
         Code::Artifact(artifact) => artifact.entries.clone(),
@@ -445,7 +445,8 @@ impl Compiled {
     pub fn linked(artifact: Artifact, kernel: NativeKernel, program: &Program) -> Self {
         let (entries, sites) = (artifact.entries.clone(), artifact.sites.clone());
         let formats = artifact.formats.clone();
-        let (code, kernel, files) = (Code::Artifact(artifact), Some(kernel), program.files.clone());
+        let (code, kernel) = (Code::Artifact(Box::new(artifact)), Some(kernel));
+        let files = program.files.clone();
         Compiled { code, entries, children: Vec::new(), results: Vec::new(), kernel, formats, sites, files }
     }
 

@@ -411,7 +411,7 @@ fn t065_specialised_words_are_the_loaders() {
         let specialise = marquetry_codegen::spirv::specialise;
         assert!(specialise(&mut module, &unknown).unwrap_err().to_string().contains("no constant 9999"));
         assert_eq!(module, plain);
-        for length in [0, 3, 4, 20, plain.len() / 2 & !3] {
+        for length in [0, 3, 4, 20, (plain.len() / 2) & !3] {
             let _ = specialise(&mut plain[..length].to_vec(), &values);
         }
         let mut zero = plain.clone();

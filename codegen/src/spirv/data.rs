@@ -95,7 +95,7 @@ pub fn specialise(code: &mut [u8], values: &BTreeMap<u32, u64>) -> Result<(), Em
         let bytes = code.get(start..start.checked_add(4)?)?;
         Some(u32::from_le_bytes(bytes.try_into().ok()?))
     };
-    if word(code, 0) != Some(MAGIC_NUMBER) || code.len() % 4 != 0 {
+    if word(code, 0) != Some(MAGIC_NUMBER) || !code.len().is_multiple_of(4) {
         return Err(wrong("it is no SPIR-V"));
     }
     let mut numbers: BTreeMap<u32, u32> = BTreeMap::new();
