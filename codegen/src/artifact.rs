@@ -121,7 +121,8 @@ impl Artifact {
 pub enum RelocationKind {
     /// The linker: the word is the address of the undefined symbol [`Reference::link_name`].
     Link,
-    /// Whoever loads the code: the word is written into the memory of the symbol, at the offset, before anything runs.
+    /// Whoever loads the code: the word is written into the memory of the symbol, at the offset, in the machine's byte
+    /// order, before anything runs.
     Write,
     /// Whoever loads the code: the word is the value of specialisation constants, each of `bytes` bytes, with numbers from
     /// `first` on, low end first.

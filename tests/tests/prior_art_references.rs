@@ -297,8 +297,11 @@ fn t062_imported_words_are_the_linkers() {
             .collect();
         assert_eq!(code.relocations, wanted, "{name}");
         assert!(code.is_portable(), "{name}");
-        // All sites are whole words against undefined symbols.
         let object = object::File::parse(&*code.code).unwrap();
+        let names = object.symbol_by_name("names").expect("the global");
+        let section = object.section_by_index(names.section_index().unwrap()).unwrap();
+        assert!(section.align() >= 32 && names.address() % 32 == 0, "{name}");
+        // All sites are whole words against undefined symbols.
         let mut found = Vec::new();
         for (offset, relocation) in
             object.sections().flat_map(|section| section.relocations().collect::<Vec<_>>())
@@ -347,6 +350,13 @@ fn t064_baked_words_leave_nothing_open() {
         if let Ok(object) = object::File::parse(&*code.code) {
             let open: Vec<_> = object.symbols().filter(|s| s.is_undefined() && s.name() != Ok("")).collect();
             assert!(open.is_empty(), "{name}: {open:?}");
+            // The words are in the machine's own order.
+            let data = object.section_by_name(".rodata").expect("constants").data().unwrap();
+            let wanted = match object.is_little_endian() {
+                true => 0x1234_5678_9abc_u64.to_le_bytes(),
+                false => 0x1234_5678_9abc_u64.to_be_bytes(),
+            };
+            assert!(data.windows(8).any(|bytes| bytes == wanted), "{name}: {data:?}");
         }
         let missing = compile_artifact(&program, &bake, &target(name)).unwrap_err().to_string();
         assert!(missing.contains("no word for value \"con#fig\""), "{missing}");
