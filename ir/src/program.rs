@@ -9,8 +9,10 @@
 //! is alive, so that a job pinned to a world finds what was there. Methods that ended stay until the owner of the program
 //! says that nobody looks at their worlds any more: [`Program::forget_before`]. Their ids are never used again.
 
+mod boxes;
 mod data;
 mod overloads;
+mod references;
 mod world;
 
 use crate::body::Body;
@@ -27,8 +29,10 @@ use overloads::{Function, Takes};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
+pub use boxes::{BoxError, Boxed, Header, ObjectModel};
 pub use data::{ExternData, GlobalData, Inlining, MethodData, MethodError, MethodKind, Variable};
 pub use overloads::Overloads;
+pub use references::{GlobalSlot, NoHost, Reference, Resolve, WORD_BYTES, Words, fits, word_at};
 pub use world::{World, Worlds};
 
 /// Types, globals, externs and methods.

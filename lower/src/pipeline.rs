@@ -21,6 +21,7 @@ use crate::legal::Legal;
 use crate::observe::{Observer, Silent};
 use crate::passes::PassContext;
 use crate::query::{self, Answers};
+use crate::references::{self, Strategy};
 use crate::report::{self, Place};
 use crate::runtime::link::Linker;
 use crate::runtime::{Library, hooks as reports, inputs, print};
@@ -31,7 +32,7 @@ use crate::{convergence, evaluate, exceptions, kernel_abi, legalise, optimise, s
 use cranelift_entity::EntityRef;
 use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::entity::Func;
-use marquetry_ir::program::{Inlining, Program, Worlds};
+use marquetry_ir::program::{Inlining, NoHost, Program, Resolve, Worlds};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::types::Types;
 use marquetry_ir::unit::Unit;
@@ -53,13 +54,15 @@ pub struct Setup<'a> {
     pub answers: &'a Answers,
     /// What the host's hooks want to know about the job, if anything.
     pub params: Option<&'a (dyn Any + Send + Sync)>,
+    /// Who supplies the words that globals leave to the host, for jobs that bake them in.
+    pub host: &'a dyn Resolve,
 }
 
 impl<'a> Setup<'a> {
     /// Nothing of the host's.
     pub fn new(target: &'a dyn Target, library: &'a Library) -> Self {
         const NONE: &Hooks = &Hooks::new();
-        Setup { target, library, hooks: NONE, answers: &[], params: None }
+        Setup { target, library, hooks: NONE, answers: &[], params: None, host: &NoHost }
     }
 }
 
@@ -169,9 +172,21 @@ pub fn run_recorded(
 /// # Errors
 /// As [`run`].
 pub fn run_until(program: &Program, job: &Job, target: &dyn Target, stage: Stage) -> Result<Unit, Failure> {
-    let (library, mut context) = (Library::new(), Context::new());
-    let setup = Setup::new(target, &library);
-    Ok(match Pipeline::new(&mut context, program, job, &setup).stages(stage, &mut Silent)? {
+    run_until_with(program, job, &Setup::new(target, &Library::new()), stage)
+}
+
+/// As [`run_until`], with what the host supplies.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_until_with(
+    program: &Program,
+    job: &Job,
+    setup: &Setup<'_>,
+    stage: Stage,
+) -> Result<Unit, Failure> {
+    let mut context = Context::new();
+    Ok(match Pipeline::new(&mut context, program, job, setup).stages(stage, &mut Silent)? {
         Reached::Legal(legal) => legal.into_unit(),
         Reached::Unit(unit) => unit,
     })
@@ -359,6 +374,11 @@ impl<'a> Pipeline<'a> {
         if cleans {
             let rewritten = legal.take_rewritten();
             optimise::cleanup_some(&mut self.context.passes, legal.unit_mut(), &rewritten, observer);
+        }
+        references::prune(legal.unit_mut());
+        legal = legal.with_references(options.references);
+        if options.references == Strategy::Bake {
+            legal = legal.baked_by(self.setup.host)?;
         }
         clock.report(Stage::Legal, observer);
         Ok(Reached::Legal(legal))

@@ -17,7 +17,7 @@ use marquetry_codegen::shader::{self, ShaderTarget};
 use marquetry_codegen::spirv::{self, SpirvTarget};
 use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::entity::{Method, Table};
-use marquetry_ir::program::Program;
+use marquetry_ir::program::{NoHost, Program, Resolve};
 use marquetry_ir::span::{Location, SourceFile};
 use marquetry_ir::text;
 use marquetry_ir::types::Type;
@@ -27,6 +27,7 @@ use marquetry_lower::job::{DebugLevel, Job, OptLevel};
 use marquetry_lower::legal::{Legal, Site};
 use marquetry_lower::observe::{Observer, Silent};
 use marquetry_lower::pipeline::{self, Lowering, Setup};
+use marquetry_lower::references::Strategy;
 use marquetry_lower::runtime::Library;
 use marquetry_lower::stage::Stage;
 use std::fmt;
@@ -157,7 +158,7 @@ fn native_options(opt_level: OptLevel) -> NativeOptions {
 #[derive(Clone)]
 pub enum Code {
     /// For a driver or a linker.
-    Artifact(Artifact),
+    Artifact(Box<Artifact>),
     /// In this process.
     Jit(Arc<JitCode>),
 }
@@ -213,6 +214,24 @@ pub fn compile(program: &Program, job: &Job, target: &Target) -> Result<Compiled
     compile_with(program, job, target, &Library::new())
 }
 
+/// As [`compile_with`], for a host that supplies words: those of code in this process, and those that are baked in.
+///
+/// # Errors
+/// As [`compile`]; or words are missing.
+pub fn compile_for(
+    program: &Program,
+    job: &Job,
+    target: &Target,
+    library: &Library,
+    host: &dyn Resolve,
+) -> Result<Compiled, EngineError> {
+    memory::with(|memory| {
+        let setup = Setup { host, ..Setup::new(target.lowering(), library) };
+        let lowering = lower(memory, program, job, &setup, &mut Silent)?;
+        emit(memory, program, &lowering, target, Form::Memory, &|_| None, host)
+    })
+}
+
 /// As [`compile`], with a device library that is kept for other jobs of the program.
 ///
 /// # Errors
@@ -223,11 +242,7 @@ pub fn compile_with(
     target: &Target,
     library: &Library,
 ) -> Result<Compiled, EngineError> {
-    memory::with(|memory| {
-        let setup = Setup::new(target.lowering(), library);
-        let lowering = lower(memory, program, job, &setup, &mut Silent)?;
-        emit(memory, program, &lowering, target, Form::Memory, &|_| None)
-    })
+    compile_for(program, job, target, library, &NoHost)
 }
 
 /// All stages but the last.
@@ -251,15 +266,23 @@ pub(crate) fn emit(
     target: &Target,
     form: Form,
     symbols: Symbols<'_>,
+    host: &dyn Resolve,
 ) -> Result<Compiled, EngineError> {
     let legal = &lowering.legal;
     let (code, kernel) = match (target, form) {
         (Target::Native(target), Form::Memory) => {
+            // Code in memory is loaded as soon as it is made.
+            let filled = match legal.references() {
+                Strategy::Defer => None,
+                _ if !legal.has_slots() => None,
+                _ => Some(legal.clone().baked_by(host)?),
+            };
+            let legal = filled.as_ref().unwrap_or(legal);
             let jit = Arc::new(emit_jit_with(legal, target, symbols, &mut memory.native)?);
             let kernel = jit.kernel(0);
             (Code::Jit(jit), kernel)
         }
-        (other, _) => (Code::Artifact(other.emit_in(legal, memory)?), None),
+        (other, _) => (Code::Artifact(Box::new(other.emit_in(legal, memory)?)), None),
     };
     let entries = match &code {
         Code::Artifact(artifact) => artifact.entries.clone(),
@@ -290,8 +313,22 @@ pub fn compile_artifact_with(
     target: &Target,
     library: &Library,
 ) -> Result<Artifact, CompileError> {
+    compile_artifact_for(program, job, target, library, &NoHost)
+}
+
+/// As [`compile_artifact_with`], for a host that supplies the words that are baked in.
+///
+/// # Errors
+/// As [`compile_artifact`]; or words are missing.
+pub fn compile_artifact_for(
+    program: &Program,
+    job: &Job,
+    target: &Target,
+    library: &Library,
+    host: &dyn Resolve,
+) -> Result<Artifact, CompileError> {
     memory::with(|memory| {
-        let setup = Setup::new(target.lowering(), library);
+        let setup = Setup { host, ..Setup::new(target.lowering(), library) };
         let lowering = lower(memory, program, job, &setup, &mut Silent)?;
         Ok(target.emit_in(&lowering.legal, memory)?)
     })
@@ -356,11 +393,31 @@ impl fmt::Display for CompileError {
 /// # Errors
 /// The program is wrong, the target cannot do what it asks for, or a limit is passed.
 pub fn text_at(program: &Program, job: &Job, target: &Target, stage: Stage) -> Result<String, CompileError> {
+    text_for(program, job, target, stage, &NoHost)
+}
+
+/// As [`text_at`], for a host that supplies the words that are baked in.
+///
+/// # Errors
+/// As [`text_at`]; or words are missing.
+pub fn text_for(
+    program: &Program,
+    job: &Job,
+    target: &Target,
+    stage: Stage,
+    host: &dyn Resolve,
+) -> Result<String, CompileError> {
+    let library = Library::new();
+    let setup = Setup { host, ..Setup::new(target.lowering(), &library) };
     Ok(match stage {
         Stage::Program => text::print_own_program(program),
-        Stage::Code => target.emit_text(&pipeline::run(program, job, target.lowering())?)?,
+        Stage::Code => {
+            let mut context = pipeline::Context::new();
+            let lowering = pipeline::run_recorded(&mut context, program, job, &setup, &mut Silent)?;
+            target.emit_text(&lowering.legal)?
+        }
         _ => {
-            let unit = pipeline::run_until(program, job, target.lowering(), stage)?;
+            let unit = pipeline::run_until_with(program, job, &setup, stage)?;
             let (mut plain, mut places) = (Plain, text::Places::new(&unit));
             let annotate: &mut dyn text::Annotate = match job.options.debug_level {
                 DebugLevel::None => &mut plain,
@@ -391,7 +448,7 @@ impl Compiled {
     pub fn linked(artifact: Artifact, kernel: NativeKernel, program: &Program) -> Self {
         let (entries, sites) = (artifact.entries.clone(), artifact.sites.clone());
         let formats = artifact.formats.clone();
-        let (code, kernel, files) = (Code::Artifact(artifact), Some(kernel), program.files.clone());
+        let (code, kernel, files) = (Code::Artifact(Box::new(artifact)), Some(kernel), program.files.clone());
         let (children, results, warnings) = Default::default();
         Compiled { code, entries, children, results, kernel, formats, warnings, sites, files }
     }
@@ -479,7 +536,7 @@ impl Compiled {
             (None, Code::Jit(_)) => return Err(EngineError::Failed(format!("'{entry}' is no kernel"))),
         };
         let shared_bytes = u32::try_from(shared_bytes).unwrap_or(u32::MAX);
-        Ok(KernelImage { code, entry, params, block, shared_bytes })
+        Ok(KernelImage { code, entry, params, block, shared_bytes, fillings: &[] })
     }
 
     /// The functions that check the limit of the stack, by number.

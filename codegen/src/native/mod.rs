@@ -17,6 +17,7 @@ mod abi;
 mod debug;
 mod dwarf;
 mod effort;
+mod data;
 mod emit;
 mod homes;
 mod intrinsics;

@@ -10,6 +10,7 @@ use super::pointers::Objects;
 use super::structure::Structurer;
 use super::structure::graph::Graph;
 use super::{Api, internal};
+use crate::artifact::Relocation;
 use crate::error::EmitError;
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::{Body, Symbol, ValueDef};
@@ -38,6 +39,8 @@ pub(super) struct State<'u> {
     pub group_size: Option<[Id; 3]>,
     /// What pointers point to, for Vulkan.
     pub objects: Objects,
+    /// Words that the host supplies.
+    pub relocations: Vec<Relocation>,
     /// Places in the source.
     pub debug: Debug<'u>,
     /// Module-scope variables used by each function, and the functions that it calls.

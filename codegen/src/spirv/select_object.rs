@@ -38,8 +38,7 @@ impl Selector<'_, '_> {
                 let pointer = self.module().pointer(class, array);
                 let mut operands: SmallVec<[u32; 2]> = SmallVec::from_slice(&[class as u32]);
                 if let Some(global) = data.global.filter(|_| data.space == Space::Constant) {
-                    let init = self.unit.globals[global].init.as_deref();
-                    operands.push(self.initial_value(array, data.element, data.length(), init)?);
+                    operands.push(self.initial_value(array, data.element, data.length(), global)?);
                 }
                 variable = self.module().global(Op::Variable, pointer, &operands);
             }

@@ -14,7 +14,6 @@ use marquetry_ir::entity::{Func, Global, Inst};
 use marquetry_ir::library::intrinsic;
 use marquetry_ir::op::Op;
 use marquetry_ir::program::{GlobalData, MethodKind};
-use marquetry_ir::span::Span;
 use marquetry_ir::types::{Space, Type};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
@@ -112,13 +111,5 @@ fn text_of(lowered: &mut Lowered, text: &str) -> Result<Global, Failure> {
         .array(Type::I8, bytes.len() as u64)
         .map_err(|error| Failure::Internal(format!("the text of '{text}': {error}")))?;
     let name = crate::fresh::fresh_name(&lowered.unit, &format!("kind_{text}"));
-    let (init, file) = (Some(bytes.into()), None);
-    Ok(lowered.unit.globals.push(GlobalData {
-        name,
-        ty,
-        space: Space::Constant,
-        init,
-        file,
-        span: Span::NOWHERE,
-    }))
+    Ok(lowered.unit.globals.push(GlobalData::new(&name, ty, Space::Constant).with_init(&bytes)))
 }

@@ -12,12 +12,12 @@ use crate::job::Unresolved;
 use crate::runtime::host::{self, HostPolicy};
 use cranelift_entity::EntityRef;
 use marquetry_ir::body::{Body, Symbol};
-use marquetry_ir::entity::{Extern, Func, Inst, Method, SigRef, Switch, SymbolRef, Value};
+use marquetry_ir::entity::{Extern, Func, Global, Inst, Method, SigRef, Switch, SymbolRef, Value};
 use marquetry_ir::infer::infer;
 use marquetry_ir::library;
 use marquetry_ir::limits::MAX_PARAMS;
 use marquetry_ir::op::{Op, Shape};
-use marquetry_ir::program::{GlobalData, MethodKind};
+use marquetry_ir::program::{GlobalData, MethodKind, Reference};
 use marquetry_ir::text::mismatch_message;
 use marquetry_ir::types::{Scalar, Singleton, Space, Type, Types};
 use smallvec::SmallVec;
@@ -242,10 +242,26 @@ impl Specialiser<'_> {
             );
             return;
         }
-        let funcs = &mut self.unit.globals;
-        let linked = *self.globals.entry(id).or_insert_with(|| funcs.push(global.clone()));
+        let linked = self.global(id);
         let id = body.make_symbol(Symbol::Global(linked));
         body.inst_mut(inst).imm = id.as_u32();
+    }
+
+    /// The unit's copy of a global, and of those whose addresses it holds.
+    fn global(&mut self, id: Global) -> Global {
+        let (mut first, mut wanted) = (None, vec![id]);
+        while let Some(id) = wanted.pop() {
+            let linked = *self.globals.entry(id).or_insert_with(|| {
+                let data = &self.program.globals[id];
+                wanted.extend(data.slots.iter().filter_map(|slot| match &slot.reference {
+                    Reference::Global { name, .. } => self.program.find_global(name),
+                    _ => None,
+                }));
+                self.unit.globals.push(data.clone())
+            });
+            first.get_or_insert(linked);
+        }
+        first.unwrap_or(id)
     }
 
     /// Scratch memory is a slot or a global of the instance's own, or null if it takes no room.
@@ -260,14 +276,9 @@ impl Specialiser<'_> {
         match space {
             Space::Shared => {
                 let name = &self.unit.funcs[home.func].name;
-                let global = GlobalData {
-                    name: format!("{name}$scratch{}", self.unit.globals.len()).into(),
-                    ty,
-                    space,
-                    init: None,
-                    file: home.data.file,
-                    span: body.span(inst),
-                };
+                let name = format!("{name}$scratch{}", self.unit.globals.len());
+                let (file, span) = (home.data.file, body.span(inst));
+                let global = GlobalData { file, span, ..GlobalData::new(&name, ty, space) };
                 let symbol = Symbol::Global(self.unit.globals.push(global));
                 let id = body.make_symbol(symbol);
                 body.replace_inst(inst, Op::GlobalAddress, pointer, &[], id.as_u32());

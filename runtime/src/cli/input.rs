@@ -2,6 +2,7 @@
 
 use super::CliError;
 use crate::filetest::corpus::corpus;
+use crate::filetest::directive::parse_word;
 use codespan_reporting::diagnostic::{self as shown, Label};
 use codespan_reporting::files::SimpleFiles;
 use codespan_reporting::term::{
@@ -10,7 +11,7 @@ use codespan_reporting::term::{
 };
 use marquetry_ir::diag::{Diagnostic, Severity, has_errors, is_control, printable};
 use marquetry_ir::entity::Table;
-use marquetry_ir::program::Program;
+use marquetry_ir::program::{Program, Words};
 use marquetry_ir::span::{LineIndex, Location, SourceFile, Span};
 use marquetry_ir::text;
 use marquetry_lower::dispatch::explain::unresolved;
@@ -24,6 +25,13 @@ use std::path::{Path, PathBuf};
 
 /// Longest line, in bytes, that is shown as a whole.
 const MAX_DRAWN_LINE: usize = 1000;
+
+/// The words of the host on the command line.
+pub(super) fn words(list: &[String]) -> Result<Words, CliError> {
+    let words =
+        list.iter().map(|text| parse_word(text).map_err(|e| CliError::Usage(format!("--resolve: {e}"))));
+    words.collect::<Result<_, _>>().map(Words)
+}
 
 /// A program read from files, on top of the library.
 pub(super) struct Input {

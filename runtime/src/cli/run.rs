@@ -52,6 +52,10 @@ pub(super) struct Run {
     /// Seconds that it may take before the command ends with an error; 0 for any time
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     timeout: u64,
+    /// A word that the host supplies: 'value "NAME" = WORD', 'symbol "NAME" = WORD' or 'word "NAME" = WORD'; may be given
+    /// more than once
+    #[arg(long, value_name = "REFERENCE = WORD")]
+    resolve: Vec<String>,
     /// Optimisation level, 0 to 3
     #[arg(short = 'O', value_name = "LEVEL", default_value = "2", value_parser = clap::value_parser!(u32).range(0..=3))]
     opt_level: u32,
@@ -99,6 +103,7 @@ impl Run {
             CliError::Failed(format!("{message}{hint}"))
         })?;
         let program = Arc::new(program);
+        engine.set_host(Arc::new(input::words(&self.resolve)?));
         engine.load(program.clone());
         *engine.options() =
             launch_options(&program, &with).map_err(|e| CliError::Failed(format!("--state: {e}")))?;

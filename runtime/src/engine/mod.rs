@@ -22,7 +22,7 @@ use marquetry_codegen::error::EmitError;
 use marquetry_ir::body::Frame;
 use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::entity::Method;
-use marquetry_ir::program::{MethodKind, Program};
+use marquetry_ir::program::{MethodKind, Program, Resolve};
 use marquetry_ir::span::{Location, SourceFile};
 use marquetry_lower::failure::Failure;
 use marquetry_lower::job::OptLevel;
@@ -195,6 +195,12 @@ pub trait Engine: Send {
     /// # Errors
     /// The program is wrong, or the engine cannot do it or fails.
     fn call_checked(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError>;
+
+    /// Takes who supplies the words that globals leave to the host, in place of an earlier one; code that was given words
+    /// of that one is made anew. Engines that cannot hand words to code refuse programs that need some.
+    fn set_host(&mut self, host: Arc<dyn Resolve>) {
+        let _ = host;
+    }
 
     /// What launches get besides the arguments, until it is changed.
     fn options(&mut self) -> &mut LaunchOptions;

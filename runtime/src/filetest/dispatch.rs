@@ -19,7 +19,9 @@ pub(super) fn verdict(program: &Program, action: &Action) -> Option<Verdict> {
         Action::Which { call, target, tables, answer } => which(program, call, target, tables, answer),
         Action::Refused { name, text } => refused(program, name, text),
         Action::Compile(compile) => compile.check(program),
-        Action::Run(_) | Action::Launch { .. } | Action::Error { .. } => return None,
+        Action::Run(_) | Action::Launch { .. } | Action::Error { .. } | Action::Resolve { .. } => {
+            return None;
+        }
     };
     Some(result.map_or_else(Verdict::Failed, |()| Verdict::Passed))
 }

@@ -11,7 +11,7 @@ use crate::value::{HostArg, HostValue, same_bits};
 use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::op::Op;
-use marquetry_ir::program::{MethodKind, Program};
+use marquetry_ir::program::{MethodKind, Program, Words};
 use marquetry_ir::span::Location;
 use marquetry_ir::text;
 use marquetry_ir::types::{Scalar, Space, Type};
@@ -99,7 +99,9 @@ pub fn run(
     let references: Vec<_> =
         directives.iter().map(|directive| reference_contents(&program, directive)).collect();
     let ops = ops_of_directives(&program, &directives);
+    let host = words(&directives);
     for engine in engines {
+        engine.set_host(host.clone());
         engine.load(program.clone());
         for ((directive, references), ops) in directives.iter().zip(&references).zip(&ops) {
             let wanted =
@@ -124,6 +126,15 @@ pub fn run(
         }
     }
     rows
+}
+
+/// What the host of a file supplies.
+pub fn words(directives: &[Directive]) -> Arc<Words> {
+    let words = directives.iter().filter_map(|directive| match &directive.action {
+        Action::Resolve { reference, word } => Some((reference.clone(), *word)),
+        _ => None,
+    });
+    Arc::new(Words(words.collect()))
 }
 
 /// Every expected diagnostic must be there, and no other.

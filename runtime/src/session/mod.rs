@@ -50,7 +50,7 @@ use cache::{Key, New, Object, Record};
 use marquetry_ir::diag::{Diagnostic, has_errors};
 use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::limits::MAX_METHODS;
-use marquetry_ir::program::{MethodData, MethodError, Program, World};
+use marquetry_ir::program::{MethodData, MethodError, NoHost, Program, Resolve, World};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::text;
 use marquetry_ir::types::{Type, TypeError};
@@ -168,6 +168,7 @@ pub struct Session {
     shared: Shared,
     symbols: HashMap<String, usize>,
     watcher: Option<Arc<dyn Watcher>>,
+    host: Arc<dyn Resolve>,
     /// Functions of the device library, for all jobs.
     library: Library,
     /// Tables of compilations that are over.
@@ -193,6 +194,7 @@ impl Session {
             shared: Shared::new(program),
             symbols: HashMap::new(),
             watcher: None,
+            host: Arc::new(NoHost),
             library: Library::new(),
             compilations: AtomicU64::new(0),
             invalidations: AtomicU64::new(0),
@@ -202,6 +204,14 @@ impl Session {
     /// The same, with someone to tell what it does.
     pub fn watched(mut self, watcher: Arc<dyn Watcher>) -> Self {
         self.watcher = Some(watcher);
+        self
+    }
+
+    /// The same, with someone who supplies the words that globals leave to the host: when code is made in memory, and
+    /// when a job bakes them in. Words are asked for under no lock, once per compilation.
+    #[must_use]
+    pub fn hosted(mut self, host: Arc<dyn Resolve>) -> Self {
+        self.host = host;
         self
     }
 
@@ -501,6 +511,7 @@ impl Session {
             hooks: &backend.hooks,
             answers: &backend.answers,
             params: job.config.params.any(),
+            host: &*self.host,
         };
         let job = self.lower_job(program, job)?;
         let lowering = memory::with(|memory| lower(memory, program, &job, &setup, observer));
@@ -514,7 +525,7 @@ impl Session {
     fn emit(&self, program: &Program, job: &Job, lowering: &Lowering) -> Result<Compiled, EngineError> {
         let symbol = |name: &str| self.symbols.get(name).map(|&at| std::ptr::with_exposed_provenance(at));
         let (target, form) = (&job.config.target, job.config.form);
-        memory::with(|memory| emit(memory, program, lowering, target, form, &symbol))
+        memory::with(|memory| emit(memory, program, lowering, target, form, &symbol, &*self.host))
     }
 
     /// Compiles a job and puts it into the cache. `above` are the jobs that this one is a child of.
@@ -548,6 +559,10 @@ impl Session {
         above.pop();
         let new = New { key, world: job.world, worlds, seen: program.world(), record, children };
         let object: Arc<Object> = self.shared.lock().insert(new);
+        // Its words are this session's.
+        if !lowering.legal.baked().is_empty() {
+            self.mark_session_dependent(job);
+        }
         let compiled = Arc::new(compiled);
         let kept = object.compiled.get_or_init(|| compiled.clone()).clone();
         self.compilations.fetch_add(1, Ordering::Relaxed);
