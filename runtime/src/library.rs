@@ -2,5 +2,6 @@
 //! to its tables; see [`marquetry_ir::library`].
 
 pub use marquetry_ir::library::{
-    FILES, Intrinsic, LibraryFunction, Supplier, document, functions, functions_document, intrinsic, intrinsics, program,
+    FILES, Intrinsic, LibraryFunction, Supplier, document, functions, functions_document, intrinsic,
+    intrinsics, program,
 };

@@ -98,7 +98,9 @@ fn inputs(random: &mut Random) -> Vec<f32> {
     let mut xs: Vec<f32> = (0..4000).map(|_| f32::from_bits(random.next() as u32)).collect();
     xs.extend((0..4000).map(|_| (random.unit() * 4.0 - 2.0) as f32));
     xs.extend((0..4000).map(|_| (random.unit() * 200.0 - 100.0) as f32));
-    xs.extend((0..2000).map(|_| (1.0 + (random.unit() - 0.5) * 2f64.powi(-((random.next() % 24) as i32))) as f32));
+    xs.extend(
+        (0..2000).map(|_| (1.0 + (random.unit() - 0.5) * 2f64.powi(-((random.next() % 24) as i32))) as f32),
+    );
     let quarters = (0..2000).map(|_| {
         let quarter = (random.next() % (1 << (random.next() % 30))) as f64;
         (quarter * std::f64::consts::FRAC_PI_2) as f32
@@ -116,7 +118,10 @@ fn check_f32(name: &str, operands: usize, xs: &[f32], ys: &[f32], exact: impl Fn
     for ((&x, &y), found) in xs.iter().zip(ys).zip(apply_f32(&code, xs, ys)) {
         let exact = exact(x.into(), y.into());
         let error = ulps_f32(found, exact);
-        assert!(error <= bound, "{name}({x:e}, {y:e}) is {found:e}, not {exact:e}: {error} ulp, at most {bound}");
+        assert!(
+            error <= bound,
+            "{name}({x:e}, {y:e}) is {found:e}, not {exact:e}: {error} ulp, at most {bound}"
+        );
     }
 }
 
@@ -197,11 +202,18 @@ fn functions_of_f64_are_as_exact_as_documented() {
         let xs: Vec<f64> = cases.iter().map(|case| case.0).collect();
         let ys: Vec<f64> = cases.iter().map(|case| case.1).collect();
         let bound = bound(name, "f64");
-        for (found, (x, y, nearest, rest)) in apply_f64(&mapped(name, "f64", operands), &xs, &ys).into_iter().zip(cases) {
+        for (found, (x, y, nearest, rest)) in
+            apply_f64(&mapped(name, "f64", operands), &xs, &ys).into_iter().zip(cases)
+        {
             let exponent = ((nearest.to_bits() >> 52 & 0x7ff) as i32).max(1) - 1075;
             // In two steps: the unit itself may be less than the least normal number.
-            let error = ((found - nearest) * 2f64.powi(-exponent / 2) * 2f64.powi(-exponent - -exponent / 2) - rest).abs();
-            assert!(error <= bound, "{name}({x:e}, {y:e}) is {found:e}, not {nearest:e}: {error} ulp, at most {bound}");
+            let error = ((found - nearest) * 2f64.powi(-exponent / 2) * 2f64.powi(-exponent - -exponent / 2)
+                - rest)
+                .abs();
+            assert!(
+                error <= bound,
+                "{name}({x:e}, {y:e}) is {found:e}, not {nearest:e}: {error} ulp, at most {bound}"
+            );
         }
     }
 }
@@ -219,6 +231,7 @@ fn functions_of_small_floats_are_those_of_f32_rounded() {
     let value = |ty, bits| HostArg::Value(HostValue::scalar(ty, bits).expect("a number"));
     let mut args = [value(Type::F16, 0x4000), value(Type::BF16, 0x3f80)];
     let results = code.call(&mut args).expect("it returns");
-    let expected = [(Type::F16, 0x41a8), (Type::BF16, 0x3f57)].map(|(ty, bits)| HostValue::scalar(ty, bits).expect("a number"));
+    let expected = [(Type::F16, 0x41a8), (Type::BF16, 0x3f57)]
+        .map(|(ty, bits)| HostValue::scalar(ty, bits).expect("a number"));
     assert_eq!(results, marquetry::engine::Outcome::Returned(expected.to_vec()));
 }

@@ -58,7 +58,7 @@ pub fn functions_document() -> String {
          gets the same bits on every engine that keeps subnormals.\nA back-end or program may overlay them in a table of \
          its own, where its target has something faster. What starts with `math_impl_` is not listed and may change.\n\n\
          Special cases are those of IEEE 754-2019 section 9.2 and of annex F of the C standard. The error is the largest \
-         seen, in units in the last place of the result.\nThe functions for `f32` use `f32` and `i32` only. Each \
+         seen, in units in the last place of the result, rounded up.\nThe functions for `f32` use `f32` and `i32` only. Each \
          mathematical function takes `f16` and `bf16` as well: it is computed as for `f32` and rounded once more.\n\n\
          | function | meaning | largest error |\n|---|---|---|\n",
     );
