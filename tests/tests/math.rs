@@ -127,7 +127,8 @@ fn check_f32(name: &str, operands: usize, xs: &[f32], ys: &[f32], exact: impl Fn
 
 #[test]
 fn functions_of_f32_are_as_exact_as_documented() {
-    let list: [(&str, fn(f64) -> f64); 17] = [
+    type Exact = fn(f64) -> f64;
+    let list: [(&str, Exact); 17] = [
         ("math_exp", f64::exp),
         ("math_exp2", f64::exp2),
         ("math_expm1", f64::exp_m1),
