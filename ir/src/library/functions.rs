@@ -55,7 +55,8 @@ pub fn functions_document() -> String {
     let mut out = String::from(
         "# The library's functions\n\nGenerated from `library/math_*.mq` and `library/atomic.mq`; do not edit.\n\n\
          Every program starts with these methods, in `base`: code for the host and for devices calls the same bodies, and \
-         gets the same bits on every engine that keeps subnormals.\nA back-end or program may overlay them in a table of \
+         gets the same bits on every engine that keeps subnormals and computes op by op; shading languages may rearrange \
+         sums.\nA back-end or program may overlay them in a table of \
          its own, where its target has something faster. What starts with `math_impl_` is not listed and may change.\n\n\
          Special cases are those of IEEE 754-2019 section 9.2 and of annex F of the C standard. The error is the largest \
          seen, in units in the last place of the result, rounded up.\nThe functions for `f32` use `f32` and `i32` only. Each \
