@@ -10,7 +10,9 @@ use cranelift_codegen::ir::Endianness;
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_object::ObjectProduct;
 use cranelift_object::object::write::{Relocation as ObjectRelocation, StandardSegment, SymbolId};
-use cranelift_object::object::{RelocationEncoding, RelocationFlags, RelocationKind, SectionKind};
+use cranelift_object::object::{
+    BinaryFormat, RelocationEncoding, RelocationFlags, RelocationKind, SectionKind,
+};
 use gimli::write::{
     Address, AttributeValue, Dwarf, EndianVec, Expression, FileId, LineProgram, LineString, Location as At,
     LocationList, Range, RangeList, RelocateWriter, Relocation, RelocationTarget, Sections, UnitEntryId,
@@ -84,7 +86,10 @@ pub(super) fn add(
             return Ok::<(), EmitError>(());
         }
         let segment = product.object.segment_name(StandardSegment::Debug).to_vec();
-        let name = id.name().as_bytes().to_vec();
+        let name = match product.object.format() {
+            BinaryFormat::MachO => id.name().replace('.', "__").into_bytes(),
+            _ => id.name().as_bytes().to_vec(),
+        };
         let own = product.object.add_section(segment, name, SectionKind::Debug);
         product.object.set_section_data(own, bytes.to_vec(), 1);
         added.insert(id.name(), product.object.section_symbol(own));
@@ -93,6 +98,13 @@ pub(super) fn add(
     })?;
     for (section, relocations) in pending {
         for relocation in relocations {
+            // Linkers of COFF do not move debug sections to addresses.
+            let kind = match relocation.target {
+                RelocationTarget::Section(_) if product.object.format() == BinaryFormat::Coff => {
+                    RelocationKind::SectionOffset
+                }
+                _ => RelocationKind::Absolute,
+            };
             let symbol = match relocation.target {
                 RelocationTarget::Symbol(number) => {
                     known.get(number).map(|function| product.function_symbol(function.id))
@@ -104,7 +116,7 @@ pub(super) fn add(
                 symbol: symbol.ok_or_else(|| internal("debug information mentions what is not there"))?,
                 addend: relocation.addend,
                 flags: RelocationFlags::Generic {
-                    kind: RelocationKind::Absolute,
+                    kind,
                     encoding: RelocationEncoding::Generic,
                     size: relocation.size * 8,
                 },

@@ -1,8 +1,12 @@
 //! What objects and code in memory share: declaring a unit's symbols, translating and compiling its functions.
+//!
+//! What has to be compiled is a list of [`Task`]s that are independent of each other once the symbols are declared. Their
+//! order is the unit's, whoever compiles them.
 
 use super::abi::Convention;
 use super::debug::{Known, Notes};
 use super::effort::Effort;
+use super::export::{Export, ExportKind};
 use super::reach::Reach;
 use super::select::{self, Callee, Tables, internal};
 use super::stack::{self, Frames};
@@ -11,7 +15,7 @@ use super::wrap;
 use super::{Arch, Isas, NativeTarget};
 use crate::artifact::{Scheduling, shared_memory};
 use crate::error::{EmitError, check_data};
-use cranelift_codegen::ir::{self, ExtFuncData, ExternalName, Signature, UserExternalName};
+use cranelift_codegen::ir::{self, Endianness, ExtFuncData, ExternalName, Signature, UserExternalName};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::{CodegenError, CompileError, Context};
 use cranelift_entity::SecondaryMap;
@@ -73,6 +77,40 @@ pub(super) trait Spelling {
     fn import(&mut self, unit: &Unit, id: Extern) -> Result<String, EmitError>;
     /// The name of a function of the C library.
     fn library(&mut self, name: &'static str) -> String;
+    /// The address of a function of the host, where that is known and code calls it.
+    fn address(&self, _: &Unit, _: Extern) -> Option<u64> {
+        None
+    }
+    /// What is seen from outside, where that is not every entry with its wrapper.
+    fn exports(&self) -> Option<&[Export]> {
+        None
+    }
+}
+
+/// How code gets at a function of the host.
+#[derive(Copy, Clone, Debug)]
+enum Reached {
+    Symbol(u32),
+    Address(u64),
+}
+
+/// What waits for a group of one work-item: its barrier and its sub-group operations.
+#[derive(Copy, Clone, Debug)]
+pub(super) enum Solo {
+    /// At these addresses.
+    Addresses([u64; 2]),
+    /// Functions of the object.
+    Functions([FuncId; 2]),
+}
+
+/// What stands in front of an entry that is exported, if anything has to.
+#[derive(Clone, Debug)]
+pub(super) struct Front {
+    pub(super) entry: usize,
+    pub(super) symbol: String,
+    /// Else it is the function itself that is seen under the symbol.
+    pub(super) id: Option<FuncId>,
+    pub(super) kind: ExportKind,
 }
 
 /// The symbols of a unit, declared in a module.
@@ -81,7 +119,7 @@ pub(super) struct Declared {
     pub(super) arch: Arch,
     pub(super) reach: Reach,
     funcs: SecondaryMap<Func, Option<(u32, Signature)>>,
-    externs: SecondaryMap<Extern, Option<(u32, Signature)>>,
+    externs: SecondaryMap<Extern, Option<(Reached, Signature)>>,
     places: SecondaryMap<Global, Option<Place>>,
     library: [Option<(u32, Signature)>; 3],
     /// One per entry of the unit.
@@ -95,9 +133,10 @@ pub(super) struct Declared {
     /// The functions that check the stack, by number, and the number of each.
     checked: Arc<[Site]>,
     check_numbers: SecondaryMap<Func, u32>,
-    /// What waits for a group of one work-item: the addresses of its barrier and of its sub-group operations.
-    pub(super) solo: Option<(u64, u64)>,
+    pub(super) solo: Option<Solo>,
     pub(super) shared_bytes: u64,
+    /// One per export.
+    pub(super) fronts: Vec<Front>,
 }
 
 impl Declared {
@@ -105,7 +144,7 @@ impl Declared {
         module: &mut M,
         legal: &Legal,
         arch: Arch,
-        solo: Option<(u64, u64)>,
+        solo: Option<Solo>,
         spelling: &mut dyn Spelling,
     ) -> Result<Declared, EmitError> {
         let unit = legal.unit();
@@ -116,8 +155,11 @@ impl Declared {
         let packed = |abi: &EntryAbi, func: Func| {
             abi.convention == EntryConvention::Packed && unit.funcs[func].kind == MethodKind::Function
         };
+        // With exports, nothing but what stands in front of them is special about entries.
+        let exports = spelling.exports().map(<[Export]>::to_vec);
+        let wrapped: &[Func] = if exports.is_none() { &unit.entries } else { &[] };
         let mut is_packed: SecondaryMap<Func, bool> = SecondaryMap::new();
-        for (&func, abi) in unit.entries.iter().zip(legal.entries()) {
+        for (&func, abi) in wrapped.iter().zip(legal.entries()) {
             is_packed[func] = packed(abi, func);
         }
 
@@ -125,10 +167,11 @@ impl Declared {
         let mut funcs = SecondaryMap::new();
         for (func, function) in unit.funcs.iter() {
             let facts = reach.facts(func);
-            let inner = is_entry[func] && (facts.stack || is_packed[func]);
+            let entry = is_entry[func] && exports.is_none();
+            let inner = entry && (facts.stack || is_packed[func]);
             let platform = is_entry[func] && !is_packed[func] || facts.address;
             let signature = convention.signature(&function.signature, facts.hidden(), platform)?;
-            let exported = is_entry[func] && !inner;
+            let exported = entry && !inner;
             let name = match inner {
                 true => spelling.inner(unit, func, if is_packed[func] { "typed" } else { "limited" })?,
                 false => spelling.function(unit, func, exported)?,
@@ -149,13 +192,17 @@ impl Declared {
         let mut externs = SecondaryMap::new();
         for (id, data) in unit.externs.iter() {
             let signature = convention.signature(&data.signature, 0, true)?;
+            if let Some(address) = spelling.address(unit, id) {
+                externs[id] = Some((Reached::Address(address), signature));
+                continue;
+            }
             let name = spelling.import(unit, id)?;
             // Several declarations may share a link name; each call keeps its own idea of the signature.
             let known = match module.get_name(&name) {
                 Some(cranelift_module::FuncOrDataId::Func(known)) => Ok(known),
                 _ => module.declare_function(&name, Linkage::Import, &signature),
             };
-            externs[id] = Some((known.map_err(module_error)?.as_u32(), signature));
+            externs[id] = Some((Reached::Symbol(known.map_err(module_error)?.as_u32()), signature));
         }
         let used = [
             (reach.uses_copy, "memmove", convention.registers(3, 1)),
@@ -173,10 +220,10 @@ impl Declared {
                 *slot = Some((known.map_err(module_error)?.as_u32(), signature));
             }
         }
-        let mut wrappers = Vec::with_capacity(unit.entries.len());
-        let mut wrapper_names = Vec::with_capacity(unit.entries.len());
-        let mut unlimited = Vec::with_capacity(unit.entries.len());
-        for &func in &unit.entries {
+        let mut wrappers = Vec::with_capacity(wrapped.len());
+        let mut wrapper_names = Vec::with_capacity(wrapped.len());
+        let mut unlimited = Vec::with_capacity(wrapped.len());
+        for &func in wrapped {
             let facts = reach.facts(func);
             unlimited.push(if facts.stack && !is_packed[func] {
                 let hidden = usize::from(facts.context);
@@ -207,6 +254,18 @@ impl Declared {
                 false => wrapper_name(unit, func),
             }));
         }
+        let asks =
+            |&&func: &&Func| unit.funcs[func].kind == MethodKind::Function && reach.facts(func).context;
+        let solo = match solo {
+            None if unit.entries.iter().find(asks).is_some() => {
+                let mut declare = |params, results| {
+                    let signature = convention.registers(params, results);
+                    module.declare_anonymous_function(&signature).map_err(module_error)
+                };
+                Some(Solo::Functions([declare(2, 0)?, declare(5, 1)?]))
+            }
+            known => known,
+        };
         let mut declared = Declared {
             convention,
             arch,
@@ -222,8 +281,13 @@ impl Declared {
             check_numbers,
             solo,
             shared_bytes: 0,
+            fronts: Vec::new(),
             unlimited,
         };
+        for export in exports.iter().flatten() {
+            let front = declared.front(module, legal, export)?;
+            declared.fronts.push(front);
+        }
         if unit.entries.iter().any(|&func| declared.reach.facts(func).stack) {
             let id = module.declare_anonymous_data(false, false).map_err(module_error)?;
             let mut zeros = DataDescription::new();
@@ -234,6 +298,28 @@ impl Declared {
         }
         declared.globals(module, unit, spelling)?;
         Ok(declared)
+    }
+
+    /// Declares what stands in front of an exported entry.
+    fn front<M: Module>(&self, module: &mut M, legal: &Legal, export: &Export) -> Result<Front, EmitError> {
+        let missing = || internal("an export is no entry");
+        let entry = export.entry;
+        let func = *legal.unit().entries.get(entry).ok_or_else(missing)?;
+        let facts = self.reach.facts(func);
+        let kind = ExportKind::of(legal, entry, facts.waits).ok_or_else(missing)?;
+        let signature = match &kind {
+            ExportKind::Function(signature) if signature.is_direct() && facts.hidden() == 0 => None,
+            ExportKind::Function(signature) => {
+                let types = &legal.unit().types;
+                Some(self.convention.seen_from_c(types, signature)?)
+            }
+            ExportKind::Packed => Some(self.convention.packed()),
+            ExportKind::Kernel { .. } => Some(self.convention.kernel()),
+        };
+        let symbol = export.symbol.to_string();
+        let declare = |signature| module.declare_function(&symbol, Linkage::Export, &signature);
+        let id = signature.map(declare).transpose().map_err(module_error)?;
+        Ok(Front { entry, symbol, id, kind })
     }
 
     fn globals<M: Module>(
@@ -299,19 +385,45 @@ impl Declared {
 
     /// Makes a function callable from another.
     pub(super) fn import(&self, out: &mut ir::Function, callee: Callee) -> Result<ir::FuncRef, EmitError> {
+        let known = |known: &'_ Option<(u32, Signature)>| known.clone();
         let (known, colocated) = match callee {
-            Callee::Func(func) => (&self.funcs[func], true),
-            Callee::Extern(id) => (&self.externs[id], false),
-            Callee::Copy => (&self.library[0], false),
-            Callee::Set => (&self.library[1], false),
-            Callee::Clock => (&self.library[2], false),
+            Callee::Func(func) => (known(&self.funcs[func]), true),
+            Callee::Extern(id) => match &self.externs[id] {
+                Some((Reached::Symbol(id), signature)) => (Some((*id, signature.clone())), false),
+                _ => (None, false),
+            },
+            Callee::Copy => (known(&self.library[0]), false),
+            Callee::Set => (known(&self.library[1]), false),
+            Callee::Clock => (known(&self.library[2]), false),
         };
-        let (id, signature) = known.as_ref().ok_or_else(|| internal("a callee is missing"))?;
-        let signature = out.import_signature(signature.clone());
-        let name = out.declare_imported_user_function(UserExternalName { namespace: 0, index: *id });
-        let data = ExtFuncData { name: ExternalName::user(name), signature, colocated, patchable: false };
-        Ok(out.import_function(data))
+        let (id, signature) = known.ok_or_else(|| internal("a callee is missing"))?;
+        Ok(import_function(out, id, signature, colocated))
     }
+
+    /// The address of a function of the host, if that is how code gets at it.
+    pub(super) fn address(&self, id: Extern) -> Option<(u64, &Signature)> {
+        match &self.externs[id] {
+            Some((Reached::Address(address), signature)) => Some((*address, signature)),
+            _ => None,
+        }
+    }
+}
+
+/// Makes a function callable from another.
+pub(super) fn import_function(
+    out: &mut ir::Function,
+    id: u32,
+    signature: Signature,
+    colocated: bool,
+) -> ir::FuncRef {
+    let signature = out.import_signature(signature);
+    let name = out.declare_imported_user_function(UserExternalName { namespace: 0, index: id });
+    out.import_function(ExtFuncData {
+        name: ExternalName::user(name),
+        signature,
+        colocated,
+        patchable: false,
+    })
 }
 
 /// Makes a data object visible to a function.
@@ -343,62 +455,128 @@ pub(super) struct Compiled<'a> {
     pub(super) effort: Effort,
 }
 
-/// Builds every function and every wrapper and hands each to `sink`, in the order of the unit.
+/// One function to compile.
+#[derive(Copy, Clone, Debug)]
+pub(super) enum Task {
+    /// A function of the unit.
+    Function(Func),
+    /// The wrapper of the entry of this number.
+    Wrapper(usize),
+    /// What hosts call in place of that entry.
+    Unlimited(usize),
+    /// What stands in front of the export of this number.
+    Front(usize),
+    /// What waits for a group of one work-item.
+    Solo(usize),
+}
+
+/// All there is to compile, in the order in which it is defined.
+pub(super) fn tasks(legal: &Legal, declared: &Declared) -> Vec<Task> {
+    let mut tasks: Vec<Task> = legal.unit().funcs.keys().map(Task::Function).collect();
+    tasks.extend((0..declared.wrappers.len()).map(Task::Wrapper));
+    let unlimited = declared.unlimited.iter().enumerate().filter(|(_, known)| known.is_some());
+    tasks.extend(unlimited.map(|(n, _)| Task::Unlimited(n)));
+    let fronts = declared.fronts.iter().enumerate().filter(|(_, front)| front.id.is_some());
+    tasks.extend(fronts.map(|(n, _)| Task::Front(n)));
+    if let Some(Solo::Functions(_)) = declared.solo {
+        tasks.extend([Task::Solo(0), Task::Solo(1)]);
+    }
+    tasks
+}
+
+/// Builds one function.
+pub(super) fn build<'a>(
+    task: Task,
+    legal: &'a Legal,
+    declared: &'a Declared,
+    memory: &'a mut NativeContext,
+) -> Result<Compiled<'a>, EmitError> {
+    let unit = legal.unit();
+    let NativeContext { cranelift, tables } = memory;
+    cranelift.clear();
+    let own = |func: Option<Func>| func.ok_or_else(|| internal("an entry is missing"));
+    let (id, name, func, effort) = match task {
+        Task::Function(func) => {
+            let function = unit.funcs.get(func).ok_or_else(|| internal("a function is missing"))?;
+            let (id, signature) = declared.function(func)?;
+            cranelift.func.signature = signature.clone();
+            tables.notes.start(legal.debug_level());
+            let translated = select::translate(unit, func, declared, tables, &mut cranelift.func);
+            let effort = translated.map_err(|error| match error {
+                EmitError::Internal(message) => internal(format!("function '{}': {message}", function.name)),
+                other => other.within(function),
+            })?;
+            (Some(id), &*function.name, Some(func), effort)
+        }
+        Task::Wrapper(n) => {
+            let func = own(unit.entries.get(n).copied())?;
+            match (unit.funcs[func].kind, legal.entries().get(n)) {
+                (MethodKind::Function, Some(abi)) => {
+                    wrap::packed(unit, func, abi, declared, &mut cranelift.func)?;
+                }
+                (MethodKind::Kernel, _) => {
+                    wrap::kernel(unit, func, declared, Endianness::Little, &mut cranelift.func)?;
+                }
+                _ => return Err(internal("an entry is missing")),
+            }
+            let name = declared.wrapper_names.get(n).map_or("", String::as_str);
+            (declared.wrappers.get(n).copied(), name, None, Effort::Full)
+        }
+        Task::Unlimited(n) => {
+            let func = own(unit.entries.get(n).copied())?;
+            let known = declared.unlimited.get(n).and_then(Option::as_ref);
+            let (id, signature) = known.ok_or_else(|| internal("an entry was not declared"))?;
+            cranelift.func.signature = signature.clone();
+            wrap::unlimited(func, declared, &mut cranelift.func)?;
+            (Some(*id), &*unit.funcs[func].name, None, Effort::Full)
+        }
+        Task::Front(n) => {
+            let front = declared.fronts.get(n).ok_or_else(|| internal("an export is missing"))?;
+            let func = own(unit.entries.get(front.entry).copied())?;
+            let abi = legal.entries().get(front.entry).ok_or_else(|| internal("an entry is missing"))?;
+            match &front.kind {
+                ExportKind::Function(signature) => {
+                    wrap::c_function(unit, func, abi, signature, declared, &mut cranelift.func)?;
+                }
+                ExportKind::Packed => wrap::packed(unit, func, abi, declared, &mut cranelift.func)?,
+                ExportKind::Kernel { .. } => {
+                    let order =
+                        if declared.arch == Arch::S390x { Endianness::Big } else { Endianness::Little };
+                    wrap::kernel(unit, func, declared, order, &mut cranelift.func)?;
+                }
+            }
+            (front.id, front.symbol.as_str(), None, Effort::Full)
+        }
+        Task::Solo(n) => {
+            let id = match declared.solo {
+                Some(Solo::Functions(ids)) => ids.get(n).copied(),
+                _ => None,
+            };
+            wrap::solo(n, declared, &mut cranelift.func);
+            (id, ["solo barrier", "solo subgroup"][n % 2], None, Effort::Full)
+        }
+    };
+    if func.is_none() {
+        tables.notes.start(DebugLevel::None);
+    }
+    let id = id.ok_or_else(|| internal("a function was not declared"))?;
+    cranelift.func.name = ir::UserFuncName::user(0, id.as_u32());
+    Ok(Compiled { id, name, func, notes: &tables.notes, context: cranelift, effort })
+}
+
+/// Builds every function and hands each to `sink`, in order.
 pub(super) fn each_function(
     legal: &Legal,
     declared: &Declared,
     memory: &mut NativeContext,
     sink: &mut dyn FnMut(Compiled<'_>) -> Result<(), EmitError>,
 ) -> Result<(), EmitError> {
-    let unit = legal.unit();
-    let NativeContext { cranelift, tables } = memory;
-    for (func, function) in unit.funcs.iter() {
-        let (id, signature) = declared.function(func)?;
-        cranelift.clear();
-        cranelift.func.signature = signature.clone();
-        cranelift.func.name = ir::UserFuncName::user(0, id.as_u32());
-        tables.notes.start(legal.debug_level());
-        let translated = select::translate(unit, func, declared, tables, &mut cranelift.func);
-        let effort = translated.map_err(|error| match error {
-            EmitError::Internal(message) => internal(format!("function '{}': {message}", function.name)),
-            other => other.within(function),
-        })?;
-        let (name, notes) = (&*function.name, &tables.notes);
-        let compiled = Compiled { id, name, func: Some(func), notes, context: cranelift, effort };
-        sink(compiled).map_err(|error| error.within(function))?;
-    }
-    let wrappers = declared.wrappers.iter().zip(&declared.wrapper_names);
-    let entries = unit.entries.iter().zip(legal.entries()).zip(wrappers);
-    tables.notes.start(DebugLevel::None);
-    for ((&func, abi), (&id, name)) in entries {
-        cranelift.clear();
-        cranelift.func.name = ir::UserFuncName::user(0, id.as_u32());
-        match unit.funcs[func].kind {
-            MethodKind::Function => wrap::packed(unit, func, abi, declared, &mut cranelift.func)?,
-            MethodKind::Kernel => wrap::kernel(unit, func, declared, &mut cranelift.func)?,
-        }
-        sink(Compiled {
-            id,
-            name,
-            func: None,
-            notes: &tables.notes,
-            context: cranelift,
-            effort: Effort::Full,
-        })?;
-    }
-    for (&func, unlimited) in unit.entries.iter().zip(&declared.unlimited) {
-        let Some((id, signature)) = unlimited else { continue };
-        cranelift.clear();
-        cranelift.func.name = ir::UserFuncName::user(0, id.as_u32());
-        cranelift.func.signature = signature.clone();
-        wrap::unlimited(func, declared, &mut cranelift.func)?;
-        sink(Compiled {
-            id: *id,
-            name: &unit.funcs[func].name,
-            func: None,
-            notes: &tables.notes,
-            context: cranelift,
-            effort: Effort::Full,
+    for task in tasks(legal, declared) {
+        let compiled = build(task, legal, declared, memory)?;
+        let function = compiled.func.and_then(|func| legal.unit().funcs.get(func));
+        sink(compiled).map_err(|error| match function {
+            Some(function) => error.within(function),
+            None => error,
         })?;
     }
     Ok(())
@@ -446,10 +624,47 @@ pub(super) fn define<M: Module>(
     if let Some(known) = known {
         known.extend(Known::read(id, func, name, notes, context, module.isa()));
     }
+    Ok(frame_bytes(context))
+}
+
+/// Bytes of the frame of what was compiled.
+fn frame_bytes(context: &Context) -> usize {
     // From the stack pointer to the frame pointer; above that, what it and the way back take.
     let layout = context.compiled_code().and_then(|code| code.buffer.frame_layout());
     let slots = || context.func.sized_stack_slots.values().map(|slot| slot.size as usize + 16).sum::<usize>();
-    Ok(layout.map_or_else(|| slots() + 4096, |layout| layout.frame_to_fp_offset as usize) + 64)
+    layout.map_or_else(|| slots() + 4096, |layout| layout.frame_to_fp_offset as usize) + 64
+}
+
+/// A compiled function, taken out of its context.
+pub(super) struct Finished {
+    pub(super) id: FuncId,
+    pub(super) func: Option<Func>,
+    align: u64,
+    bytes: Vec<u8>,
+    relocs: Vec<ModuleReloc>,
+    /// Of its frame, rather too many.
+    pub(super) frame: usize,
+    pub(super) known: Option<Known>,
+}
+
+/// Compiles what is in `context`, without a module: the same bytes as [`define`]. `known`: for debuggers, too.
+pub(super) fn finish(isas: &Isas, compiled: Compiled<'_>, known: bool) -> Result<Finished, EmitError> {
+    let Compiled { id, name, func, notes, context, effort } = compiled;
+    let isa = isas.get(effort).unwrap_or(&*isas.full);
+    context.compile(isa, &mut Default::default()).map_err(|error| compile_error(name, &error))?;
+    let code = context.compiled_code().ok_or_else(|| internal("nothing was compiled"))?;
+    let relocs = code.buffer.relocs().iter();
+    let relocs = relocs.map(|reloc| ModuleReloc::from_mach_reloc(reloc, &context.func, id)).collect();
+    let known = if known { Known::read(id, func, name, notes, context, &*isas.full) } else { None };
+    let (align, bytes) = (u64::from(code.buffer.alignment), code.buffer.data().to_vec());
+    Ok(Finished { id, func, align, bytes, relocs, frame: frame_bytes(context), known })
+}
+
+impl Finished {
+    /// Makes it part of a module.
+    pub(super) fn define<M: Module>(&self, module: &mut M) -> Result<(), EmitError> {
+        module.define_function_bytes(self.id, self.align, &self.bytes, &self.relocs).map_err(module_error)
+    }
 }
 
 pub(super) fn compile_error(name: &str, error: &CompileError<'_>) -> EmitError {

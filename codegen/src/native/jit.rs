@@ -6,7 +6,7 @@
 #![allow(unsafe_code)] // runs the code that it made, and frees it
 
 use super::context;
-use super::emit::{self, Declared, NativeContext, Spelling, module_error};
+use super::emit::{self, Declared, NativeContext, Solo, Spelling, module_error};
 use super::stack::{Frames, StackLimit, StackNeeds};
 use super::{CodeMap, KernelFn, NativeKernel, NativeTarget, fence};
 use crate::artifact::{Entry, Scheduling, argument_block, entries};
@@ -231,7 +231,8 @@ pub fn emit_jit_with(
         builder.memory_provider(Box::new(arena));
         let mut guard = Guard(Some(JITModule::new(builder)));
         let module = guard.0.as_mut().ok_or_else(|| EmitError::Internal("no module".to_owned()))?;
-        let solo = (context::solo_barrier as *const () as u64, context::solo_subgroup as *const () as u64);
+        let solo = [context::solo_barrier as *const () as u64, context::solo_subgroup as *const () as u64];
+        let solo = Solo::Addresses(solo);
         let declared = Declared::declare(module, legal, target.arch, Some(solo), &mut Anonymous)?;
         let mut frames = Frames::default();
         let debug = legal.debug_level() > DebugLevel::None;
