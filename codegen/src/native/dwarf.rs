@@ -105,16 +105,26 @@ pub(super) fn add(
                 }
                 _ => RelocationKind::Absolute,
             };
+            let mut addend = relocation.addend;
             let symbol = match relocation.target {
-                RelocationTarget::Symbol(number) => {
-                    known.get(number).map(|function| product.function_symbol(function.id))
-                }
+                RelocationTarget::Symbol(number) => known.get(number).map(|function| {
+                    let symbol = product.function_symbol(function.id);
+                    let place = product.object.symbol(symbol);
+                    match (product.object.format(), place.section.id(), i64::try_from(place.value)) {
+                        // Readers of Mach-O follow references to sections only.
+                        (BinaryFormat::MachO, Some(section), Ok(value)) => {
+                            addend += value;
+                            product.object.section_symbol(section)
+                        }
+                        _ => symbol,
+                    }
+                }),
                 RelocationTarget::Section(id) => added.get(id.name()).copied(),
             };
             let relocation = ObjectRelocation {
                 offset: relocation.offset as u64,
                 symbol: symbol.ok_or_else(|| internal("debug information mentions what is not there"))?,
-                addend: relocation.addend,
+                addend,
                 flags: RelocationFlags::Generic {
                     kind,
                     encoding: RelocationEncoding::Generic,
