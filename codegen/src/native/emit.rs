@@ -317,7 +317,7 @@ impl Declared {
             ExportKind::Kernel { .. } => Some(self.convention.kernel()),
         };
         let symbol = export.symbol.to_string();
-        let declare = |signature| module.declare_function(&symbol, Linkage::Export, &signature);
+        let declare = |signature| module.declare_anonymous_function(&signature);
         let id = signature.map(declare).transpose().map_err(module_error)?;
         Ok(Front { entry, symbol, id, kind })
     }

@@ -5,8 +5,8 @@
 //! unless another symbol has the name already. No entry may be called like a routine of the C library that compiled code
 //! calls of its own accord: that call would find the entry.
 //!
-//! An export that needs nothing in front is a second symbol of the function. The unit's own calls and addresses use the
-//! local one, so that they mean this function whatever the linker or loader binds the other one to.
+//! An export is a second symbol of its function, or of what stands in front of that. The unit's own calls, addresses and
+//! tables use the local one, so that they mean this function whatever the linker or loader binds the other one to.
 //!
 //! Functions are compiled on as many threads as the plan says, and defined in the order of the unit: the bytes are the
 //! same for any number.
@@ -128,11 +128,11 @@ pub fn emit_planned(
     })
 }
 
-/// Adds the symbols of exports that nothing stands in front of.
+/// Adds the symbols that others see.
 fn add_exports(product: &mut ObjectProduct, legal: &Legal, declared: &Declared) -> Result<(), EmitError> {
-    for front in declared.fronts.iter().filter(|front| front.id.is_none()) {
+    for front in &declared.fronts {
         let Some(&func) = legal.unit().entries.get(front.entry) else { continue };
-        let own = product.function_symbol(declared.function(func)?.0);
+        let own = product.function_symbol(front.id.unwrap_or(declared.function(func)?.0));
         let &Symbol { value, size, kind, section, flags, .. } = product.object.symbol(own);
         let name = front.symbol.clone().into_bytes();
         let scope = SymbolScope::Dynamic;
