@@ -415,3 +415,29 @@ fn the_header_says_what_c_must_know() {
         run_in(root(&folder), "./all", &[]);
     }
 }
+
+/// What the README shows is what happens.
+#[test]
+fn the_readme_is_true() {
+    if !is_present("cc") {
+        return;
+    }
+    let readme = include_str!("../../README.md");
+    let (_, rest) = readme.split_once("```console\ncat >area.mq").expect("the README shows it");
+    let (lines, _) = rest.split_once("```").expect("the block ends");
+    let folder = Folder::new();
+    folder.file("lines.sh", format!("set -eu\ncat >area.mq{lines}"));
+    let binaries = Path::new(env!("CARGO_BIN_EXE_marq")).parent().expect("a folder");
+    let path = std::env::join_paths(
+        std::iter::once(binaries.to_owned())
+            .chain(std::env::split_paths(&std::env::var_os("PATH").expect("a path"))),
+    );
+    let output = std::process::Command::new("sh")
+        .arg("lines.sh")
+        .env("PATH", path.expect("a path"))
+        .current_dir(root(&folder))
+        .output()
+        .expect("a shell");
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+    assert_eq!(lines.trim().lines().count(), 9, "ten lines are enough");
+}

@@ -317,8 +317,8 @@ impl Declared {
             ExportKind::Kernel { .. } => Some(self.convention.kernel()),
         };
         let symbol = export.symbol.to_string();
-        let declare = |signature| module.declare_anonymous_function(&signature);
-        let id = signature.map(declare).transpose().map_err(module_error)?;
+        let declare = |signature| module.declare_anonymous_function(&signature).map_err(module_error);
+        let id = signature.map(declare).transpose()?;
         Ok(Front { entry, symbol, id, kind })
     }
 
