@@ -82,7 +82,7 @@ fn build(
     let c = b.ins().iadd(x, y);
     let d = b.ins().imul_imm_s(c, 2 * n as i64 + 3);
     let e = b.ins().bxor(d, x);
-    let f = b.ins().ushr_imm(e, 7);
+    let f = b.ins().ushr_imm_u(e, 7);
     let g = b.ins().iadd(f, y);
     let limit = b.ins().iconst(I64, n as i64 + 1000);
     let small = b.ins().icmp(IntCC::UnsignedLessThan, g, limit);
