@@ -439,5 +439,5 @@ fn the_readme_is_true() {
         .output()
         .expect("a shell");
     assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
-    assert_eq!(lines.trim().lines().count(), 9, "ten lines are enough");
+    assert!(lines.trim().lines().count() <= 10, "ten lines are enough");
 }
