@@ -8,7 +8,7 @@
 use super::context;
 use super::emit::{self, Declared, NativeContext, Solo, Spelling, module_error};
 use super::stack::{Frames, StackLimit, StackNeeds};
-use super::{CodeMap, KernelFn, NativeKernel, NativeTarget, fence};
+use super::{CodeMap, KernelFn, NativeKernel, NativeTarget, fence, task};
 use crate::artifact::{Entry, Scheduling, argument_block, entries};
 use crate::error::EmitError;
 use cranelift_codegen::ir::LibCall;
@@ -237,9 +237,9 @@ pub fn emit_jit_with(
         let mut frames = Frames::default();
         let debug = legal.debug_level() > DebugLevel::None;
         let mut noted = Vec::new();
-        emit::each_function(legal, &declared, memory, &mut |compiled| {
+        task::each_function(legal, &declared, memory, &mut |compiled| {
             let func = compiled.func;
-            frames.add(func, emit::define(module, isas, compiled, debug.then_some(&mut noted))?);
+            frames.add(func, task::define(module, isas, compiled, debug.then_some(&mut noted))?);
             Ok(())
         })?;
         module.finalize_definitions().map_err(module_error)?;

@@ -37,6 +37,7 @@ mod select_memory;
 mod select_scalar;
 mod select_vector;
 mod stack;
+mod task;
 mod types;
 mod unwind;
 mod wrap;

@@ -11,10 +11,11 @@
 //! Functions are compiled on as many threads as the plan says, and defined in the order of the unit: the bytes are the
 //! same for any number.
 
-use super::emit::{self, Compiled, Declared, NativeContext, Spelling, module_error, wrapper_name};
+use super::emit::{self, Declared, NativeContext, Spelling, module_error, wrapper_name};
 use super::export::Export;
 use super::select::internal;
 use super::stack::Frames;
+use super::task::{self, Compiled};
 use super::{ExternPolicy, NativeTarget, dwarf, fence, parallel, unwind};
 use crate::artifact::{Artifact, Format};
 use crate::error::EmitError;
@@ -89,30 +90,30 @@ pub fn emit_planned(
         let mut frames = Frames::default();
         let level = legal.debug_level();
         let mut known = Vec::new();
-        let tasks = emit::tasks(legal, &declared);
+        let tasks = task::tasks(legal, &declared);
         let is_debugged = level > DebugLevel::None;
         if parallel::is_worth_it(plan.threads, tasks.len()) {
             let build = |task, memory: &mut NativeContext| {
                 let function = |func| legal.unit().funcs.get(func);
-                let compiled = emit::build(task, legal, &declared, memory)?;
+                let compiled = task::build(task, legal, &declared, memory)?;
                 let function = compiled.func.and_then(function);
-                let finished = emit::finish(&target.object_isas, compiled, is_debugged);
+                let finished = task::finish(&target.object_isas, compiled, is_debugged);
                 finished.map_err(|error| match function {
                     Some(function) => error.within(function),
                     None => error,
                 })
             };
-            parallel::each(&tasks, plan.threads, &build, &mut |finished: emit::Finished| {
+            parallel::each(&tasks, plan.threads, &build, &mut |finished: task::Finished| {
                 frames.add(finished.func, finished.frame);
                 finished.define(&mut module)?;
                 known.extend(finished.known);
                 Ok(())
             })?;
         } else {
-            emit::each_function(legal, &declared, memory, &mut |compiled| {
+            task::each_function(legal, &declared, memory, &mut |compiled| {
                 let known = is_debugged.then_some(&mut known);
                 let func = compiled.func;
-                frames.add(func, emit::define(&mut module, &target.object_isas, compiled, known)?);
+                frames.add(func, task::define(&mut module, &target.object_isas, compiled, known)?);
                 Ok(())
             })?;
         }
@@ -153,13 +154,13 @@ pub fn emit_text(legal: &Legal, target: &NativeTarget) -> Result<String, EmitErr
         let mut text = format!("; target {}\n", target.name);
         let isa = emit::target_isa(target, false)?;
         memory.cranelift.set_disasm(true);
-        emit::each_function(legal, &declared, &mut memory, &mut |compiled: Compiled<'_>| {
+        task::each_function(legal, &declared, &mut memory, &mut |compiled: Compiled<'_>| {
             let Compiled { name, context, effort, .. } = compiled;
             let isa = target.object_isas.get(effort).unwrap_or(isa);
             let clif = context.func.display().to_string();
             context.set_disasm(true);
             let code = context.compile(isa, &mut Default::default());
-            let code = code.map_err(|error| emit::compile_error(name, &error))?;
+            let code = code.map_err(|error| task::compile_error(name, &error))?;
             let listing = code.vcode.as_deref().unwrap_or("");
             let _ = writeln!(text, "\n; {name}\n{clif}");
             for line in listing.lines() {
