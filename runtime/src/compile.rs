@@ -5,7 +5,7 @@ use crate::engine::{Caller, EngineError, Outcome, Thrown, parts};
 use crate::memory::{self, Memory};
 use crate::stack::CallStack;
 use crate::value::HostArg;
-use marquetry_codegen::artifact::{Artifact, Entry, argument_block};
+use marquetry_codegen::artifact::{Artifact, Entry, Slot, argument_block};
 use marquetry_codegen::error::EmitError;
 use marquetry_codegen::native::{
     self, JitCode, NativeKernel, NativeOptions, NativeTarget, ObjectPlan, StackLimit, emit_jit_with,
@@ -186,6 +186,8 @@ pub struct Compiled {
     kernel: Option<NativeKernel>,
     /// The formats of what it prints.
     pub formats: Vec<PrintFormat>,
+    /// What hooks warned of.
+    pub warnings: Vec<Diagnostic>,
     sites: Vec<Site>,
     files: Vec<SourceFile>,
 }
@@ -271,7 +273,8 @@ pub(crate) fn emit(
     let results = lowering.signatures.first().map(|signature| signature.results.clone()).unwrap_or_default();
     let formats = legal.unit().formats.clone();
     let (sites, files) = (legal.sites().to_vec(), program.files.clone());
-    Ok(Compiled { code, entries, children: Vec::new(), results, kernel, formats, sites, files })
+    let (children, warnings) = (Vec::new(), lowering.warnings.clone());
+    Ok(Compiled { code, entries, children, results, kernel, formats, warnings, sites, files })
 }
 
 /// Compiles a job to an artifact; native code as a relocatable object.
@@ -394,7 +397,8 @@ impl Compiled {
         let (entries, sites) = (artifact.entries.clone(), artifact.sites.clone());
         let formats = artifact.formats.clone();
         let (code, kernel, files) = (Code::Artifact(artifact), Some(kernel), program.files.clone());
-        Compiled { code, entries, children: Vec::new(), results: Vec::new(), kernel, formats, sites, files }
+        let (children, results, warnings) = Default::default();
+        Compiled { code, entries, children, results, kernel, formats, warnings, sites, files }
     }
 
     /// The only or first entry.
@@ -452,6 +456,16 @@ impl Compiled {
             Some(thrown) => Ok(Outcome::Threw(thrown)),
             None => parts::join(&self.results, types, &results).map(Outcome::Returned),
         }
+    }
+
+    /// What a device is told of the first entry's parameters: those of the source, then what the entry's ABI adds.
+    ///
+    /// # Errors
+    /// There is no entry.
+    pub fn kernel_params(&self) -> Result<Vec<KernelParam>, EngineError> {
+        let param =
+            |slot: Slot| KernelParam { size: slot.size, align: slot.align, is_pointer: slot.is_pointer };
+        Ok(self.entry()?.block().0.into_iter().map(param).collect())
     }
 
     /// What a device loads.

@@ -145,6 +145,7 @@ pub(crate) fn run_in(ctx: &mut PassContext, lowered: Lowered, target: &dyn Targe
         legaliser.number_results(abi);
     }
     let mut rewritten = legaliser.legalise_unit(&mut unit, tidy);
+    legaliser.check_globals(&unit);
     let Legaliser { made, failure, problems, cfg, dominators, .. } = legaliser;
     (ctx.cfg, ctx.dominators) = (cfg, dominators);
     if !problems.is_empty() {
