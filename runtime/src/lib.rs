@@ -3,6 +3,7 @@
 pub mod library;
 pub mod compile;
 pub mod session;
+pub mod image;
 pub mod value;
 pub mod inputs;
 pub mod stack;

@@ -6,7 +6,7 @@
 #![allow(unsafe_code)] // runs the code that it made, and frees it
 
 use super::context;
-use super::emit::{self, Declared, NativeContext, Spelling, module_error};
+use super::emit::{self, Declared, NativeContext, Solo, Spelling, module_error};
 use super::stack::{Frames, StackLimit, StackNeeds};
 use super::{CodeMap, KernelFn, NativeKernel, NativeTarget, fence};
 use crate::artifact::{Entry, Scheduling, argument_block, entries};
@@ -20,6 +20,7 @@ use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
 use marquetry_lower::job::{DebugLevel, EntryConvention};
 use marquetry_lower::legal::{Legal, Site};
+use std::any::Any;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -43,10 +44,57 @@ pub struct JitEntry {
     direct: usize,
 }
 
+impl JitEntry {
+    fn new(entry: Entry, waits: bool, address: usize, direct: usize) -> Self {
+        let results = entry.signature.results.get(usize::from(entry.abi.status)..).unwrap_or(&[]).to_vec();
+        JitEntry {
+            argument_bytes: argument_block(&entry.signature.params).1,
+            result_bytes: argument_block(&results).1,
+            results,
+            waits,
+            address,
+            direct,
+            entry,
+        }
+    }
+}
+
+/// What machine code lies in.
+enum Memory {
+    /// Made here. Never locked but to free it; a `JITModule` may be sent to other threads, not shared between them.
+    Module(Mutex<Option<JITModule>>),
+    /// Somebody else's, who keeps it for as long as this lives.
+    Owned { _owner: Arc<dyn Any + Send + Sync> },
+}
+
+/// An entry of code that somebody else brought into memory.
+#[derive(Clone, Debug)]
+pub struct MappedEntry {
+    /// Name, signature and the way it reports exceptions.
+    pub entry: Entry,
+    /// Its wrapper.
+    pub wrapper: *const u8,
+    /// The function itself, or what C calls in its place.
+    pub direct: *const u8,
+}
+
+/// Code that somebody else brought into memory, with what is to be known of it.
+pub struct MappedCode {
+    /// What can be called.
+    pub entries: Vec<MappedEntry>,
+    /// The places that throw, by number.
+    pub sites: Vec<Site>,
+    /// Bytes of shared memory that a group needs.
+    pub shared_bytes: u64,
+    /// What running it takes.
+    pub scheduling: Scheduling,
+    /// Keeps the code in memory.
+    pub owner: Arc<dyn Any + Send + Sync>,
+}
+
 /// Machine code of one unit.
 pub struct JitCode {
-    // Never locked but to free it; a `JITModule` may be sent to other threads, not shared between them.
-    module: Mutex<Option<JITModule>>,
+    memory: Memory,
     entries: Vec<JitEntry>,
     sites: Vec<Site>,
     shared_bytes: u64,
@@ -56,6 +104,31 @@ pub struct JitCode {
 }
 
 impl JitCode {
+    /// Code that somebody else brought into memory.
+    ///
+    /// # Safety
+    /// The addresses are those of the wrappers and functions that a [`Blob`](super::Blob) has for these entries. They, and
+    /// everything that the code uses, are in memory, may be executed, read and written as it needs, and stay there until
+    /// the owner is dropped.
+    pub unsafe fn mapped(code: MappedCode) -> JitCode {
+        let MappedCode { entries, sites, shared_bytes, scheduling, owner } = code;
+        let Scheduling { waits, stack, checked } = scheduling;
+        let waits = waits.into_iter().chain(std::iter::repeat(true));
+        let entries = entries.into_iter().zip(waits).map(|(mapped, waits)| {
+            let MappedEntry { entry, wrapper, direct } = mapped;
+            JitEntry::new(entry, waits, wrapper.expose_provenance(), direct.expose_provenance())
+        });
+        JitCode {
+            memory: Memory::Owned { _owner: owner },
+            entries: entries.collect(),
+            sites,
+            shared_bytes,
+            stack,
+            checked,
+            map: CodeMap::default(),
+        }
+    }
+
     /// What can be called, in the order of the unit's entries.
     pub fn entries(&self) -> &[JitEntry] {
         &self.entries
@@ -155,8 +228,8 @@ impl JitCode {
 
 impl Drop for JitCode {
     fn drop(&mut self) {
-        let module = self.module.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(module) = module {
+        let Memory::Module(module) = &mut self.memory else { return };
+        if let Some(module) = module.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
             // SAFETY: calls borrow `self` and kernels own a share of it, so none is running; other addresses were
             // handed out for its lifetime only.
             unsafe { module.free_memory() };
@@ -231,8 +304,9 @@ pub fn emit_jit_with(
         builder.memory_provider(Box::new(arena));
         let mut guard = Guard(Some(JITModule::new(builder)));
         let module = guard.0.as_mut().ok_or_else(|| EmitError::Internal("no module".to_owned()))?;
-        let solo = (context::solo_barrier as *const () as u64, context::solo_subgroup as *const () as u64);
-        let declared = Declared::declare(module, legal, target.arch, Some(solo), &mut Anonymous)?;
+        let [barrier, subgroup] = [context::solo_barrier as *const (), context::solo_subgroup as *const ()];
+        let solo = Solo::At(barrier as u64, subgroup as u64);
+        let declared = Declared::declare(module, legal, target.arch, solo, &mut Anonymous)?;
         let mut frames = Frames::default();
         let debug = legal.debug_level() > DebugLevel::None;
         let mut noted = Vec::new();
@@ -251,23 +325,14 @@ pub fn emit_jit_with(
                 None if entry.abi.convention == EntryConvention::Packed => id,
                 None => declared.function(func)?.0,
             };
-            let skipped = usize::from(entry.abi.status);
-            let results = entry.signature.results.get(skipped..).unwrap_or(&[]).to_vec();
-            known.push(JitEntry {
-                argument_bytes: argument_block(&entry.signature.params).1,
-                result_bytes: argument_block(&results).1,
-                results,
-                waits,
-                address: module.get_finalized_function(id).expose_provenance(),
-                direct: module.get_finalized_function(direct).expose_provenance(),
-                entry,
-            });
+            let address = |id| module.get_finalized_function(id).expose_provenance();
+            known.push(JitEntry::new(entry, waits, address(id), address(direct)));
         }
         let address = |id| module.get_finalized_function(id).expose_provenance();
         let map = CodeMap::new(unit, &noted, address);
         Ok(JitCode {
             map,
-            module: Mutex::new(guard.0.take()),
+            memory: Memory::Module(Mutex::new(guard.0.take())),
             entries: known,
             sites: legal.sites().to_vec(),
             shared_bytes: declared.shared_bytes,
@@ -327,6 +392,19 @@ impl Spelling for Anonymous {
     fn library(&mut self, name: &'static str) -> String {
         format!("${name}")
     }
+}
+
+/// The address of a routine that position-independent code calls, by its name: what Cranelift calls where the machine has
+/// no instruction, by Cranelift's name, and what is used in place of the C library.
+pub fn routine(name: &str) -> Option<*const u8> {
+    Some(match name {
+        "memmove" => memmove as *const u8,
+        "memset" => memset as *const u8,
+        "clock" => clock as *const u8,
+        "solo_barrier" => context::solo_barrier as *const u8,
+        "solo_subgroup" => context::solo_subgroup as *const u8,
+        _ => return libcall(name.parse().ok()?),
+    })
 }
 
 /// What Cranelift calls where the machine has no instruction.

@@ -37,14 +37,17 @@
 mod backend;
 mod cache;
 mod config;
+mod image;
 mod results;
 mod state;
 
 pub use backend::Backend;
 pub use config::{Config, Params};
+pub use image::Stale;
 
 use crate::compile::{Child, Compiled, emit, lower};
 use crate::engine::EngineError;
+use crate::image::ImageError;
 use crate::memory;
 use cache::{Key, New, Object, Record};
 use marquetry_ir::diag::{Diagnostic, has_errors};
@@ -94,6 +97,8 @@ pub enum SessionError {
     NotFound(String),
     /// The job did not compile.
     Compile(EngineError),
+    /// An image has the job, but is damaged there.
+    Image(ImageError),
 }
 
 impl fmt::Display for SessionError {
@@ -119,6 +124,7 @@ impl fmt::Display for SessionError {
             SessionError::Method(MethodError::TooMany) => f.write_str("the program has too many methods"),
             SessionError::NotFound(what) => f.write_str(what),
             SessionError::Compile(error) => error.fmt(f),
+            SessionError::Image(error) => error.fmt(f),
         }
     }
 }
@@ -149,6 +155,8 @@ pub trait Watcher: Send + Sync {
 pub struct Statistics {
     /// Jobs that were compiled, children included.
     pub compilations: u64,
+    /// Jobs that were found in images.
+    pub loaded: u64,
     /// Entries that changes closed.
     pub invalidations: u64,
     /// Entries of the cache, closed ones included.
@@ -164,6 +172,7 @@ pub struct Session {
     library: Library,
     /// Tables of compilations that are over.
     compilations: AtomicU64,
+    loaded: AtomicU64,
     invalidations: AtomicU64,
 }
 
@@ -187,6 +196,7 @@ impl Session {
             watcher: None,
             library: Library::new(),
             compilations: AtomicU64::new(0),
+            loaded: AtomicU64::new(0),
             invalidations: AtomicU64::new(0),
         }
     }
@@ -344,7 +354,7 @@ impl Session {
         }
     }
 
-    /// The code of a job: from the cache, or compiled now.
+    /// The code of a job: from the cache, from an image, or compiled now.
     ///
     /// # Errors
     /// The program is wrong, the target cannot do what it asks for, or a limit is passed. Failures are not remembered.
@@ -436,6 +446,7 @@ impl Session {
     pub fn statistics(&self) -> Statistics {
         Statistics {
             compilations: self.compilations.load(Ordering::Relaxed),
+            loaded: self.loaded.load(Ordering::Relaxed),
             invalidations: self.invalidations.load(Ordering::Relaxed),
             entries: self.shared.lock().cache.len() as u64,
         }
@@ -485,8 +496,11 @@ impl Session {
         memory::with(|memory| emit(memory, program, lowering, target, form, &symbol))
     }
 
-    /// Compiles a job and puts it into the cache. `above` are the jobs that this one is a child of.
+    /// Compiles a job, or takes it from an image, and puts it into the cache. `above` are the jobs that this one is a child of.
     fn build(&self, job: &Job, above: &mut Vec<Key>) -> Result<Arc<Compiled>, SessionError> {
+        if let Some(stored) = self.from_images(job)? {
+            return Ok(stored);
+        }
         let start = Instant::now();
         let key = Key::from(job);
         let (program, backend) = self.pinned(job)?;
@@ -575,15 +589,16 @@ impl Session {
 
 /// The stack of tables of a config.
 fn view(program: &Program, config: &Config) -> View {
-    let find = |names: &[Arc<str>]| -> Vec<Table> {
-        names.iter().filter_map(|name| program.find_table(name)).collect()
+    view_of(program, &config.tables, &config.provider, config.device)
+}
+
+/// The stack of these tables; those that do not exist have no methods.
+fn view_of<S: AsRef<str>>(program: &Program, tables: &[S], provider: &[S], device: bool) -> View {
+    let find = |names: &[S]| -> Vec<Table> {
+        names.iter().filter_map(|name| program.find_table(name.as_ref())).collect()
     };
-    let tables = find(&config.tables);
-    if config.device {
-        View::device(&tables).with_provider(&find(&config.provider))
-    } else {
-        View::native(&tables)
-    }
+    let tables = find(tables);
+    if device { View::device(&tables).with_provider(&find(provider)) } else { View::native(&tables) }
 }
 
 /// The instance that a look-up gave.
