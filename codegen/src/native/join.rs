@@ -242,3 +242,19 @@ fn adrp(old: u32, place: i64, target: i64) -> u32 {
 fn low(old: u32, target: i64, scale: u32) -> u32 {
     old & !(0xfff << 10) | ((target as u32 & 0xfff) >> scale) << 10
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_and_what_is_below_them() {
+        // adrp x0, #0x12344000; adrp x3, #-0x4000; adrp x0, #0x3000
+        assert_eq!(adrp(0x9000_0000, 0x1000, 0x1234_5678), 0x9009_1a20);
+        assert_eq!(adrp(0x9000_0003, 0x5ffc, 0x1000), 0x90ff_ffe3);
+        assert_eq!(adrp(0x9000_0000, 0x2ffc, 0x5000), 0xf000_0000);
+        // add x1, x1, #0x678; ldr x1, [x1, #0x678]
+        assert_eq!(low(0x9100_0021, 0x1234_5678, 0), 0x9119_e021);
+        assert_eq!(low(0xf940_0021, 0x1234_5678, 3), 0xf943_3c21);
+    }
+}

@@ -7,6 +7,7 @@
 
 use super::ImageError;
 use super::details::{Details, Types};
+use super::format::NONE;
 use super::load::LoadedImage;
 use super::write::entry_name;
 use marquetry_ir::entity::{Func, Method};
@@ -80,8 +81,15 @@ fn spelled(program: &Program, answer: Answer) -> String {
 }
 
 impl LoadedImage {
-    /// Compares an entry with what a program says through a view that is pinned to a world.
-    pub(crate) fn compare(&self, number: u32, program: &Program, view: &View) -> Result<Match, Mismatch> {
+    /// Compares an entry with what a program says through a view that is pinned to a world. It must be code of this method,
+    /// if one is given; else of the one that its name means.
+    pub(crate) fn compare(
+        &self,
+        number: u32,
+        program: &Program,
+        view: &View,
+        method: Option<Method>,
+    ) -> Result<Match, Mismatch> {
         let tables = self.tables();
         let mut types = Types::new(program);
         let (details, record) = Details::read(tables, number, &mut types)?;
@@ -100,6 +108,23 @@ impl LoadedImage {
                 Mismatch::Stale(format!("{name}{signature} of table '{table}' is not defined as it was"))
             })
         };
+        let root = tables.entry(number).map_or(NONE, |row| row.definition);
+        let own = find(root)?;
+        let means = method.map_or_else(
+            || {
+                let instance = record.iter().find(|instance| instance.definition == root)?;
+                let name = &program.method(own).name;
+                match look_up_in(program, types.table(), view, name, &instance.arguments).answer {
+                    Answer::Method(method) => Some(method),
+                    Answer::Nothing | Answer::Ambiguous(..) => None,
+                }
+            },
+            Some,
+        );
+        if let Some(means) = means.filter(|&means| means != own) {
+            let now = spelled(program, Answer::Method(means));
+            return Err(Mismatch::Stale(format!("it means {now} now")));
+        }
         let mut instances = Vec::with_capacity(record.len());
         for instance in &record {
             let method = find(instance.definition)?;

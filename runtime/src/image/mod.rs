@@ -58,6 +58,7 @@ pub(crate) use edges::{Match, Mismatch};
 pub use error::ImageError;
 pub use load::{HostSymbol, Image, ImageEntry, LoadedImage, Resolver};
 pub use store::replace_file;
+pub use write::seal;
 pub(crate) use write::{Draft, StoredConfig, assemble, entry_name};
 
 use crate::session::{Backend, Job, Session};

@@ -8,6 +8,7 @@
 //! cargo run --release -p marquetry-tests --bin marq-bench -- ptx --peers DIR --nvrtc LIBRARY
 //! cargo run --release -p marquetry-tests --bin marq-bench -- memory
 //! cargo run --release -p marquetry-tests --bin marq-bench -- dispatch
+//! cargo run --release -p marquetry-tests --bin marq-bench -- image
 //! cargo build --release -p marquetry && cargo run --release -p marquetry-tests --bin marq-bench -- process
 //! ```
 //!
@@ -18,6 +19,7 @@
 pub mod alloc;
 mod dispatch;
 mod extremes;
+mod image;
 mod measure;
 mod memory;
 mod native;
@@ -79,6 +81,7 @@ enum Command {
     Ptx(ptx::Ptx),
     Memory(memory::Memory),
     Dispatch(dispatch::Dispatch),
+    Image(image::Image),
     Process(process::Process),
 }
 
@@ -93,6 +96,7 @@ pub fn main() -> ExitCode {
         Command::Ptx(command) => command.run(&options),
         Command::Memory(command) => command.run(&options),
         Command::Dispatch(command) => command.run(&options),
+        Command::Image(command) => command.run(&options),
         Command::Process(command) => command.run(&options),
     };
     match done {
