@@ -4,7 +4,7 @@
 //! same wherever it is loaded. Functions of the host and routines of this crate are symbols; their addresses are words among
 //! the constants, which whoever loads the code fills in ([`join`](super::join)).
 
-use super::emit::{self, Declared, NativeContext, Solo, Spelling};
+use super::emit::{self, Declared, NativeContext, Spelling};
 use super::select::internal;
 use super::stack::{Frames, StackNeeds};
 use super::{Arch, NativeTarget, Relocation, fence};
@@ -160,8 +160,7 @@ pub fn emit_blob(
     fence(|| {
         let unit = legal.unit();
         let mut module = BlobModule::new(target.object_isas.full.clone());
-        let mut names = Symbols::default();
-        let declared = Declared::declare(&mut module, legal, target.arch, Solo::Routines, &mut names)?;
+        let declared = Declared::declare(&mut module, legal, target.arch, None, &mut Imports)?;
         let mut frames = Frames::default();
         emit::each_function(legal, &declared, memory, &mut |compiled| {
             let func = compiled.func;
@@ -179,7 +178,7 @@ pub fn emit_blob(
             known.push(BlobEntry { entry, wrapper: module.start(id)?, direct: module.start(direct)? });
         }
         let scheduling = declared.scheduling(unit, &frames)?;
-        let (symbols, fixups) = module.resolve(&names)?;
+        let (symbols, fixups) = module.resolve()?;
         Ok(Blob {
             entries: known,
             sites: legal.sites().to_vec(),
@@ -194,13 +193,23 @@ pub fn emit_blob(
     })
 }
 
-/// What the names of a module's imports stand for. No name of its own can be one of these.
-#[derive(Default)]
-struct Symbols {
-    known: FxHashMap<String, Symbol>,
+/// What the names of routines begin with in a module: names of the host do not.
+const ROUTINE: char = '\0';
+
+/// Imports have names, nothing else has.
+struct Imports;
+
+impl Imports {
+    /// What the name of an import stands for.
+    fn symbol(name: &str) -> Symbol {
+        match name.strip_prefix(ROUTINE) {
+            Some(routine) => Symbol::Routine(routine.into()),
+            None => Symbol::Host(name.into()),
+        }
+    }
 }
 
-impl Spelling for Symbols {
+impl Spelling for Imports {
     fn function(&mut self, _: &Unit, _: Func, _: bool) -> Result<Option<String>, EmitError> {
         Ok(None)
     }
@@ -219,15 +228,24 @@ impl Spelling for Symbols {
 
     fn import(&mut self, unit: &Unit, id: Extern) -> Result<String, EmitError> {
         let link_name = &unit.externs[id].link_name;
-        let name = format!("host {link_name}");
-        self.known.insert(name.clone(), Symbol::Host(link_name.clone()));
-        Ok(name)
+        if link_name.starts_with(ROUTINE) {
+            let message =
+                format!("a function of the host whose link name begins with a zero byte: {link_name:?}");
+            return Err(EmitError::Unsupported(message));
+        }
+        Ok(link_name.to_string())
     }
 
     fn library(&mut self, routine: &'static str) -> String {
-        let name = format!("routine {routine}");
-        self.known.insert(name.clone(), Symbol::Routine(routine.into()));
-        name
+        format!("{ROUTINE}{routine}")
+    }
+}
+
+/// The symbol that a declaration without a definition stands for.
+fn import(linkage: Linkage, name: Option<&str>) -> Result<Symbol, EmitError> {
+    match (linkage, name) {
+        (Linkage::Import, Some(name)) => Ok(Imports::symbol(name)),
+        _ => Err(internal("a function or a global was not defined")),
     }
 }
 
@@ -242,7 +260,7 @@ struct BlobModule {
     relocs: Vec<(Section, ModuleReloc)>,
 }
 
-/// A definition that is too large, or one too many.
+/// A definition that no section has room for.
 fn too_large() -> ModuleError {
     ModuleError::Compilation(CodegenError::CodeTooLarge)
 }
@@ -261,30 +279,24 @@ impl BlobModule {
     }
 
     /// Room at the end of a section.
-    fn allocate(&mut self, section: Section, align: u64, bytes: u64) -> ModuleResult<u32> {
+    fn allocate(&mut self, section: Section, align: u64, bytes: u64) -> Option<u32> {
         let align = align.max(1);
         let (buffer, known) = (&mut self.sections[section as usize], &mut self.aligns[section as usize]);
         let start = (buffer.len() as u64).next_multiple_of(align);
-        let end = start.checked_add(bytes).filter(|&end| end <= MAX_SECTION_BYTES).ok_or_else(too_large)?;
+        let end = start.checked_add(bytes).filter(|&end| end <= MAX_SECTION_BYTES)?;
         *known = (*known).max(align);
         buffer.resize(end as usize, 0);
-        Ok(start as u32)
+        Some(start as u32)
     }
 
-    fn place(
-        &mut self,
-        section: Section,
-        align: u64,
-        bytes: &[u8],
-        relocs: &[ModuleReloc],
-    ) -> ModuleResult<u32> {
+    fn place(&mut self, section: Section, align: u64, bytes: &[u8], relocs: &[ModuleReloc]) -> Option<u32> {
         let start = self.allocate(section, align, bytes.len() as u64)?;
         self.sections[section as usize][start as usize..][..bytes.len()].copy_from_slice(bytes);
         for reloc in relocs {
-            let offset = start.checked_add(reloc.offset).ok_or_else(too_large)?;
+            let offset = start.checked_add(reloc.offset)?;
             self.relocs.push((section, ModuleReloc { offset, ..reloc.clone() }));
         }
-        Ok(start)
+        Some(start)
     }
 
     fn start(&self, function: FuncId) -> Result<u32, EmitError> {
@@ -292,7 +304,7 @@ impl BlobModule {
     }
 
     /// Where the relocations lead to, and what they need from outside.
-    fn resolve(&mut self, names: &Symbols) -> Result<(Vec<Symbol>, Vec<Fixup>), EmitError> {
+    fn resolve(&mut self) -> Result<(Vec<Symbol>, Vec<Fixup>), EmitError> {
         let mut symbols = Vec::new();
         let mut numbers: FxHashMap<Symbol, u32> = FxHashMap::default();
         let mut number = |symbol: Symbol| {
@@ -309,16 +321,20 @@ impl BlobModule {
                     match self.functions[id] {
                         Some(start) => Target::Place(Section::Text, start),
                         None => {
-                            let name = self.declarations.get_function_decl(id).linkage_name(id);
-                            let symbol = names.known.get(&*name).cloned();
-                            Target::Symbol(number(symbol.ok_or_else(|| internal("a function is missing"))?))
+                            let known = self.declarations.get_function_decl(id);
+                            Target::Symbol(number(import(known.linkage, known.name.as_deref())?))
                         }
                     }
                 }
                 ModuleRelocTarget::User { index, .. } => {
-                    let place = self.data[DataId::from_u32(index)];
-                    let (section, start) = place.ok_or_else(|| internal("a global is missing"))?;
-                    Target::Place(section, start)
+                    let id = DataId::from_u32(index);
+                    match self.data[id] {
+                        Some((section, start)) => Target::Place(section, start),
+                        None => {
+                            let known = self.declarations.get_data_decl(id);
+                            Target::Symbol(number(import(known.linkage, known.name.as_deref())?))
+                        }
+                    }
                 }
                 ModuleRelocTarget::LibCall(call) => {
                     Target::Symbol(number(Symbol::Routine(call.to_string().into())))
@@ -400,7 +416,8 @@ impl Module for BlobModule {
         relocs: &[ModuleReloc],
     ) -> ModuleResult<()> {
         let align = alignment.max(self.isa.symbol_alignment());
-        self.functions[func] = Some(self.place(Section::Text, align, bytes, relocs)?);
+        let start = self.place(Section::Text, align, bytes, relocs).ok_or_else(too_large)?;
+        self.functions[func] = Some(start);
         Ok(())
     }
 
@@ -410,10 +427,10 @@ impl Module for BlobModule {
         let relocs: Vec<ModuleReloc> = data.all_relocs(Reloc::Abs8).collect();
         let align = data.align.unwrap_or(16);
         let start = match &data.init {
-            Init::Bytes { contents } => self.place(section, align, contents, &relocs)?,
-            other => self.allocate(section, align, other.size() as u64)?,
+            Init::Bytes { contents } => self.place(section, align, contents, &relocs),
+            other => self.allocate(section, align, other.size() as u64),
         };
-        self.data[id] = Some((section, start));
+        self.data[id] = Some((section, start.ok_or_else(too_large)?));
         Ok(())
     }
 }

@@ -59,18 +59,7 @@ pub(super) enum Place {
     Shared(u64),
 }
 
-/// What an entry that is no kernel waits with, where it asks for its work-item: a barrier and sub-group operations for one.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(super) enum Solo {
-    /// Nothing: there is no such entry.
-    None,
-    /// Functions at these addresses.
-    At(u64, u64),
-    /// Routines of the library.
-    Routines,
-}
-
-/// How the symbols of a unit are spelled: one policy for objects, one for code in memory, one for images.
+/// How the symbols of a unit are spelled: one policy for objects, one for code in memory.
 pub(super) trait Spelling {
     /// The name of a function of the unit; none for functions without name. `entry`: hosts see it.
     fn function(&mut self, unit: &Unit, func: Func, entry: bool) -> Result<Option<String>, EmitError>;
@@ -94,7 +83,7 @@ pub(super) struct Declared {
     funcs: SecondaryMap<Func, Option<(u32, Signature)>>,
     externs: SecondaryMap<Extern, Option<(u32, Signature)>>,
     places: SecondaryMap<Global, Option<Place>>,
-    library: [Option<(u32, Signature)>; 5],
+    library: [Option<(u32, Signature)>; 3],
     /// One per entry of the unit.
     pub(super) wrappers: Vec<FuncId>,
     /// What they are called in messages and listings.
@@ -106,8 +95,8 @@ pub(super) struct Declared {
     /// The functions that check the stack, by number, and the number of each.
     checked: Arc<[Site]>,
     check_numbers: SecondaryMap<Func, u32>,
-    /// What waits for a group of one work-item.
-    pub(super) solo: Solo,
+    /// What waits for a group of one work-item: the addresses of its barrier and of its sub-group operations.
+    pub(super) solo: Option<(u64, u64)>,
     pub(super) shared_bytes: u64,
 }
 
@@ -116,7 +105,7 @@ impl Declared {
         module: &mut M,
         legal: &Legal,
         arch: Arch,
-        solo: Solo,
+        solo: Option<(u64, u64)>,
         spelling: &mut dyn Spelling,
     ) -> Result<Declared, EmitError> {
         let unit = legal.unit();
@@ -168,17 +157,12 @@ impl Declared {
             };
             externs[id] = Some((known.map_err(module_error)?.as_u32(), signature));
         }
-        let is_alone =
-            |func: Func| unit.funcs[func].kind == MethodKind::Function && reach.facts(func).context;
-        let alone = solo == Solo::Routines && unit.entries.iter().any(|&func| is_alone(func));
         let used = [
             (reach.uses_copy, "memmove", convention.registers(3, 1)),
             (reach.uses_set, "memset", convention.registers(3, 1)),
             (reach.uses_clock, "clock", convention.registers(0, 1)),
-            (alone, "solo_barrier", convention.registers(2, 0)),
-            (alone, "solo_subgroup", convention.registers(5, 1)),
         ];
-        let mut library = [const { None }; 5];
+        let mut library = [const { None }; 3];
         for (slot, (used, name, signature)) in library.iter_mut().zip(used) {
             if used {
                 let name = spelling.library(name);
@@ -322,26 +306,12 @@ impl Declared {
             Callee::Set => (&self.library[1], false),
             Callee::Clock => (&self.library[2], false),
         };
-        import_known(out, known, colocated)
+        let (id, signature) = known.as_ref().ok_or_else(|| internal("a callee is missing"))?;
+        let signature = out.import_signature(signature.clone());
+        let name = out.declare_imported_user_function(UserExternalName { namespace: 0, index: *id });
+        let data = ExtFuncData { name: ExternalName::user(name), signature, colocated, patchable: false };
+        Ok(out.import_function(data))
     }
-
-    /// As [`Self::import`], what a group of one work-item waits with: its barrier, and its sub-group operations.
-    pub(super) fn import_solo(&self, out: &mut ir::Function) -> Result<[ir::FuncRef; 2], EmitError> {
-        let [.., barrier, subgroup] = &self.library;
-        Ok([import_known(out, barrier, false)?, import_known(out, subgroup, false)?])
-    }
-}
-
-fn import_known(
-    out: &mut ir::Function,
-    known: &Option<(u32, Signature)>,
-    colocated: bool,
-) -> Result<ir::FuncRef, EmitError> {
-    let (id, signature) = known.as_ref().ok_or_else(|| internal("a callee is missing"))?;
-    let signature = out.import_signature(signature.clone());
-    let name = out.declare_imported_user_function(UserExternalName { namespace: 0, index: *id });
-    let data = ExtFuncData { name: ExternalName::user(name), signature, colocated, patchable: false };
-    Ok(out.import_function(data))
 }
 
 /// Makes a data object visible to a function.

@@ -6,7 +6,7 @@
 #![allow(unsafe_code)] // runs the code that it made, and frees it
 
 use super::context;
-use super::emit::{self, Declared, NativeContext, Solo, Spelling, module_error};
+use super::emit::{self, Declared, NativeContext, Spelling, module_error};
 use super::stack::{Frames, StackLimit, StackNeeds};
 use super::{CodeMap, KernelFn, NativeKernel, NativeTarget, fence};
 use crate::artifact::{Entry, Scheduling, argument_block, entries};
@@ -59,14 +59,6 @@ impl JitEntry {
     }
 }
 
-/// What machine code lies in.
-enum Memory {
-    /// Made here. Never locked but to free it; a `JITModule` may be sent to other threads, not shared between them.
-    Module(Mutex<Option<JITModule>>),
-    /// Somebody else's, who keeps it for as long as this lives.
-    Owned { _owner: Arc<dyn Any + Send + Sync> },
-}
-
 /// An entry of code that somebody else brought into memory.
 #[derive(Clone, Debug)]
 pub struct MappedEntry {
@@ -94,7 +86,10 @@ pub struct MappedCode {
 
 /// Machine code of one unit.
 pub struct JitCode {
-    memory: Memory,
+    // Never locked but to free it; a `JITModule` may be sent to other threads, not shared between them.
+    module: Mutex<Option<JITModule>>,
+    /// Keeps code in memory that was not made here.
+    _owner: Option<Arc<dyn Any + Send + Sync>>,
     entries: Vec<JitEntry>,
     sites: Vec<Site>,
     shared_bytes: u64,
@@ -119,7 +114,8 @@ impl JitCode {
             JitEntry::new(entry, waits, wrapper.expose_provenance(), direct.expose_provenance())
         });
         JitCode {
-            memory: Memory::Owned { _owner: owner },
+            module: Mutex::default(),
+            _owner: Some(owner),
             entries: entries.collect(),
             sites,
             shared_bytes,
@@ -228,8 +224,8 @@ impl JitCode {
 
 impl Drop for JitCode {
     fn drop(&mut self) {
-        let Memory::Module(module) = &mut self.memory else { return };
-        if let Some(module) = module.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+        let module = self.module.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(module) = module {
             // SAFETY: calls borrow `self` and kernels own a share of it, so none is running; other addresses were
             // handed out for its lifetime only.
             unsafe { module.free_memory() };
@@ -304,9 +300,8 @@ pub fn emit_jit_with(
         builder.memory_provider(Box::new(arena));
         let mut guard = Guard(Some(JITModule::new(builder)));
         let module = guard.0.as_mut().ok_or_else(|| EmitError::Internal("no module".to_owned()))?;
-        let [barrier, subgroup] = [context::solo_barrier as *const (), context::solo_subgroup as *const ()];
-        let solo = Solo::At(barrier as u64, subgroup as u64);
-        let declared = Declared::declare(module, legal, target.arch, solo, &mut Anonymous)?;
+        let solo = (context::solo_barrier as *const () as u64, context::solo_subgroup as *const () as u64);
+        let declared = Declared::declare(module, legal, target.arch, Some(solo), &mut Anonymous)?;
         let mut frames = Frames::default();
         let debug = legal.debug_level() > DebugLevel::None;
         let mut noted = Vec::new();
@@ -332,7 +327,8 @@ pub fn emit_jit_with(
         let map = CodeMap::new(unit, &noted, address);
         Ok(JitCode {
             map,
-            memory: Memory::Module(Mutex::new(guard.0.take())),
+            module: Mutex::new(guard.0.take()),
+            _owner: None,
             entries: known,
             sites: legal.sites().to_vec(),
             shared_bytes: declared.shared_bytes,
@@ -401,8 +397,6 @@ pub fn routine(name: &str) -> Option<*const u8> {
         "memmove" => memmove as *const u8,
         "memset" => memset as *const u8,
         "clock" => clock as *const u8,
-        "solo_barrier" => context::solo_barrier as *const u8,
-        "solo_subgroup" => context::solo_subgroup as *const u8,
         _ => return libcall(name.parse().ok()?),
     })
 }

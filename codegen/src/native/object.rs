@@ -4,7 +4,7 @@
 //! they keep their names, for debuggers and profilers, unless another symbol has the name already. No entry may be
 //! called like a routine of the C library that compiled code calls of its own accord: that call would find the entry.
 
-use super::emit::{self, Compiled, Declared, NativeContext, Solo, Spelling, module_error, wrapper_name};
+use super::emit::{self, Compiled, Declared, NativeContext, Spelling, module_error, wrapper_name};
 use super::stack::Frames;
 use super::{NativeTarget, dwarf, fence, unwind};
 use crate::artifact::{Artifact, Format};
@@ -93,7 +93,7 @@ fn declare(legal: &Legal, target: &NativeTarget) -> Result<(ObjectModule, Declar
     let builder = ObjectBuilder::new(isa, "marquetry", default_libcall_names()).map_err(module_error)?;
     let mut module = ObjectModule::new(builder);
     let mut names = Names::new(legal.unit());
-    let declared = Declared::declare(&mut module, legal, target.arch, Solo::None, &mut names)?;
+    let declared = Declared::declare(&mut module, legal, target.arch, None, &mut names)?;
     Ok((module, declared))
 }
 

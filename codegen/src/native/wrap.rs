@@ -14,7 +14,7 @@
 //! a function of it, the wrapper's ends in the least number that makes it free: `NAME$packed_1`.
 
 use super::context::offset;
-use super::emit::{Declared, Solo, import_data};
+use super::emit::{Declared, import_data};
 use super::select::{Callee, internal};
 use super::types::{constant, held};
 use crate::artifact::argument_block;
@@ -66,18 +66,10 @@ fn store(cursor: &mut FuncCursor<'_>, ty: ir::Type, bits: u64, base: ir::Value, 
 
 /// A group of one work-item, on the stack.
 fn solo_item(cursor: &mut FuncCursor<'_>, declared: &Declared) -> Result<ir::Value, EmitError> {
-    let [barrier, subgroup] = match declared.solo {
-        Solo::At(barrier, subgroup) => {
-            [barrier, subgroup].map(|address| constant(cursor, types::I64, u128::from(address)))
-        }
-        Solo::Routines => {
-            let callees = declared.import_solo(cursor.func)?;
-            callees.map(|callee| cursor.ins().func_addr(types::I64, callee))
-        }
-        Solo::None => {
-            let message = "an entry that asks for its work-item, but is no kernel";
-            return Err(EmitError::Unsupported(message.to_owned()));
-        }
+    let Some((barrier, subgroup)) = declared.solo else {
+        return Err(EmitError::Unsupported(
+            "an entry that asks for its work-item, but is no kernel".to_owned(),
+        ));
     };
     let group = record(cursor, offset::GROUP_BYTES);
     for dimension in 0..3 {
@@ -86,8 +78,8 @@ fn solo_item(cursor: &mut FuncCursor<'_>, declared: &Declared) -> Result<ir::Val
         store(cursor, types::I32, 1, group, offset::GROUP_COUNT + 4 * dimension);
     }
     store(cursor, types::I32, u64::from(super::context::SUBGROUP_SIZE), group, offset::SUBGROUP_SIZE);
-    cursor.ins().store(MemFlagsData::trusted(), barrier, group, offset::BARRIER);
-    cursor.ins().store(MemFlagsData::trusted(), subgroup, group, offset::SUBGROUP);
+    store(cursor, types::I64, barrier, group, offset::BARRIER);
+    store(cursor, types::I64, subgroup, group, offset::SUBGROUP);
     let shared = match u32::try_from(declared.shared_bytes) {
         Ok(0) => constant(cursor, types::I64, 0),
         Ok(bytes) if u64::from(bytes) <= super::context::MAX_SHARED_BYTES => record(cursor, bytes),

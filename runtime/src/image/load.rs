@@ -112,8 +112,8 @@ impl Image {
             let (found, expected) = (tables.machine().to_owned(), host.machine.clone());
             return Err(ImageError::Machine { found, expected });
         }
-        let has = |name: &str| host.features.iter().any(|known| *known == name);
-        let missing: Vec<String> = tables.features().filter(|name| !has(name)).map(str::to_owned).collect();
+        let missing: Vec<String> =
+            tables.features().filter(|name| !host.features.contains(name)).map(str::to_owned).collect();
         if !missing.is_empty() {
             return Err(ImageError::Features(missing));
         }

@@ -252,7 +252,7 @@ impl Session {
     }
 
     /// The code of a job from an image, if one has it and it matches; it is in the cache then.
-    pub(super) fn from_images(&self, job: &Job) -> Result<Option<Arc<Compiled>>, SessionError> {
+    pub(super) fn stored(&self, job: &Job) -> Result<Option<Arc<Compiled>>, SessionError> {
         let images = self.shared.lock().images.clone();
         let of_host = matches!(&job.config.target, Target::Native(target) if target.is_host());
         if images.is_empty()

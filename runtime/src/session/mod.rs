@@ -498,7 +498,7 @@ impl Session {
 
     /// Compiles a job, or takes it from an image, and puts it into the cache. `above` are the jobs that this one is a child of.
     fn build(&self, job: &Job, above: &mut Vec<Key>) -> Result<Arc<Compiled>, SessionError> {
-        if let Some(stored) = self.from_images(job)? {
+        if let Some(stored) = self.stored(job)? {
             return Ok(stored);
         }
         let start = Instant::now();

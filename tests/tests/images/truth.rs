@@ -194,16 +194,6 @@ entry:
     return y
 }
 
-method alone() -> i64 {
-entry:
-    a = local_id 0
-    barrier
-    sum = subgroup_reduce_add a
-    b = zext.i64 sum
-    r = add b, i64 7
-    return r
-}
-
 method summed<T>(a: T, b: T) -> T {
 entry:
     s = add a, b
@@ -240,7 +230,7 @@ entry:
 }
 "#;
 
-const FUNCTIONS: [&str; 19] = [
+const FUNCTIONS: [&str; 18] = [
     "integers",
     "floats",
     "lanes",
@@ -257,7 +247,6 @@ const FUNCTIONS: [&str; 19] = [
     "forever",
     "divided",
     "refused_within",
-    "alone",
     "summed(i64, i64)",
     "summed(f64, f64)",
 ];
@@ -324,10 +313,9 @@ fn another_process_runs_what_one_compiled() {
     assert_eq!(host.int("calls_host", &[1]), 2001);
     assert_eq!(host.call("scaled", &mut [double(4.0)]), returned(double(10.0)));
     assert_eq!(host.int("fib", &[20]), 6765);
-    assert_eq!(host.int("alone", &[]), 7);
     assert_eq!(host.int("summed(i64, i64)", &[3, 4]), 7);
     assert_eq!(host.call("summed(f64, f64)", &mut [double(1.5), double(2.0)]), returned(double(3.5)));
-    assert_eq!(host.counts(), (0, 18 - 2), "{:?}", host.session.statistics());
+    assert_eq!(host.counts(), (0, 15), "{:?}", host.session.statistics());
 }
 
 fn returned(value: HostArg) -> Outcome {
