@@ -26,9 +26,9 @@ pub(super) fn definition_hash(program: &Program, method: Method) -> u128 {
     xxh3_128(print_definition(program, method).as_bytes())
 }
 
-/// Hashes of methods of one session's program, which never change.
+/// Hashes of methods of one session's program: a method that has an id is never another one.
 #[derive(Debug, Default)]
-pub(super) struct Hashes(Mutex<HashMap<Method, u128>>);
+pub(crate) struct Hashes(Mutex<HashMap<Method, u128>>);
 
 impl Hashes {
     fn of(&self, program: &Program, method: Method) -> u128 {
@@ -89,6 +89,7 @@ impl LoadedImage {
         program: &Program,
         view: &View,
         method: Option<Method>,
+        hashes: &Hashes,
     ) -> Result<Match, Mismatch> {
         let tables = self.tables();
         let mut types = Types::new(program);
@@ -103,7 +104,7 @@ impl LoadedImage {
             let mut alive = methods.filter(|&method| {
                 program.is_alive(method, world) && program.table_name(program.method(method).table) == table
             });
-            let found = alive.find(|&method| self.hashes.of(program, method) == hash);
+            let found = alive.find(|&method| hashes.of(program, method) == hash);
             found.ok_or_else(|| {
                 Mismatch::Stale(format!("{name}{signature} of table '{table}' is not defined as it was"))
             })

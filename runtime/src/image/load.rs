@@ -8,7 +8,6 @@
 
 use super::ImageError;
 use super::details::Details;
-use super::edges::Hashes;
 use super::format::{FLAG_KERNEL, FLAG_VALIDATED, MAX_BYTES, Part, SEGMENT, SYMBOL_ROUTINE};
 use super::read::{Layout, Tables, check};
 use super::write::entry_hash;
@@ -179,7 +178,7 @@ impl Image {
         self.protect(constants, Protection::READ)?;
         flush(tables.part(Part::Text));
         self.protect(text, Protection::READ_EXECUTE)?;
-        Ok(LoadedImage { image: self, hashes: Hashes::default() })
+        Ok(LoadedImage { image: self })
     }
 
     /// Gives a segment the rights that it needs, and no others.
@@ -280,8 +279,6 @@ fn entries(tables: Tables<'_>) -> impl ExactSizeIterator<Item = ImageEntry<'_>> 
 #[derive(Debug)]
 pub struct LoadedImage {
     image: Image,
-    /// Of the methods of the session that it was loaded into.
-    pub(super) hashes: Hashes,
 }
 
 impl LoadedImage {

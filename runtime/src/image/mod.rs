@@ -54,7 +54,7 @@ mod read;
 mod store;
 mod write;
 
-pub(crate) use edges::{Match, Mismatch};
+pub(crate) use edges::{Hashes, Match, Mismatch};
 pub use error::ImageError;
 pub use load::{HostSymbol, Image, ImageEntry, LoadedImage, Resolver};
 pub use store::replace_file;

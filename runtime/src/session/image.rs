@@ -240,7 +240,7 @@ impl Session {
         for (number, entry) in (0..).zip(image.entries()) {
             let ImageEntry { name, config, ref tables, ref provider, device, .. } = entry;
             let view = view_of(&program, tables, provider, device).at(program.world());
-            match image.compare(number, &program, &view, None) {
+            match image.compare(number, &program, &view, None, &self.hashes) {
                 Ok(_) => {}
                 Err(Mismatch::Image(error)) => return Err(error),
                 Err(Mismatch::Stale(why)) => {
@@ -270,7 +270,7 @@ impl Session {
         let pinned = open.clone().at(job.world);
         for image in images.iter().rev() {
             let Some(number) = image.find(table, &name, &config) else { continue };
-            let found = match image.compare(number, &program, &pinned, Some(job.entry.method)) {
+            let found = match image.compare(number, &program, &pinned, Some(job.entry.method), &self.hashes) {
                 Ok(found) => found,
                 Err(Mismatch::Stale(_)) => continue,
                 Err(Mismatch::Image(error)) => return Err(SessionError::Image(error)),

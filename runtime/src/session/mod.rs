@@ -47,7 +47,7 @@ pub use image::Stale;
 
 use crate::compile::{Child, Compiled, emit, lower};
 use crate::engine::EngineError;
-use crate::image::ImageError;
+use crate::image::{Hashes, ImageError};
 use crate::memory;
 use cache::{Key, New, Object, Record};
 use marquetry_ir::diag::{Diagnostic, has_errors};
@@ -173,6 +173,8 @@ pub struct Session {
     /// Tables of compilations that are over.
     compilations: AtomicU64,
     loaded: AtomicU64,
+    /// What methods mean, to compare with images.
+    hashes: Hashes,
     invalidations: AtomicU64,
 }
 
@@ -197,6 +199,7 @@ impl Session {
             library: Library::new(),
             compilations: AtomicU64::new(0),
             loaded: AtomicU64::new(0),
+            hashes: Hashes::default(),
             invalidations: AtomicU64::new(0),
         }
     }

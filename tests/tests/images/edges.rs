@@ -279,3 +279,16 @@ fn a_program_becomes_an_image_in_one_call() {
     assert!(format!("{:?}", code.call(&mut [super::long(1)]).unwrap()).contains("[1001]"));
     assert_eq!(session.statistics().compilations, 0);
 }
+
+#[test]
+fn what_one_session_finds_out_is_nothing_to_another() {
+    let folder = folder();
+    let path = written_elsewhere("edges", folder.path());
+    let (same, other) = (Host::new(TEXT), Host::new(&TEXT.replace("mul x, i64 2", "mul x, i64 20")));
+    let image = same.load(&path);
+    // The other session's method has the same id.
+    assert_eq!(other.session.stale(&image).unwrap().len(), 1);
+    assert_eq!(same.session.stale(&image).unwrap(), []);
+    assert_eq!((same.int("apart", &[1]), other.int("apart", &[1])), (2, 20));
+    assert_eq!((same.counts(), other.counts()), ((0, 1), (1, 0)));
+}
