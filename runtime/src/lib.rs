@@ -4,6 +4,7 @@ pub mod library;
 pub mod compile;
 pub mod session;
 pub mod image;
+pub mod aot;
 pub mod value;
 pub mod inputs;
 pub mod stack;

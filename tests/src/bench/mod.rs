@@ -9,6 +9,7 @@
 //! cargo run --release -p marquetry-tests --bin marq-bench -- memory
 //! cargo run --release -p marquetry-tests --bin marq-bench -- dispatch
 //! cargo run --release -p marquetry-tests --bin marq-bench -- image
+//! cargo run --release -p marquetry-tests --bin marq-bench -- objects
 //! cargo build --release -p marquetry && cargo run --release -p marquetry-tests --bin marq-bench -- process
 //! ```
 //!
@@ -23,6 +24,7 @@ mod image;
 mod measure;
 mod memory;
 mod native;
+mod objects;
 mod ours;
 mod process;
 mod ptx;
@@ -82,6 +84,7 @@ enum Command {
     Memory(memory::Memory),
     Dispatch(dispatch::Dispatch),
     Image(image::Image),
+    Objects(objects::Objects),
     Process(process::Process),
 }
 
@@ -97,6 +100,7 @@ pub fn main() -> ExitCode {
         Command::Memory(command) => command.run(&options),
         Command::Dispatch(command) => command.run(&options),
         Command::Image(command) => command.run(&options),
+        Command::Objects(command) => command.run(&options),
         Command::Process(command) => command.run(&options),
     };
     match done {
