@@ -4,10 +4,10 @@
 //! same wherever it is loaded. Functions of the host and routines of this crate are symbols; their addresses are words among
 //! the constants, which whoever loads the code fills in ([`join`](super::join)).
 
-use super::emit::{self, Declared, NativeContext, Spelling};
+use super::emit::{Declared, NativeContext, Spelling};
 use super::select::internal;
 use super::stack::{Frames, StackNeeds};
-use super::{Arch, NativeTarget, Relocation, fence};
+use super::{Arch, NativeTarget, Relocation, fence, task};
 use crate::artifact::{Entry, Scheduling, entries};
 use crate::error::EmitError;
 use cranelift_codegen::binemit::Reloc;
@@ -162,9 +162,9 @@ pub fn emit_blob(
         let mut module = BlobModule::new(target.object_isas.full.clone());
         let declared = Declared::declare(&mut module, legal, target.arch, None, &mut Imports)?;
         let mut frames = Frames::default();
-        emit::each_function(legal, &declared, memory, &mut |compiled| {
+        task::each_function(legal, &declared, memory, &mut |compiled| {
             let func = compiled.func;
-            frames.add(func, emit::define(&mut module, &target.object_isas, compiled, None)?);
+            frames.add(func, task::define(&mut module, &target.object_isas, compiled, None)?);
             Ok(())
         })?;
         let mut known = Vec::new();

@@ -49,9 +49,9 @@ mod tests;
 
 pub use blob::{Blob, BlobEntry, Section, Symbol, check_blob_target, emit_blob};
 pub use emit::NativeContext;
+pub use export::{CParam, CReturn, CSignature, Export, ExportKind, c_name};
 pub use jit::{JitCode, JitEntry, MappedCode, MappedEntry, emit_jit, emit_jit_with, routine};
 pub use join::{Joined, Joint, WORD_BYTES, Word, WordTarget, join};
-pub use export::{CParam, CReturn, CSignature, Export, ExportKind, c_name};
 pub use kernel::{KernelFn, NativeKernel};
 pub use map::{CodeMap, MappedFunction};
 pub use object::{ObjectPlan, emit_object, emit_object_with, emit_planned, emit_text};

@@ -173,7 +173,8 @@ impl Details {
         if let Some(bad) = arguments.iter().find(|argument| !fits(argument)) {
             return Err(from.damaged(format!("an argument from parameter {} on, of {lowered}", bad.first)));
         }
-        let abi = EntryAbi { convention, status, mailbox, inputs, state, arguments };
+        let abi =
+            EntryAbi { convention, status, mailbox, inputs, state, arguments, results: Default::default() };
         let kind = if from.flag()? { MethodKind::Kernel } else { MethodKind::Function };
         let entry = Entry { symbol, kind, signature: Signature { params, results }, abi };
         let results = types.list(tables, from)?;
