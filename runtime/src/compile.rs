@@ -189,8 +189,15 @@ pub struct Compiled {
     pub formats: Vec<PrintFormat>,
     /// What hooks warned of.
     pub warnings: Vec<Diagnostic>,
-    sites: Vec<Site>,
-    files: Vec<SourceFile>,
+    places: Places,
+}
+
+/// Where code throws, by number.
+enum Places {
+    /// Places in texts.
+    Texts { sites: Vec<Site>, files: Vec<SourceFile> },
+    /// Places in texts that are not here; and where it checks the stack.
+    Known { sites: Vec<Thrown>, checked: Vec<Thrown> },
 }
 
 /// Where native code goes; everything else is an artifact anyway.
@@ -295,9 +302,9 @@ pub(crate) fn emit(
     };
     let results = lowering.signatures.first().map(|signature| signature.results.clone()).unwrap_or_default();
     let formats = legal.unit().formats.clone();
-    let (sites, files) = (legal.sites().to_vec(), program.files.clone());
+    let places = Places::Texts { sites: legal.sites().to_vec(), files: program.files.clone() };
     let (children, warnings) = (Vec::new(), lowering.warnings.clone());
-    Ok(Compiled { code, entries, children, results, kernel, formats, warnings, sites, files })
+    Ok(Compiled { code, entries, children, results, kernel, formats, warnings, places })
 }
 
 /// Compiles a job to an artifact; native code as a relocatable object.
@@ -451,11 +458,26 @@ impl std::fmt::Debug for Compiled {
 impl Compiled {
     /// An object that was linked and loaded, its first entry being this kernel.
     pub fn linked(artifact: Artifact, kernel: NativeKernel, program: &Program) -> Self {
-        let (entries, sites) = (artifact.entries.clone(), artifact.sites.clone());
-        let formats = artifact.formats.clone();
-        let (code, kernel, files) = (Code::Artifact(Box::new(artifact)), Some(kernel), program.files.clone());
+        let (entries, formats) = (artifact.entries.clone(), artifact.formats.clone());
+        let places = Places::Texts { sites: artifact.sites.clone(), files: program.files.clone() };
+        let (code, kernel) = (Code::Artifact(Box::new(artifact)), Some(kernel));
         let (children, results, warnings) = Default::default();
-        Compiled { code, entries, children, results, kernel, formats, warnings, sites, files }
+        Compiled { code, entries, children, results, kernel, formats, warnings, places }
+    }
+
+    /// Code of one entry that was compiled by another process, with the places that it knew.
+    pub(crate) fn stored(
+        code: Arc<JitCode>,
+        entry: Entry,
+        results: Vec<Type>,
+        formats: Vec<PrintFormat>,
+        sites: Vec<Thrown>,
+        checked: Vec<Thrown>,
+    ) -> Self {
+        let (kernel, entries) = (code.kernel(0), vec![entry]);
+        let places = Places::Known { sites, checked };
+        let (code, children, warnings) = (Code::Jit(code), Vec::new(), Vec::new());
+        Compiled { code, entries, children, results, kernel, formats, warnings, places }
     }
 
     /// The only or first entry.
@@ -554,17 +576,27 @@ impl Compiled {
 
     /// The error for a function, by number, for which there was no stack left.
     pub fn exhausted(&self, function: usize) -> EngineError {
-        exhausted_in(self.checked(), function, &self.files)
+        match &self.places {
+            Places::Texts { files, .. } => exhausted_in(self.checked(), function, files),
+            Places::Known { checked, .. } => match checked.get(function) {
+                Some(place) => EngineError::StackOverflow(Box::new(place.clone())),
+                None => EngineError::Failed("stack overflow".into()),
+            },
+        }
     }
 
     /// The exception that a status stands for; none for 0.
     pub fn thrown(&self, status: u32) -> Option<Thrown> {
-        let site = self.sites.get((status as usize).checked_sub(1)?);
-        let Some(site) = site else {
-            let kind = format!("unknown exception {status}");
-            return Some(Thrown { kind, reason: None, function: "?".into(), place: None, callers: vec![] });
+        let number = (status as usize).checked_sub(1)?;
+        let known = match &self.places {
+            Places::Texts { sites, files } => sites.get(number).map(|site| thrown_at(site, files)),
+            Places::Known { sites, .. } => sites.get(number).cloned(),
         };
-        Some(thrown_at(site, &self.files))
+        let unknown = || {
+            let kind = format!("unknown exception {status}");
+            Thrown { kind, reason: None, function: "?".into(), place: None, callers: vec![] }
+        };
+        Some(known.unwrap_or_else(unknown))
     }
 }
 

@@ -219,7 +219,8 @@ pub(crate) fn pack(args: &mut [HostArg], entry: &Entry) -> Result<Vec<u8>, Engin
 
 /// Puts values of these types together from a block that holds lowered results.
 pub(crate) fn join(types: &[Type], lowered: &[Type], block: &[u8]) -> Result<Vec<HostValue>, EngineError> {
-    if types.iter().any(|ty| ty.is_aggregate()) {
+    // Of what an image returns only types are known that need no table.
+    if types.iter().any(|ty| ty.is_aggregate() || !ty.is_known()) {
         return Err(EngineError::Unsupported("aggregates do not pass to the host".into()));
     }
     let read = |(slot, &ty): (Slot, &Type)| {
