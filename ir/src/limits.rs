@@ -36,7 +36,7 @@ limits! {
     MAX_VALUES: usize = 64 << 20, "values of a body";
     MAX_BLOCKS: usize = 8 << 20, "blocks of a body";
     MAX_GLOBALS: usize = 1 << 20, "globals, and functions of the host, of a program from text, each";
-    MAX_METHODS: usize = 1 << 19, "methods of a program, ended ones included";
+    MAX_METHODS: usize = 1 << 19, "methods of a program, ended ones included that are not forgotten";
     MAX_FRAME_BYTES: u64 = 1 << 20, "stack-slot bytes of a function";
 
     // In the form that passes see, for targets that hold no arrays and structs.

@@ -30,7 +30,7 @@ use crate::target::Target;
 use crate::{convergence, evaluate, exceptions, kernel_abi, legalise, optimise, specialise, validate};
 use cranelift_entity::EntityRef;
 use marquetry_ir::analysis::cfg::ControlFlow;
-use marquetry_ir::diag::Code;
+use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::entity::Func;
 use marquetry_ir::program::{Inlining, Program, Worlds};
 use marquetry_ir::signature::Signature;
@@ -79,6 +79,8 @@ pub struct Lowering {
     pub worlds: Worlds,
     /// What else has to be compiled.
     pub deferred: Vec<Deferred>,
+    /// What hooks warned of.
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// The tables of the passes, which one job after the other uses. Nothing in them outlives a job but their memory.
@@ -231,6 +233,7 @@ struct Pipeline<'a> {
     signatures: Vec<Signature>,
     worlds: Worlds,
     deferred: Vec<Deferred>,
+    warnings: Vec<Diagnostic>,
 }
 
 impl<'a> Pipeline<'a> {
@@ -252,15 +255,16 @@ impl<'a> Pipeline<'a> {
             signatures: Vec::new(),
             worlds: Worlds::ALL,
             deferred: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 
     /// What the job became, with the record of what it was made of.
     fn finish(self, legal: Legal) -> Lowering {
-        let Pipeline { mut instances, linker, types, signatures, deferred, worlds, .. } = self;
+        let Pipeline { mut instances, linker, types, signatures, deferred, warnings, worlds, .. } = self;
         instances.extend(linker.instances);
         let worlds = worlds.intersect(linker.worlds);
-        Lowering { legal, instances, types, signatures, worlds, deferred }
+        Lowering { legal, instances, types, signatures, worlds, deferred, warnings }
     }
 
     fn stages(&mut self, until: Stage, observer: &mut dyn Observer) -> Result<Reached, Failure> {
@@ -405,8 +409,9 @@ impl<'a> Pipeline<'a> {
         for hook in hooks.units.iter().filter(|hook| hook.anchor == anchor) {
             let start = Instant::now();
             let mut unit = verified.into_unit();
-            let deferred = &mut self.deferred;
-            let mut context = HookContext { unit: &mut unit, job: self.job, target, params, deferred };
+            let (deferred, warnings) = (&mut self.deferred, &mut self.warnings);
+            let mut context =
+                HookContext { unit: &mut unit, job: self.job, target, params, deferred, warnings };
             (hook.run)(&mut context).map_err(Failure::Program)?;
             observer.hook(anchor, &hook.name, &unit, start.elapsed());
             verified = Verified::new(unit).map_err(|broken| {

@@ -5,7 +5,7 @@ use crate::engine::{Caller, EngineError, Outcome, Thrown, parts};
 use crate::memory::{self, Memory};
 use crate::stack::CallStack;
 use crate::value::HostArg;
-use marquetry_codegen::artifact::{Artifact, Entry, argument_block};
+use marquetry_codegen::artifact::{Artifact, Entry, Slot, argument_block};
 use marquetry_codegen::error::EmitError;
 use marquetry_codegen::native::{
     self, JitCode, NativeKernel, NativeOptions, NativeTarget, StackLimit, emit_jit_with, emit_object,
@@ -186,6 +186,8 @@ pub struct Compiled {
     kernel: Option<NativeKernel>,
     /// The formats of what it prints.
     pub formats: Vec<PrintFormat>,
+    /// What hooks warned of.
+    pub warnings: Vec<Diagnostic>,
     places: Places,
 }
 
@@ -273,7 +275,8 @@ pub(crate) fn emit(
     let results = lowering.signatures.first().map(|signature| signature.results.clone()).unwrap_or_default();
     let formats = legal.unit().formats.clone();
     let places = Places::Texts { sites: legal.sites().to_vec(), files: program.files.clone() };
-    Ok(Compiled { code, entries, children: Vec::new(), results, kernel, formats, places })
+    let (children, warnings) = (Vec::new(), lowering.warnings.clone());
+    Ok(Compiled { code, entries, children, results, kernel, formats, warnings, places })
 }
 
 /// Compiles a job to an artifact; native code as a relocatable object.
@@ -396,7 +399,8 @@ impl Compiled {
         let (entries, formats) = (artifact.entries.clone(), artifact.formats.clone());
         let places = Places::Texts { sites: artifact.sites.clone(), files: program.files.clone() };
         let (code, kernel) = (Code::Artifact(artifact), Some(kernel));
-        Compiled { code, entries, children: Vec::new(), results: Vec::new(), kernel, formats, places }
+        let (children, results, warnings) = Default::default();
+        Compiled { code, entries, children, results, kernel, formats, warnings, places }
     }
 
     /// Code of one entry that was compiled by another process, with the places that it knew.
@@ -410,7 +414,8 @@ impl Compiled {
     ) -> Self {
         let (kernel, entries) = (code.kernel(0), vec![entry]);
         let places = Places::Known { sites, checked };
-        Compiled { code: Code::Jit(code), entries, children: Vec::new(), results, kernel, formats, places }
+        let (code, children, warnings) = (Code::Jit(code), Vec::new(), Vec::new());
+        Compiled { code, entries, children, results, kernel, formats, warnings, places }
     }
 
     /// The only or first entry.
@@ -468,6 +473,16 @@ impl Compiled {
             Some(thrown) => Ok(Outcome::Threw(thrown)),
             None => parts::join(&self.results, types, &results).map(Outcome::Returned),
         }
+    }
+
+    /// What a device is told of the first entry's parameters: those of the source, then what the entry's ABI adds.
+    ///
+    /// # Errors
+    /// There is no entry.
+    pub fn kernel_params(&self) -> Result<Vec<KernelParam>, EngineError> {
+        let param =
+            |slot: Slot| KernelParam { size: slot.size, align: slot.align, is_pointer: slot.is_pointer };
+        Ok(self.entry()?.block().0.into_iter().map(param).collect())
     }
 
     /// What a device loads.

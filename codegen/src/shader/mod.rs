@@ -35,6 +35,7 @@ mod legality;
 mod module;
 mod objects;
 mod refuse;
+mod scopes;
 mod select;
 mod select_control;
 mod select_memory;

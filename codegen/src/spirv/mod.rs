@@ -16,6 +16,7 @@ mod intrinsics;
 mod legality;
 mod module;
 mod pointers;
+mod refuse;
 mod select;
 mod select_address;
 mod select_atomic;
@@ -187,9 +188,10 @@ pub fn emit_words(
     module.restart(target.env);
     let functions = unit.funcs.iter().map(|_| module.id()).collect();
     let objects = match target.env.api {
-        Api::Vulkan => pointers::Objects::new(unit, cfgs)?,
+        Api::Vulkan => pointers::Objects::new(unit, cfgs),
         Api::OpenCl => pointers::Objects::default(),
     };
+    refuse::check(unit, cfgs, &objects, target)?;
     let mut state = State {
         module,
         scratch,

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 
 impl Selector<'_, '_> {
     /// Selects an op that makes a pointer, or a number of one.
-    pub fn address_op(&mut self, inst: Inst, op: IrOp) -> Result<Id, EmitError> {
+    pub(super) fn address_op(&mut self, inst: Inst, op: IrOp) -> Result<Id, EmitError> {
         let data = self.body.inst(inst);
         let result = self.body.first_result(inst).map_or(Type::ERROR, |v| self.body.value_type(v));
         match op {
@@ -113,13 +113,9 @@ impl Selector<'_, '_> {
     fn global_address(&mut self, global: Global, result: Type) -> Result<Id, EmitError> {
         let data = &self.unit.globals[global];
         if self.is_vulkan() {
-            return match self.state.objects.global(global) {
-                Some(object) => Ok(self.object_pointer(object)),
-                None => Err(EmitError::Target(format!(
-                    "Vulkan: global '{}' is in global memory; pass a buffer to the kernel instead",
-                    data.name
-                ))),
-            };
+            let object = self.state.objects.global(global);
+            let object = object.ok_or_else(|| internal("a variable in global memory"))?;
+            return Ok(self.object_pointer(object));
         }
         let variable = match self.state.globals.get(&global) {
             Some(&id) => id,
@@ -162,7 +158,7 @@ impl Selector<'_, '_> {
     }
 
     /// An array constant from the bytes of a global.
-    pub fn initial_value(
+    pub(super) fn initial_value(
         &mut self,
         array: Id,
         element: u32,

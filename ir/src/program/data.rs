@@ -51,7 +51,7 @@ pub enum MethodError {
     NoTable(Table),
     /// No parameter mentions this variable, so no call could determine it.
     Unbound(Type),
-    /// The program has [`MAX_METHODS`](crate::limits::MAX_METHODS), ended ones included.
+    /// The program has [`MAX_METHODS`](crate::limits::MAX_METHODS), ended ones included that are not forgotten.
     TooMany,
 }
 

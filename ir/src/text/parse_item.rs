@@ -122,7 +122,7 @@ impl<'t> Parser<'_, 't> {
         let (name, span) = self.symbol("the name of a function of the host")?;
         let params = self.type_list(MAX_PARAMS, "parameters")?;
         let results = self.results()?;
-        let link_name = if self.eat_word("as") { self.quoted_text()?.into() } else { name.clone() };
+        let link_name = if self.eat_word("as") { self.quoted_name()?.into() } else { name.clone() };
         let signature = Signature { params, results };
         let file = Some(self.file);
         if self.program.externs.len() >= MAX_GLOBALS {
@@ -279,7 +279,9 @@ impl<'t> Parser<'_, 't> {
                 self.redefined(&what, span, old_file, old_span);
             }
             Err(MethodError::TooMany) => {
-                self.error(Code::Limit, span, format!("program has more than {MAX_METHODS} methods"));
+                let message =
+                    format!("program has more than {MAX_METHODS} methods, those of earlier worlds included");
+                self.error(Code::Limit, span, message);
                 self.stop();
             }
         }

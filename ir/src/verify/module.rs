@@ -5,7 +5,7 @@ use crate::entity::{AnyEntity, Method};
 use crate::program::{ExternData, GlobalData, MethodData, MethodKind, Program, World};
 use crate::signature::Signature;
 use crate::span::{SourceFile, Span};
-use crate::types::{Generic, Space, Type, Types};
+use crate::types::{Abstract, Generic, Space, Type, Types};
 use crate::unit::Unit;
 use crate::verify::report::{FunctionView, Report};
 use rustc_hash::FxHashSet;
@@ -132,7 +132,9 @@ pub(super) fn check(module: Module<'_>, since: Option<World>, report: &mut Repor
             (Module::Program(program), AnyEntity::Method(method)) => {
                 let data = program.method(method);
                 variables(&item, types, data, report);
-                let key = (data.table, &data.name, &data.signature.params);
+                // What a variable stands for is part of what a method takes.
+                let bounds: Vec<Abstract> = data.variables.iter().map(|variable| variable.bound).collect();
+                let key = (data.table, &data.name, &data.signature.params, bounds);
                 unique(&item, "method with these parameters in its table", &mut methods, key, report);
             }
             _ => unique(&item, "function", &mut names, name, report),

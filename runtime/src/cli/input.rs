@@ -100,6 +100,18 @@ pub(super) fn tables(program: &Program, names: &[String]) -> Result<Vec<Table>, 
     names.iter().map(find).collect()
 }
 
+/// The tables of a runtime provider, the library's own among them.
+pub(super) fn provider(program: &Program, names: &[String]) -> Result<Vec<Table>, CliError> {
+    let find = |name: &String| match program.find_table(name) {
+        Some(Table::BASE | Table::DEVICE) => {
+            Err(CliError::Usage(format!("--provider: '{name}' is no table of a provider")))
+        }
+        Some(table) => Ok(table),
+        None => Err(CliError::Failed(format!("there is no table '{name}'"))),
+    };
+    names.iter().map(find).collect()
+}
+
 /// What `--entry` names.
 pub(super) enum Entry<'a> {
     /// A method by its name, which may have stood in quotes.

@@ -196,6 +196,9 @@ impl ArgumentLayout {
 
 /// Checks a launch against the device's limits and the kernel's parameters. False: the grid has no blocks and there
 /// is nothing to do.
+///
+/// # Errors
+/// A limit that is passed, or an argument that does not fit.
 pub fn check_launch(
     info: &DeviceInfo,
     layout: &ArgumentLayout,

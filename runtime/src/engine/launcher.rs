@@ -3,10 +3,9 @@
 use super::parts::{self, Part};
 use super::{EngineError, Extent, Outcome, wrap};
 use crate::compile::Compiled;
-use crate::device::{Arg, Buffer, Device, DeviceError, DeviceKind, KernelParam, LoadedModule, open};
+use crate::device::{Arg, Buffer, Device, DeviceError, DeviceKind, LoadedModule, open};
 use crate::inputs::{self, LaunchOptions};
 use crate::value::HostArg;
-use marquetry_codegen::artifact::{Entry, Slot};
 use marquetry_lower::runtime::print;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -99,8 +98,7 @@ impl Launcher {
 
     /// Hands a kernel to the driver.
     pub(super) fn load(&self, compiled: &Compiled, block: [u32; 3]) -> Result<LoadedModule, EngineError> {
-        let params = kernel_params(compiled.entry()?);
-        self.device.load(&compiled.image(&params, block)?).map_err(failed)
+        self.device.load(&compiled.image(&compiled.kernel_params()?, block)?).map_err(failed)
     }
 
     /// Launches, with a further buffer for results; gives what that one holds afterwards.
@@ -215,9 +213,4 @@ fn failed(error: DeviceError) -> EngineError {
 /// The address of a buffer, if there is one.
 fn address(buffer: Option<&Buffer>) -> Arg<'_> {
     buffer.map_or(Arg::Null, |buffer| Arg::Buffer(buffer, 0))
-}
-
-fn kernel_params(entry: &Entry) -> Vec<KernelParam> {
-    let param = |slot: Slot| KernelParam { size: slot.size, align: slot.align, is_pointer: slot.is_pointer };
-    entry.block().0.into_iter().map(param).collect()
 }

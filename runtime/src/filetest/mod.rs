@@ -46,6 +46,7 @@ pub mod compiled;
 pub mod directive;
 pub mod coverage;
 mod dispatch;
+pub mod codes;
 pub mod runner;
 pub mod report;
 pub mod watchdog;

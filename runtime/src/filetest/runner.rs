@@ -171,6 +171,9 @@ fn round_trip(program: &Program) -> Row {
 }
 
 /// The method that a directive means: by name and arguments.
+///
+/// # Errors
+/// There is none: what the methods of the name take.
 pub fn find_method(
     program: &Program,
     name: &str,
@@ -217,6 +220,9 @@ fn instantiate(program: &mut Program, action: &Action) {
 
 /// The method that a call means: one that takes its arguments, or an instance made for them. Buffers are what kernels
 /// and functions take pointers to: in global memory and anywhere.
+///
+/// # Errors
+/// There is none, or the instance cannot be made.
 pub fn instance_for(
     program: &mut Program,
     name: &str,
@@ -317,7 +323,7 @@ fn carry_out(
         Err(message) => return Verdict::Failed(message),
     };
     let mut args: Vec<HostArg> = call.args.iter().map(Argument::materialise).collect();
-    *engine.options() = match options(program, &call.with) {
+    *engine.options() = match launch_options(program, &call.with) {
         Ok(options) => options,
         Err(message) => return Verdict::Failed(message),
     };
@@ -339,7 +345,10 @@ fn carry_out(
 }
 
 /// What a launch gets besides its arguments.
-fn options(program: &Program, with: &[Binding]) -> Result<LaunchOptions, String> {
+///
+/// # Errors
+/// What is no state.
+pub fn launch_options(program: &Program, with: &[Binding]) -> Result<LaunchOptions, String> {
     let mut options = LaunchOptions::default();
     for Binding { name, ty, value } in with {
         if name != STATE {

@@ -141,8 +141,8 @@ impl Session {
             answers: &backend.answers,
             params: job.config.params.any(),
         };
+        let lower_job = self.lower_job(&program, job).map_err(failed)?;
         let lowered = memory::with(|memory| {
-            let lower_job = self.lower_job(&program, job);
             let mut lowering = lower(memory, &program, &lower_job, &setup, &mut Silent)?;
             why.extend(baked(lowering.legal.unit()));
             why.extend(lowering.deferred.iter().map(|child| format!("the child '{}'", child.name)));
@@ -266,7 +266,7 @@ impl Session {
         let name = job_name(&program, job);
         let table = program.table_name(program.method(job.entry.method).table);
         let config = job.config.identity(&program.types);
-        let open = view(&program, &job.config);
+        let open = view(&program, &job.config)?;
         let pinned = open.clone().at(job.world);
         for image in images.iter().rev() {
             let Some(number) = image.find(table, &name, &config) else { continue };
