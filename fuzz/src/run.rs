@@ -9,6 +9,7 @@ use marquetry_ir::text;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
 use marquetry_lower::dispatch::view::View;
+use marquetry_lower::exceptions::record::Record;
 use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::legal::{EntryAbi, Site};
 
@@ -208,7 +209,7 @@ pub fn launches(unit: &Unit, case: &Case, types: &[Type], lowering: Option<Lower
         let place = interp.memory_mut().alloc(&to)?;
         let mut values = vec![Val::pointer(from), Val::pointer(place)];
         let mailbox = match lowering.filter(|lowering| lowering.abi.mailbox) {
-            Some(lowering) => Some((lowering, interp.memory_mut().alloc(&[0; 16])?)),
+            Some(lowering) => Some((lowering, interp.memory_mut().alloc(&[0; Record::BYTES])?)),
             None => None,
         };
         values.extend(mailbox.map(|(_, address)| Val::pointer(address)));

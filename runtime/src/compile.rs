@@ -20,6 +20,7 @@ use marquetry_ir::span::{Location, SourceFile};
 use marquetry_ir::text;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::PrintFormat;
+use marquetry_lower::exceptions::record::Record;
 use marquetry_lower::failure::Failure;
 use marquetry_lower::job::{DebugLevel, Job, OptLevel};
 use marquetry_lower::legal::{Legal, Site};
@@ -443,12 +444,12 @@ impl Compiled {
 
     /// The exception that a status stands for; none for 0.
     pub fn thrown(&self, status: u32) -> Option<Thrown> {
-        let site = self.sites.get((status as usize).checked_sub(1)?);
-        let Some(site) = site else {
-            let kind = format!("unknown exception {status}");
-            return Some(Thrown { kind, reason: None, function: "?".into(), place: None, callers: vec![] });
-        };
-        Some(thrown_at(site, &self.files))
+        thrown(&self.sites, status, &self.files)
+    }
+
+    /// The exception that a launch left in its mailbox, if any; with the kernel and the work-item.
+    pub fn thrown_in(&self, mailbox: &[u8]) -> Option<Thrown> {
+        thrown_in(&self.entries, &self.sites, mailbox, &self.files)
     }
 }
 
@@ -460,6 +461,31 @@ pub fn exhausted_in(checked: &[Site], function: usize, files: &[SourceFile]) -> 
     }
 }
 
+fn thrown(sites: &[Site], status: u32, files: &[SourceFile]) -> Option<Thrown> {
+    Some(match sites.get((status as usize).checked_sub(1)?) {
+        Some(site) => thrown_at(site, files),
+        None => Thrown {
+            kind: format!("unknown exception {status}"),
+            reason: None,
+            function: "?".into(),
+            place: None,
+            callers: Vec::new(),
+            candidates: Vec::new(),
+            kernel: None,
+            item: None,
+        },
+    })
+}
+
+/// The exception that is in a mailbox, by the tables of an artifact: its entries and the places that throw.
+pub fn thrown_in(entries: &[Entry], sites: &[Site], mailbox: &[u8], files: &[SourceFile]) -> Option<Thrown> {
+    let record = Record::read(mailbox)?;
+    let kernel = record.kernel.and_then(|number| entries.get(number as usize));
+    let thrown = thrown(sites, record.status, files)?;
+    let kernel = kernel.map(|entry| entry.symbol.to_string());
+    Some(Thrown { kernel, item: Some(record.item), ..thrown })
+}
+
 /// An exception from its site.
 pub fn thrown_at(site: &Site, files: &[SourceFile]) -> Thrown {
     Thrown {
@@ -468,5 +494,8 @@ pub fn thrown_at(site: &Site, files: &[SourceFile]) -> Thrown {
         function: site.function.to_string(),
         place: Location::of(files, site.file, site.span),
         callers: site.callers.iter().map(|caller| Caller::new(caller, files)).collect(),
+        candidates: site.candidates.iter().map(|caller| Caller::new(caller, files)).collect(),
+        kernel: None,
+        item: None,
     }
 }

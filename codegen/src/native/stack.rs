@@ -19,6 +19,7 @@ use marquetry_ir::unit::{Function, Unit};
 use marquetry_lower::legal::Site;
 use std::ffi::c_void;
 use std::mem::offset_of;
+use std::sync::Arc;
 
 /// Most bytes of stack that calls may need without recursion.
 pub const MAX_STACK_BYTES: u64 = 1 << 30;
@@ -78,6 +79,7 @@ pub(super) fn site(function: &Function) -> Site {
         // Of code that was inlined, where that was called in this function.
         span: outermost.map_or(function.span, |(_, _, span)| span),
         callers: Box::default(),
+        candidates: Arc::default(),
     }
 }
 

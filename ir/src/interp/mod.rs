@@ -69,6 +69,8 @@ pub struct Thrown {
     pub reason: Option<Arc<str>>,
     /// The instruction that threw.
     pub location: Option<Location>,
+    /// In a launch, the group and the place in it of the work-item that threw.
+    pub item: Option<([u32; 3], [u32; 3])>,
 }
 
 /// A function of the host: takes the program's memory and arguments, gives as many results as its signature has,

@@ -264,7 +264,12 @@ fn steps(library: &Library, machine: &mut Machine, item: &mut Item) -> Checked<S
                     return malformed("no such exception");
                 };
                 let location = library.location(item);
-                return Ok(Stop::Threw(Thrown { kind: kind.clone(), reason: reason.clone(), location }));
+                return Ok(Stop::Threw(Thrown {
+                    kind: kind.clone(),
+                    reason: reason.clone(),
+                    location,
+                    item: None,
+                }));
             }
             Step::Unreachable => return throws(library, item, Exception::UnreachableError, false),
             Step::Assert { condition, message } => {
@@ -279,7 +284,12 @@ fn steps(library: &Library, machine: &mut Machine, item: &mut Item) -> Checked<S
                         return malformed("no such exception");
                     };
                     let location = library.location(item);
-                    return Ok(Stop::Threw(Thrown { kind: kind.clone(), reason: reason.clone(), location }));
+                    return Ok(Stop::Threw(Thrown {
+                        kind: kind.clone(),
+                        reason: reason.clone(),
+                        location,
+                        item: None,
+                    }));
                 }
             }
             Step::Input { name, dest } => {
@@ -310,7 +320,7 @@ fn throws(library: &Library, item: &Item, exception: Exception, guarded: bool) -
         return Err(Box::new(FaultKind::Unguarded));
     }
     let location = library.location(item);
-    Ok(Stop::Threw(Thrown { kind: exception.name().into(), reason: None, location }))
+    Ok(Stop::Threw(Thrown { kind: exception.name().into(), reason: None, location, item: None }))
 }
 
 /// Moves an edge's arguments and gives the first step of its destination.

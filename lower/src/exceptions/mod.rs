@@ -2,13 +2,15 @@
 //!
 //! A function that may throw gets a first result, its status: 0, or the number of the throwing site plus one. Its
 //! callers test the status and pass it on. A kernel that may throw gets a last parameter, the mailbox; the first
-//! work-item to throw stores its status there, and every work-item that throws returns.
+//! work-item to throw leaves a [`record`] there, and every work-item that throws returns.
 //!
 //! Functions whose address is taken count as throwing, so that indirect calls have one convention: the first result
 //! is a status. After this stage no op throws: divisions are `guarded`, which also means that a guarded `rem.s`
 //! never sees the divisor -1.
 
+mod callers;
 mod guards;
+pub mod record;
 mod rewrite;
 mod throwing;
 
@@ -27,7 +29,7 @@ use marquetry_ir::span::Span;
 use marquetry_ir::types::{Space, Type};
 use marquetry_ir::unit::{Function, Unit};
 use marquetry_ir::verify::Verified;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 /// A unit without `throw`, as only this stage makes it, from verified code.
 #[derive(Clone, Debug)]
@@ -39,8 +41,8 @@ pub struct Lowered {
     pub(crate) rewritten: Vec<Func>,
     /// Whether nothing is left that nobody uses: the optimiser ran.
     pub(crate) tidy: bool,
-    /// The functions and kernels that may throw.
-    pub(crate) throwing: FxHashSet<Func>,
+    /// What kernels call when they are left with an exception, if any is.
+    pub(crate) thrower: Option<Func>,
 }
 
 impl Lowered {
@@ -94,25 +96,28 @@ pub fn run(unit: Verified) -> Result<Lowered, Failure> {
             .and_then(|()| check_room(function.signature.results.len(), "results", MAX_RESULTS))
             .map_err(|limit| Failure::Limit(limit.at(&function.name, function.file, function.span)))?;
     }
-    let mut sites = Vec::new();
     let funcs: Vec<Func> = unit.funcs.keys().collect();
+    let leaves = |&func: &Func| throwing.contains(func) && unit.funcs[func].kind == MethodKind::Kernel;
+    let thrower = funcs.iter().any(leaves).then(|| record::add_thrower(&mut unit));
+    let mut sites = rewrite::Sites::default();
     let mut rewritten = Vec::new();
     for func in funcs {
         let before = unit.funcs[func].body.inst_count();
-        rewrite::function(&mut unit, func, &throwing, &mut sites);
+        rewrite::function(&mut unit, func, &throwing, thrower, &mut sites);
         if unit.funcs[func].body.inst_count() != before {
             rewritten.push(func);
         }
     }
+    let rewrite::Sites { list: mut sites, funcs } = sites;
     check_room(sites.len(), "places that throw", i32::MAX as usize - 1).map_err(Failure::Limit)?;
+    callers::find(&unit, &mut sites, &funcs);
     let abi = |&func: &Func| {
         let throws = throwing.contains(func);
         let kernel = unit.funcs[func].kind == MethodKind::Kernel;
         EntryAbi { status: throws && !kernel, mailbox: throws && kernel, ..EntryAbi::default() }
     };
     let entries = unit.entries.iter().map(abi).collect();
-    let throwing = unit.funcs.keys().filter(|&func| throwing.contains(func)).collect();
-    Ok(Lowered { unit, sites, entries, rewritten, tidy: false, throwing })
+    Ok(Lowered { unit, sites, entries, rewritten, tidy: false, thrower })
 }
 
 /// The functions that throw by an op of their own or of a callee. After lowering there are none, but new ones.

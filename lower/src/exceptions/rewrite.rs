@@ -12,7 +12,6 @@ use crate::passes::replace::Replacements;
 use marquetry_ir::body::{Body, Origin, Symbol};
 use marquetry_ir::entity::{Block, Func, Inst, SigRef, SymbolRef, Value};
 use marquetry_ir::exception::Exception;
-use marquetry_ir::inst::{MemFlags, Order, Scope};
 use marquetry_ir::op::{Effects, Op, Shape};
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::semantics::{const_from_lanes, const_lanes};
@@ -41,14 +40,22 @@ pub(super) fn symbol(body: &Body, inst: Inst) -> Option<&Symbol> {
 enum Leave {
     /// It returns the status and then these.
     Return(Vec<Value>),
-    /// It writes the status to this mailbox, if that is still empty, and returns.
-    Mailbox(Value),
+    /// It passes its mailbox, the status and its number plus one to this function, and returns.
+    Mailbox { mailbox: Value, thrower: Func, kernel: u32 },
+}
+
+/// The places that throw, and the function that each is in.
+#[derive(Default)]
+pub(super) struct Sites {
+    pub list: Vec<Site>,
+    pub funcs: Vec<Func>,
 }
 
 struct Rewriter<'a> {
     body: &'a mut Body,
     throwing: &'a Funcs,
-    sites: &'a mut Vec<Site>,
+    sites: &'a mut Sites,
+    func: Func,
     leave: Leave,
     name: Arc<str>,
     file: Option<u32>,
@@ -61,7 +68,14 @@ struct Rewriter<'a> {
 }
 
 /// Rewrites one function of a unit whose signatures are lowered already.
-pub(super) fn function(unit: &mut Unit, func: Func, throwing: &Funcs, sites: &mut Vec<Site>) {
+pub(super) fn function(
+    unit: &mut Unit,
+    func: Func,
+    throwing: &Funcs,
+    thrower: Option<Func>,
+    sites: &mut Sites,
+) {
+    let kernel = unit.entries.iter().position(|&entry| entry == func).map_or(0, |n| n as u32 + 1);
     let function = &mut unit.funcs[func];
     let body = &mut function.body;
     let Some(entry) = body.entry() else { return };
@@ -73,9 +87,11 @@ pub(super) fn function(unit: &mut Unit, func: Func, throwing: &Funcs, sites: &mu
     if !throws && !body.blocks().flat_map(|block| body.block_insts(block)).any(concerned) {
         return;
     }
-    let leave = match function.kind {
-        MethodKind::Kernel if throws => Leave::Mailbox(body.append_block_param(entry, MAILBOX)),
-        MethodKind::Kernel | MethodKind::Function => {
+    let leave = match (function.kind, thrower) {
+        (MethodKind::Kernel, Some(thrower)) if throws => {
+            Leave::Mailbox { mailbox: body.append_block_param(entry, MAILBOX), thrower, kernel }
+        }
+        _ => {
             let rest = function.signature.results.get(usize::from(throws)..).unwrap_or(&[]);
             Leave::Return(rest.iter().map(|&ty| body.make_scalar(ty, 0)).collect())
         }
@@ -84,6 +100,7 @@ pub(super) fn function(unit: &mut Unit, func: Func, throwing: &Funcs, sites: &mu
         body,
         throwing,
         sites,
+        func,
         leave,
         name: function.name.clone(),
         file: function.file,
@@ -157,8 +174,10 @@ impl Rewriter<'_> {
         let mut frames = self.body.frames(&self.name, self.file, self.origin);
         let (function, file, span) = frames.next().unwrap_or((&self.name, self.file, self.origin.span));
         let (function, callers) = (function.clone(), frames.owned().collect());
-        self.sites.push(Site { kind, reason, function, file, span, callers });
-        self.body.make_scalar(Type::I32, self.sites.len() as u128)
+        let candidates = Arc::default();
+        self.sites.list.push(Site { kind, reason, function, file, span, callers, candidates });
+        self.sites.funcs.push(self.func);
+        self.body.make_scalar(Type::I32, self.sites.list.len() as u128)
     }
 
     /// Ends a block by leaving the function with a status.
@@ -168,15 +187,11 @@ impl Rewriter<'_> {
                 let results: Vec<Value> = std::iter::once(status).chain(rest.iter().copied()).collect();
                 self.append(block, Op::Return, &results, &[]);
             }
-            &Leave::Mailbox(mailbox) => {
-                let empty = self.body.make_scalar(Type::I32, 0);
-                let exchange = self.append(
-                    block,
-                    Op::CompareExchange,
-                    &[mailbox, empty, status],
-                    &[Type::I32, Type::I1],
-                );
-                self.body.inst_mut(exchange).imm = MemFlags::atomic(Order::AcqRel, Scope::Device).bits();
+            &Leave::Mailbox { mailbox, thrower, kernel } => {
+                let callee = self.body.make_symbol(Symbol::Func(thrower));
+                let kernel = self.body.make_scalar(Type::I32, u128::from(kernel));
+                let call = self.append(block, Op::Call, &[mailbox, status, kernel], &[]);
+                self.body.inst_mut(call).imm = callee.as_u32();
                 self.append(block, Op::Return, &[], &[]);
             }
         }

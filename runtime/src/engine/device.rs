@@ -11,7 +11,7 @@ use marquetry_ir::entity::Method;
 use marquetry_ir::program::Program;
 use marquetry_ir::types::Type;
 use marquetry_lower::dispatch::view::View;
-use marquetry_lower::job::{Job, OptLevel};
+use marquetry_lower::job::{DebugLevel, Job, OptLevel, ThrowPolicy};
 use marquetry_lower::runtime::Library;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,6 +26,7 @@ pub(super) struct DeviceEngine {
     target: Target,
     compiler: Compiler,
     opt_level: OptLevel,
+    exceptions: (DebugLevel, ThrowPolicy),
     program: Arc<Program>,
     /// Kernels loaded from the program, by method, block and type of the state.
     kernels: HashMap<(Method, [u32; 3], Option<Type>), Arc<Loaded>>,
@@ -76,6 +77,7 @@ impl DeviceEngine {
             target,
             compiler,
             opt_level,
+            exceptions: Default::default(),
             program,
             kernels,
             functions,
@@ -94,6 +96,7 @@ impl DeviceEngine {
     ) -> Result<Arc<Loaded>, EngineError> {
         let mut job = Job::new(vec![kernel], View::device(&[]), self.opt_level);
         job.options.state = state;
+        (job.options.debug_level, job.options.throws) = self.exceptions;
         let compiled = (self.compiler)(program, &job, &self.target, &self.library)?;
         let module = self.launcher.load(&compiled, block)?;
         Ok(Arc::new(Loaded { compiled, module }))
@@ -110,6 +113,10 @@ impl Engine for DeviceEngine {
         self.kernels.clear();
         self.functions.clear();
         self.library = Library::new();
+    }
+
+    fn set_exceptions(&mut self, debug_level: DebugLevel, throws: ThrowPolicy) {
+        self.exceptions = (debug_level, throws);
     }
 
     fn options(&mut self) -> &mut LaunchOptions {

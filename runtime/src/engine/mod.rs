@@ -23,8 +23,9 @@ use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::Program;
 use marquetry_ir::span::{Location, SourceFile};
+use marquetry_lower::exceptions::record::WorkItem;
 use marquetry_lower::failure::Failure;
-use marquetry_lower::job::OptLevel;
+use marquetry_lower::job::{DebugLevel, OptLevel, ThrowPolicy};
 use std::fmt;
 use std::sync::Arc;
 
@@ -35,6 +36,19 @@ pub enum Outcome {
     Returned(Vec<HostValue>),
     /// It threw.
     Threw(Thrown),
+}
+
+impl Outcome {
+    /// The results, or the exception as an error: what `?` passes on.
+    ///
+    /// # Errors
+    /// It threw.
+    pub fn returned(self) -> Result<Vec<HostValue>, Thrown> {
+        match self {
+            Outcome::Returned(values) => Ok(values),
+            Outcome::Threw(thrown) => Err(thrown),
+        }
+    }
 }
 
 /// An exception that arrived at the host.
@@ -49,8 +63,14 @@ pub struct Thrown {
     /// Where in the source.
     pub place: Option<Location>,
     /// Who called it, from the inside to the outside, as far as the engine knows: the interpreter knows all, compiled
-    /// code knows those that the function was inlined into.
+    /// code knows those that the function was inlined into, and those that are the only ones to call these.
     pub callers: Vec<Caller>,
+    /// Which calls may come next, where there are several and the engine does not know which.
+    pub candidates: Vec<Caller>,
+    /// The kernel, if one was launched.
+    pub kernel: Option<String>,
+    /// The work-item of the launch that threw first.
+    pub item: Option<WorkItem>,
 }
 
 /// A function on the way to a place that threw.
@@ -72,31 +92,77 @@ impl Caller {
 /// How many callers a message names.
 const SHOWN_CALLERS: usize = 8;
 
+impl Thrown {
+    /// What is known, for people: at level none in one line; at the others also which work-item of which kernel; at the
+    /// full level every frame in a line of its own.
+    pub fn report(&self, level: DebugLevel) -> String {
+        let mut text = match level {
+            DebugLevel::None | DebugLevel::Lines => self.to_string(),
+            DebugLevel::Full => {
+                let mut text = self.kind.clone();
+                text.extend(self.reason.iter().flat_map(|reason| [": ", reason]));
+                text.push_str(&format!("\n  in {}", Place(&self.function, &self.place)));
+                for Caller { function, place } in &self.callers {
+                    text.push_str(&format!("\n  called by {}", Place(function, place)));
+                }
+                if !self.candidates.is_empty() {
+                    text.push_str("\n  called by one of");
+                }
+                for Caller { function, place } in &self.candidates {
+                    text.push_str(&format!("\n    {}", Place(function, place)));
+                }
+                text
+            }
+        };
+        if level > DebugLevel::None
+            && let Some(WorkItem { group: [x, y, z], local: [i, j, k] }) = self.item
+        {
+            text.push_str(&format!("\n  thrown by work-item ({i}, {j}, {k}) of group ({x}, {y}, {z})"));
+            text.extend(self.kernel.iter().map(|kernel| format!(" of kernel '{kernel}'")));
+        }
+        text
+    }
+}
+
+/// A function and where in it.
+struct Place<'a>(&'a str, &'a Option<Location>);
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}'", self.0)?;
+        match self.1 {
+            Some(place) => write!(f, ", {place}"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl fmt::Display for Thrown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.kind)?;
         if let Some(reason) = &self.reason {
             write!(f, ": {reason}")?;
         }
-        let show = |f: &mut fmt::Formatter<'_>, function: &str, place: &Option<Location>| {
-            write!(f, "'{function}'")?;
-            match place {
-                Some(place) => write!(f, ", {place}"),
-                None => Ok(()),
-            }
-        };
-        f.write_str(" (in ")?;
-        show(f, &self.function, &self.place)?;
+        write!(f, " (in {}", Place(&self.function, &self.place))?;
         for caller in self.callers.iter().take(SHOWN_CALLERS) {
-            f.write_str("; called by ")?;
-            show(f, &caller.function, &caller.place)?;
+            write!(f, "; called by {}", Place(&caller.function, &caller.place))?;
         }
         match self.callers.len().saturating_sub(SHOWN_CALLERS) {
+            0 => {}
+            more => return write!(f, "; and {more} more)"),
+        }
+        for (n, caller) in self.candidates.iter().take(SHOWN_CALLERS).enumerate() {
+            let before = if n == 0 { "; called by one of " } else { " or " };
+            write!(f, "{before}{}", Place(&caller.function, &caller.place))?;
+        }
+        match self.candidates.len().saturating_sub(SHOWN_CALLERS) {
             0 => f.write_str(")"),
-            more => write!(f, "; and {more} more)"),
+            more => write!(f, " or {more} more)"),
         }
     }
 }
+
+impl std::error::Error for Thrown {}
 
 /// Why an engine did not carry something out.
 #[derive(Clone, Debug)]
@@ -181,6 +247,9 @@ pub trait Engine: Send {
     /// # Errors
     /// The program is wrong, or the engine cannot do it or fails.
     fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError>;
+
+    /// How code is compiled that is not compiled yet, as far as exceptions are concerned. For engines that compile.
+    fn set_exceptions(&mut self, _debug_level: DebugLevel, _throws: ThrowPolicy) {}
 
     /// What launches get besides the arguments, until it is changed.
     fn options(&mut self) -> &mut LaunchOptions;

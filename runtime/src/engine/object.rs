@@ -15,7 +15,7 @@ use marquetry_codegen::native::{KernelFn, NativeKernel, StackLimit, StackNeeds};
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::{MethodKind, Program};
 use marquetry_lower::dispatch::view::View;
-use marquetry_lower::job::{Job, OptLevel};
+use marquetry_lower::job::{DebugLevel, Job, OptLevel, ThrowPolicy};
 use marquetry_lower::runtime::Library as RuntimeLibrary;
 use std::collections::HashMap;
 use std::process::{Command, Stdio};
@@ -25,6 +25,7 @@ use std::sync::Arc;
 pub(super) struct ObjectEngine {
     target: Target,
     opt_level: OptLevel,
+    exceptions: (DebugLevel, ThrowPolicy),
     program: Arc<Program>,
     functions: HashMap<Method, Linked>,
     kernels: DeviceEngine,
@@ -56,8 +57,8 @@ impl ObjectEngine {
             _ => return Err("no C compiler: 'cc' does not run".into()),
         }
         let kernels = DeviceEngine::open_with(DeviceKind::Cpu, opt_level, link_kernel)?;
-        let (program, functions, stack) = Default::default();
-        Ok(ObjectEngine { target, opt_level, program, functions, kernels, stack })
+        let (exceptions, program, functions, stack) = Default::default();
+        Ok(ObjectEngine { target, opt_level, exceptions, program, functions, kernels, stack })
     }
 }
 
@@ -128,7 +129,8 @@ impl Engine for ObjectEngine {
     fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
         debug_assert_eq!(self.program.method(method).kind, MethodKind::Function);
         if !self.functions.contains_key(&method) {
-            let job = Job::new(vec![method], View::native(&[]), self.opt_level);
+            let mut job = Job::new(vec![method], View::native(&[]), self.opt_level);
+            (job.options.debug_level, job.options.throws) = self.exceptions;
             let linked = link(&self.program, &job, &self.target, &RuntimeLibrary::new())?;
             self.functions.insert(method, linked);
         }
@@ -167,6 +169,11 @@ impl Engine for ObjectEngine {
         }
         let wanted = parts::held(&self.program.types, &self.program.method(method).signature.results);
         parts::join(&wanted, types, &results).map(Outcome::Returned)
+    }
+
+    fn set_exceptions(&mut self, debug_level: DebugLevel, throws: ThrowPolicy) {
+        self.exceptions = (debug_level, throws);
+        self.kernels.set_exceptions(debug_level, throws);
     }
 
     fn options(&mut self) -> &mut LaunchOptions {

@@ -10,8 +10,9 @@ use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::op::Op;
 use marquetry_ir::print_format::Format;
 use marquetry_ir::types::Type;
+use marquetry_lower::exceptions::record::Record;
 use marquetry_lower::hooks::{Anchor, HookContext};
-use marquetry_lower::job::OptLevel;
+use marquetry_lower::job::{DebugLevel, OptLevel};
 use marquetry_lower::query::Answer;
 
 /// What users of the back-end choose: a value, part of what tells jobs apart.
@@ -25,8 +26,6 @@ pub struct Params {
 
 /// Bytes of the state before the heap: `example_state` of the tables.
 const STATE_BYTES: usize = 32;
-/// Bytes of a mailbox.
-const MAILBOX_BYTES: usize = 16;
 /// Bytes that the heap hands out at once: what code gets that asks for `example_unit`.
 pub const UNIT: u64 = 16;
 
@@ -70,6 +69,8 @@ pub fn define(session: &Session) -> Result<(), SessionError> {
 pub fn config(installed: &Config, params: Params) -> Config {
     let mut config = installed.clone();
     config.params = session::Params::new(params);
+    // Its runtime is told the kinds of exceptions.
+    config.options.debug_level = DebugLevel::Lines;
     config.tables = if params.fast_math { vec!["example_math".into()] } else { Vec::new() };
     config
 }
@@ -124,7 +125,7 @@ pub fn launch(
     let mut state = vec![0; STATE_BYTES + heap_bytes];
     state[4..8].copy_from_slice(&u32::try_from(heap_bytes).unwrap_or(u32::MAX).to_le_bytes());
     let mut log = vec![0; 1 << 12];
-    let mut mailbox = [0; MAILBOX_BYTES];
+    let mut mailbox = [0; Record::BYTES];
     let (state_buffer, log_buffer, mailbox_buffer) = (upload(&state)?, upload(&log)?, upload(&mailbox)?);
     let mut buffers = Vec::new();
     for arg in args.iter() {
@@ -166,9 +167,8 @@ pub fn launch(
         let bytes = state.get(4 * n..4 * n + 4).and_then(|bytes| bytes.try_into().ok());
         u32::from_le_bytes(bytes.unwrap_or_default())
     };
-    let status = u32::from_le_bytes(mailbox[..4].try_into().unwrap_or_default());
     Ok(Report {
-        thrown: kernel.thrown(status),
+        thrown: kernel.thrown_in(&mailbox),
         throwers: word(2),
         letter: word(3) as u8,
         heap: word(0),

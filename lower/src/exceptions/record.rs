@@ -1,0 +1,137 @@
+//! What a launch leaves for the host when it threw: the mailbox, and the function that writes to it.
+//!
+//! A mailbox is eight `i32`, all 0 at launch. The first work-item that throws claims it by writing its status, and only
+//! that one writes the rest, so that records are never mixed: the kernel's number plus one, then its group and its
+//! place in that. Nothing of it is text. What was thrown and where is looked up by status in the table of places that
+//! comes with the code, whatever the debug level; a reason has no number of its own, since the place tells it.
+//!
+//! Kernels call one function for all of this. It is never inlined: what hardly ever happens should take neither room
+//! nor registers of what does.
+
+use super::MAILBOX;
+use crate::fresh::fresh_name;
+use marquetry_ir::body::Body;
+use marquetry_ir::entity::{Block, Func, Inst, Value};
+use marquetry_ir::inst::{MemFlags, Order, Scope};
+use marquetry_ir::op::Op;
+use marquetry_ir::program::{Inlining, MethodKind};
+use marquetry_ir::signature::Signature;
+use marquetry_ir::span::Span;
+use marquetry_ir::types::Type;
+use marquetry_ir::unit::{Function, Unit};
+
+/// A work-item of a launch.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
+pub struct WorkItem {
+    /// Its group's place in the grid.
+    pub group: [u32; 3],
+    /// Its place in that group.
+    pub local: [u32; 3],
+}
+
+/// What is in a mailbox.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// The number of the place that threw, plus one.
+    pub status: u32,
+    /// The kernel: a number of an entry.
+    pub kernel: Option<u32>,
+    /// The work-item that threw first.
+    pub item: WorkItem,
+}
+
+impl Record {
+    /// Bytes of a mailbox.
+    pub const BYTES: usize = 32;
+
+    /// Reads a mailbox; none if nothing was thrown. Bytes that are missing count as 0.
+    pub fn read(mailbox: &[u8]) -> Option<Record> {
+        let mut words = [0; Self::BYTES / 4];
+        for (word, bytes) in words.iter_mut().zip(mailbox.chunks_exact(4)) {
+            *word = bytes.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte));
+        }
+        let [status, kernel, group @ .., x, y, z] = words;
+        let item = WorkItem { group, local: [x, y, z] };
+        (status != 0).then_some(Record { status, kernel: kernel.checked_sub(1), item })
+    }
+}
+
+/// The function that a kernel calls with its mailbox, a status and its number plus one. Adds it to a unit.
+pub(super) fn add_thrower(unit: &mut Unit) -> Func {
+    let mut body = Body::new();
+    let [entry, first, done] = [(); 3].map(|()| {
+        let block = body.make_block();
+        body.append_block(block);
+        block
+    });
+    let [mailbox, status, kernel] =
+        [MAILBOX, Type::I32, Type::I32].map(|ty| body.append_block_param(entry, ty));
+    for (value, name) in [(mailbox, "mailbox"), (status, "status"), (kernel, "kernel")] {
+        body.names.set_value(value, name);
+    }
+    let empty = body.make_scalar(Type::I32, 0);
+    let claim =
+        append(&mut body, entry, Op::CompareExchange, &[mailbox, empty, status], &[Type::I32, Type::I1]);
+    body.inst_mut(claim).imm = MemFlags::atomic(Order::AcqRel, Scope::Device).bits();
+    let won = body.results(claim).last().unwrap_or(status);
+    let edges = [first, done].map(|block| body.make_block_call(block, &[]));
+    let branch = append(&mut body, entry, Op::Branch, &[won], &[]);
+    body.set_targets(branch, &edges);
+    store(&mut body, first, mailbox, 1, kernel);
+    for (op, word) in [(Op::GroupId, 2), (Op::LocalId, 5)] {
+        for dimension in 0..3 {
+            let inst = append(&mut body, first, op, &[], &[Type::I32]);
+            body.inst_mut(inst).imm = dimension;
+            if let Some(place) = body.first_result(inst) {
+                store(&mut body, first, mailbox, word + dimension, place);
+            }
+        }
+    }
+    let edge = body.make_block_call(done, &[]);
+    let jump = append(&mut body, first, Op::Jump, &[], &[]);
+    body.set_targets(jump, &[edge]);
+    append(&mut body, done, Op::Return, &[], &[]);
+    unit.funcs.push(Function {
+        name: fresh_name(unit, "mq_throw"),
+        kind: MethodKind::Function,
+        signature: Signature::new([MAILBOX, Type::I32, Type::I32], []),
+        body,
+        inlining: Inlining::Never,
+        file: None,
+        span: Span::NOWHERE,
+    })
+}
+
+/// Stores a value in a word of the mailbox.
+fn store(body: &mut Body, block: Block, mailbox: Value, word: u32, value: Value) {
+    let offset = body.make_scalar(Type::I64, u128::from(4 * word));
+    let place = append(body, block, Op::PtrAdd, &[mailbox, offset], &[MAILBOX]);
+    if let Some(place) = body.first_result(place) {
+        let store = append(body, block, Op::Store, &[place, value], &[]);
+        body.inst_mut(store).imm = MemFlags::plain().bits();
+    }
+}
+
+fn append(body: &mut Body, block: Block, op: Op, args: &[Value], results: &[Type]) -> Inst {
+    let inst = body.make_inst(op, Type::UNKNOWN, args, 0);
+    body.make_results(inst, results);
+    body.append_inst(inst, block);
+    inst
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mailbox_is_read() {
+        assert_eq!(Record::read(&[0; Record::BYTES]), None);
+        let words = [7_u32, 2, 1, 0, 3, 4, 5, 6];
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let item = WorkItem { group: [1, 0, 3], local: [4, 5, 6] };
+        assert_eq!(Record::read(&bytes), Some(Record { status: 7, kernel: Some(1), item }));
+        let none = WorkItem { group: [0; 3], local: [0; 3] };
+        assert_eq!(Record::read(&bytes[..4]), Some(Record { status: 7, kernel: None, item: none }));
+        assert_eq!(Record::read(&[]), None);
+    }
+}
