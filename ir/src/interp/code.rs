@@ -175,6 +175,7 @@ pub(super) enum Step {
         dest: u32,
     },
     Barrier,
+    Trap,
     Subgroup {
         op: Op,
         ty: Scalar,

@@ -295,6 +295,7 @@ impl Prepare<'_> {
             | Op::SubgroupSize
             | Op::SubgroupLane => Step::WorkItem { op, dimension: (imm % 3) as u8, dest },
             Op::Barrier => Step::Barrier,
+            Op::Trap => Step::Trap,
             Op::SubgroupBarrier => {
                 Step::Subgroup { op, ty: Scalar::I32, value: CONSTANT, lane: CONSTANT, dest }
             }

@@ -203,6 +203,7 @@ fn steps(library: &Library, machine: &mut Machine, item: &mut Item) -> Checked<S
                 let number = machine.work_item(op, dimension.into(), item.linear)?;
                 put(frame, dest, Val::Bits(number.into()));
             }
+            Step::Trap => return Err(Box::new(FaultKind::Trapped)),
             Step::Barrier | Step::Subgroup { .. } => {
                 if machine.grid.is_none() {
                     return Err(Box::new(FaultKind::NotInKernel));

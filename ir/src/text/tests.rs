@@ -117,7 +117,7 @@ pub(super) fn sample(op: Op) -> String {
         (Shape::Convert, Op::IntToPtr) => format!("r = {kind}.ptr<local> i64 16"),
         (Shape::Convert, Op::SpaceCast) => format!("r = {kind}.ptr<generic> p"),
         (Shape::Convert, _) => format!("r = {kind}.vec<i32, 64> i"),
-        (Shape::Nullary, Op::Unreachable | Op::Barrier | Op::SubgroupBarrier) => kind.into(),
+        (Shape::Nullary, Op::Unreachable | Op::Barrier | Op::SubgroupBarrier | Op::Trap) => kind.into(),
         (Shape::Nullary, _) => format!("r = {kind}"),
         (Shape::Dimension, _) => format!("r = {kind} 2"),
         (Shape::Shuffle, _) => format!("r = {kind} vi, vi, [7, 0]"),

@@ -16,6 +16,7 @@ mod throwing;
 
 use crate::failure::{Failure, Limit};
 use crate::fresh::fresh_name;
+use crate::job::ThrowPolicy;
 use crate::legal::{EntryAbi, Site};
 use crate::observe::Observer;
 use crate::optimise;
@@ -70,11 +71,19 @@ impl Lowered {
 /// Type of a kernel's mailbox parameter.
 pub const MAILBOX: Type = Type::pointer(Space::Global);
 
-/// Lowers the exceptions of a unit.
+/// Lowers the exceptions of a unit, which leave as usual.
 ///
 /// # Errors
 /// A limit is passed.
 pub fn run(unit: Verified) -> Result<Lowered, Failure> {
+    run_with(unit, ThrowPolicy::default())
+}
+
+/// As [`run`], by a policy. How it differs is in the code of what throws: the tables are the same.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(unit: Verified, policy: ThrowPolicy) -> Result<Lowered, Failure> {
     let mut unit = unit.into_unit();
     wrap_addressed_externs(&mut unit);
     let throwing = throwing::find(&unit);
@@ -99,11 +108,12 @@ pub fn run(unit: Verified) -> Result<Lowered, Failure> {
     let funcs: Vec<Func> = unit.funcs.keys().collect();
     let leaves = |&func: &Func| throwing.contains(func) && unit.funcs[func].kind == MethodKind::Kernel;
     let thrower = funcs.iter().any(leaves).then(|| record::add_thrower(&mut unit));
+    let manner = rewrite::Manner { thrower, trap: policy == ThrowPolicy::Trap };
     let mut sites = rewrite::Sites::default();
     let mut rewritten = Vec::new();
     for func in funcs {
         let before = unit.funcs[func].body.inst_count();
-        rewrite::function(&mut unit, func, &throwing, thrower, &mut sites);
+        rewrite::function(&mut unit, func, &throwing, &manner, &mut sites);
         if unit.funcs[func].body.inst_count() != before {
             rewritten.push(func);
         }

@@ -44,6 +44,14 @@ enum Leave {
     Mailbox { mailbox: Value, thrower: Func, kernel: u32 },
 }
 
+/// How a unit's kernels and functions are left.
+pub(super) struct Manner {
+    /// What kernels call, if any throws.
+    pub thrower: Option<Func>,
+    /// Whether a trap follows.
+    pub trap: bool,
+}
+
 /// The places that throw, and the function that each is in.
 #[derive(Default)]
 pub(super) struct Sites {
@@ -57,6 +65,9 @@ struct Rewriter<'a> {
     sites: &'a mut Sites,
     func: Func,
     leave: Leave,
+    trap: bool,
+    /// Whether the unit has kernels that throw.
+    recorded: bool,
     name: Arc<str>,
     file: Option<u32>,
     /// Where instructions go; the block that holds them already, until the first test.
@@ -72,7 +83,7 @@ pub(super) fn function(
     unit: &mut Unit,
     func: Func,
     throwing: &Funcs,
-    thrower: Option<Func>,
+    manner: &Manner,
     sites: &mut Sites,
 ) {
     let kernel = unit.entries.iter().position(|&entry| entry == func).map_or(0, |n| n as u32 + 1);
@@ -87,7 +98,7 @@ pub(super) fn function(
     if !throws && !body.blocks().flat_map(|block| body.block_insts(block)).any(concerned) {
         return;
     }
-    let leave = match (function.kind, thrower) {
+    let leave = match (function.kind, manner.thrower) {
         (MethodKind::Kernel, Some(thrower)) if throws => {
             Leave::Mailbox { mailbox: body.append_block_param(entry, MAILBOX), thrower, kernel }
         }
@@ -102,6 +113,8 @@ pub(super) fn function(
         sites,
         func,
         leave,
+        trap: manner.trap,
+        recorded: manner.thrower.is_some(),
         name: function.name.clone(),
         file: function.file,
         block: entry,
@@ -184,7 +197,12 @@ impl Rewriter<'_> {
     fn finish(&mut self, block: Block, status: Value) {
         match &self.leave {
             Leave::Return(rest) => {
+                // Where there is a kernel, it records the status first.
+                let traps = self.trap && !self.recorded && self.body.value_const(status).is_some();
                 let results: Vec<Value> = std::iter::once(status).chain(rest.iter().copied()).collect();
+                if traps {
+                    self.append(block, Op::Trap, &[], &[]);
+                }
                 self.append(block, Op::Return, &results, &[]);
             }
             &Leave::Mailbox { mailbox, thrower, kernel } => {
@@ -192,6 +210,9 @@ impl Rewriter<'_> {
                 let kernel = self.body.make_scalar(Type::I32, u128::from(kernel));
                 let call = self.append(block, Op::Call, &[mailbox, status, kernel], &[]);
                 self.body.inst_mut(call).imm = callee.as_u32();
+                if self.trap {
+                    self.append(block, Op::Trap, &[], &[]);
+                }
                 self.append(block, Op::Return, &[], &[]);
             }
         }

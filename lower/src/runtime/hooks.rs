@@ -101,9 +101,12 @@ pub fn run(
 fn signal(body: &mut Body, thrower: Func) {
     for block in body.blocks().collect::<Vec<Block>>() {
         let leave = body.last_inst(block).filter(|&inst| body.inst(inst).op == Op::Return);
-        let Some((leave, before)) = leave.and_then(|leave| Some((leave, body.prev_inst(leave)?))) else {
-            continue;
-        };
+        let before = |inst: Inst| body.prev_inst(inst);
+        let Some(mut leave) = leave else { continue };
+        if let Some(trap) = before(leave).filter(|&inst| body.inst(inst).op == Op::Trap) {
+            leave = trap;
+        }
+        let Some(before) = before(leave) else { continue };
         if crate::call_graph::callee(body, before) == Some(thrower) {
             let call = make_call(body, Symbol::Name(SIGNAL.into()), &[]);
             body.set_origin(call, body.origin(leave));

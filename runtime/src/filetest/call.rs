@@ -40,7 +40,12 @@ pub enum Expected {
         buffers: Vec<BufferCheck>,
     },
     /// It throws this kind of exception.
-    Throws(String),
+    Throws {
+        /// The kind.
+        kind: String,
+        /// The functions on the way, from the one whose code throws outwards, if that is stated.
+        functions: Vec<String>,
+    },
     /// It ends with an error that contains this.
     Fails(String),
 }
@@ -131,9 +136,18 @@ fn extent(lexer: &mut Lexer<'_>) -> Result<[u32; 3], String> {
     Ok(extent)
 }
 
-/// `KIND`
+/// `KIND [in FUNCTION, CALLER, ...]`
 pub(super) fn thrown(lexer: &mut Lexer<'_>) -> Result<Expected, String> {
-    Ok(Expected::Throws(lexer.name("an exception")?.into()))
+    let kind = lexer.name("an exception")?.into();
+    let mut functions = Vec::new();
+    if lexer.peek() == Token::Name("in") {
+        lexer.advance();
+        functions.push(lexer.name("a function")?.to_string());
+        while lexer.accept(',') {
+            functions.push(lexer.name("a function")?.to_string());
+        }
+    }
+    Ok(Expected::Throws { kind, functions })
 }
 
 /// `"TEXT"`
