@@ -79,13 +79,7 @@ struct Rewriter<'a> {
 }
 
 /// Rewrites one function of a unit whose signatures are lowered already.
-pub(super) fn function(
-    unit: &mut Unit,
-    func: Func,
-    throwing: &Funcs,
-    manner: &Manner,
-    sites: &mut Sites,
-) {
+pub(super) fn function(unit: &mut Unit, func: Func, throwing: &Funcs, manner: &Manner, sites: &mut Sites) {
     let kernel = unit.entries.iter().position(|&entry| entry == func).map_or(0, |n| n as u32 + 1);
     let function = &mut unit.funcs[func];
     let body = &mut function.body;
