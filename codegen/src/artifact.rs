@@ -17,6 +17,12 @@ pub enum Format {
     Ptx,
     /// SPIR-V, as little-endian words.
     Spirv,
+    /// WGSL, as text.
+    Wgsl,
+    /// The Metal shading language, as text.
+    Msl,
+    /// HLSL, as text.
+    Hlsl,
     /// A relocatable object file of the target's own format.
     Object,
 }

@@ -1,5 +1,6 @@
 //! Why a legal unit was not emitted.
 
+use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::program::GlobalData;
 use marquetry_ir::types::Space;
 use marquetry_ir::unit::{Function, Unit};
@@ -14,6 +15,8 @@ pub enum EmitError {
     Limit(Limit),
     /// The target cannot do what the unit asks for; the reason is for people.
     Unsupported(String),
+    /// The program asks for what the target cannot do, at places of it: the author's to mend.
+    Program(Vec<Diagnostic>),
     /// Functions of the host that nobody supplied, by link name.
     Unresolved(Vec<String>),
     /// The target named in text is not one: what was found and what is known.
@@ -59,6 +62,10 @@ impl fmt::Display for EmitError {
         match self {
             EmitError::Limit(limit) => limit.fmt(f),
             EmitError::Unsupported(what) => write!(f, "not supported: {what}"),
+            EmitError::Program(diagnostics) => {
+                let lines: Vec<&str> = diagnostics.iter().map(|d| d.message.as_str()).collect();
+                f.write_str(&lines.join("; "))
+            }
             EmitError::Unresolved(names) => {
                 write!(f, "no address for the host's functions {}", names.join(", "))
             }

@@ -6,4 +6,6 @@ pub mod artifact;
 pub mod error;
 pub mod native;
 pub mod ptx;
+#[cfg(feature = "shader")]
+pub mod shader;
 pub mod spirv;

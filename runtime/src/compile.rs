@@ -12,6 +12,8 @@ use marquetry_codegen::native::{
     emit_object_with,
 };
 use marquetry_codegen::ptx::{self, PtxTarget};
+#[cfg(feature = "shader")]
+use marquetry_codegen::shader::{self, ShaderTarget};
 use marquetry_codegen::spirv::{self, SpirvTarget};
 use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::entity::{Method, Table};
@@ -40,10 +42,14 @@ pub enum Target {
     Ptx(PtxTarget),
     /// SPIR-V.
     Spirv(SpirvTarget),
+    /// WGSL, MSL or HLSL.
+    #[cfg(feature = "shader")]
+    Shader(ShaderTarget),
 }
 
 impl Target {
-    /// Reads a target as the command line spells it: `native[:TRIPLE]`, `ptx[:sm_XX]`, `spirv[:ENVIRONMENT]`.
+    /// Reads a target as the command line spells it: `native[:TRIPLE]`, `ptx[:sm_XX]`, `spirv[:ENVIRONMENT]`,
+    /// `wgsl`, `msl` or `hlsl`, with `[:GROUP_SIZE]`.
     ///
     /// # Errors
     /// No such target: what was found, and what there is.
@@ -52,7 +58,17 @@ impl Target {
             Some("native") => NativeTarget::parse(text, native_options(opt_level)).map(Target::Native),
             Some("ptx") => PtxTarget::parse(text).map(Target::Ptx),
             Some("spirv") => SpirvTarget::parse(text).map(Target::Spirv),
-            _ => Err(EmitError::Target(format!("'{text}' is not a target: expected native, ptx or spirv"))),
+            #[cfg(feature = "shader")]
+            Some("wgsl" | "msl" | "hlsl") => ShaderTarget::parse(text).map(Target::Shader),
+            #[cfg(not(feature = "shader"))]
+            Some("wgsl" | "msl" | "hlsl") => Err(EmitError::Target(format!(
+                "'{text}' is a target of the feature `shader`, which was left out"
+            ))),
+            _ => {
+                let message =
+                    format!("'{text}' is not a target: expected native, ptx, spirv, wgsl, msl or hlsl");
+                Err(EmitError::Target(message))
+            }
         }
     }
 
@@ -79,6 +95,8 @@ impl Target {
             Target::Native(target) => target,
             Target::Ptx(target) => target,
             Target::Spirv(target) => target,
+            #[cfg(feature = "shader")]
+            Target::Shader(target) => target,
         }
     }
 
@@ -96,6 +114,8 @@ impl Target {
             Target::Native(target) => emit_object(legal, target),
             Target::Ptx(target) => ptx::emit(legal, target),
             Target::Spirv(target) => spirv::emit(legal, target),
+            #[cfg(feature = "shader")]
+            Target::Shader(target) => shader::emit(legal, target),
         }
     }
 
@@ -105,13 +125,15 @@ impl Target {
             Target::Native(target) => emit_object_with(legal, target, &mut memory.native),
             Target::Ptx(target) => ptx::emit(legal, target),
             Target::Spirv(target) => spirv::emit_with(legal, target, &mut memory.spirv),
+            #[cfg(feature = "shader")]
+            Target::Shader(target) => shader::emit(legal, target),
         }
     }
 }
 
 /// Code as people read it.
 impl Target {
-    /// Emits a legal unit as text: PTX, disassembled SPIR-V, or Cranelift's IR.
+    /// Emits a legal unit as text: PTX, disassembled SPIR-V, a shading language, or Cranelift's IR.
     ///
     /// # Errors
     /// A limit of the target's format.
@@ -120,6 +142,10 @@ impl Target {
             Target::Native(target) => native::emit_text(legal, target),
             Target::Ptx(target) => Ok(String::from_utf8_lossy(&ptx::emit(legal, target)?.code).into_owned()),
             Target::Spirv(target) => spirv::disassemble(&spirv::emit(legal, target)?.code),
+            #[cfg(feature = "shader")]
+            Target::Shader(target) => {
+                Ok(String::from_utf8_lossy(&shader::emit(legal, target)?.code).into_owned())
+            }
         }
     }
 }
@@ -226,7 +252,6 @@ pub(crate) fn emit(
     symbols: Symbols<'_>,
 ) -> Result<Compiled, EngineError> {
     let legal = &lowering.legal;
-    let entries = marquetry_codegen::artifact::entries(legal);
     let (code, kernel) = match (target, form) {
         (Target::Native(target), Form::Memory) => {
             let jit = Arc::new(emit_jit_with(legal, target, symbols, &mut memory.native)?);
@@ -234,6 +259,10 @@ pub(crate) fn emit(
             (Code::Jit(jit), kernel)
         }
         (other, _) => (Code::Artifact(other.emit_in(legal, memory)?), None),
+    };
+    let entries = match &code {
+        Code::Artifact(artifact) => artifact.entries.clone(),
+        Code::Jit(_) => marquetry_codegen::artifact::entries(legal),
     };
     let results = lowering.signatures.first().map(|signature| signature.results.clone()).unwrap_or_default();
     let formats = legal.unit().formats.clone();
@@ -285,7 +314,8 @@ impl CompileError {
     /// What to show of it in the program's text; none if it is about nothing there.
     pub fn diagnostics(&self) -> Option<Vec<Diagnostic>> {
         match self {
-            CompileError::Lower(Failure::Program(diagnostics)) => Some(diagnostics.clone()),
+            CompileError::Lower(Failure::Program(diagnostics))
+            | CompileError::Emit(EmitError::Program(diagnostics)) => Some(diagnostics.clone()),
             CompileError::Lower(Failure::Limit(limit)) | CompileError::Emit(EmitError::Limit(limit)) => {
                 Some(vec![limit.diagnostic()])
             }

@@ -192,6 +192,58 @@ fn compile_keeps_the_old_file_when_it_fails() {
     assert_eq!(code(&marq(&["compile", text(&good), "--target", "native", "-o", text(&nowhere)])), 1);
 }
 
+#[cfg(feature = "shader")]
+const KERNEL: &str = "kernel k(p: ptr<global>) {\nentry:\n    i = call global_id(i32 0)\n    q = index p, i, i32\n    \
+                      store q, i32 7\n    return\n}\n";
+
+#[cfg(feature = "shader")]
+#[test]
+fn compile_writes_shading_languages() {
+    let folder = Folder::new();
+    let path = folder.file("a.mq", KERNEL);
+    for (target, wanted) in [
+        ("wgsl", "@workgroup_size(64, 1, 1)"),
+        ("wgsl:16x8", "@workgroup_size(16, 8, 1)"),
+        ("msl:32", "max_total_threads_per_threadgroup(32)"),
+        ("hlsl:2x3x4", "[numthreads(2, 3, 4)]"),
+    ] {
+        let output = marq(&["compile", text(&path), "--target", target]);
+        assert_eq!((code(&output), stderr(&output)), (0, String::new()), "{target}");
+        assert!(stdout(&output).contains(wanted), "{target}: {}", stdout(&output));
+        // Debug information has no place in it, and a file holds the same.
+        let file = folder.path("code");
+        let output = marq(&["compile", text(&path), "--target", target, "-g", "-o", text(&file)]);
+        assert_eq!(code(&output), 0, "{target}: {}", stderr(&output));
+        assert!(std::fs::read_to_string(&file).expect("the code").contains(wanted), "{target}");
+    }
+    let stage = marq(&["compile", text(&path), "--target", "wgsl", "--stage", "legal"]);
+    assert!(code(&stage) == 0 && stdout(&stage).contains("kernel k"), "{}", stderr(&stage));
+}
+
+#[cfg(feature = "shader")]
+#[test]
+fn shading_languages_refuse_what_they_cannot_do_at_its_place() {
+    let folder = Folder::new();
+    let path = folder.file("a.mq", KERNEL.replace("i32 7", "i32 7 volatile"));
+    for target in ["wgsl", "msl", "hlsl"] {
+        let output = marq(&["compile", text(&path), "--target", target]);
+        assert_eq!((code(&output), stdout(&output)), (1, String::new()), "{target}");
+        let shown = stderr(&output);
+        assert!(shown.contains("a.mq:5:") && shown.contains("has no volatile 'store'"), "{shown}");
+    }
+}
+
+#[cfg(feature = "shader")]
+#[test]
+fn group_sizes_that_do_not_exist_are_misuse() {
+    let folder = Folder::new();
+    let path = folder.file("a.mq", KERNEL);
+    for target in ["wgsl:0x1x1", "wgsl:99999x1x1", "msl:64x64", "hlsl:1x1x1x1", "wgsl:", "wgsl:big"] {
+        let output = marq(&["compile", text(&path), "--target", target]);
+        assert_eq!((code(&output), stdout(&output)), (2, String::new()), "{target}: {}", stderr(&output));
+    }
+}
+
 #[test]
 fn compile_prints_each_stage() {
     let folder = Folder::new();

@@ -106,6 +106,14 @@ fn spirv(target: &str, environment: &str, debug_level: DebugLevel) {
     }
 }
 
+/// No checker outside is needed: naga validates what it writes. No kernel is refused.
+#[test]
+fn naga_accepts_shading_languages() {
+    for target in ["wgsl", "msl", "hlsl"] {
+        check(target, target, DebugLevel::Full, &|_| Command::new("true"));
+    }
+}
+
 #[test]
 fn ptxas_accepts_sm_75() {
     ptx("sm_75", DebugLevel::None);

@@ -1,7 +1,11 @@
 //! Every scalar op on every type, on every device that is here, against the definition.
 
+mod webgpu;
+
 use marquetry::device::DeviceKind;
 use marquetry::engine::{Engine, EngineKind, Extent};
+use marquetry::filetest::corpus::corpus;
+use marquetry::filetest::runner::{self, Verdict};
 use marquetry::value::{HostArg, HostValue};
 use marquetry_ir::op::{Effects, Op, Rule, Shape};
 use marquetry_ir::program::Program;
@@ -187,17 +191,19 @@ fn moves_bits(op: Op) -> bool {
 }
 
 fn check(kind: DeviceKind) {
-    let mut engine = match EngineKind::Device(kind).open(OptLevel::None) {
-        Ok(engine) => engine,
-        Err(reason) => {
-            eprintln!("skipped: {reason}");
-            return;
-        }
-    };
+    match EngineKind::Device(kind).open(OptLevel::None) {
+        Ok(mut engine) => check_engine(engine.as_mut(), |_| true),
+        Err(reason) => eprintln!("skipped: {reason}"),
+    }
+}
+
+/// Checks every op on every type that the engine has.
+fn check_engine(engine: &mut dyn Engine, has: impl Fn(&Case) -> bool) {
+    let name = engine.name();
     let all = cases();
     assert!(all.len() > 500, "only {} cases", all.len());
     let mut groups: BTreeMap<(Vec<&str>, bool), Vec<&Case>> = BTreeMap::new();
-    for case in &all {
+    for case in all.iter().filter(|case| has(case)) {
         let throws = case.op.effects().has(Effects::THROW);
         let params = case.params.iter().map(|p| p.name()).collect();
         groups.entry((params, throws)).or_default().push(case);
@@ -206,7 +212,7 @@ fn check(kind: DeviceKind) {
     let mut checked = 0;
     for cases in groups.values().flat_map(|list| list.chunks(12)) {
         let tuples = tuples(cases);
-        match run(engine.as_mut(), cases, &tuples) {
+        match run(engine, cases, &tuples) {
             Ok(found) => {
                 for (n, case) in cases.iter().enumerate() {
                     for (i, args) in tuples.iter().enumerate() {
@@ -242,7 +248,7 @@ fn check(kind: DeviceKind) {
     }
     let list: Vec<String> =
         wrong.iter().map(|(key, (count, first))| format!("{key}: {count} wrong; first {first}")).collect();
-    assert!(wrong.is_empty(), "{kind}, {} of {checked}:\n{}", list.len(), list.join("\n"));
+    assert!(wrong.is_empty(), "{name}, {} of {checked}:\n{}", list.len(), list.join("\n"));
     assert!(checked > 100_000, "only {checked} results were checked");
 }
 
@@ -280,4 +286,69 @@ fn ops_mean_the_same_on_vulkan() {
 #[test]
 fn ops_mean_the_same_on_opencl() {
     check(DeviceKind::OpenCl);
+}
+
+#[test]
+fn ops_mean_the_same_in_wgsl() {
+    match webgpu::WebGpu::open(OptLevel::None) {
+        Ok(mut engine) => {
+            let double = |case: &Case| case.params.contains(&Scalar::F64) || case.result == Scalar::F64;
+            check_engine(&mut engine, |case| !double(case));
+        }
+        Err(reason) => eprintln!("skipped: {reason}"),
+    }
+}
+
+/// Launches of all kernels: what each leaves in its buffers is compared with what its directives say. Refused is
+/// only a kernel that may throw before a barrier.
+#[test]
+fn kernels_run_in_wgsl() {
+    if let Some((passed, refused)) = launches_in_wgsl("kernels", OptLevel::Default) {
+        let other = refused.iter().find(|why| !why.contains("a barrier that some work-items"));
+        assert_eq!(other, None);
+        assert!(passed > 80, "only {passed} launches");
+    }
+}
+
+/// The filetests, of which WGSL cannot do all: what it does is right.
+#[test]
+fn filetests_run_in_wgsl() {
+    for level in [OptLevel::None, OptLevel::Default] {
+        if let Some((passed, refused)) = launches_in_wgsl("filetests", level) {
+            assert!(passed > 30, "only {passed} launches; refused:\n{}", refused.join("\n"));
+        }
+    }
+}
+
+/// How many launches of a folder were right, and which were refused.
+fn launches_in_wgsl(folder: &str, level: OptLevel) -> Option<(usize, Vec<String>)> {
+    let engine = match webgpu::WebGpu::open(level) {
+        Ok(engine) => engine,
+        Err(reason) => {
+            eprintln!("skipped: {reason}");
+            return None;
+        }
+    };
+    let mut engines: Vec<Box<dyn Engine>> = vec![Box::new(engine)];
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let (mut passed, mut refused, mut failed) = (0, Vec::new(), Vec::<String>::new());
+    for path in corpus(&folder).expect("the folder") {
+        let name = path.display().to_string();
+        let source = std::fs::read_to_string(&path).expect("a kernel");
+        for row in
+            runner::run(&name, &source, &mut engines, None).into_iter().filter(|r| r.engine == "webgpu")
+        {
+            match row.verdict {
+                Verdict::Passed => passed += 1,
+                Verdict::Skipped(why) if row.text.contains("launch:") => {
+                    refused.push(format!("{name}:{}: {}: {why}", row.line, row.text));
+                }
+                Verdict::Skipped(_) => {}
+                Verdict::Failed(why) => failed.push(format!("{name}:{}: {}: {why}", row.line, row.text)),
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{} failed:\n{}", failed.len(), failed.join("\n"));
+    eprintln!("{passed} launches; refused:\n{}", refused.join("\n"));
+    Some((passed, refused))
 }

@@ -325,8 +325,8 @@ fn flags(
     Ok(builder)
 }
 
-/// Runs code of Cranelift's; its panics become errors.
-fn fence<T>(f: impl FnOnce() -> Result<T, EmitError>) -> Result<T, EmitError> {
+/// Runs code of a library; its panics become errors.
+pub(crate) fn fence<T>(f: impl FnOnce() -> Result<T, EmitError>) -> Result<T, EmitError> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_or_else(|payload| {
         let text = payload.downcast_ref::<&str>().copied().map(str::to_owned);
         let text = text.or_else(|| payload.downcast_ref::<String>().cloned());

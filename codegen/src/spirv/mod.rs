@@ -25,7 +25,7 @@ mod select_memory;
 mod select_object;
 mod select_scalar;
 mod select_structured;
-mod structure;
+pub(crate) mod structure;
 #[cfg(test)]
 mod tests;
 mod types;

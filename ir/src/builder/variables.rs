@@ -392,9 +392,9 @@ impl Watched {
     }
 }
 
-/// How many parameters are made without [`Placement`], and how many for each one that a use asked for.
+/// How many parameters are made without [`Placement`], and to how many that uses asked for one more is.
 const FEW: usize = 256;
-const FEW_EACH: usize = 2;
+const FOR_ONE_MORE: usize = 8;
 
 /// What variables are at the beginnings of blocks, with a [`Placement`] at hand.
 struct Beginnings {
@@ -477,7 +477,7 @@ impl Beginnings {
 /// and edges. All blocks are sealed and filled.
 pub(super) fn complete(body: &mut Body, context: &mut BuilderContext) -> Result<(), MistakeKind> {
     let BuilderContext { variables, blocks, sources, edges: pool, .. } = context;
-    let few = variables.few.unwrap_or(FEW.max(variables.phis.len().saturating_mul(FEW_EACH)));
+    let few = variables.few.unwrap_or(FEW.max(variables.phis.len() + variables.phis.len() / FOR_ONE_MORE));
     let mut beginnings = None;
     let mut is_tried = false;
     let mut n = 0;

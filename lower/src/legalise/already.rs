@@ -102,7 +102,9 @@ impl Legaliser<'_> {
             | Op::SetField => return None,
             Op::Index => match *args.get(1)? {
                 Type::I64 => {}
-                narrow if narrow.bits().is_some_and(|bits| bits < 64) => {
+                // Where 64 bits are two values, offsets have 32.
+                Type::I32 if !self.is_held(Type::I64) => {}
+                narrow if self.is_held(Type::I64) && narrow.bits().is_some_and(|bits| bits < 64) => {
                     let constant = body.args(inst).get(1).is_some_and(|&i| body.value_const(i).is_some());
                     if !constant && !self.has_op(Op::Sext, narrow, Type::I64) {
                         return None;

@@ -8,7 +8,7 @@
 //! # What an emitter may rely on
 //! - No value has an aggregate type, nor any type that the target does not hold.
 //! - Every op is one that the target answered `Legal` for; constant lanes of legal vectors are always extracted and
-//!   inserted by it. `index` takes an `i64`, dynamic lane numbers are `i32` below the number of lanes.
+//!   inserted by it. `index` takes an `i64`, or an `i32` where `i64` is held in halves; dynamic lane numbers are `i32` below the number of lanes.
 //! - No `make`, `get`, `set`, `throw`, `bounds_check`, `unreachable`, `static_assert`; divisions are guarded.
 //! - Only reachable blocks, in the order of the source; nothing unused that has no effect.
 

@@ -6,6 +6,7 @@
 use super::Legaliser;
 use super::emit::Ask;
 use super::held::{Val, Vals};
+use crate::target::Action;
 use marquetry_ir::op::Op;
 use marquetry_ir::types::{Scalar, Type};
 use smallvec::smallvec;
@@ -37,6 +38,13 @@ impl Legaliser<'_> {
             };
         }
         let val = match ask.op {
+            // Where 64 bits are two values, offsets have 32.
+            Op::PtrAdd | Op::Index => {
+                let offset = self.wide(*args.get(1)?).low;
+                let ask = if ask.op == Op::PtrAdd { Ask::suffixed(Op::Index, Type::I8) } else { ask };
+                self.one(ask, &[first, offset])
+            }
+            Op::PtrToInt | Op::IntToPtr => return self.no_wide_address(ask.op, first.ty, result),
             Op::Trunc => self.wide_truncate(first, result),
             Op::Zext | Op::Sext => self.widen(ask.op == Op::Sext, first, result),
             Op::Select => {
@@ -56,6 +64,14 @@ impl Legaliser<'_> {
             _ => return self.expand_int(ask, args, results),
         };
         Some(smallvec![val])
+    }
+
+    /// Where addresses do not fit a value, the target says what it has instead.
+    fn no_wide_address(&mut self, op: Op, from: Type, to: Type) -> Option<Vals> {
+        let Action::Unsupported(reason) = self.target.action(op, from, to) else { return None };
+        self.unsupported_op(op, from, to, reason);
+        let zero = self.zero(to);
+        Some(smallvec![zero])
     }
 
     fn wide_truncate(&mut self, from: Val, to: Type) -> Val {

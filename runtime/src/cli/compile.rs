@@ -11,7 +11,7 @@ use marquetry_lower::runtime::host::HostPolicy;
 use marquetry_lower::stage::Stage;
 use std::path::PathBuf;
 
-/// Compile to native code, PTX or SPIR-V
+/// Compile to native code, PTX, SPIR-V or a shading language
 #[derive(Args, Debug)]
 pub(super) struct Compile {
     /// The program; '-' is standard input
@@ -20,7 +20,8 @@ pub(super) struct Compile {
     /// more than once. Without it: every kernel, or, for native code of a program without kernels, every function
     #[arg(long, value_name = "NAME")]
     entry: Vec<String>,
-    /// native[:TRIPLE], ptx[:sm_XX] or spirv[:vulkan1.X|:opencl2.X]
+    /// native[:TRIPLE], ptx[:sm_XX], spirv[:vulkan1.X|:opencl2.X], or a shading language for groups of one size:
+    /// wgsl, msl, hlsl with [:XxYxZ], 64 by default
     #[arg(long, value_name = "TARGET")]
     target: String,
     /// A table of overlays to consult, before the library's; may be given more than once, first asked first

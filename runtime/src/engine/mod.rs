@@ -220,6 +220,7 @@ impl From<EmitError> for EngineError {
         match error {
             EmitError::Target(message) | EmitError::Unsupported(message) => EngineError::Unsupported(message),
             EmitError::Limit(limit) => EngineError::Program(vec![limit.diagnostic()]),
+            EmitError::Program(diagnostics) => EngineError::Program(diagnostics),
             other => EngineError::Failed(other.to_string()),
         }
     }

@@ -149,11 +149,8 @@ fn atomics() -> String {
                     "f32" | "f64" => &["exchange", "add"],
                     _ => &["exchange", "add", "sub", "and", "or", "xor", "min.s", "min.u", "max.s", "max.u"],
                 };
-                let _ = writeln!(
-                    out,
-                    "kernel k{}(p: ptr<{space}>, x: {ty}, out: ptr<global>) {{\nentry:",
-                    out.len()
-                );
+                let _ = writeln!(out, "kernel k{}(a: i64, x: {ty}, out: ptr<global>) {{\nentry:", out.len());
+                let _ = writeln!(out, "    p = inttoptr.ptr<{space}> a");
                 for op in ops {
                     let name = op.replace('.', "");
                     let _ = writeln!(
@@ -202,7 +199,9 @@ fn loads_and_stores_of_every_type_space_and_alignment_assemble() {
                 ["", " volatile", " align 1", " align 2", " align 4 volatile", " align 16"].iter().enumerate()
             {
                 let name = format!("k_{space}_{ty}_{n}");
-                let _ = writeln!(source, "kernel {name}(p: ptr<{space}>, q: ptr<global>) {{\nentry:");
+                let _ = writeln!(source, "kernel {name}(a: i64, q: ptr<global>) {{\nentry:");
+                // Hosts have no addresses of shared or local memory to pass.
+                let _ = writeln!(source, "    p = inttoptr.ptr<{space}> a");
                 let _ = writeln!(source, "    far = ptr_add p, i64 2147483647\n    v = load.{ty} far{flags}");
                 let _ = writeln!(
                     source,

@@ -11,13 +11,13 @@ use marquetry_ir::body::Body;
 use marquetry_ir::entity::Block;
 
 /// A node: a number in the graph.
-pub(in crate::spirv) type Node = u32;
+pub(crate) type Node = u32;
 
 const NONE: u32 = u32::MAX;
 
 /// What a node stands for.
 #[derive(Clone, Debug)]
-pub(in crate::spirv) enum Origin {
+pub(crate) enum Origin {
     /// A block of the body.
     Block(Block),
     /// A dispatch over the variable; one node per successor.
@@ -26,7 +26,7 @@ pub(in crate::spirv) enum Origin {
 
 /// A loop: header, loop around it, nesting depth from 1.
 #[derive(Clone, Debug)]
-pub(in crate::spirv) struct LoopData {
+pub(crate) struct LoopData {
     pub header: Node,
     pub parent: u32,
     pub depth: u32,
@@ -34,7 +34,7 @@ pub(in crate::spirv) struct LoopData {
 
 /// The graph and what is known about it. Everything is indexed by node.
 #[derive(Clone, Debug, Default)]
-pub(in crate::spirv) struct Graph {
+pub(crate) struct Graph {
     /// What each node stands for.
     pub origins: Vec<Origin>,
     /// Where each node's edges are in `targets`, in the order of the terminator.
@@ -72,7 +72,7 @@ struct Scratch {
 }
 
 /// Makes all entries of a table the same.
-pub(super) fn reset<T: Clone>(table: &mut Vec<T>, count: usize, value: T) {
+pub(crate) fn reset<T: Clone>(table: &mut Vec<T>, count: usize, value: T) {
     table.clear();
     table.resize(count, value);
 }

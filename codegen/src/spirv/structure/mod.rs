@@ -17,18 +17,18 @@
 //! values that are used in another block do. Parameters of blocks always live in variables; drivers turn variables
 //! back into values, and merge nodes need not know which branches reach them in the end.
 
-pub(super) mod graph;
+pub(crate) mod graph;
 mod pending;
 
 use self::graph::{Graph, Node, reset};
 use self::pending::Pending;
 
 /// A label, numbered from 0.
-pub(super) type Label = u32;
+pub(crate) type Label = u32;
 
 /// What to emit, in order.
 #[derive(Clone, Debug)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// The instructions of a node, without its terminator.
     Code(Node),
     /// The terminator of a node, which leaves the function.
@@ -57,7 +57,7 @@ pub(super) enum Step {
 
 /// How a function is structured.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     /// What to emit.
     pub steps: Vec<Step>,
     /// How many labels there are.
@@ -69,7 +69,7 @@ pub(super) struct Plan {
 }
 
 /// The deepest nesting that modules may have (SPIR-V 2.17, "Universal Limits").
-pub(super) const MAX_DEPTH: usize = 1023;
+pub(crate) const MAX_DEPTH: usize = 1023;
 
 /// A construct that is open.
 #[derive(Debug)]
@@ -117,7 +117,7 @@ struct Tables {
 
 /// Structures graphs; the memory that this takes is used again.
 #[derive(Debug, Default)]
-pub(super) struct Structurer {
+pub(crate) struct Structurer {
     /// The plan of the last graph.
     pub plan: Plan,
     tables: Tables,

@@ -4,7 +4,7 @@ use super::target::{Circular, Harsh};
 use crate::dispatch::view::View;
 use crate::exceptions::{self, record::Record};
 use crate::failure::{Failure, Limit};
-use crate::job::{Job, OptLevel};
+use crate::job::{EntryConvention, Job, OptLevel};
 use crate::legal::Legal;
 use crate::specialise;
 use marquetry_ir::interp::{Config, Ended, Interp, Val};
@@ -23,10 +23,9 @@ fn unit(text: &str) -> Unit {
 }
 
 fn legal(unit: &Unit, target: &Harsh) -> Result<Legal, Failure> {
-    let legal = crate::legalise::run(
-        exceptions::run(Verified::new(unit.clone()).map_err(Failure::Program)?)?,
-        target,
-    )?;
+    let mut lowered = exceptions::run(Verified::new(unit.clone()).map_err(Failure::Program)?)?;
+    crate::kernel_abi::run(&mut lowered, target, EntryConvention::Native);
+    let legal = crate::legalise::run(lowered, target)?;
     let diagnostics = marquetry_ir::verify::verify_unit(legal.unit());
     assert!(diagnostics.is_empty(), "{}", marquetry_ir::diag::render(&diagnostics, &legal.unit().files));
     Ok(legal)
