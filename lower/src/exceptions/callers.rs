@@ -47,7 +47,8 @@ struct Way {
 
 /// Adds what is known of the callers to places that throw; `funcs` says in which function each one is.
 pub(super) fn find(unit: &Unit, sites: &mut [Site], funcs: &[Func]) {
-    let is_entry = |func: Func| unit.entries.contains(&func);
+    let entries: FxHashSet<Func> = unit.entries.iter().copied().collect();
+    let is_entry = |func: Func| entries.contains(&func);
     if funcs.iter().all(|&func| is_entry(func)) {
         return;
     }

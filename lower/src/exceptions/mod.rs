@@ -42,8 +42,8 @@ pub struct Lowered {
     pub(crate) rewritten: Vec<Func>,
     /// Whether nothing is left that nobody uses: the optimiser ran.
     pub(crate) tidy: bool,
-    /// What kernels call when they are left with an exception, if any is.
-    pub(crate) thrower: Option<Func>,
+    /// What kernels call when they are left with an exception, in order: each one its own, since mailboxes are different memory.
+    pub(crate) throwers: Vec<Func>,
 }
 
 impl Lowered {
@@ -106,9 +106,13 @@ pub fn run_with(unit: Verified, policy: ThrowPolicy) -> Result<Lowered, Failure>
             .map_err(|limit| Failure::Limit(limit.at(&function.name, function.file, function.span)))?;
     }
     let funcs: Vec<Func> = unit.funcs.keys().collect();
-    let leaves = |&func: &Func| throwing.contains(func) && unit.funcs[func].kind == MethodKind::Kernel;
-    let thrower = funcs.iter().any(leaves).then(|| record::add_thrower(&mut unit));
-    let manner = rewrite::Manner { thrower, trap: policy == ThrowPolicy::Trap };
+    let leaves = |func: &Func| throwing.contains(*func) && unit.funcs[*func].kind == MethodKind::Kernel;
+    let leaving: Vec<Func> = funcs.iter().copied().filter(leaves).collect();
+    let added =
+        leaving.into_iter().enumerate().map(|(n, kernel)| (kernel, record::add_thrower(&mut unit, n)));
+    let throwers = added.collect();
+    let kernels = (1..).zip(&unit.entries).map(|(number, &entry)| (entry, number)).collect();
+    let manner = rewrite::Manner { throwers, kernels, trap: policy == ThrowPolicy::Trap };
     let mut sites = rewrite::Sites::default();
     let mut rewritten = Vec::new();
     for func in funcs {
@@ -127,7 +131,14 @@ pub fn run_with(unit: Verified, policy: ThrowPolicy) -> Result<Lowered, Failure>
         EntryAbi { status: throws && !kernel, mailbox: throws && kernel, ..EntryAbi::default() }
     };
     let entries = unit.entries.iter().map(abi).collect();
-    Ok(Lowered { unit, sites, entries, rewritten, tidy: false, thrower })
+    Ok(Lowered {
+        unit,
+        sites,
+        entries,
+        rewritten,
+        tidy: false,
+        throwers: manner.throwers.into_values().collect(),
+    })
 }
 
 /// The functions that throw by an op of their own or of a callee. After lowering there are none, but new ones.

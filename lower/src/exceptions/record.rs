@@ -5,7 +5,7 @@
 //! place in that. Nothing of it is text. What was thrown and where is looked up by status in the table of places that
 //! comes with the code, whatever the debug level; a reason has no number of its own, since the place tells it.
 //!
-//! Kernels call one function for all of this. It is never inlined: what hardly ever happens should take neither room
+//! A kernel calls one function for all of this. It is never inlined: what hardly ever happens should take neither room
 //! nor registers of what does.
 
 use super::MAILBOX;
@@ -56,8 +56,9 @@ impl Record {
     }
 }
 
-/// The function that a kernel calls with its mailbox, a status and its number plus one. Adds it to a unit.
-pub(super) fn add_thrower(unit: &mut Unit) -> Func {
+/// The function that a kernel calls with its mailbox, a status and its number plus one. Adds it to a unit, which has
+/// this many already.
+pub(super) fn add_thrower(unit: &mut Unit, number: usize) -> Func {
     let mut body = Body::new();
     let [entry, first, done] = [(); 3].map(|()| {
         let block = body.make_block();
@@ -91,8 +92,12 @@ pub(super) fn add_thrower(unit: &mut Unit) -> Func {
     let jump = append(&mut body, first, Op::Jump, &[], &[]);
     body.set_targets(jump, &[edge]);
     append(&mut body, done, Op::Return, &[], &[]);
+    let name = match number {
+        0 => fresh_name(unit, "mq_throw"),
+        _ => fresh_name(unit, &format!("mq_throw_{number}")),
+    };
     unit.funcs.push(Function {
-        name: fresh_name(unit, "mq_throw"),
+        name,
         kind: MethodKind::Function,
         signature: Signature::new([MAILBOX, Type::I32, Type::I32], []),
         body,

@@ -18,6 +18,7 @@ use marquetry_ir::semantics::{const_from_lanes, const_lanes};
 use marquetry_ir::types::{Scalar, Type};
 use marquetry_ir::unit::Unit;
 use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The name that an instruction mentions.
@@ -46,8 +47,10 @@ enum Leave {
 
 /// How a unit's kernels and functions are left.
 pub(super) struct Manner {
-    /// What kernels call, if any throws.
-    pub thrower: Option<Func>,
+    /// By kernel that throws, what it calls.
+    pub throwers: BTreeMap<Func, Func>,
+    /// The numbers of the entries, from 1.
+    pub kernels: FxHashMap<Func, u32>,
     /// Whether a trap follows.
     pub trap: bool,
 }
@@ -80,7 +83,7 @@ struct Rewriter<'a> {
 
 /// Rewrites one function of a unit whose signatures are lowered already.
 pub(super) fn function(unit: &mut Unit, func: Func, throwing: &Funcs, manner: &Manner, sites: &mut Sites) {
-    let kernel = unit.entries.iter().position(|&entry| entry == func).map_or(0, |n| n as u32 + 1);
+    let kernel = manner.kernels.get(&func).copied().unwrap_or(0);
     let function = &mut unit.funcs[func];
     let body = &mut function.body;
     let Some(entry) = body.entry() else { return };
@@ -92,8 +95,8 @@ pub(super) fn function(unit: &mut Unit, func: Func, throwing: &Funcs, manner: &M
     if !throws && !body.blocks().flat_map(|block| body.block_insts(block)).any(concerned) {
         return;
     }
-    let leave = match (function.kind, manner.thrower) {
-        (MethodKind::Kernel, Some(thrower)) if throws => {
+    let leave = match (function.kind, manner.throwers.get(&func)) {
+        (MethodKind::Kernel, Some(&thrower)) if throws => {
             Leave::Mailbox { mailbox: body.append_block_param(entry, MAILBOX), thrower, kernel }
         }
         _ => {
@@ -108,7 +111,7 @@ pub(super) fn function(unit: &mut Unit, func: Func, throwing: &Funcs, manner: &M
         func,
         leave,
         trap: manner.trap,
-        recorded: manner.thrower.is_some(),
+        recorded: !manner.throwers.is_empty(),
         name: function.name.clone(),
         file: function.file,
         block: entry,

@@ -68,7 +68,10 @@ pub fn run(
     level: DebugLevel,
     policy: ThrowPolicy,
 ) -> Result<bool, Failure> {
-    let Some(thrower) = lowered.thrower.filter(|_| !lowered.sites.is_empty()) else { return Ok(false) };
+    let throwers = std::mem::take(&mut lowered.throwers);
+    if throwers.is_empty() || lowered.sites.is_empty() {
+        return Ok(false);
+    }
     let wants = |name: &str| {
         link_names(level, policy).contains(&name)
             && intrinsic(name).is_some_and(|intrinsic| supplies(linker.program(), linker.view(), intrinsic))
@@ -80,25 +83,27 @@ pub fn run(
     };
     if let Some(detail) = detail {
         let report = add_report(&mut lowered.unit, &lowered.sites, detail)?;
-        let body = &mut lowered.unit.funcs[thrower].body;
-        let status = body.entry().and_then(|entry| body.block_params(entry).get(1).copied());
-        // The one block that goes on is that of the first work-item.
-        let ends: Vec<Inst> = body.blocks().filter_map(|block| body.last_inst(block)).collect();
-        let end = ends.into_iter().find(|&inst| body.inst(inst).op == Op::Jump);
-        if let (Some(end), Some(status)) = (end, status) {
-            let call = make_call(body, Symbol::Func(report), &[status]);
-            body.insert_inst_before(call, end);
+        for &thrower in &throwers {
+            let body = &mut lowered.unit.funcs[thrower].body;
+            let status = body.entry().and_then(|entry| body.block_params(entry).get(1).copied());
+            // The one block that goes on is that of the first work-item.
+            let ends: Vec<Inst> = body.blocks().filter_map(|block| body.last_inst(block)).collect();
+            let end = ends.into_iter().find(|&inst| body.inst(inst).op == Op::Jump);
+            if let (Some(end), Some(status)) = (end, status) {
+                let call = make_call(body, Symbol::Func(report), &[status]);
+                body.insert_inst_before(call, end);
+            }
         }
     }
     let signals = wants(SIGNAL);
     if signals {
-        lowered.unit.funcs.values_mut().for_each(|function| signal(&mut function.body, thrower));
+        lowered.unit.funcs.values_mut().for_each(|function| signal(&mut function.body, &throwers));
     }
     Ok(signals || detail.is_some())
 }
 
 /// Adds calls of the signal wherever a body leaves a launch.
-fn signal(body: &mut Body, thrower: Func) {
+fn signal(body: &mut Body, throwers: &[Func]) {
     for block in body.blocks().collect::<Vec<Block>>() {
         let leave = body.last_inst(block).filter(|&inst| body.inst(inst).op == Op::Return);
         let before = |inst: Inst| body.prev_inst(inst);
@@ -107,7 +112,9 @@ fn signal(body: &mut Body, thrower: Func) {
             leave = trap;
         }
         let Some(before) = before(leave) else { continue };
-        if crate::call_graph::callee(body, before) == Some(thrower) {
+        if crate::call_graph::callee(body, before)
+            .is_some_and(|callee| throwers.binary_search(&callee).is_ok())
+        {
             let call = make_call(body, Symbol::Name(SIGNAL.into()), &[]);
             body.set_origin(call, body.origin(leave));
             body.insert_inst_before(call, leave);
