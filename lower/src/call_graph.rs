@@ -47,6 +47,11 @@ pub struct BottomUp {
 
 /// Orders the functions of a unit.
 pub fn bottom_up(unit: &Unit) -> BottomUp {
+    if let Some(order) = without_cycles(unit) {
+        let mut component = SecondaryMap::with_capacity(order.len());
+        order.iter().zip(0..).for_each(|(&func, n)| component[func] = n);
+        return BottomUp { order, component };
+    }
     let mut graph = DiGraph::<Func, ()>::with_capacity(unit.funcs.len(), unit.funcs.len());
     for func in unit.funcs.keys() {
         graph.add_node(func);
@@ -67,6 +72,53 @@ pub fn bottom_up(unit: &Unit) -> BottomUp {
         }
     }
     BottomUp { order, component }
+}
+
+/// Functions behind all those that they mention; none if some mention each other in a cycle.
+fn without_cycles(unit: &Unit) -> Option<Vec<Func>> {
+    // The functions that each mentions, one list after the other.
+    let mut all = Vec::new();
+    let mut ranges = Vec::with_capacity(unit.funcs.len());
+    for function in unit.funcs.values() {
+        let start = all.len();
+        mentioned(&function.body, |callee| all.push(callee));
+        ranges.push((start, all.len()));
+    }
+    #[derive(Copy, Clone, PartialEq)]
+    enum Seen {
+        No,
+        Open,
+        Done,
+    }
+    let mut seen = vec![Seen::No; unit.funcs.len()];
+    let mut order = Vec::with_capacity(unit.funcs.len());
+    let mut stack: Vec<Func> = Vec::new();
+    for root in unit.funcs.keys() {
+        stack.push(root);
+        while let Some(&func) = stack.last() {
+            let state = seen.get_mut(func.index())?;
+            let (next, end) = ranges.get_mut(func.index())?;
+            if *state == Seen::Done {
+                stack.pop();
+                continue;
+            }
+            *state = Seen::Open;
+            if *next == *end {
+                *state = Seen::Done;
+                order.push(func);
+                stack.pop();
+                continue;
+            }
+            let callee = *all.get(*next)?;
+            *next += 1;
+            match *seen.get(callee.index())? {
+                Seen::No => stack.push(callee),
+                Seen::Open => return None,
+                Seen::Done => {}
+            }
+        }
+    }
+    Some(order)
 }
 
 /// Who may be running when a function is called: calls through addresses count as calls of every function whose address
@@ -123,6 +175,19 @@ pub fn cycles(unit: &Unit) -> Cycles {
         }
     }
     Cycles { order, recursive }
+}
+
+/// The functions that an entry reaches, in no particular order but always the same.
+pub fn alive(unit: &Unit) -> Vec<Func> {
+    let mut seen = SecondaryMap::<Func, bool>::with_capacity(unit.funcs.len());
+    let (mut stack, mut alive) = (unit.entries.clone(), Vec::new());
+    while let Some(func) = stack.pop() {
+        if !std::mem::replace(&mut seen[func], true) {
+            alive.push(func);
+            mentioned(&unit.funcs[func].body, |callee| stack.push(callee));
+        }
+    }
+    alive
 }
 
 /// Drops the functions that no entry reaches, keeping the order of the others. Gives old and new ids of those kept.

@@ -6,6 +6,9 @@
 //! so that no instruction is moved more than once per block and the whole costs what is copied. Copies remember the
 //! call that they replace ([`marquetry_ir::body::Origin`]).
 //!
+//! A small function that is inlined everywhere keeps the calls of other such functions until it is part of its callers:
+//! there, constants decide which of them are left, and nothing is copied twice.
+//!
 //! Policy: `inline` always, `noinline` never, others when small, as long as the caller stays below
 //! [`MAX_INLINED_INSTS`]. Calls inside a recursive cycle stay.
 
@@ -41,61 +44,96 @@ pub fn run(
     func: Func,
     graph: &BottomUp,
     sizes: &SecondaryMap<Func, u32>,
+    unexpanded: &SecondaryMap<Func, bool>,
     ctx: &mut PassContext,
 ) -> bool {
+    let PassContext { replacements, inlining: tables, .. } = ctx;
+    let mut calls = std::mem::take(&mut tables.calls);
+    calls.clear();
+    let mut found = 0;
+    let body = &unit.funcs[func].body;
+    for block in body.blocks() {
+        let first = calls.len();
+        for inst in body.block_insts(block) {
+            found += 1;
+            calls.extend(callee(body, inst).map(|callee| (inst, callee)));
+        }
+        // A block's calls are handled from its end.
+        calls[first..].reverse();
+    }
     // Most functions call nothing.
-    let calls = |body: &Body| {
-        body.blocks().flat_map(|block| body.block_insts(block)).any(|inst| callee(body, inst).is_some())
-    };
-    if !calls(&unit.funcs[func].body) {
+    if calls.is_empty() {
+        tables.calls = calls;
         return false;
     }
+    let mut budget = MAX_INLINED_INSTS.saturating_sub(found);
+    let mut room = 0;
+    calls.retain(|&(_, callee)| {
+        let cost = sizes[callee] as usize;
+        let wanted = match unit.funcs[callee].inlining {
+            Inlining::Always => true,
+            Inlining::Never => false,
+            Inlining::Auto => cost <= SMALL,
+        };
+        let fits = wanted && cost <= budget && graph.component[callee] != graph.component[func];
+        if fits {
+            budget -= cost;
+            room += cost;
+        }
+        fits
+    });
+    let changed = !calls.is_empty();
     // The caller's body is taken out while callees are read.
     let mut body = std::mem::take(&mut unit.funcs[func].body);
-    let mut budget = MAX_INLINED_INSTS.saturating_sub(size(&body));
-    let mut changed = false;
-    let blocks: Vec<Block> = body.blocks().collect();
-    let mut calls = Vec::new();
-    let PassContext { replacements, .. } = ctx;
+    body.reserve(room);
     replacements.clear();
-    let mut tables = Tables::default();
-    for block in blocks {
-        calls.clear();
-        let sites = body.block_insts(block).filter_map(|inst| Some((inst, callee(&body, inst)?)));
-        calls.extend(sites.filter(|&(_, callee)| {
-            let cost = sizes[callee] as usize;
-            let wanted = match unit.funcs[callee].inlining {
-                Inlining::Always => true,
-                Inlining::Never => false,
-                Inlining::Auto => cost <= SMALL,
-            };
-            let fits = wanted && cost <= budget && graph.component[callee] != graph.component[func];
-            if fits {
-                budget -= cost;
-            }
-            fits
-        }));
-        changed |= !calls.is_empty();
-        body.reserve(calls.iter().map(|&(_, callee)| sizes[callee] as usize).sum());
-        for &(call, callee) in calls.iter().rev() {
-            let name = callee;
-            let callee = &unit.funcs[name];
-            if let Some(way) = only_way(&body, call, &callee.body) {
-                copy_way(&mut body, call, callee, &way, &mut tables, replacements);
-                continue;
-            }
+    tables.callee = None;
+    // Calls in copies come after the one that they were copied for, the last first.
+    calls.reverse();
+    while let Some((call, name)) = calls.pop() {
+        let callee = &unit.funcs[name];
+        if let Some(way) = only_way(&body, call, &callee.body) {
+            copy_way(&mut body, call, callee, &way, tables, replacements);
+        } else {
             // Functions are often called several times in a row.
             if tables.callee != Some(name) {
                 tables.cfg.compute(&callee.body);
                 tables.callee = Some(name);
             }
-            copy_callee(&mut body, call, callee, &mut tables);
+            copy_callee(&mut body, call, callee, tables);
         }
+        if unexpanded[name] {
+            calls.append(&mut tables.copied);
+        }
+        tables.copied.clear();
     }
+    tables.calls = calls;
     replacements.apply(&mut body);
     unit.funcs[func].body = body;
     ctx.forget_flow();
     changed
+}
+
+/// How large a function gets by the calls in it that are inlined whenever it is; none if it is no matter of sizes alone.
+pub fn expanded_size(
+    unit: &Unit,
+    func: Func,
+    graph: &BottomUp,
+    sizes: &SecondaryMap<Func, u32>,
+) -> Option<usize> {
+    let body = &unit.funcs[func].body;
+    let mut size = 0usize;
+    for inst in body.blocks().flat_map(|block| body.block_insts(block)) {
+        size += 1;
+        if let Some(callee) = callee(body, inst) {
+            let always = unit.funcs[callee].inlining == Inlining::Always;
+            if !always || graph.component[callee] == graph.component[func] {
+                return None;
+            }
+            size += sizes[callee] as usize;
+        }
+    }
+    Some(size)
 }
 
 /// Replaces one call by a copy of the callee's body.
@@ -165,10 +203,10 @@ fn copy_way(
 ) {
     let callee = &function.body;
     let Some((entry, here)) = callee.entry().zip(caller.inst_block(call)) else { return };
-    let Tables { blocks, values, mapped, .. } = tables;
+    let Tables { blocks, values, mapped, copied, .. } = tables;
     let origin = caller.origin(call);
     let origins = InlineMap::new(caller, function, origin);
-    let mut copy = Copy { caller, callee, blocks, values, mapped, origins, call, after: here };
+    let mut copy = Copy { caller, callee, blocks, values, mapped, copied, origins, call, after: here };
     copy.map_arguments(entry);
     let mut block = entry;
     for edge in way.edges.iter().copied().map(Some).chain([None]) {
@@ -196,13 +234,17 @@ fn copy_way(
 /// Tables that are reused from call to call. The maps are empty in between: a callee may have had many more blocks and
 /// values than are left of it.
 #[derive(Default)]
-struct Tables {
+pub(crate) struct Tables {
+    /// The calls that are replaced.
+    calls: Vec<(Inst, Func)>,
     /// Whose control flow it is.
     callee: Option<Func>,
     cfg: ControlFlow,
     blocks: SecondaryMap<Block, PackedOption<Block>>,
     values: SecondaryMap<Value, PackedOption<Value>>,
     mapped: Vec<Value>,
+    /// Calls of functions in the last copy.
+    copied: Vec<(Inst, Func)>,
 }
 
 /// As [`inline_call`], with tables that hold the callee's control flow.
@@ -216,10 +258,11 @@ fn copy_callee(caller: &mut Body, call: Inst, function: &Function, tables: &mut 
         caller.move_tail(tail, after);
     }
     caller.results_to_params(call, after);
-    let Tables { cfg, blocks, values, mapped, .. } = tables;
+    let Tables { cfg, blocks, values, mapped, copied, .. } = tables;
     let origin = caller.origin(call);
     let origins = InlineMap::new(caller, function, origin);
-    let mut copy = Copy { caller, callee, blocks, values, mapped, origins, call, after };
+    caller.reserve_blocks(cfg.reverse_post_order().len());
+    let mut copy = Copy { caller, callee, blocks, values, mapped, copied, origins, call, after };
     copy.make_blocks(cfg, before);
     copy.map_arguments(entry);
     for &block in cfg.reverse_post_order() {
@@ -243,6 +286,7 @@ struct Copy<'a> {
     values: &'a mut SecondaryMap<Value, PackedOption<Value>>,
     /// The keys of `values`.
     mapped: &'a mut Vec<Value>,
+    copied: &'a mut Vec<(Inst, Func)>,
     origins: InlineMap,
     call: Inst,
     after: Block,
@@ -267,7 +311,7 @@ impl Copy<'_> {
     }
 
     fn map_arguments(&mut self, entry: Block) {
-        let arguments = self.caller.args(self.call).to_vec();
+        let arguments = SmallVec::<[Value; 8]>::from_slice(self.caller.args(self.call));
         for (&param, argument) in self.callee.block_params(entry).iter().zip(arguments) {
             self.map(param, argument);
         }
@@ -318,6 +362,9 @@ impl Copy<'_> {
         let imm = self.immediate(inst);
         let new = self.caller.make_inst(data.op, data.ty, &args, imm);
         self.caller.inst_mut(new).guarded = data.guarded;
+        if data.op == Op::Call {
+            self.copied.extend(callee(self.callee, inst).map(|callee| (new, callee)));
+        }
         let types: SmallVec<[Type; 2]> =
             self.callee.results(inst).map(|v| self.callee.value_type(v)).collect();
         self.caller.make_results(new, &types);

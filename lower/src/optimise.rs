@@ -28,19 +28,38 @@ pub struct Pass {
     pub name: &'static str,
     /// Runs it on a body; says whether it changed anything.
     pub run: fn(&mut Body, &mut PassContext) -> bool,
+    /// Passes that find nothing new in what this one changes.
+    leaves: &'static [&'static str],
 }
 
-const SROA: Pass = Pass { name: "sroa", run: sroa::run };
-const MEM2REG: Pass = Pass { name: "mem2reg", run: mem2reg::run };
-const SIMPLIFY: Pass = Pass { name: "simplify", run: simplify::run };
-const CSE: Pass = Pass { name: "cse", run: cse::run };
-const IMPLIED: Pass = Pass { name: "implied", run: implied::run };
-const DCE: Pass = Pass { name: "dce", run: dce::run };
-const SIMPLIFY_CFG: Pass = Pass { name: "simplify_cfg", run: simplify_cfg::run };
-const ROTATE: Pass = Pass { name: "rotate", run: rotate::run };
-const UNROLL: Pass = Pass { name: "unroll", run: unroll::run };
-const INDVARS: Pass = Pass { name: "indvars", run: indvars::run };
-const LICM: Pass = Pass { name: "licm", run: licm::run };
+impl Pass {
+    /// A pass that may make work for every other one, and for itself.
+    pub const fn new(name: &'static str, run: fn(&mut Body, &mut PassContext) -> bool) -> Pass {
+        Pass { name, run, leaves: &[] }
+    }
+
+    /// Says which passes find nothing new in what this one changes.
+    const fn leaves(self, leaves: &'static [&'static str]) -> Pass {
+        Pass { leaves, ..self }
+    }
+
+    fn step(&self) -> Step<'_> {
+        Step { name: self.name, run: &self.run, leaves: self.leaves }
+    }
+}
+
+const SROA: Pass = Pass::new("sroa", sroa::run);
+const MEM2REG: Pass = Pass::new("mem2reg", mem2reg::run);
+const SIMPLIFY: Pass = Pass::new("simplify", simplify::run).leaves(&["simplify"]);
+const CSE: Pass = Pass::new("cse", cse::run).leaves(&["cse"]);
+const IMPLIED: Pass = Pass::new("implied", implied::run).leaves(&["implied"]);
+// What goes was not looked at by rules, nor equal to anything.
+const DCE: Pass = Pass::new("dce", dce::run).leaves(&["dce", "simplify", "cse", "implied"]);
+const SIMPLIFY_CFG: Pass = Pass::new("simplify_cfg", simplify_cfg::run).leaves(&["simplify_cfg"]);
+const ROTATE: Pass = Pass::new("rotate", rotate::run);
+const UNROLL: Pass = Pass::new("unroll", unroll::run);
+const INDVARS: Pass = Pass::new("indvars", indvars::run);
+const LICM: Pass = Pass::new("licm", licm::run);
 
 /// After exceptions and after legalisation: what these leave behind goes.
 const CLEANUP: &[Pass] = &[SIMPLIFY, SIMPLIFY_CFG, CSE, DCE];
@@ -102,6 +121,7 @@ pub fn pass_names() -> impl Iterator<Item = &'static str> {
 struct Step<'a> {
     name: &'a str,
     run: &'a dyn Fn(&mut Body, &mut PassContext) -> bool,
+    leaves: &'a [&'a str],
 }
 
 /// The passes of a level with those of a host.
@@ -111,13 +131,13 @@ fn steps(level: OptLevel, hooks: &Hooks) -> Vec<Step<'_>> {
         let hosts = |wanted: fn(&Place) -> bool| {
             let here = hooks.passes.iter().filter(move |host| host.place.pass() == pass.name);
             let here = here.filter(move |host| wanted(&host.place));
-            here.map(|host| Step { name: &host.name, run: &*host.run })
+            here.map(|host| Step { name: &host.name, run: &*host.run, leaves: &[] })
         };
         steps.extend(hosts(|place| matches!(place, Place::Before(_))));
         let before = steps.len();
         steps.extend(hosts(|place| matches!(place, Place::Instead(_))));
         if steps.len() == before {
-            steps.push(Step { name: pass.name, run: &pass.run });
+            steps.push(pass.step());
         }
         steps.extend(hosts(|place| matches!(place, Place::After(_))));
     }
@@ -156,8 +176,19 @@ pub(crate) fn run_in(
         always && size <= SMALL && !unit.entries.contains(&func)
     };
     let mut waiting = FxHashSet::default();
+    let mut unexpanded = SecondaryMap::<Func, bool>::new();
     for &func in &graph.order {
-        inline_calls(unit, func, &graph, &sizes, ctx, observer);
+        // Not even what it calls is worth copying into it, if that is no more than it was.
+        if waits(unit, func, sizes[func])
+            && let Some(size) = inline::expanded_size(unit, func, &graph, &sizes)
+            && size <= SMALL as usize
+        {
+            sizes[func] = size as u32;
+            unexpanded[func] = true;
+            waiting.insert(unit.funcs[func].name.clone());
+            continue;
+        }
+        inline_calls(unit, func, &graph, &sizes, &unexpanded, ctx, observer);
         sizes[func] = size_of(&unit.funcs[func]);
         if waits(unit, func, sizes[func]) {
             waiting.insert(unit.funcs[func].name.clone());
@@ -166,8 +197,13 @@ pub(crate) fn run_in(
         run_list(unit, func, &steps, ctx, observer);
         sizes[func] = size_of(&unit.funcs[func]);
     }
-    call_graph::prune(unit);
     // Some could not be inlined everywhere.
+    if !waiting.is_empty() {
+        for func in call_graph::alive(unit).into_iter().filter(|&func| unexpanded[func]) {
+            inline_calls(unit, func, &graph, &sizes, &unexpanded, ctx, observer);
+        }
+    }
+    call_graph::prune(unit);
     for func in unit.funcs.keys().collect::<Vec<_>>() {
         if waiting.contains(&unit.funcs[func].name) {
             run_list(unit, func, &steps, ctx, observer);
@@ -192,7 +228,10 @@ pub(crate) fn cleanup_some(
 ) {
     ctx.types = unit.types.clone();
     ctx.light = true;
-    let steps: Vec<Step<'_>> = CLEANUP.iter().map(|pass| Step { name: pass.name, run: &pass.run }).collect();
+    if funcs.is_empty() {
+        return;
+    }
+    let steps: Vec<Step<'_>> = CLEANUP.iter().map(Pass::step).collect();
     for &func in funcs {
         run_list(unit, func, &steps, ctx, observer);
     }
@@ -213,17 +252,18 @@ fn inline_calls(
     func: Func,
     graph: &call_graph::BottomUp,
     sizes: &SecondaryMap<Func, u32>,
+    unexpanded: &SecondaryMap<Func, bool>,
     context: &mut PassContext,
     observer: &mut dyn Observer,
 ) {
     let start = observer.wants_passes().then(Instant::now);
-    let changed = inline::run(unit, func, graph, sizes, context);
+    let changed = inline::run(unit, func, graph, sizes, unexpanded, context);
     if let Some(start) = start {
         observer.pass(PassReport { pass: "inline", unit, func, elapsed: start.elapsed(), changed });
     }
 }
 
-/// Runs passes. One that found nothing to do is not asked again before another one changed something.
+/// Runs passes. One that has nothing to do is not asked again before another one changed something that it looks at.
 fn run_list(
     unit: &mut Unit,
     func: Func,
@@ -243,8 +283,9 @@ fn run_list(
         let changed = (pass.run)(&mut unit.funcs[func].body, ctx);
         let elapsed = start.map(|start| start.elapsed());
         if changed {
-            idle.clear();
-        } else {
+            idle.retain(|name| pass.leaves.contains(name));
+        }
+        if !changed || pass.leaves.contains(&pass.name) {
             idle.push(pass.name);
         }
         debug_assert!(

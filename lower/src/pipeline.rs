@@ -29,7 +29,9 @@ use crate::stage::Stage;
 use crate::target::Target;
 use crate::{convergence, evaluate, exceptions, kernel_abi, legalise, optimise, specialise, validate};
 use cranelift_entity::EntityRef;
+use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::diag::Code;
+use marquetry_ir::entity::Func;
 use marquetry_ir::program::{Inlining, Program, Worlds};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::types::Types;
@@ -82,6 +84,7 @@ pub struct Lowering {
 /// The tables of the passes, which one job after the other uses. Nothing in them outlives a job but their memory.
 #[derive(Default)]
 pub struct Context {
+    specialising: ControlFlow,
     passes: PassContext,
 }
 
@@ -275,10 +278,10 @@ impl<'a> Pipeline<'a> {
         self.types = verified.unit().types.clone();
         clock.report(Stage::Specialised, observer);
         verified = self.hooks(Anchor::Specialised, verified, observer)?;
-        let mut evaluable = Vec::new();
+        let mut kept = None;
         verified.pass(|unit| {
             name_entry(unit, options.name.as_ref());
-            evaluable = self.fold(unit)?;
+            kept = self.fold(unit)?;
             Ok::<(), Failure>(())
         })?;
         if until <= Stage::Specialised {
@@ -287,7 +290,8 @@ impl<'a> Pipeline<'a> {
         let effort = job.effort();
         verified.pass(|unit| {
             if options.evaluate && effort > OptLevel::None {
-                evaluate::run(self.program, job.view.world(self.program), unit, &evaluable);
+                let evaluable = kept.as_deref().unwrap_or(&self.instances);
+                evaluate::run(self.program, job.view.world(self.program), unit, evaluable);
             }
             fold::direct_calls(unit);
             if options.inlining == InlinePolicy::Always {
@@ -347,7 +351,8 @@ impl<'a> Pipeline<'a> {
             }
         }
         kernel_abi::run(&mut lowered, target, options.entry_abi);
-        let legal = validate::joined(problems, legalise::run(lowered, target))?;
+        let legal = legalise::run_in(&mut self.context.passes, lowered, target);
+        let legal = validate::joined(problems, legal)?;
         let mut legal = legal.with_debug_level(options.debug_level);
         optimise::debug_check(legal.unit());
         if cleans {
@@ -360,7 +365,8 @@ impl<'a> Pipeline<'a> {
 
     /// The unit, not linked yet.
     fn specialise(&mut self) -> Result<Specialised, Failure> {
-        let mut made = specialise::run_unlinked(self.program, self.job, self.types.clone())?;
+        let scratch = &mut self.context.specialising;
+        let mut made = specialise::run_unlinked(self.program, self.job, self.types.clone(), scratch)?;
         let unit = &made.unit;
         let entries = unit.entries.iter().filter_map(|&entry| unit.funcs.get(entry));
         self.signatures = entries.map(|function| function.signature.clone()).collect();
@@ -368,19 +374,16 @@ impl<'a> Pipeline<'a> {
         Ok(made)
     }
 
-    /// Mandatory folding. Gives the instances of the functions that are left.
-    fn fold(&self, unit: &mut Unit) -> Result<Vec<Instance>, Failure> {
+    /// Mandatory folding. Gives the instances of the functions that are left, unless all are.
+    fn fold(&self, unit: &mut Unit) -> Result<Option<Vec<Instance>>, Failure> {
         let Setup { target, answers, .. } = *self.setup;
         let options = &self.job.options;
         let answer = |key: &str| query::answer(key, Some(target), options, answers);
         let known = || query::known(answers);
         let folding = Folding { answer: &answer, known: &known, check: self.asserts };
-        Ok(match fold::run(unit, &folding)? {
-            None => self.instances.clone(),
-            Some(kept) => {
-                kept.iter().filter_map(|(old, _)| self.instances.get(old.index()).cloned()).collect()
-            }
-        })
+        let kept = fold::run(unit, &folding)?;
+        let instance = |&(old, _): &(Func, Func)| self.instances.get(old.index()).cloned();
+        Ok(kept.map(|kept| kept.iter().filter_map(instance).collect()))
     }
 
     /// Answers the questions of what was linked late.

@@ -91,7 +91,7 @@ pub fn run_recorded(program: &Program, job: &Job) -> Result<Specialised, Failure
 /// As [`run`].
 pub fn run_linked(linker: &mut Linker<'_>, job: &Job) -> Result<Specialised, Failure> {
     let types = Arc::new(linker.program().types.clone());
-    let mut made = run_unlinked(linker.program(), job, types)?;
+    let mut made = run_unlinked(linker.program(), job, types, &mut ControlFlow::new())?;
     if made.calls_runtime {
         linker.link(&mut made.unit)?;
         made.linked.append(&mut linker.instances);
@@ -101,7 +101,12 @@ pub fn run_linked(linker: &mut Linker<'_>, job: &Job) -> Result<Specialised, Fai
 }
 
 /// As [`run_recorded`], but calls of link names stay as they are; `types` began as a copy of the program's.
-pub(crate) fn run_unlinked(program: &Program, job: &Job, types: Arc<Types>) -> Result<Specialised, Failure> {
+pub(crate) fn run_unlinked(
+    program: &Program,
+    job: &Job,
+    types: Arc<Types>,
+    scratch: &mut ControlFlow,
+) -> Result<Specialised, Failure> {
     let unit = Unit { types, files: program.files.as_slice().into(), ..Unit::default() };
     let mut specialiser = Specialiser {
         program,
@@ -121,7 +126,7 @@ pub(crate) fn run_unlinked(program: &Program, job: &Job, types: Arc<Types>) -> R
         asked: FxHashMap::default(),
         calls_runtime: false,
         just_inferred: true,
-        scratch_cfg: ControlFlow::new(),
+        scratch_cfg: std::mem::take(scratch),
     };
     for entry in &job.entries {
         let func = specialiser.entry(entry)?;
@@ -135,6 +140,7 @@ pub(crate) fn run_unlinked(program: &Program, job: &Job, types: Arc<Types>) -> R
     specialiser.finish()?;
     let instances: Vec<Instance> = specialiser.records.into_iter().map(|record| record.instance).collect();
     let worlds = instances.iter().fold(Worlds::ALL, |all, instance| all.intersect(instance.worlds));
+    *scratch = specialiser.scratch_cfg;
     let (unit, calls_runtime) = (specialiser.unit, specialiser.calls_runtime);
     let just_inferred = specialiser.just_inferred;
     Ok(Specialised { unit, instances, linked: Vec::new(), worlds, calls_runtime, just_inferred })

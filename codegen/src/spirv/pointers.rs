@@ -241,11 +241,12 @@ impl Objects {
         }
     }
 
-    /// Follows the pointers of a function once; whether that found anything.
+    /// Follows the pointers of a function once; whether that found anything that earlier parts may depend on: what loops
+    /// pass back, and what calls pass to other functions.
     fn trace(&self, unit: &Unit, func: Func, body: &Body, cfg: &ControlFlow, all: &mut [Sets]) -> bool {
         let number = func.as_u32() as usize;
         let mut sets = std::mem::take(&mut all[number]);
-        let mut changed = false;
+        let (mut changed, mut goes_round) = (false, false);
         for &block in cfg.reverse_post_order() {
             let is_entry = Some(block) == body.entry();
             for (n, &param) in body.block_params(block).iter().enumerate() {
@@ -257,7 +258,8 @@ impl Objects {
                 if is_entry && unit.funcs[func].kind == MethodKind::Kernel {
                     set.unite(&Set::unknown(body.value_type(param).space()));
                 }
-                for &(_, call) in cfg.predecessors(block) {
+                for &(from, call) in cfg.predecessors(block) {
+                    goes_round |= cfg.position(from) >= cfg.position(block);
                     if let Some(&arg) = body.target_args(call).get(n) {
                         set.unite(&source(&sets, body, arg));
                     }
@@ -278,6 +280,7 @@ impl Objects {
                     let params = unit.funcs[*callee].body.block_params(entry);
                     for (&arg, &param) in body.args(inst).iter().zip(params) {
                         if body.value_type(arg).is_pointer() {
+                            goes_round = true;
                             changed |= of_callee.add(param, &source(&sets, body, arg));
                         }
                     }
@@ -285,7 +288,7 @@ impl Objects {
             }
         }
         all[number] = sets;
-        changed
+        changed && goes_round
     }
 
     fn made_by(&self, func: Func, body: &Body, inst: Inst, sets: &Sets) -> Set {

@@ -225,6 +225,12 @@ impl Body {
         }
     }
 
+    /// Makes room for as many further blocks with one edge each.
+    pub fn reserve_blocks(&mut self, blocks: usize) {
+        self.blocks.reserve(blocks);
+        self.block_calls.reserve(blocks);
+    }
+
     /// Gives back what the tables hold more than they need. For bodies that are finished: most are small, and there may
     /// be a million of them.
     pub fn shrink(&mut self) {

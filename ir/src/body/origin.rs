@@ -76,6 +76,10 @@ impl Body {
     pub fn set_origin(&mut self, inst: Inst, origin: Origin) {
         self.set_span(inst, origin.span);
         if origin.inlined.is_some() || self.inlined_from.get(inst).is_some() {
+            if self.inlined_from.get(inst).is_none() {
+                // Where one is, others follow.
+                self.inlined_from.resize(self.insts.len() + self.inst_room);
+            }
             self.inlined_from[inst] = origin.inlined;
         }
     }

@@ -72,12 +72,16 @@ impl Legaliser<'_> {
         let data = body.inst(inst);
         let args: SmallVec<[Type; 4]> = body.args(inst).iter().map(|&arg| body.value_type(arg)).collect();
         let results: SmallVec<[Type; 2]> = body.results(inst).map(|value| body.value_type(value)).collect();
-        let mut edges = true;
-        for &call in body.targets(inst) {
-            edges &= body.target_args(call).iter().all(|&arg| self.is_held(body.value_type(arg)));
-        }
+        // Parameters and results are looked at where they are defined.
+        let mut held = true;
+        body.visit_operands(inst, |value| {
+            if body.value_const_id(value).is_some() {
+                held &= self.is_held(body.value_type(value));
+            }
+        });
         // Vectors are rare where they are legal, and their lane numbers may need work.
-        if !edges || !args.iter().chain(&results).all(|&ty| self.is_held(ty) && !ty.is_vector()) {
+        held &= !args.iter().any(|ty| ty.is_vector());
+        if !held || !results.iter().all(|&ty| self.is_held(ty) && !ty.is_vector()) {
             return None;
         }
         let mut left = Left::Nothing;

@@ -126,7 +126,7 @@ impl Legaliser<'_> {
                 }
             }
         }
-        if caps.recursion {
+        if caps.recursion || graph.edge_count() == 0 {
             return;
         }
         let mut recursive: Vec<Func> = kosaraju_scc(&graph)

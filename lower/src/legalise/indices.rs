@@ -6,7 +6,7 @@
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::analysis::dominators::Dominators;
 use marquetry_ir::body::Body;
-use marquetry_ir::entity::{Inst, Value};
+use marquetry_ir::entity::{Block, Inst, Value};
 use marquetry_ir::op::Op;
 use marquetry_ir::semantics::int::signed;
 use marquetry_ir::types::Type;
@@ -14,7 +14,7 @@ use rustc_hash::FxHashMap;
 
 /// Widens the indices of a body whose control flow is known.
 pub(super) fn widen(body: &mut Body, cfg: &ControlFlow, dominators: &mut Dominators) {
-    dominators.compute(cfg);
+    let mut dominates = DominatesLater { dominators, computed: false };
     // The last widening of each value, in the order of the walk.
     let mut wide: FxHashMap<Value, Inst> = FxHashMap::default();
     for &block in cfg.reverse_post_order() {
@@ -28,7 +28,7 @@ pub(super) fn widen(body: &mut Body, cfg: &ControlFlow, dominators: &mut Dominat
                 _ => continue,
             };
             let known = wide.get(&narrow).copied().filter(|&known| {
-                body.inst_block(known).is_some_and(|at| dominators.dominates(cfg, at, block))
+                body.inst_block(known).is_some_and(|at| at == block || dominates.ask(cfg, at, block))
             });
             if data.op == Op::Sext {
                 if widens && known.is_none() {
@@ -51,6 +51,21 @@ pub(super) fn widen(body: &mut Body, cfg: &ControlFlow, dominators: &mut Dominat
                 *index = new;
             }
         }
+    }
+}
+
+/// Dominators that are computed when they are asked first: widenings are mostly in the block that needs them.
+struct DominatesLater<'a> {
+    dominators: &'a mut Dominators,
+    computed: bool,
+}
+
+impl DominatesLater<'_> {
+    fn ask(&mut self, cfg: &ControlFlow, from: Block, block: Block) -> bool {
+        if !std::mem::replace(&mut self.computed, true) {
+            self.dominators.compute(cfg);
+        }
+        self.dominators.dominates(cfg, from, block)
     }
 }
 

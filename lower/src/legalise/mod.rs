@@ -41,6 +41,7 @@ pub use shape::MAX_LEAVES;
 use crate::exceptions::Lowered;
 use crate::failure::{Failure, Limit};
 use crate::legal::{Argument, Legal};
+use crate::passes::PassContext;
 use crate::report;
 use crate::target::Target;
 use marquetry_ir::analysis::cfg::ControlFlow;
@@ -84,6 +85,9 @@ impl Building {
     }
 }
 
+/// How many questions about ops a kernel asks its target.
+const USUAL_ANSWERS: usize = 48;
+
 struct Legaliser<'a> {
     target: &'a dyn Target,
     types: Arc<Types>,
@@ -110,6 +114,12 @@ struct Legaliser<'a> {
 /// # Errors
 /// Ops and types that the target does not have, all of them; static assertions that do not hold; a limit.
 pub fn run(lowered: Lowered, target: &dyn Target) -> Result<Legal, Failure> {
+    run_in(&mut PassContext::default(), lowered, target)
+}
+
+/// As [`run`], with the tables of earlier runs.
+pub(crate) fn run_in(ctx: &mut PassContext, lowered: Lowered, target: &dyn Target) -> Result<Legal, Failure> {
+    ctx.forget_flow();
     let Lowered { mut unit, sites, mut entries, tidy, .. } = lowered;
     let first_made = unit.funcs.len() as u32;
     let types = unit.types.clone();
@@ -117,10 +127,10 @@ pub fn run(lowered: Lowered, target: &dyn Target) -> Result<Legal, Failure> {
         target,
         types,
         shapes: FxHashMap::default(),
-        answers: FxHashMap::default(),
+        answers: FxHashMap::with_capacity_and_hasher(USUAL_ANSWERS, Default::default()),
         held: Vec::new(),
-        cfg: ControlFlow::new(),
-        dominators: Dominators::new(),
+        cfg: std::mem::take(&mut ctx.cfg),
+        dominators: std::mem::take(&mut ctx.dominators),
         f: Building::new("".into(), None),
         files: unit.files.clone(),
         depth: 0,
@@ -136,7 +146,8 @@ pub fn run(lowered: Lowered, target: &dyn Target) -> Result<Legal, Failure> {
         legaliser.number_parts(&unit.funcs[func].signature.params, &mut abi.arguments);
     }
     let mut rewritten = legaliser.legalise_unit(&mut unit, tidy);
-    let Legaliser { made, failure, problems, .. } = legaliser;
+    let Legaliser { made, failure, problems, cfg, dominators, .. } = legaliser;
+    (ctx.cfg, ctx.dominators) = (cfg, dominators);
     if !problems.is_empty() {
         return Err(Failure::Program(problems));
     }

@@ -89,15 +89,23 @@ pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
                 None => slots[at] = inst.as_u32() + 1,
             }
         }
-        for child in dominators.children(cfg, block) {
-            let inherited = match cfg.predecessors(child) {
-                [(from, _)] if *from == block => known.clone(),
-                _ => Vec::new(),
-            };
-            stack.push((child, inherited));
+        let first = stack.len();
+        stack.extend(dominators.children(cfg, block).map(|child| (child, Vec::new())));
+        let heirs = stack[first..]
+            .iter_mut()
+            .filter(|(child, _)| matches!(cfg.predecessors(*child), [(from, _)] if *from == block));
+        let mut last: Option<&mut Vec<Known>> = None;
+        for (_, heir) in heirs.filter(|_| !known.is_empty()) {
+            if let Some(before) = last.replace(heir) {
+                before.extend_from_slice(&known);
+            }
+        }
+        // One takes what the others copied.
+        if let Some(last) = last {
+            *last = known;
         }
     }
-    replacements.apply(body);
+    replacements.finish(body, cfg);
     changed
 }
 

@@ -101,7 +101,8 @@ impl Liveness {
     fn mark(&mut self, body: &Body, inst: Inst) {
         self.insts[inst] = true;
         // Edge arguments matter when the parameters do.
-        self.stack.extend_from_slice(body.args(inst));
+        // Most have two at most.
+        body.args(inst).iter().for_each(|&arg| self.stack.push(arg));
         if body.inst(inst).op == Op::Slot
             && let Some(slot) = body.first_result(inst)
         {

@@ -14,6 +14,7 @@ use marquetry_ir::op::Op;
 use marquetry_ir::semantics::int::signed;
 use marquetry_ir::types::Type;
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 /// Most conditions that one condition is taken apart into.
 const MAX_PARTS: usize = 8;
@@ -38,8 +39,9 @@ enum Undo {
     Order((Value, Value), Option<Order>),
 }
 
+/// What is known in a block: the tables of one run.
 #[derive(Default)]
-struct Facts {
+pub(crate) struct Facts {
     truths: FxHashMap<Value, bool>,
     orders: FxHashMap<(Value, Value), Order>,
     undo: Vec<Undo>,
@@ -49,7 +51,7 @@ struct Facts {
 pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
     ctx.find_dominators(body);
     ctx.replacements.clear();
-    let mut facts = Facts::default();
+    let mut facts = std::mem::take(&mut ctx.facts);
     let mut changed = false;
     // A block is visited with the length that the undo list had before its parent's scope was left.
     let mut stack: Vec<(Block, usize)> = body.entry().map(|entry| (entry, 0)).into_iter().collect();
@@ -60,6 +62,8 @@ pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
         let mark = facts.undo.len();
         stack.extend(ctx.dominators.children(&ctx.cfg, block).map(|child| (child, mark)));
     }
+    facts.leave(0);
+    ctx.facts = facts;
     ctx.replacements.apply(body);
     changed
 }
@@ -110,7 +114,8 @@ impl Facts {
         if body.target_block(yes) == body.target_block(no) {
             return;
         }
-        let mut parts = vec![(condition, edge == yes)];
+        let mut parts = SmallVec::<[(Value, bool); MAX_PARTS]>::new();
+        parts.push((condition, edge == yes));
         for _ in 0..MAX_PARTS {
             let Some((condition, holds)) = parts.pop() else { return };
             if body.value_const_id(condition).is_some() {

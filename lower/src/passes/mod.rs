@@ -37,6 +37,7 @@ pub mod indvars;
 #[cfg(test)]
 mod tests;
 
+use crate::inline;
 use addresses::Addresses;
 use cranelift_entity::SecondaryMap;
 use dce::Liveness;
@@ -77,6 +78,8 @@ pub struct PassContext {
     pub(crate) replacements: Replacements,
     pub(crate) ssa: SsaUpdater,
     pub(crate) liveness: Liveness,
+    pub(crate) inlining: inline::Tables,
+    pub(crate) facts: implied::Facts,
     /// The hash table of [`cse`].
     pub(crate) slots: Vec<u32>,
     /// Which parameters [`simplify_cfg`] found used outside their block.

@@ -2,6 +2,7 @@
 
 use cranelift_entity::SecondaryMap;
 use cranelift_entity::packed_option::PackedOption;
+use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::Body;
 use marquetry_ir::entity::Value;
 
@@ -35,11 +36,12 @@ impl Replacements {
     }
 
     /// What a value means.
+    #[inline]
     pub fn resolve(&mut self, value: Value) -> Value {
         if !self.any {
             return value;
         }
-        let mut end = value;
+        let Some(mut end) = self.by[value].expand() else { return value };
         while let Some(next) = self.by[end].expand() {
             end = next;
         }
@@ -52,6 +54,15 @@ impl Replacements {
             at = next;
         }
         end
+    }
+
+    /// Forgets everything, after a walk that rewrote the operands in all blocks that control flow knows, each behind
+    /// those that dominate it: what is left are operands in unreachable blocks.
+    pub fn finish(&mut self, body: &mut Body, cfg: &ControlFlow) {
+        if self.any && body.blocks().count() != cfg.reverse_post_order().len() {
+            self.apply(body);
+        }
+        self.clear();
     }
 
     /// Rewrites all operands of all placed instructions, and forgets everything.

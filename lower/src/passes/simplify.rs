@@ -74,8 +74,7 @@ pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
             }
         }
     }
-    // Back edges carry values that were replaced after the edge's block was visited.
-    replacements.apply(body);
+    replacements.finish(body, cfg);
     changed
 }
 

@@ -26,6 +26,10 @@ pub(super) fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
     for &block in ctx.cfg.reverse_post_order().iter().rev() {
         let Some(terminator) = is_candidate(body, block) else { continue };
         if !body.block_params(block).is_empty() {
+            let edges = ctx.cfg.predecessors(block);
+            if !edges.iter().any(|&(_, edge)| destination(body, ctx, block, terminator, edge).is_some()) {
+                continue;
+            }
             // Redirected edges only use parameters where they were used before.
             if !std::mem::replace(&mut looked, true) {
                 find_uses_outside(body, ctx, &mut outside);
@@ -59,14 +63,24 @@ fn find_uses_outside(body: &Body, ctx: &PassContext, outside: &mut SecondaryMap<
     }
 }
 
-fn redirect(body: &mut Body, ctx: &PassContext, block: Block, terminator: Inst, edge: BlockCall) -> bool {
-    let Some(chosen) = decision(body, block, terminator, edge) else { return false };
+/// The edge that another one leads to in the end, if it can lead there at once.
+fn destination(
+    body: &Body,
+    ctx: &PassContext,
+    block: Block,
+    terminator: Inst,
+    edge: BlockCall,
+) -> Option<BlockCall> {
+    let chosen = decision(body, block, terminator, edge)?;
     let target = body.target_block(chosen);
     let at = ctx.cfg.position(target);
-    let is_header = ctx.cfg.predecessors(target).iter().any(|&(from, _)| ctx.cfg.position(from) >= at);
-    if target == block || is_header || body.entry() == Some(target) {
-        return false;
-    }
+    let is_header = || ctx.cfg.predecessors(target).iter().any(|&(from, _)| ctx.cfg.position(from) >= at);
+    (target != block && body.entry() != Some(target) && !is_header()).then_some(chosen)
+}
+
+fn redirect(body: &mut Body, ctx: &PassContext, block: Block, terminator: Inst, edge: BlockCall) -> bool {
+    let Some(chosen) = destination(body, ctx, block, terminator, edge) else { return false };
+    let target = body.target_block(chosen);
     let args = body.target_args(chosen).iter().map(|&arg| substitute(body, block, edge, arg));
     let args: SmallVec<[Value; 8]> = args.collect();
     body.set_block_call(edge, target, &args);

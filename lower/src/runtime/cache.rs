@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::job::{Job, Options};
 use crate::observe::Silent;
 use crate::{optimise, specialise};
+use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::{MethodData, Program, Worlds};
 use marquetry_ir::types::Types;
@@ -101,7 +102,7 @@ fn compile(
     types: Arc<Types>,
 ) -> Result<LibraryFunction, Failure> {
     let job = Job { entries: vec![method.into()], view: view.clone(), options: options.clone() };
-    let made = specialise::run_unlinked(program, &job, types)?;
+    let made = specialise::run_unlinked(program, &job, types, &mut ControlFlow::new())?;
     let mut unit = made.unit;
     let diagnostics = verify_unit(&unit);
     if !diagnostics.is_empty() {

@@ -57,7 +57,7 @@ pub(super) fn reached(unit: &Unit, problems: &[Problem]) -> Vec<bool> {
     let mut ctx = PassContext::new(unit.types.clone());
     let mut sizes = SecondaryMap::<Func, u32>::with_capacity(unit.funcs.len());
     for &func in &graph.order {
-        inline::run(&mut unit, func, &graph, &sizes, &mut ctx);
+        inline::run(&mut unit, func, &graph, &sizes, &SecondaryMap::new(), &mut ctx);
         let Some(function) = unit.funcs.get_mut(func) else { continue };
         for _ in 0..ROUNDS {
             let simpler = simplify::run(&mut function.body, &mut ctx);

@@ -1,19 +1,19 @@
 //! A back-end as someone outside would write it: tables of its own, params that choose among them, a runtime provider, a
-//! state that every launch carries, a hook that knows what its devices lack, and a launcher.
+//! state that every launch carries, a hook that knows what its devices lack, and what it gives to launches.
 
 use marquetry::compile::{Compiled, Target};
-use marquetry::device::{Arg, Buffer, Device, KernelParam};
-use marquetry::engine::{Extent, Thrown};
+use marquetry::engine::{Extent, Launcher, Outcome, Thrown};
+use marquetry::inputs::{KernelState, LaunchOptions};
 use marquetry::session::{self, Config, Session, SessionError};
-use marquetry_codegen::artifact::{Slot, argument_block};
+use marquetry::value::HostArg;
 use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::op::Op;
 use marquetry_ir::print_format::Format;
-use marquetry_ir::types::Type;
-use marquetry_lower::exceptions::record::Record;
+use marquetry_ir::types::{Scalar, Type};
 use marquetry_lower::hooks::{Anchor, HookContext};
 use marquetry_lower::job::{DebugLevel, OptLevel};
 use marquetry_lower::query::Answer;
+use std::sync::Arc;
 
 /// What users of the back-end choose: a value, part of what tells jobs apart.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
@@ -24,8 +24,10 @@ pub struct Params {
     pub f64: bool,
 }
 
-/// Bytes of the state before the heap: `example_state` of the tables.
-const STATE_BYTES: usize = 32;
+/// Bytes before the heap: `example_heap` of the tables.
+const HEAP_HEADER_BYTES: usize = 24;
+/// Bytes of a log.
+const LOG_BYTES: usize = 1 << 12;
 /// Bytes that the heap hands out at once: what code gets that asks for `example_unit`.
 pub const UNIT: u64 = 16;
 
@@ -66,8 +68,9 @@ pub fn define(session: &Session) -> Result<(), SessionError> {
 }
 
 /// The config for what a user chose.
-pub fn config(installed: &Config, params: Params) -> Config {
+pub fn config(session: &Session, installed: &Config, params: Params) -> Config {
     let mut config = installed.clone();
+    config.options.state = session.snapshot().types.find_struct("example_state");
     config.params = session::Params::new(params);
     // Its runtime is told the kinds of exceptions.
     config.options.debug_level = DebugLevel::Lines;
@@ -96,84 +99,44 @@ fn refuse_f64(context: &mut HookContext<'_>) -> Result<(), Vec<Diagnostic>> {
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
-/// An argument of a launch.
-pub enum HostArg<'a> {
-    /// Memory, which holds afterwards what the kernel left in it.
-    Buffer(&'a mut [u8]),
-    /// The bytes of a number.
-    Value(&'a [u8]),
-}
-
 /// Launches a kernel.
 pub fn launch(
-    device: &dyn Device,
-    kernel: &Compiled,
+    launcher: &Launcher,
+    kernel: &Arc<Compiled>,
     extent: Extent,
-    args: &mut [HostArg<'_>],
+    args: &mut [HostArg],
     heap_bytes: usize,
 ) -> Result<Report, String> {
-    let entry = kernel.entry().map_err(|error| error.to_string())?;
-    let param = |slot: Slot| KernelParam { size: slot.size, align: slot.align, is_pointer: slot.is_pointer };
-    let params: Vec<KernelParam> = argument_block(&entry.signature.params).0.into_iter().map(param).collect();
-    let image = kernel.image(&params, extent.block).map_err(|error| error.to_string())?;
-    let module = device.load(&image).map_err(|error| error.to_string())?;
-    let upload = |bytes: &[u8]| -> Result<Buffer, String> {
-        let buffer = device.alloc(bytes.len().max(1) as u64).map_err(|error| error.to_string())?;
-        device.write(&buffer, 0, bytes).map_err(|error| error.to_string())?;
-        Ok(buffer)
+    let limit = u32::try_from(heap_bytes).map_err(|error| error.to_string())?;
+    let ty = kernel.entry().map_err(|error| error.to_string())?.abi.state.ok_or("a kernel without state")?;
+    let state = KernelState { ty, bytes: limit.to_le_bytes().to_vec() };
+    let buffer = |bytes: usize| HostArg::Buffer { element: Scalar::I32, bytes: vec![0; bytes] };
+    let heap = ("heap".into(), buffer(HEAP_HEADER_BYTES + heap_bytes));
+    let log = ("log".into(), buffer(LOG_BYTES));
+    let mut options =
+        LaunchOptions { state: Some(state), inputs: vec![heap, log], ..LaunchOptions::default() };
+    let launched = launcher.launch_with(kernel, extent, args, &mut options);
+    let launched = launched.map_err(|error| error.to_string())?;
+    let [(_, HostArg::Buffer { bytes: heap, .. }), (_, HostArg::Buffer { bytes: log, .. })] =
+        &*options.inputs
+    else {
+        return Err("the buffers are gone".into());
     };
-    let mut state = vec![0; STATE_BYTES + heap_bytes];
-    state[4..8].copy_from_slice(&u32::try_from(heap_bytes).unwrap_or(u32::MAX).to_le_bytes());
-    let mut log = vec![0; 1 << 12];
-    let mut mailbox = [0; Record::BYTES];
-    let (state_buffer, log_buffer, mailbox_buffer) = (upload(&state)?, upload(&log)?, upload(&mailbox)?);
-    let mut buffers = Vec::new();
-    for arg in args.iter() {
-        buffers.push(match arg {
-            HostArg::Buffer(bytes) => Some(upload(bytes)?),
-            HostArg::Value(_) => None,
-        });
-    }
-    let mut passed: Vec<Arg<'_>> = Vec::new();
-    for (arg, buffer) in args.iter().zip(&buffers) {
-        passed.push(match (arg, buffer) {
-            (HostArg::Value(bytes), _) => Arg::Bytes(bytes),
-            (_, Some(buffer)) => Arg::Buffer(buffer, 0),
-            (_, None) => Arg::Null,
-        });
-    }
-    passed.extend(entry.abi.mailbox.then_some(Arg::Buffer(&mailbox_buffer, 0)));
-    for input in &entry.abi.inputs {
-        passed.push(match &*input.name {
-            "state" => Arg::Buffer(&state_buffer, 0),
-            "log" => Arg::Buffer(&log_buffer, 0),
-            other => return Err(format!("hidden input '{other}'")),
-        });
-    }
-    device.launch(&module, extent.grid, extent.block, &passed).map_err(|error| error.to_string())?;
-    drop(passed);
-    device.sync().map_err(|error| error.to_string())?;
-    let read =
-        |buffer: &Buffer, bytes: &mut [u8]| device.read(buffer, 0, bytes).map_err(|error| error.to_string());
-    for (arg, buffer) in args.iter_mut().zip(&buffers) {
-        if let (HostArg::Buffer(bytes), Some(buffer)) = (arg, buffer) {
-            read(buffer, bytes)?;
-        }
-    }
-    read(&state_buffer, &mut state)?;
-    read(&log_buffer, &mut log)?;
-    read(&mailbox_buffer, &mut mailbox)?;
     let word = |n: usize| {
-        let bytes = state.get(4 * n..4 * n + 4).and_then(|bytes| bytes.try_into().ok());
+        let bytes = heap.get(4 * n..4 * n + 4).and_then(|bytes| bytes.try_into().ok());
         u32::from_le_bytes(bytes.unwrap_or_default())
     };
+    let thrown = match launched.outcome {
+        Outcome::Threw(thrown) => Some(thrown),
+        Outcome::Returned(_) => None,
+    };
     Ok(Report {
-        thrown: kernel.thrown_in(&mailbox),
-        throwers: word(2),
-        letter: word(3) as u8,
+        thrown,
+        throwers: word(1),
+        letter: word(2) as u8,
         heap: word(0),
-        refused: word(6),
-        lines: lines(kernel, &log, word(4))?,
+        refused: word(5),
+        lines: lines(kernel, log, word(3))?,
     })
 }
 

@@ -3,11 +3,13 @@
 
 mod backend;
 
-use backend::{HostArg, Params, Report, UNIT, launch};
+use backend::{Params, Report, UNIT, launch};
 use marquetry::compile::Compiled;
-use marquetry::device::{Device, DeviceKind, open};
-use marquetry::engine::{EngineError, Extent};
+use marquetry::device::DeviceKind;
+use marquetry::engine::{EngineError, Extent, Launcher};
 use marquetry::session::{Config, Session, SessionError};
+use marquetry::value::{HostArg, HostValue};
+use marquetry_ir::types::{Scalar, Type};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -34,38 +36,44 @@ impl Host {
     }
 
     fn compile(&self, kernel: &str, params: Params) -> Result<Arc<Compiled>, SessionError> {
-        let config = backend::config(&self.installed, params);
+        let config = backend::config(&self.session, &self.installed, params);
         self.session.compile(&self.session.job(kernel, &config)?)
     }
 }
 
 /// Runs a kernel on the cores of this machine.
-fn run(file: &str, name: &str, params: Params, extent: Extent, args: &mut [HostArg<'_>]) -> Report {
+fn run(file: &str, name: &str, params: Params, extent: Extent, args: &mut [HostArg]) -> Report {
     let code = Host::new(file, "native").compile(name, params).expect("it compiles");
-    let device: Box<dyn Device> = open(DeviceKind::Cpu).expect("the CPU device");
-    launch(&*device, &code, extent, args, 256).expect("it runs")
+    let launcher = Launcher::open(DeviceKind::Cpu).expect("the CPU device");
+    launch(&launcher, &code, extent, args, 256).expect("it runs")
 }
 
-fn floats(bytes: &[u8]) -> Vec<f32> {
+/// A number.
+fn number(ty: Type, bits: u128) -> HostArg {
+    HostArg::Value(HostValue::scalar(ty, bits).expect("a number"))
+}
+
+/// A buffer.
+fn buffer(values: impl IntoIterator<Item = f32>) -> HostArg {
+    HostArg::Buffer { element: Scalar::F32, bytes: values.into_iter().flat_map(f32::to_le_bytes).collect() }
+}
+
+/// What is in a buffer.
+fn floats(arg: &HostArg) -> Vec<f32> {
+    let HostArg::Buffer { bytes, .. } = arg else { panic!("no buffer") };
     bytes.chunks_exact(4).map(|word| f32::from_le_bytes(word.try_into().expect("four bytes"))).collect()
-}
-
-fn bytes(values: impl IntoIterator<Item = f32>) -> Vec<u8> {
-    values.into_iter().flat_map(f32::to_le_bytes).collect()
 }
 
 const ONE_GROUP: Extent = Extent { grid: [1, 1, 1], block: [8, 1, 1] };
 
 #[test]
 fn a_shipped_kernel_runs() {
-    let x = &mut bytes((0..16).map(|n| n as f32));
-    let y = &mut bytes([1.0; 16]);
-    let (n, a) = (14_i64.to_le_bytes(), 2_f32.to_le_bytes());
+    let (n, a) = (number(Type::I64, 14), number(Type::F32, 2_f32.to_bits().into()));
     let extent = Extent { grid: [2, 1, 1], block: [8, 1, 1] };
-    let mut args = [HostArg::Value(&n), HostArg::Value(&a), HostArg::Buffer(x), HostArg::Buffer(y)];
+    let mut args = [n, a, buffer((0..16).map(|n| n as f32)), buffer([1.0; 16])];
     let report = run("kernels/saxpy.mq", "saxpy", FAST, extent, &mut args);
     let wanted: Vec<f32> = (0..16).map(|n| if n < 14 { 2.0 * n as f32 + 1.0 } else { 1.0 }).collect();
-    assert_eq!(floats(y), wanted);
+    assert_eq!(floats(&args[3]), wanted);
     assert!(report.thrown.is_none() && report.lines.is_empty() && report.heap == 0, "{report:?}");
 }
 
@@ -73,12 +81,11 @@ fn a_shipped_kernel_runs() {
 fn its_tables_replace_functions_where_its_params_say_so() {
     let exact = [-0.003_637_392, -0.158_808, -0.154_286, 0.0, 0.345_714, 0.841_191_95, 2.996_362_7, 8.0];
     let worst = |params: Params| {
-        let x = &mut bytes([-3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 3.0, 8.0]);
-        let y = &mut bytes([0.0; 8]);
-        let n = 8_i64.to_le_bytes();
-        let mut args = [HostArg::Buffer(x), HostArg::Buffer(y), HostArg::Value(&n)];
+        let x = buffer([-3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 3.0, 8.0]);
+        let mut args = [x, buffer([0.0; 8]), number(Type::I64, 8)];
         run("kernels/gelu.mq", "gelu", params, ONE_GROUP, &mut args);
-        let differences = floats(y).into_iter().zip(exact).map(|(found, wanted)| f32::abs(found - wanted));
+        let differences =
+            floats(&args[1]).into_iter().zip(exact).map(|(found, wanted)| f32::abs(found - wanted));
         differences.fold(0.0, f32::max)
     };
     assert!(worst(EXACT) < 1e-6, "{}", worst(EXACT));
@@ -88,12 +95,10 @@ fn its_tables_replace_functions_where_its_params_say_so() {
 
 /// Runs the back-end's own kernel; gives what it wrote.
 fn work(params: Params, n: i32, items: u32) -> (Vec<f32>, Report) {
-    let out = &mut bytes([-1.0; 32]);
-    let n = n.to_le_bytes();
     let extent = Extent { grid: [1, 1, 1], block: [items, 1, 1] };
-    let mut args = [HostArg::Buffer(out), HostArg::Value(&n)];
+    let mut args = [buffer([-1.0; 32]), number(Type::I32, u128::from(n.cast_unsigned()))];
     let report = run(OWN, "work", params, extent, &mut args);
-    (floats(out), report)
+    (floats(&args[0]), report)
 }
 
 #[test]
@@ -231,7 +236,7 @@ fn params_are_part_of_what_jobs_are() {
 #[test]
 fn what_a_provider_lacks_is_said() {
     let host = Host::new(OWN, "ptx:sm_80");
-    let mut config = backend::config(&host.installed, FAST);
+    let mut config = backend::config(&host.session, &host.installed, FAST);
     config.provider = vec!["example_math".into()];
     let job = host.session.job("work", &config).expect("a job");
     let error = host.session.compile(&job).expect_err("nothing is supplied");

@@ -9,16 +9,16 @@ use marquetry_ir::op::Op;
 use marquetry_ir::text;
 use marquetry_ir::unit::Unit;
 
-const SIMPLIFY: Pass = Pass { name: "simplify", run: simplify::run };
-const SIMPLIFY_CFG: Pass = Pass { name: "simplify_cfg", run: simplify_cfg::run };
-const CSE: Pass = Pass { name: "cse", run: cse::run };
-const DCE: Pass = Pass { name: "dce", run: dce::run };
-const MEM2REG: Pass = Pass { name: "mem2reg", run: mem2reg::run };
-const ROTATE: Pass = Pass { name: "rotate", run: rotate::run };
-const INDVARS: Pass = Pass { name: "indvars", run: indvars::run };
-const IMPLIED: Pass = Pass { name: "implied", run: implied::run };
-const LICM: Pass = Pass { name: "licm", run: licm::run };
-const SROA: Pass = Pass { name: "sroa", run: sroa::run };
+const SIMPLIFY: Pass = Pass::new("simplify", simplify::run);
+const SIMPLIFY_CFG: Pass = Pass::new("simplify_cfg", simplify_cfg::run);
+const CSE: Pass = Pass::new("cse", cse::run);
+const DCE: Pass = Pass::new("dce", dce::run);
+const MEM2REG: Pass = Pass::new("mem2reg", mem2reg::run);
+const ROTATE: Pass = Pass::new("rotate", rotate::run);
+const INDVARS: Pass = Pass::new("indvars", indvars::run);
+const IMPLIED: Pass = Pass::new("implied", implied::run);
+const LICM: Pass = Pass::new("licm", licm::run);
+const SROA: Pass = Pass::new("sroa", sroa::run);
 
 /// Ops of the only function, in order.
 fn ops(unit: &Unit) -> Vec<Op> {
@@ -284,6 +284,61 @@ entry:
     optimise::run(&mut found, OptLevel::Less, &mut Silent);
     assert_eq!(found.funcs.len(), 1);
     assert_eq!(ops(&found), [Op::Return]);
+}
+
+/// Functions that are inlined keep their calls until they are part of something that stays.
+#[test]
+fn small_functions_are_inlined_through_each_other() {
+    let source = "method pick(n: i32, x: i32) -> i32 inline {
+entry:
+    switch n, other, [0: same, 1: twice]
+same:
+    return x
+twice:
+    t = add x, x
+    return t
+other:
+    return i32 0
+}
+method between(n: i32, x: i32) -> i32 inline {
+entry:
+    a = call pick(n, x)
+    b = call pick(n, a)
+    return b
+}
+method outside(n: i32, x: i32) -> i32 inline {
+entry:
+    a = call between(n, x)
+    b = call between(i32 1, a)
+    return b
+}
+method f(n: i32, x: i32) -> i32 {
+entry:
+    r = call outside(i32 1, x)
+    return r
+}
+";
+    let mut found = unit(source);
+    found.entries.retain(|&entry| &*found.funcs[entry].name == "f");
+    optimise::run(&mut found, OptLevel::Default, &mut Silent);
+    assert_eq!(found.funcs.len(), 1);
+    assert_eq!(ops(&found), [Op::Add, Op::Add, Op::Add, Op::Add, Op::Return]);
+    // What stays, because its address is taken, has no calls either.
+    let address = "method g(n: i32, x: i32) -> i32 {
+entry:
+    p = function_address outside(i32, i32)
+    r = call_indirect p(n, x) -> i32
+    return r
+}
+";
+    let mut found = unit(&format!("{source}{address}"));
+    found.entries.retain(|&entry| &*found.funcs[entry].name == "g");
+    optimise::run(&mut found, OptLevel::Default, &mut Silent);
+    assert_eq!(found.funcs.len(), 2);
+    let calls = |body: &marquetry_ir::body::Body| {
+        body.blocks().flat_map(|block| body.block_insts(block)).any(|inst| body.inst(inst).op == Op::Call)
+    };
+    assert!(!found.funcs.values().any(|function| calls(&function.body)));
 }
 
 /// A loop over `n` rounds, tested at the top, with this code in its body, which defines `x`.
