@@ -71,7 +71,7 @@ codes! {
     ResultCount = "P0014" "As many names must stand before `=` as the instruction has results.";
     Placement = "P0015" "Something stands where it cannot stand.";
     Variable = "P0016" "A type variable that no parameter determines, or that has a name of another type.";
-    PrivateTable = "P0017" "The device table holds the library's overlays only.";
+    PrivateTable = "P0017" "The tables of the library, device and standard, hold its own overlays only.";
 
     DanglingId = "V0001" "An id does not exist in its body, program or unit.";
     Order = "V0002" "A block or an instruction stands in two places.";
@@ -90,7 +90,7 @@ codes! {
     Constant = "V0106" "The value of a constant is none of its type.";
     EdgeArguments = "V0107" "The arguments of an edge do not match the parameters of its block.";
     Condition = "V0108" "The condition of a branch is not an `i1`.";
-    Selector = "V0109" "The selector of a switch is not an integer.";
+    Selector = "V0109" "The selector of a switch is no integer of 8 to 128 bits.";
     Cases = "V0110" "The case values of a switch repeat, or are no values of its selector's type.";
     ReturnValues = "V0111" "The returned values do not match the function's results.";
     MemoryFlags = "V0112" "The flags of a memory access say what such an access cannot have.";

@@ -5,8 +5,8 @@
 //! [`Unit`](unit::Unit): closed, monomorphic, every value typed. Both hold code as a [`Body`](body::Body): SSA with
 //! block parameters in flat tables of dense ids.
 //!
-//! Every op computes something or throws; nothing but memory access can be undefined. What each op means is one
-//! row of the [op table](op).
+//! Every op computes something or throws; nothing but memory access, and calling an address, can be undefined: where the
+//! place is invalid. What each op means is one row of the [op table](op).
 #![forbid(unsafe_code)]
 
 pub mod limits;

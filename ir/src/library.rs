@@ -12,6 +12,7 @@
 use crate::diag::Diagnostic;
 use crate::program::Program;
 use crate::signature::Signature;
+use crate::span::SourceFile;
 use crate::text::{self, DeviceFunction};
 use crate::types::Types;
 use rustc_hash::FxHashMap;
@@ -49,6 +50,9 @@ pub struct Intrinsic {
     /// What it does, from the comment above the declaration.
     pub doc: String,
 }
+
+/// What a link name starts with.
+const LINK_PREFIX: &str = "gpu_";
 
 struct Library {
     program: Program,
@@ -88,7 +92,7 @@ fn described(function: DeviceFunction, source: &str) -> Intrinsic {
     lines.reverse();
     let doc = lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
     let supplier = if is_linked { Supplier::Provider } else { Supplier::Library };
-    Intrinsic { link_name: format!("gpu_{name}").into(), name, signature, params, supplier, doc }
+    Intrinsic { link_name: link_name(&name).into(), name, signature, params, supplier, doc }
 }
 
 /// A program that holds the library and nothing else.
@@ -96,15 +100,34 @@ pub fn program() -> Program {
     library().program.clone()
 }
 
+/// Whether a file, by number, is one of the library among these files of a program or unit.
+pub fn is_library_file(files: &[SourceFile], file: Option<u32>) -> bool {
+    let number = file.map_or(usize::MAX, |file| file as usize);
+    match (files.get(number), FILES.get(number)) {
+        (Some(file), Some(&(name, text))) => *file.name == *name && file.text.len() == text.len(),
+        _ => false,
+    }
+}
+
+/// Whether a method of the library has this name.
+pub fn has_method(name: &str) -> bool {
+    !library().program.methods_of(name).is_empty()
+}
+
 /// All device functions, in the order of their declaration.
 pub fn intrinsics() -> &'static [Intrinsic] {
     &library().intrinsics
 }
 
+/// What a provider supplies a device function as.
+pub(crate) fn link_name(function: &str) -> String {
+    format!("{LINK_PREFIX}{function}")
+}
+
 /// The device function that a provider supplies under this link name.
 pub fn intrinsic(link_name: &str) -> Option<&'static Intrinsic> {
     // Most names are none: they are told apart without the table.
-    if !link_name.starts_with("gpu_") {
+    if !link_name.starts_with(LINK_PREFIX) {
         return None;
     }
     let library = library();
@@ -123,7 +146,8 @@ pub fn document() -> String {
         "# The device library\n\nGenerated from `library/device.mq`; do not edit.\n\n\
          What code for devices may call. On the host each has a body that gives a sentinel; a job may ask for an \
          exception or an error instead.\nA function of the *provider* is supplied by the back-end's runtime provider as \
-         a method under the link name, in a table that the job's view names;\nit may be absent until something needs it. \
+         a method under the link name, in a table that the job's view names;\nit may be absent until something needs it. No method of `base` may have a link name:\
+         \x20calls of one mean what the provider supplies. \
          One of the *library* is built in.\n\n| function | link name | supplied by | meaning |\n|---|---|---|---|\n",
     );
     for intrinsic in intrinsics() {

@@ -39,14 +39,30 @@ limits! {
     MAX_METHODS: usize = 1 << 19, "methods of a program, ended ones included";
     MAX_FRAME_BYTES: u64 = 1 << 20, "stack-slot bytes of a function";
 
+    // In the form that passes see, for targets that hold no arrays and structs.
+    MAX_LEAVES: u64 = 4096, "scalars in one value";
+    MAX_PRINT_WIDTH: usize = 1000, "characters of a field of a format, and digits of its precision";
+
     MAX_INSTANCES: usize = 1 << 16, "instances of a unit";
     MAX_SPECIALISATION_DEPTH: usize = 256, "instances with type variables that lead to one another";
     MAX_INLINED_INSTS: usize = 1 << 16, "instructions of a function after inlining";
     // Deeper code counts as part of the last call: a chain of small functions makes no table quadratic in its length.
     MAX_INLINE_CHAIN: u32 = 32, "inlined calls around an instruction that debug information tells apart";
+    // SPIR-V 2.17, "Universal Limits".
+    MAX_SPIRV_NESTING: usize = 1023, "constructs within one another in SPIR-V";
+    // That of WGSL is 127 (WGSL 2.4, "Limits"), and writers add some.
+    MAX_SHADER_NESTING: usize = 100, "statements within one another in a shading language";
+    // What instructions can reach relative to themselves, with room for the code.
+    MAX_NATIVE_DATA_BYTES: u64 = 1 << 30, "bytes of all globals together in native code";
     MAX_DEVICE_DATA_BYTES: u64 = 1 << 32, "bytes of all globals together in code for a GPU";
 
     MAX_GROUP_ITEMS: u64 = 1 << 16, "work-items of one group that the interpreter launches";
     MAX_STACK_VALUES: usize = 1 << 24, "values in all stack frames of the interpreter together";
     MAX_CALL_DEPTH: usize = 10_000, "calls within one another in the interpreter";
+    MAX_ALLOCATION_BYTES: u64 = 1 << 31, "bytes of one allocation in the interpreter";
+    DEFAULT_MEMORY_BYTES: u64 = 1 << 30, "bytes of memory of the interpreter, unless its host sets another number";
+    DEFAULT_FUEL: u64 = 1_000_000_000, "instructions of a call or launch in the interpreter, unless its host sets another number";
+
+    MAX_DIRECTIVES: usize = 1 << 17, "directives of a file, and comments that are none though they look like it, each";
+    MAX_BUFFER_BYTES: u64 = 256 << 20, "bytes of a part of a buffer that a directive or the command line describes";
 }

@@ -1,5 +1,8 @@
 //! The op table: the single source of mnemonics, operand shapes, type rules, effects and documentation.
 //!
+//! Every op computes something or throws; nothing but memory access, and calling an address, can be undefined: where the
+//! place is invalid. Rows of memory ops say what is.
+//!
 //! One row is `Variant method "mnemonic" shape Rule [effects] "meaning";`. From the rows come the [`Op`] enum and
 //! its [`OpInfo`], the builder's methods, the generated language reference and the coverage matrix; the parser, the
 //! printer, the verifier and the passes read [`Op::info`]. What an op *computes* is in [`crate::semantics`]; matches
@@ -155,8 +158,8 @@ macro_rules! op_table {
         // Memory
         Load load "load" Load Load [READ] "The value at an address. Undefined for an invalid, misaligned or uninitialised place.";
         Store store "store" Store Store [WRITE] "Writes a value to an address (first operand). Undefined for an invalid or misaligned place.";
-        MemCopy mem_copy "memcpy" Memory MemoryCopy [READ WRITE] "Copies bytes from the second address to the first; the ranges are equal or do not overlap.";
-        MemSet mem_set "memset" Memory MemorySet [WRITE] "Fills bytes with a value.";
+        MemCopy mem_copy "memcpy" Memory MemoryCopy [READ WRITE] "Copies bytes from the second address to the first; the ranges are equal or do not overlap. Undefined for invalid or misaligned places and other overlaps, unless it is 0 bytes.";
+        MemSet mem_set "memset" Memory MemorySet [WRITE] "Fills bytes with a value. Undefined for an invalid or misaligned place, unless it is 0 bytes.";
         // Atomics
         AtomicLoad atomic_load "atomic_load" AtomicLoad AtomicAny [READ WRITE] "Atomic load.";
         AtomicStore atomic_store "atomic_store" Atomic AtomicAny [READ WRITE] "Atomic store.";

@@ -3,15 +3,13 @@
 //! The verifier checks a format against its operands, the interpreter keeps records, and whoever reads the print buffer of
 //! a launch renders them. Nothing here depends on the host's C library or locale.
 
+use crate::limits::MAX_PRINT_WIDTH;
 use crate::op::Op;
 use crate::semantics::{Outcome, scalar};
 use crate::types::{Scalar, Type, Types};
 use std::fmt;
 use std::fmt::Write;
 use std::sync::Arc;
-
-/// Largest field width and precision.
-const MAX_WIDTH: usize = 1000;
 
 /// One `print` that ran: its format, and the operands with their types.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -97,10 +95,10 @@ impl Format {
                     number = number.saturating_mul(10).saturating_add(digit as usize);
                     chars.next();
                 }
-                if number <= MAX_WIDTH {
+                if number <= MAX_PRINT_WIDTH {
                     Ok(number)
                 } else {
-                    Err(format!("width {number}, the most is {MAX_WIDTH}"))
+                    Err(format!("width {number}, the most is {MAX_PRINT_WIDTH}"))
                 }
             };
             conversion.width = number()?;
@@ -111,8 +109,8 @@ impl Format {
                     number = number.saturating_mul(10).saturating_add(digit as usize);
                     chars.next();
                 }
-                if number > MAX_WIDTH {
-                    return Err(format!("precision {number}, the most is {MAX_WIDTH}"));
+                if number > MAX_PRINT_WIDTH {
+                    return Err(format!("precision {number}, the most is {MAX_PRINT_WIDTH}"));
                 }
                 conversion.precision = Some(number);
             }

@@ -15,6 +15,7 @@ mod world;
 use crate::body::Body;
 use crate::chunks::Chunks;
 use crate::entity::{Extern, Global, Method, Table};
+use crate::library;
 use crate::limits::MAX_METHODS;
 use crate::span::SourceFile;
 use crate::types::{Type, Types};
@@ -52,6 +53,14 @@ pub struct Program {
     changes: Vec<PackedOption<Method>>,
     global_names: FxHashMap<Arc<str>, Global>,
     extern_names: FxHashMap<Arc<str>, Extern>,
+}
+
+/// Link names are the runtime provider's.
+fn check_name(data: &MethodData) -> Result<(), MethodError> {
+    match library::intrinsic(&data.name) {
+        Some(intrinsic) if data.table == Table::BASE => Err(MethodError::LinkName(&intrinsic.name)),
+        _ => Ok(()),
+    }
 }
 
 impl Default for Program {
@@ -125,9 +134,10 @@ impl Program {
     ///
     /// # Errors
     /// Its table has one of this name that takes the same, does not exist, or is one of the library's; or it has
-    /// a variable that no parameter mentions.
+    /// a variable that no parameter mentions; or it is in base and has the link name of a device function.
     pub fn add_method(&mut self, data: MethodData) -> Result<Method, MethodError> {
         self.check_table(data.table)?;
+        check_name(&data)?;
         self.insert_method(data)
     }
 
@@ -141,9 +151,11 @@ impl Program {
     /// pinned to an earlier world still see the old one.
     ///
     /// # Errors
-    /// The table does not exist, or is the device table; or a variable is in no parameter.
+    /// The table does not exist, or is the device table; or a variable is in no parameter; or it is in base and has
+    /// the link name of a device function.
     pub fn redefine_method(&mut self, data: MethodData) -> Result<Method, MethodError> {
         self.check_table(data.table)?;
+        check_name(&data)?;
         self.check_variables(&data)?;
         if self.methods.len() >= MAX_METHODS {
             return Err(MethodError::TooMany);

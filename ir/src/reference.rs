@@ -117,7 +117,9 @@ done:
 - The tables `device` and `standard` are the library's own, and nobody else adds to them. Its device functions (`global_id`,
   `malloc`, ...) are listed in `DEVICE.md`: on the host they give a `sentinel`, on devices they call what the back-end's
   runtime provider supplies as a method `gpu_NAME` in a table of its own. `device func NAME(...) -> ...` declares both halves;
-  only the library's text may. Other programs write a method that gives a `sentinel`, and overlay it.
+  only the library's text may. Other programs write a method that gives a `sentinel`, and overlay it. A call of such a
+  `gpu_NAME` means what the provider supplies and nothing else, so no method of `base` may have that name: a program
+  supplies one with `overlay TABLE method gpu_NAME`, in a table that the job names as its provider's.
 - A body is a list of blocks. The first is the entry; the method's parameters are its own. Other blocks may have
   parameters, for which every edge to them brings values. Blocks may stand in any order; every use of a value
   must be reached only through its definition.
@@ -419,7 +421,7 @@ fn rule_in_words(op: Op) -> String {
         Rule::FunctionAddress => "result: ptr<generic>",
         Rule::Terminator => match op {
             Op::Branch => "i1, and values for the parameters of the blocks",
-            Op::Switch => "integer, and values for the parameters of the blocks",
+            Op::Switch => "integer other than i1, and values for the parameters of the blocks",
             Op::Jump => "values for the parameters of the block",
             Op::Return => "the results of the method",
             _ => "no operands",

@@ -33,7 +33,7 @@ use marquetry_ir::entity::{
 };
 use marquetry_ir::infer::infer;
 use marquetry_ir::library;
-use marquetry_ir::limits::{MAX_DIAGNOSTICS, MAX_INSTANCES, MAX_SPECIALISATION_DEPTH};
+use marquetry_ir::limits::{MAX_DIAGNOSTICS, MAX_INSTANCES, MAX_PARAMS, MAX_SPECIALISATION_DEPTH};
 use marquetry_ir::op::{Op, Shape};
 use marquetry_ir::program::{GlobalData, MethodData, MethodKind, Program, World, Worlds};
 use marquetry_ir::signature::Signature;
@@ -114,6 +114,7 @@ pub(crate) fn run_unlinked(
         world: job.view.world(program),
         unit,
         instances: FxHashMap::default(),
+        names: FxHashSet::default(),
         records: Vec::new(),
         globals: FxHashMap::default(),
         externs: FxHashMap::default(),
@@ -152,6 +153,8 @@ struct Specialiser<'p> {
     world: World,
     unit: Unit,
     instances: FxHashMap<(Method, Box<[Type]>), Func>,
+    /// Names of the unit's functions. What a method's instance is called may be another method's own name.
+    names: FxHashSet<Arc<str>>,
     /// Per function of the unit.
     records: Vec<Record>,
     globals: FxHashMap<Global, Global>,
@@ -300,8 +303,15 @@ impl Specialiser<'_> {
         }
         let params: Vec<Type> =
             arguments.iter().copied().filter(|&ty| settle::has_size(&self.unit.types, ty)).collect();
+        let mut name = self.symbol_name(data, arguments);
+        // Entries are made first and keep theirs: hosts look them up.
+        if caller.is_some() && self.names.contains(&name) {
+            let numbered = (1u32..).map(|n| Arc::from(format!("{name}_{n}")));
+            name = { numbered }.find(|name| !self.names.contains(name)).unwrap_or(name);
+        }
+        self.names.insert(name.clone());
         let func = self.unit.funcs.push(Function {
-            name: self.symbol_name(data, arguments),
+            name,
             kind: data.kind,
             signature: Signature::new(params, results.clone()),
             body: Body::new(),
@@ -319,6 +329,27 @@ impl Specialiser<'_> {
 
     /// The error for instances that ask for ever more instances, naming the last of the chain.
     fn endless(&self, data: &MethodData, arguments: &[Type], parent: Option<Func>, why: &str) -> Failure {
+        let place = Place { function: &data.name, file: data.file, span: data.span };
+        let chain = self.leading_to(data, arguments, parent);
+        let message = format!("specialisation of '{}' does not end: {chain}; {why}", data.name);
+        Failure::Program(vec![report::limit(&place, message)])
+    }
+
+    /// The error for a call that packs make too long.
+    fn too_many(&self, home: Home<'_>, span: Span) -> Failure {
+        let data = home.data;
+        let place = Place { function: &data.name, file: data.file, span };
+        let record = self.records.get(home.func.index());
+        let arguments = record.map_or(&[][..], |record| &record.instance.arguments);
+        let chain = self.leading_to(data, arguments, record.and_then(|record| record.parent));
+        let message = format!(
+            "with its packs the call has more than {MAX_PARAMS} arguments, which is the most: {chain}"
+        );
+        Failure::Program(vec![report::limit(&place, message)])
+    }
+
+    /// Which instances lead to the one with these arguments: the last few of them.
+    fn leading_to(&self, data: &MethodData, arguments: &[Type], parent: Option<Func>) -> String {
         const SHOWN: usize = 4;
         let types = &self.unit.types;
         let mut chain = vec![format!("{}{}", data.name, Signature::new(arguments, []).display(types))];
@@ -335,16 +366,12 @@ impl Specialiser<'_> {
             Some((end, _)) => format!("{}...", text.get(..end).unwrap_or("")),
             None => text.clone(),
         };
-        let chain: Vec<String> = chain.iter().map(short).collect();
-        let place = Place { function: &data.name, file: data.file, span: data.span };
-        let message =
-            format!("specialisation of '{}' does not end: {}; {why}", data.name, chain.join(" calls "));
-        Failure::Program(vec![report::limit(&place, message)])
+        chain.iter().map(short).collect::<Vec<_>>().join(" calls ")
     }
 
     /// The plain name where the generic function has one signature without variables, else with the argument types, for
     /// kernels mangled.
-    /// Depends on the program in this world only, so that units compiled apart agree.
+    /// Depends on the program in this world only, so that units compiled apart agree, unless it is taken in this one.
     fn symbol_name(&self, data: &MethodData, arguments: &[Type]) -> Arc<str> {
         if data.table == Table::BASE
             && library::is_device_function(&data.name)
@@ -481,7 +508,13 @@ impl Specialiser<'_> {
         let mut args: SmallVec<[Value; 8]> = SmallVec::new();
         for &arg in body.args(inst) {
             match self.packs.get(&arg) {
-                Some(values) => args.extend(values.iter().copied()),
+                Some(values) => {
+                    args.extend(values.iter().copied());
+                    // Packs that are passed on twice grow by powers.
+                    if args.len() > MAX_PARAMS {
+                        return Err(self.too_many(home, body.span(inst)));
+                    }
+                }
                 None => args.push(arg),
             }
         }

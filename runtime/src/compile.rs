@@ -347,25 +347,35 @@ impl fmt::Display for CompileError {
     }
 }
 
-/// What a job is at a stage, as text: the program, a unit, or the target's code.
+/// What a job is at a stage, as text: the program, a unit, or the target's code. Methods of the library are left out
+/// of the program, and are comments as long as they have not been optimised: every program starts with them, and the text
+/// reads back.
 ///
 /// # Errors
 /// The program is wrong, the target cannot do what it asks for, or a limit is passed.
 pub fn text_at(program: &Program, job: &Job, target: &Target, stage: Stage) -> Result<String, CompileError> {
     Ok(match stage {
-        Stage::Program => text::print_program(program),
+        Stage::Program => text::print_own_program(program),
         Stage::Code => target.emit_text(&pipeline::run(program, job, target.lowering())?)?,
         _ => {
             let unit = pipeline::run_until(program, job, target.lowering(), stage)?;
-            match job.options.debug_level {
-                DebugLevel::None => text::print_unit(&unit),
-                DebugLevel::Lines | DebugLevel::Full => {
-                    text::print_unit_with(&unit, &mut text::Places::new(&unit))
-                }
+            let (mut plain, mut places) = (Plain, text::Places::new(&unit));
+            let annotate: &mut dyn text::Annotate = match job.options.debug_level {
+                DebugLevel::None => &mut plain,
+                DebugLevel::Lines | DebugLevel::Full => &mut places,
+            };
+            match stage {
+                Stage::Specialised => text::print_own_unit_with(&unit, annotate),
+                _ => text::print_unit_with(&unit, annotate),
             }
         }
     })
 }
+
+/// No comments.
+struct Plain;
+
+impl text::Annotate for Plain {}
 
 impl std::fmt::Debug for Compiled {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

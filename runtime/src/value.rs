@@ -144,6 +144,22 @@ pub enum HostArg {
     },
 }
 
+impl HostArg {
+    /// What it is, for messages.
+    pub(crate) fn description(&self) -> String {
+        match self {
+            HostArg::Value(value) => value.ty().to_string(),
+            HostArg::Aggregate(bytes) => format!("a struct or array of {} bytes", bytes.len()),
+            HostArg::Buffer { element, bytes } => buffer_description(*element, bytes.len() as u64),
+        }
+    }
+}
+
+/// What a buffer is, for messages.
+pub(crate) fn buffer_description(element: Scalar, bytes: u64) -> String {
+    format!("a buffer of {} {}", bytes / element.bytes(), element.name())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,50 +1,10 @@
 //! The command line, end to end: exit codes, output, and files that survive.
 #![cfg(feature = "cli")]
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+mod command;
 
-const GOOD: &str = "method twice(x: i32) -> i32 {\nentry:\n    y = add x, x\n    return y\n}\n";
-
-fn marq(args: &[&str]) -> Output {
-    let binary = env!("CARGO_BIN_EXE_marq");
-    Command::new(binary).args(args).stdin(Stdio::null()).output().expect("marq should start")
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().expect("marq should exit, not be killed")
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// A folder of its own for one test.
-struct Folder(tempfile::TempDir);
-
-impl Folder {
-    fn new() -> Self {
-        Folder(tempfile::tempdir().expect("a temporary folder"))
-    }
-
-    fn file(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.0.path().join(name);
-        std::fs::write(&path, contents).expect("a file in it");
-        path
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("a path that is text")
-}
+use command::{Folder, GOOD, code, marq, stderr, stdout, text};
+use std::process::{Command, Stdio};
 
 #[test]
 fn check_accepts_a_good_file() {

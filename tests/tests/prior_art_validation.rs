@@ -6,7 +6,7 @@
 //!
 //! | facts | why |
 //! |---|---|
-//! | T072, T075, T078, T081 | second observations of their neighbours |
+//! | T072, T075, T078, T081 | no facts: the numbers are those of the project's list of conformance facts, which leaves these out |
 //! | T071, in its letter | there are no integers that live on a heap; what no host can hand over here is an address of memory that lives as long as a kernel |
 //! | T083, in its letter | methods are always specialised; a call is left to run time by an op of its own |
 

@@ -17,15 +17,13 @@ use cranelift_codegen::{CodegenError, CompileError, Context};
 use cranelift_entity::SecondaryMap;
 use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, ModuleError, ModuleReloc};
 use marquetry_ir::entity::{Extern, Func, Global};
+use marquetry_ir::limits::MAX_NATIVE_DATA_BYTES;
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::types::Space;
 use marquetry_ir::unit::Unit;
 use marquetry_lower::job::{DebugLevel, EntryConvention};
 use marquetry_lower::legal::{EntryAbi, Legal, Site};
 use std::sync::Arc;
-
-/// Most bytes of globals in one artifact: what instructions can reach relative to themselves, with room for the code.
-const MAX_DATA_BYTES: u64 = 1 << 30;
 
 /// Memory that is reused from one emission to the next.
 pub struct NativeContext {
@@ -88,6 +86,8 @@ pub(super) struct Declared {
     library: [Option<(u32, Signature)>; 3],
     /// One per entry of the unit.
     pub(super) wrappers: Vec<FuncId>,
+    /// What they are called in messages and listings.
+    wrapper_names: Vec<String>,
     /// One per entry of the unit: what hosts call in its place, if it has the stack as a hidden parameter.
     pub(super) unlimited: Vec<Option<(FuncId, Signature)>>,
     /// The record of a stack without limit, if there are wrappers that pass it.
@@ -174,6 +174,7 @@ impl Declared {
             }
         }
         let mut wrappers = Vec::with_capacity(unit.entries.len());
+        let mut wrapper_names = Vec::with_capacity(unit.entries.len());
         let mut unlimited = Vec::with_capacity(unit.entries.len());
         for &func in &unit.entries {
             let facts = reach.facts(func);
@@ -197,10 +198,14 @@ impl Declared {
                 false => spelling.wrapper(unit, func)?,
             };
             let id = match name {
-                Some(name) => module.declare_function(&name, Linkage::Export, &signature),
+                Some(ref name) => module.declare_function(name, Linkage::Export, &signature),
                 None => module.declare_anonymous_function(&signature),
             };
             wrappers.push(id.map_err(module_error)?);
+            wrapper_names.push(name.unwrap_or_else(|| match is_packed[func] {
+                true => unit.funcs[func].name.to_string(),
+                false => wrapper_name(unit, func),
+            }));
         }
         let mut declared = Declared {
             convention,
@@ -211,6 +216,7 @@ impl Declared {
             places: SecondaryMap::new(),
             library,
             wrappers,
+            wrapper_names,
             no_limit: None,
             checked: checked.into(),
             check_numbers,
@@ -322,7 +328,7 @@ pub(super) fn import_data(out: &mut ir::Function, data: u32) -> ir::GlobalValue 
 
 /// Bytes of all globals that are data.
 pub(super) fn data_bytes(unit: &Unit) -> Result<u64, EmitError> {
-    check_data(unit, 16, MAX_DATA_BYTES)
+    check_data(unit, 16, MAX_NATIVE_DATA_BYTES)
 }
 
 /// A compiled function, before its context is used for the next.
@@ -361,22 +367,19 @@ pub(super) fn each_function(
         let compiled = Compiled { id, name, func: Some(func), notes, context: cranelift, effort };
         sink(compiled).map_err(|error| error.within(function))?;
     }
-    let entries = unit.entries.iter().zip(legal.entries()).zip(&declared.wrappers);
+    let wrappers = declared.wrappers.iter().zip(&declared.wrapper_names);
+    let entries = unit.entries.iter().zip(legal.entries()).zip(wrappers);
     tables.notes.start(DebugLevel::None);
-    for ((&func, abi), &id) in entries {
+    for ((&func, abi), (&id, name)) in entries {
         cranelift.clear();
         cranelift.func.name = ir::UserFuncName::user(0, id.as_u32());
-        let name = match abi.convention {
-            EntryConvention::Packed => unit.funcs[func].name.to_string(),
-            EntryConvention::Native => wrapper_name(unit, func),
-        };
         match unit.funcs[func].kind {
             MethodKind::Function => wrap::packed(unit, func, abi, declared, &mut cranelift.func)?,
             MethodKind::Kernel => wrap::kernel(unit, func, declared, &mut cranelift.func)?,
         }
         sink(Compiled {
             id,
-            name: &name,
+            name,
             func: None,
             notes: &tables.notes,
             context: cranelift,
@@ -401,7 +404,8 @@ pub(super) fn each_function(
     Ok(())
 }
 
-/// The symbol of an entry's wrapper. No name of the language has a `$`, all linkers and C compilers take it.
+/// The usual symbol of an entry's wrapper. All linkers and C compilers take a `$`; only quoted names of the language
+/// have one.
 pub(super) fn wrapper_name(unit: &Unit, func: Func) -> String {
     let function = &unit.funcs[func];
     let suffix = match function.kind {

@@ -1,27 +1,29 @@
 //! Relocatable objects, and the text form of what is in them.
 //!
 //! Entries are exported under their names, and their wrappers beside them. Other functions and all globals are local;
-//! they keep their names, for debuggers and profilers, unless another symbol has the name already.
+//! they keep their names, for debuggers and profilers, unless another symbol has the name already. No entry may be
+//! called like a routine of the C library that compiled code calls of its own accord: that call would find the entry.
 
 use super::emit::{self, Compiled, Declared, NativeContext, Spelling, module_error, wrapper_name};
 use super::stack::Frames;
 use super::{NativeTarget, dwarf, fence, unwind};
 use crate::artifact::{Artifact, Format};
 use crate::error::EmitError;
+use cranelift_codegen::ir::LibCall;
 use cranelift_module::default_libcall_names;
 use cranelift_object::{ObjectBuilder, ObjectModule};
 use marquetry_ir::entity::{Extern, Func, Global};
 use marquetry_ir::unit::Unit;
 use marquetry_lower::job::DebugLevel;
 use marquetry_lower::legal::Legal;
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::fmt::Write;
 
 /// A relocatable object of a legal unit.
 ///
 /// # Errors
-/// A limit is passed, two entries or an entry and a function of the host have one name, or an entry that is no kernel
-/// asks for its work-item.
+/// A limit is passed, two entries or an entry and a function of the host or a routine of the C library have one name,
+/// or an entry that is no kernel asks for its work-item.
 pub fn emit_object(legal: &Legal, target: &NativeTarget) -> Result<Artifact, EmitError> {
     emit_object_with(legal, target, &mut NativeContext::new())
 }
@@ -98,22 +100,35 @@ fn declare(legal: &Legal, target: &NativeTarget) -> Result<(ObjectModule, Declar
 /// Names of an object's symbols.
 struct Names {
     taken: FxHashSet<String>,
+    /// What code may import without saying so.
+    library: FxHashSet<String>,
+    /// Functions of the host.
+    hosts: FxHashSet<String>,
+    /// Of entries.
+    wrappers: FxHashMap<Func, String>,
 }
 
 impl Names {
     fn new(unit: &Unit) -> Names {
-        // What code may import without saying so.
-        let library =
-            ["memmove", "memset", "clock", "fma", "fmaf", "ceil", "ceilf", "floor", "floorf", "trunc"];
-        let more = ["truncf", "nearbyint", "nearbyintf", "memcpy", "memcmp"];
-        let mut taken: FxHashSet<String> = library.iter().chain(&more).map(|&name| name.to_owned()).collect();
-        taken.extend(unit.externs.values().map(|data| data.link_name.to_string()));
-        // Entries come first: their names are not the object's to choose.
+        let spelled = default_libcall_names();
+        let mut library: FxHashSet<String> =
+            LibCall::all_libcalls().iter().map(|&routine| spelled(routine)).collect();
+        library.extend(["memmove", "memset", "clock"].map(str::to_owned));
+        let hosts: FxHashSet<String> = unit.externs.values().map(|data| data.link_name.to_string()).collect();
+        let mut taken: FxHashSet<String> = library.union(&hosts).cloned().collect();
+        // Entries come first: their names are not the object's to choose. Those of wrappers are, where an entry has
+        // the usual one.
+        taken.extend(unit.entries.iter().map(|&func| unit.funcs[func].name.to_string()));
+        let mut wrappers = FxHashMap::default();
         for &func in &unit.entries {
-            taken.insert(unit.funcs[func].name.to_string());
-            taken.insert(wrapper_name(unit, func));
+            let usual = wrapper_name(unit, func);
+            let numbered = (1u32..).map(|n| format!("{usual}_{n}"));
+            let mut names = std::iter::once(usual.clone()).chain(numbered);
+            let free = names.find(|name| !taken.contains(name)).unwrap_or_default();
+            taken.insert(free.clone());
+            wrappers.insert(func, free);
         }
-        Names { taken }
+        Names { taken, library, hosts, wrappers }
     }
 
     fn local(&mut self, name: &str) -> Option<String> {
@@ -127,8 +142,15 @@ impl Spelling for Names {
         if !entry {
             return Ok(self.local(name));
         }
-        if unit.externs.values().any(|data| data.link_name == *name) {
+        if self.hosts.contains(&**name) {
             let message = format!("entry '{name}' has the name of a function of the host");
+            return Err(EmitError::Unsupported(message));
+        }
+        if self.library.contains(&**name) {
+            let message = format!(
+                "entry '{name}' has the name of a routine of the C library, which compiled code may call: it would \
+                 call the entry instead"
+            );
             return Err(EmitError::Unsupported(message));
         }
         Ok(Some(name.to_string()))
@@ -139,7 +161,7 @@ impl Spelling for Names {
     }
 
     fn wrapper(&mut self, unit: &Unit, func: Func) -> Result<Option<String>, EmitError> {
-        Ok(Some(wrapper_name(unit, func)))
+        Ok(Some(self.wrappers.get(&func).cloned().unwrap_or_else(|| wrapper_name(unit, func))))
     }
 
     fn global(&mut self, unit: &Unit, global: Global) -> Result<Option<String>, EmitError> {

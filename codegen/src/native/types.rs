@@ -78,6 +78,8 @@ pub(super) fn swap_scalars(types: &Types, ty: Type, image: &mut [u8]) {
     };
     while let Some((ty, at)) = work.pop() {
         match ty.kind() {
+            // There may be very many of these, and none has a byte.
+            TypeKind::Aggregate(_) if types.layout(ty).is_none_or(|layout| layout.size == 0) => {}
             TypeKind::Scalar(scalar) => swap(at, scalar.bytes()),
             TypeKind::Pointer(_) => swap(at, 8),
             TypeKind::Vector(lane, lanes) => {

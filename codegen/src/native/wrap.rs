@@ -10,7 +10,8 @@
 //!
 //! `NAME` itself is what C expects: where the function has the stack as a hidden parameter, another one of this name
 //! passes it, and the function is `NAME$limited`. Where the job's entry ABI is packed, `NAME` is what `NAME$packed` is
-//! else, and the function is `NAME$typed`, which nobody else sees.
+//! else, and the function is `NAME$typed`, which nobody else sees. Where another entry has a wrapper's name, or the host
+//! a function of it, the wrapper's ends in the least number that makes it free: `NAME$packed_1`.
 
 use super::context::offset;
 use super::emit::{Declared, import_data};

@@ -12,14 +12,12 @@ use crate::spirv::structure::Structurer;
 use crate::spirv::structure::graph::{Graph, Node, Origin};
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::entity::{Block, Inst, Switch, Value};
+use marquetry_ir::limits::MAX_SHADER_NESTING;
 use marquetry_ir::op::Op as IrOp;
 use naga::{
     BinaryOperator as Binary, Block as Statements, Expression, Handle, LocalVariable, Statement, SwitchCase,
     SwitchValue,
 };
-
-/// The deepest nesting of statements: that of WGSL is 127 (WGSL 2.4, "Limits"), and writers add some.
-const MAX_DEPTH: usize = 100;
 
 /// A construct that is open.
 enum Frame {
@@ -57,8 +55,8 @@ impl Selector<'_, '_> {
         graph.compute(self.body, cfg);
         let plan =
             structurer.plan(&graph).ok_or_else(|| internal("control flow that cannot be structured"))?;
-        if plan.depth > MAX_DEPTH {
-            return Err(EmitError::limit("nested statements", MAX_DEPTH as u64, plan.depth as u64));
+        if plan.depth > MAX_SHADER_NESTING {
+            return Err(EmitError::limit("nested statements", MAX_SHADER_NESTING as u64, plan.depth as u64));
         }
         let list = events(plan)?;
         self.block_variables(cfg)?;

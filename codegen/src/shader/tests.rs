@@ -186,6 +186,17 @@ fn all_refusals_are_reported_at_once() {
     assert_eq!(list.len(), 3, "{list:?}");
 }
 
+/// Without optimisation a block may take a value of a type that no instruction has.
+#[test]
+fn the_parameter_of_a_block_is_refused_for_its_type() {
+    let list = refusals(
+        "kernel k(p: ptr<global>, c: i1) {\nentry:\n    branch c, yes, no\nyes:\n    jump join(f64 1.0)\n\
+         no:\n    jump join(f64 2.0)\njoin(x: f64):\n    store p, i32 1\n    return\n}\n",
+    );
+    assert_eq!(list.len(), 1, "{list:?}");
+    assert!(list[0].message.contains("no type f64") && list[0].span.is_somewhere(), "{list:?}");
+}
+
 #[test]
 fn globals_in_other_memory_are_refused() {
     let list = refusals(

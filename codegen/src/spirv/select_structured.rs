@@ -9,6 +9,7 @@ use super::structure::{self, Step};
 use crate::error::EmitError;
 use marquetry_ir::entity::{Block, Value};
 use marquetry_ir::inst::{Order, Scope};
+use marquetry_ir::limits::MAX_SPIRV_NESTING;
 use marquetry_ir::types::Type;
 use rspirv::spirv::Op;
 use smallvec::SmallVec;
@@ -21,8 +22,8 @@ impl Selector<'_, '_> {
         graph.compute(self.body, self.cfg);
         let plan =
             structurer.plan(&graph).ok_or_else(|| internal("control flow that cannot be structured"))?;
-        if plan.depth > structure::MAX_DEPTH {
-            let (limit, found) = (structure::MAX_DEPTH as u64, plan.depth as u64);
+        if plan.depth > MAX_SPIRV_NESTING {
+            let (limit, found) = (MAX_SPIRV_NESTING as u64, plan.depth as u64);
             return Err(EmitError::limit("nested loops and selections", limit, found));
         }
         self.fixed_addresses()?;

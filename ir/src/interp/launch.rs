@@ -28,7 +28,8 @@ pub(super) fn launch(
 ) -> Result<Ended, Fault> {
     let count = block.iter().fold(1u64, |product, &size| product.saturating_mul(size.into()));
     if count > MAX_GROUP_ITEMS {
-        let text = format!("a group has {count} work-items, the most is {MAX_GROUP_ITEMS}");
+        let [x, y, z] = block;
+        let text = format!("a block of {x} x {y} x {z} work-items; the most is {MAX_GROUP_ITEMS}");
         return Err(Fault { kind: Box::new(FaultKind::BadArguments(text.into())), location: None });
     }
     if count == 0 || groups.contains(&0) {

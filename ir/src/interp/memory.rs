@@ -11,14 +11,13 @@
 use super::fault::{Checked, FaultKind};
 use super::race::{Access, Actor, Races};
 use super::value::{read_bits, write_bits};
+use crate::limits::MAX_ALLOCATION_BYTES;
 use crate::types::Space;
 
 /// Alignment of the buffers that hosts allocate.
 const HOST_ALIGN: u32 = 256;
 /// Where offsets start, less the alignment.
 const ORIGIN: u64 = 1 << 30;
-/// Largest allocation.
-const MAX_BYTES: u64 = 1 << 31;
 /// Largest allocation that is watched for races; a record is many times larger than its byte.
 const MAX_WATCHED: usize = 1 << 20;
 /// The bit that marks addresses of functions.
@@ -75,7 +74,7 @@ impl Memory {
         // Even nothing costs a little, so that the number of allocations is limited, too.
         let shadow = if matches!(contents, Contents::Uninitialised) { 2 } else { 1 };
         let cost = size.saturating_mul(shadow).saturating_add(64);
-        if size > MAX_BYTES || self.used.saturating_add(cost) > self.limit {
+        if size > MAX_ALLOCATION_BYTES || self.used.saturating_add(cost) > self.limit {
             return Err(out_of_memory());
         }
         let length = usize::try_from(size).map_err(|_| out_of_memory())?;
@@ -338,6 +337,18 @@ impl Memory {
             _ => {}
         }
         Ok(())
+    }
+
+    /// The ranges of a `memcpy` or `memset`, if they lie where they can: found out before their bytes are paid for, so
+    /// that a number of bytes that no allocation has is said to be that.
+    pub(super) fn check_ranges(&self, size: u64, addresses: &[u64]) -> Checked<()> {
+        if size == 0 {
+            return Ok(());
+        }
+        addresses.iter().try_for_each(|&address| {
+            let index = self.find(address, size)?;
+            self.allocations[index].range(address, size).map(drop)
+        })
     }
 
     /// `memset`.

@@ -23,6 +23,7 @@ pub use memory::Memory;
 pub use value::Val;
 
 use crate::entity::Func;
+use crate::limits::{DEFAULT_FUEL, DEFAULT_MEMORY_BYTES};
 use crate::print_format::Printed;
 use crate::program::MethodKind;
 use crate::unit::Unit;
@@ -47,7 +48,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Config { fuel: 1_000_000_000, memory: 1 << 30, subgroup_size: 32, races: true }
+        Config { fuel: DEFAULT_FUEL, memory: DEFAULT_MEMORY_BYTES, subgroup_size: 32, races: true }
     }
 }
 

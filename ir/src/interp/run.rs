@@ -155,14 +155,17 @@ fn steps(library: &Library, machine: &mut Machine, item: &mut Item) -> Checked<S
             }
             Step::MemCopy { to, from, size, to_via, from_via } => {
                 let size = bits(code, frame, size) as u64;
-                machine.charge(size)?;
                 let (to, from) = (place(code, frame, to, to_via), place(code, frame, from, from_via));
+                machine.memory.check_ranges(size, &[to.address, from.address])?;
+                machine.charge(size)?;
                 machine.memory.copy(to, from, size)?;
             }
             Step::MemSet { to, byte, size, via } => {
                 let (byte, size) = (bits(code, frame, byte) as u8, bits(code, frame, size) as u64);
+                let to = place(code, frame, to, via);
+                machine.memory.check_ranges(size, &[to.address])?;
                 machine.charge(size)?;
-                machine.memory.fill(place(code, frame, to, via), byte, size)?;
+                machine.memory.fill(to, byte, size)?;
             }
             Step::AtomicLoad { address, ty, via, orders, dest } => {
                 machine.order(orders);

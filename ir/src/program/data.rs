@@ -44,6 +44,9 @@ pub enum MethodError {
     Exists(Method),
     /// The device table and the standard provider's are this project's own.
     DeviceTable,
+    /// Calls of this name mean what the runtime provider supplies for this device function, so a method in base would
+    /// never be called: the provider's are overlays, in a table that it names.
+    LinkName(&'static str),
     /// There is no such table.
     NoTable(Table),
     /// No parameter mentions this variable, so no call could determine it.

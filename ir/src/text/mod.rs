@@ -39,7 +39,8 @@ pub use parse_body::mismatch_message;
 pub(crate) use parse_device::DeviceFunction;
 pub use places::Places;
 pub use print::{
-    Annotate, Place, print_body, print_inst, print_program, print_program_with, print_unit, print_unit_with,
+    Annotate, Place, print_body, print_inst, print_own_program, print_own_unit_with, print_program,
+    print_program_with, print_unit, print_unit_with,
 };
 
 /// Reads a text into a program: the file is remembered, and every item without mistakes is added.

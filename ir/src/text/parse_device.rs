@@ -7,6 +7,7 @@
 use crate::body::{Body, Symbol};
 use crate::diag::Code;
 use crate::entity::{Table, Value};
+use crate::library::link_name;
 use crate::op::Op;
 use crate::program::{Inlining, MethodData, MethodKind};
 use crate::signature::Signature;
@@ -16,9 +17,6 @@ use crate::text::parse_item::Header;
 use crate::text::parser::{Parse, Parser};
 use crate::types::Type;
 use std::sync::Arc;
-
-/// What a link name starts with.
-pub(crate) const LINK_PREFIX: &str = "gpu_";
 
 /// A device function as it was declared.
 pub(crate) struct DeviceFunction {
@@ -129,7 +127,7 @@ fn host_body(header: &Header<'_>) -> Body {
 fn linking_body(header: &Header<'_>) -> Body {
     let (mut body, params) = body_with_params(header);
     let Some(entry) = body.entry() else { return body };
-    let callee = body.make_symbol(Symbol::Name(format!("{LINK_PREFIX}{}", header.name).into()));
+    let callee = body.make_symbol(Symbol::Name(link_name(&header.name).into()));
     let call = body.make_inst(Op::Call, Type::I1, &params, callee.as_u32());
     body.make_results(call, &vec![Type::UNKNOWN; header.results.len()]);
     body.append_inst(call, entry);

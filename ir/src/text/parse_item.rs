@@ -2,6 +2,7 @@
 
 use crate::diag::Code;
 use crate::entity::Table;
+use crate::library;
 use crate::limits::{MAX_FIELDS, MAX_GLOBALS, MAX_METHODS, MAX_PARAMS, MAX_RESULTS};
 use crate::program::{ExternData, GlobalData, Inlining, MethodData, MethodError, MethodKind, Variable};
 use crate::signature::Signature;
@@ -260,6 +261,15 @@ impl<'t> Parser<'_, 't> {
                 let name = self.program.table_name(table);
                 let message = format!("the {name} table is private: it holds the library's overlays only");
                 self.error(Code::PrivateTable, span, message);
+            }
+            Err(MethodError::LinkName(function)) => {
+                let link = library::link_name(function);
+                let message = format!(
+                    "'{link}' is the link name of the device function '{function}': calls of it mean what the runtime \
+                     provider supplies, never a method of base; supply it with 'overlay TABLE method {link}', in a \
+                     table that the provider names"
+                );
+                self.error(Code::Reserved, span, message);
             }
             Err(MethodError::Exists(old)) => {
                 let old = self.program.method(old);

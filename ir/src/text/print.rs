@@ -5,13 +5,14 @@
 
 use crate::body::{Body, Symbol};
 use crate::entity::{Block, Func, Inst, Method, Table};
-use crate::program::{ExternData, GlobalData, Inlining, MethodKind, Program, Variable};
+use crate::library;
+use crate::program::{ExternData, GlobalData, Inlining, MethodData, MethodKind, Program, Variable};
 use crate::signature::Signature;
 use crate::text::literal::write_quoted;
 use crate::text::names::PrintNames;
 use crate::text::parser::{is_name, is_reserved};
 use crate::types::{Abstract, Aggregate, Nominal, Template, Type, Types};
-use crate::unit::Unit;
+use crate::unit::{Function, Unit};
 use std::fmt::{self, Write};
 
 /// Something that has lines of its own in a printed text.
@@ -54,7 +55,7 @@ pub fn print_program(program: &Program) -> String {
 pub fn print_program_with(program: &Program, annotate: &mut dyn Annotate) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
-    let _ = write_program(&mut out, program, annotate);
+    let _ = write_program(&mut out, program, annotate, |_| true);
     out
 }
 
@@ -67,7 +68,7 @@ pub fn print_unit(unit: &Unit) -> String {
 pub fn print_unit_with(unit: &Unit, annotate: &mut dyn Annotate) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
-    let _ = write_unit(&mut out, unit, annotate);
+    let _ = write_unit(&mut out, unit, annotate, |_| true);
     out
 }
 
@@ -89,11 +90,38 @@ pub fn print_inst(body: &Body, types: &Types, unit: Option<&Unit>, inst: Inst) -
     out
 }
 
-fn write_program(out: &mut dyn Write, program: &Program, annotate: &mut dyn Annotate) -> fmt::Result {
+/// The text of a program without the library's methods, which it starts with: what reads back into such a program.
+pub fn print_own_program(program: &Program) -> String {
+    let mut out = String::new();
+    let own = |method: &MethodData| !library::is_library_file(&program.files, method.file);
+    // Writing to a string cannot fail.
+    let _ = write_program(&mut out, program, &mut Plain, own);
+    out
+}
+
+/// As [`print_unit_with`], with the functions that are methods of the library as comments: what reads back into a program
+/// that starts with the library.
+pub fn print_own_unit_with(unit: &Unit, annotate: &mut dyn Annotate) -> String {
+    let mut out = String::new();
+    let own = |function: &Function| {
+        !(library::is_library_file(&unit.files, function.file) && library::has_method(&function.name))
+    };
+    // Writing to a string cannot fail.
+    let _ = write_unit(&mut out, unit, annotate, own);
+    out
+}
+
+fn write_program(
+    out: &mut dyn Write,
+    program: &Program,
+    annotate: &mut dyn Annotate,
+    is_shown: impl Fn(&MethodData) -> bool,
+) -> fmt::Result {
     let mut printer = Printer { out, types: &program.types, unit: None, annotate };
     printer.data(program.globals.values(), program.externs.values())?;
-    for (id, method) in program.methods() {
-        printer.blank(printer.has_data(program.globals.len() + program.externs.len()) || id.as_u32() > 0)?;
+    let mut is_first = !printer.has_data(program.globals.len() + program.externs.len());
+    for (id, method) in program.methods().filter(|(_, method)| is_shown(method)) {
+        printer.blank(!std::mem::take(&mut is_first))?;
         printer.notes(Place::Method(id), "", false)?;
         if method.table != Table::BASE {
             printer.out.write_str("overlay ")?;
@@ -114,27 +142,28 @@ fn write_program(out: &mut dyn Write, program: &Program, annotate: &mut dyn Anno
     Ok(())
 }
 
-fn write_unit(out: &mut dyn Write, unit: &Unit, annotate: &mut dyn Annotate) -> fmt::Result {
+fn write_unit(
+    out: &mut dyn Write,
+    unit: &Unit,
+    annotate: &mut dyn Annotate,
+    is_own: impl Fn(&Function) -> bool,
+) -> fmt::Result {
     let mut printer = Printer { out, types: &unit.types, unit: Some(unit), annotate };
     printer.data(unit.globals.values(), unit.externs.values())?;
     let mut entries = unit.entries.clone();
     entries.sort_unstable();
+    let mut is_first = !printer.has_data(unit.globals.len() + unit.externs.len());
     for (id, function) in unit.funcs.iter() {
-        printer.blank(printer.has_data(unit.globals.len() + unit.externs.len()) || id.as_u32() > 0)?;
-        printer.notes(Place::Func(id), "", false)?;
-        if entries.binary_search(&id).is_ok() {
-            printer.out.write_str("; entry\n")?;
+        printer.blank(!std::mem::take(&mut is_first))?;
+        if is_own(function) {
+            printer.unit_function(id, function, entries.binary_search(&id).is_ok())?;
+            continue;
         }
-        let head = Head {
-            place: Place::Func(id),
-            name: &function.name,
-            kind: function.kind,
-            signature: &function.signature,
-            inlining: function.inlining,
-            consistent: false,
-            variables: &[],
-        };
-        printer.function(&head, &function.body)?;
+        let mut text = String::new();
+        let mut inner =
+            Printer { out: &mut text, types: &unit.types, unit: Some(unit), annotate: printer.annotate };
+        inner.unit_function(id, function, entries.binary_search(&id).is_ok())?;
+        text.lines().try_for_each(|line| writeln!(printer.out, "; {line}"))?;
     }
     Ok(())
 }
@@ -322,6 +351,23 @@ impl<'a> Printer<'a> {
                 self.type_list(many)
             }
         }
+    }
+
+    fn unit_function(&mut self, id: Func, function: &Function, is_entry: bool) -> fmt::Result {
+        self.notes(Place::Func(id), "", false)?;
+        if is_entry {
+            self.out.write_str("; entry\n")?;
+        }
+        let head = Head {
+            place: Place::Func(id),
+            name: &function.name,
+            kind: function.kind,
+            signature: &function.signature,
+            inlining: function.inlining,
+            consistent: false,
+            variables: &[],
+        };
+        self.function(&head, &function.body)
     }
 
     fn function(&mut self, head: &Head<'_>, body: &Body) -> fmt::Result {

@@ -114,8 +114,18 @@ impl Legaliser<'_> {
             if let Some(name) = old.names.block(block) {
                 self.f.body.names.set_block(new, name);
             }
+            if let Some(first) = old.block_insts(block).next() {
+                self.f.origin = old.origin(first);
+            }
             for &param in old.block_params(block) {
-                let val = self.block_param(new, old.value_type(param));
+                let ty = old.value_type(param);
+                // Parameters of the entry are those of the signature, which was looked at.
+                if new != self.f.block
+                    && let Some(reason) = self.shape(ty).unsupported
+                {
+                    self.unsupported_type(ty, reason);
+                }
+                let val = self.block_param(new, ty);
                 self.define(old, &mut map, param, val);
             }
         }

@@ -36,8 +36,6 @@ mod tidy;
 mod vectors;
 mod wide_ints;
 
-pub use shape::MAX_LEAVES;
-
 use crate::exceptions::Lowered;
 use crate::failure::{Failure, Limit};
 use crate::legal::{Argument, Legal};

@@ -2,11 +2,9 @@
 
 use super::Legaliser;
 use crate::target::TypeAction;
+use marquetry_ir::limits::MAX_LEAVES;
 use marquetry_ir::types::{Aggregate, Scalar, Type, TypeKind, Types};
 use std::rc::Rc;
-
-/// Most leaves of one value.
-pub const MAX_LEAVES: u64 = 4096;
 
 /// The first level of a type's decomposition.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]

@@ -11,6 +11,7 @@ use super::addresses::is_slot;
 use super::{dce, effects};
 use cranelift_entity::SecondaryMap;
 use marquetry_ir::body::Body;
+use marquetry_ir::constant::{ConstData, ConstValue};
 use marquetry_ir::entity::{Inst, Value};
 use marquetry_ir::inst::MemFlags;
 use marquetry_ir::op::Op;
@@ -110,9 +111,17 @@ fn gather(body: &mut Body) -> (bool, Vec<Candidate>, SecondaryMap<Value, u32>) {
     (!misplaced.is_empty(), candidates, numbers)
 }
 
+/// Whether a type is an array or struct of no size: there is nothing of it in memory, however many fields it has.
+fn is_sizeless(types: &Types, ty: Type) -> bool {
+    ty.is_aggregate() && types.layout(ty).is_some_and(|layout| layout.size == 0)
+}
+
 /// Calls `f` with the offset and type of every scalar of a type; false if there are more than [`MAX_LEAVES`].
 /// Recursion is as deep as the type, which is limited.
 fn leaves(types: &Types, ty: Type, offset: u64, f: &mut dyn FnMut(u64, Type), budget: &mut usize) -> bool {
+    if is_sizeless(types, ty) {
+        return true;
+    }
     let Some(count) = types.field_count(ty) else {
         f(offset, ty);
         *budget = budget.saturating_sub(1);
@@ -321,6 +330,9 @@ fn load_parts(
     ty: Type,
     offset: u64,
 ) -> Option<Value> {
+    if is_sizeless(types, ty) {
+        return Some(body.make_const(ConstData { ty, value: ConstValue::Zero }));
+    }
     let Some(count) = types.field_count(ty) else {
         let slot = candidate.find(offset)?;
         let load = insert(body, before, Op::Load, ty, &[slot], Some(ty));
@@ -344,6 +356,9 @@ fn store_parts(
     offset: u64,
 ) {
     let ty = body.value_type(stored);
+    if is_sizeless(types, ty) {
+        return;
+    }
     let Some(count) = types.field_count(ty) else {
         if let Some(slot) = candidate.find(offset) {
             insert(body, before, Op::Store, Type::ERROR, &[slot, stored], None);

@@ -146,8 +146,7 @@ entry:
 
 #[test]
 fn a_function_of_the_unit_is_not_taken_for_the_librarys() {
-    let source =
-        "kernel gpu_local_id(dimension: i32) {\nentry:\n    i = call local_id(dimension)\n    return\n}\n";
+    let source = "overlay mine kernel gpu_local_id(dimension: i32) {\nentry:\n    i = call local_id(dimension)\n    return\n}\n";
     let program = program(source);
     let kernel = *program.methods_of("gpu_local_id").last().expect("the kernel");
     let job = Job::new(vec![kernel], View::device(&[]), OptLevel::Default);

@@ -60,9 +60,12 @@ pub fn instantiate(program: &mut Program, method: Method, arguments: &[Type]) ->
         Err(MethodError::TooMany) => {
             Err(Failure::Job(format!("{header}: the program has {} methods, the most", MAX_METHODS)))
         }
-        Err(MethodError::DeviceTable | MethodError::NoTable(_) | MethodError::Unbound(_)) => {
-            Err(Failure::Job(format!("{header} is the library's own")))
-        }
+        Err(
+            MethodError::DeviceTable
+            | MethodError::LinkName(_)
+            | MethodError::NoTable(_)
+            | MethodError::Unbound(_),
+        ) => Err(Failure::Job(format!("{header} is the library's own"))),
     }
 }
 

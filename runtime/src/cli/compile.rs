@@ -1,6 +1,7 @@
 //! `marq compile`: code for one target, or the unit at an earlier stage.
 
-use super::{CliError, CliResult, input, output};
+use super::input::{self, Entry};
+use super::{CliError, CliResult, output};
 use crate::compile::{CompileError, Target, compile_artifact, entries_named, text_at};
 use clap::Args;
 use marquetry_ir::entity::{Method, Table};
@@ -9,6 +10,7 @@ use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{DebugLevel, EntryConvention, Job, JobEntry, OptLevel};
 use marquetry_lower::runtime::host::HostPolicy;
 use marquetry_lower::stage::Stage;
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 /// Compile to native code, PTX, SPIR-V or a shading language
@@ -16,8 +18,8 @@ use std::path::PathBuf;
 pub(super) struct Compile {
     /// The program; '-' is standard input
     file: PathBuf,
-    /// What to compile, with the types of its arguments where it has type variables: 'axpy(f32, f32, f32)'; may be given
-    /// more than once. Without it: every kernel, or, for native code of a program without kernels, every function
+    /// What to compile, with the types of its arguments where it has type variables: 'axpy(f32, f32, f32)'; a name that
+    /// is no identifier stands in double quotes: '"odd name"'; may be given more than once. Without it: every kernel, or, for native code of a program without kernels, every function
     #[arg(long, value_name = "NAME")]
     entry: Vec<String>,
     /// native[:TRIPLE], ptx[:sm_XX], spirv[:vulkan1.X|:opencl2.X], or a shading language for groups of one size:
@@ -74,10 +76,16 @@ impl Compile {
             Target::parse(&self.target, opt_level).map_err(|error| CliError::Usage(error.to_string()))?;
         let mut program = input::read_valid(&[&self.file])?;
         let mut instances: Vec<JobEntry> = Vec::new();
-        for call in self.entry.iter().filter(|entry| entry.contains('(')) {
-            instances.push(input::instance(&mut program, call).map_err(CliError::Failed)?);
+        let mut names = Vec::new();
+        for entry in self.entry.iter().map(|entry| Entry::of(entry)) {
+            match entry {
+                Entry::Call(call) => {
+                    instances.push(input::instance(&mut program, call).map_err(CliError::Failed)?);
+                }
+                Entry::Name(name) => names.push(name),
+            }
         }
-        let entries = self.entries(&program, &target)?;
+        let entries = self.entries(&program, &target, &names)?;
         let tables = input::tables(&program, &self.table)?;
         let view = if target.is_device() { View::device(&tables) } else { View::native(&tables) };
         let mut job = Job::new(entries, view.with_host_policy(policy), opt_level);
@@ -99,7 +107,12 @@ impl Compile {
         }
     }
 
-    fn entries(&self, program: &Program, target: &Target) -> Result<Vec<Method>, CliError> {
+    fn entries(
+        &self,
+        program: &Program,
+        target: &Target,
+        names: &[Cow<'_, str>],
+    ) -> Result<Vec<Method>, CliError> {
         // The library's files come first; what the user wrote is in the last one.
         let own = program.files.len() as u32 - 1;
         let methods: Vec<_> = program.methods().filter(|(_, m)| m.table == Table::BASE).collect();
@@ -119,7 +132,7 @@ impl Compile {
             };
         }
         let mut entries = Vec::new();
-        for name in self.entry.iter().filter(|entry| !entry.contains('(')) {
+        for name in names {
             let found = entries_named(program, name);
             if found.is_empty() {
                 return Err(CliError::Failed(format!("there is no '{name}'")));

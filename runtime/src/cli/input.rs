@@ -96,12 +96,47 @@ pub(super) fn throw_policy(name: &str) -> Result<ThrowPolicy, CliError> {
     })
 }
 
-/// The tables of these names.
+/// The tables of these names, which are the program's own: what the library's are for is not to be chosen.
 pub(super) fn tables(program: &Program, names: &[String]) -> Result<Vec<Table>, CliError> {
-    let find = |name: &String| {
-        program.find_table(name).ok_or_else(|| CliError::Failed(format!("there is no table '{name}'")))
+    let find = |name: &String| match program.find_table(name) {
+        Some(Table::BASE | Table::DEVICE | Table::STANDARD) => Err(CliError::Usage(format!(
+            "--table: '{name}' is a table of the library, expected one of overlays"
+        ))),
+        Some(table) => Ok(table),
+        None => Err(CliError::Failed(format!("there is no table '{name}'"))),
     };
     names.iter().map(find).collect()
+}
+
+/// What `--entry` names.
+pub(super) enum Entry<'a> {
+    /// A method by its name, which may have stood in quotes.
+    Name(Cow<'a, str>),
+    /// A method by name and types of arguments.
+    Call(&'a str),
+}
+
+impl<'a> Entry<'a> {
+    pub(super) fn of(text: &'a str) -> Self {
+        match quoted_name(text) {
+            Some(name) => Entry::Name(name.into()),
+            None if text.contains('(') => Entry::Call(text),
+            None => Entry::Name(text.into()),
+        }
+    }
+}
+
+/// The name that a text in quotes is, if it is nothing else.
+fn quoted_name(text: &str) -> Option<String> {
+    let inner = text.strip_prefix('"')?.strip_suffix('"')?;
+    let mut escaped = false;
+    for c in inner.chars() {
+        if c == '"' && !escaped {
+            return None;
+        }
+        escaped = c == '\\' && !escaped;
+    }
+    if escaped { None } else { text::unquote(text) }
 }
 
 /// The method that `NAME(TYPE, ...)` means where native code calls it, with these types.

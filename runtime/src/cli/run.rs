@@ -1,11 +1,13 @@
 //! `marq run`: call a function or launch a kernel.
 
-use super::{CliError, CliResult, input, output, watchdog};
+use super::input::{self, Entry};
+use super::{CliError, CliResult, output, watchdog};
 use crate::engine::{EngineError, EngineKind, Extent, Outcome};
 use crate::filetest::argument::{Argument, parse_arguments};
 use crate::filetest::runner::instance_for;
 use crate::value::{HostArg, write_lane};
 use clap::Args;
+use marquetry_ir::entity::Method;
 use marquetry_ir::program::MethodKind;
 use marquetry_lower::job::{DebugLevel, OptLevel};
 use marquetry_lower::specialise;
@@ -21,7 +23,8 @@ const SHOWN_ELEMENTS: usize = 64;
 pub(super) struct Run {
     /// The program; '-' is standard input
     file: PathBuf,
-    /// The function or kernel; with the types of its arguments where it has type variables: 'f(i32, f32)'
+    /// The function or kernel; with the types of its arguments where it has type variables: 'f(i32, f32)'. A
+    /// name that is no identifier stands in double quotes: '"odd name"'
     #[arg(long, value_name = "NAME")]
     entry: String,
     /// Where to run it: interp, native, object, cpu, vulkan, opencl or cuda; by default native for functions and
@@ -71,21 +74,19 @@ impl Run {
         let mut engine = kind.open(level).map_err(|e| CliError::Failed(format!("{name}: {e}")))?;
         engine.set_exceptions(debug_level, throws);
         let wanted = if extent.is_some() { MethodKind::Kernel } else { MethodKind::Function };
-        let found = match self.entry.contains('(') {
-            true => input::instance(&mut program, &self.entry).and_then(|instance| {
+        let entry = Entry::of(&self.entry);
+        let found = match &entry {
+            Entry::Call(call) => input::instance(&mut program, call).and_then(|instance| {
                 let arguments = instance.arguments.unwrap_or_default();
                 specialise::instantiate(&mut program, instance.method, &arguments)
                     .map_err(|failure| failure.to_string())
             }),
-            false => instance_for(&mut program, &self.entry, &args, wanted),
+            Entry::Name(name) => instance_for(&mut program, name, &args, wanted),
         };
         let method = found.map_err(|message| {
-            let hint = match extent {
-                None if program
-                    .methods_of(&self.entry)
-                    .iter()
-                    .any(|&m| program.method(m).kind == MethodKind::Kernel) =>
-                {
+            let is_kernel = |&m: &Method| program.method(m).kind == MethodKind::Kernel;
+            let hint = match &entry {
+                Entry::Name(name) if extent.is_none() && program.methods_of(name).iter().any(is_kernel) => {
                     "; to launch a kernel, give --grid"
                 }
                 _ => "",

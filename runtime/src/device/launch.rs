@@ -101,7 +101,10 @@ pub struct ArgumentLayout {
 }
 
 impl ArgumentLayout {
-    /// Lays the parameters out. Sizes and alignments that no compiler emits are errors.
+    /// Lays the parameters out.
+    ///
+    /// # Errors
+    /// A size or an alignment is one that no compiler emits.
     pub fn new(params: &[KernelParam]) -> Result<ArgumentLayout, DeviceError> {
         let bad = |index: usize, what: String| DeviceError::Unsupported {
             reason: format!("kernel parameter {index} {what}"),
@@ -139,6 +142,9 @@ impl ArgumentLayout {
     }
 
     /// Checks the arguments against the parameters: number, kind, sizes, and buffer offsets.
+    ///
+    /// # Errors
+    /// The first that does not fit.
     pub fn check(&self, args: &[Arg<'_>]) -> Result<(), DeviceError> {
         if args.len() != self.fields.len() {
             return Err(DeviceError::BadArgument {
@@ -163,6 +169,9 @@ impl ArgumentLayout {
     }
 
     /// Packs checked arguments into an argument block; `address` tells where a buffer lies. Padding is zero.
+    ///
+    /// # Errors
+    /// Those of [`Self::check`] and of `address`.
     pub fn pack(
         &self,
         args: &[Arg<'_>],
@@ -228,6 +237,9 @@ pub(super) fn check_block(info: &DeviceInfo, block: [u32; 3]) -> Result<(), Devi
 }
 
 /// Checks what a kernel needs against what the device has.
+///
+/// # Errors
+/// It needs more.
 pub fn check_image(info: &DeviceInfo, kernel: &KernelImage<'_>) -> Result<(), DeviceError> {
     if kernel.shared_bytes > info.shared_bytes {
         return Err(DeviceError::Unsupported {

@@ -205,6 +205,9 @@ impl Buffer {
     pub fn free(self) {}
 
     /// Checks that `bytes` at `offset` lie inside.
+    ///
+    /// # Errors
+    /// They do not.
     pub fn check_range(&self, offset: u64, bytes: usize) -> Result<(), DeviceError> {
         let bytes = bytes as u64;
         match offset.checked_add(bytes) {
@@ -326,7 +329,10 @@ pub fn probe(kind: DeviceKind) -> Vec<Probe> {
     }
 }
 
-/// Opens the first usable device of one kind; otherwise all reasons are in the error.
+/// Opens the first usable device of one kind.
+///
+/// # Errors
+/// There is none: all reasons.
 pub fn open(kind: DeviceKind) -> Result<Box<dyn Device>, DeviceError> {
     let mut reasons = Vec::new();
     for probe in probe(kind) {

@@ -20,6 +20,9 @@ const OP_ENTRY_POINT: u32 = 15;
 const OP_FUNCTION_END: u32 = 56;
 
 /// The module's words, if it is whole and has the entry point in the execution model.
+///
+/// # Errors
+/// It is not whole, or has no such entry point.
 pub fn words(code: &[u8], entry: &str, model: u32) -> Result<Vec<u32>, DeviceError> {
     let refuse = |log: String| Err(DeviceError::Compile { entry: entry.to_owned(), log });
     let (chunks, rest) = code.as_chunks::<4>();

@@ -119,6 +119,10 @@ impl Engine for DeviceEngine {
         self.exceptions = (debug_level, throws);
     }
 
+    fn program(&self) -> &Program {
+        &self.program
+    }
+
     fn options(&mut self) -> &mut LaunchOptions {
         &mut self.options
     }
@@ -127,7 +131,7 @@ impl Engine for DeviceEngine {
         std::mem::take(&mut self.output)
     }
 
-    fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
+    fn call_checked(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
         if !self.functions.contains_key(&method) {
             let wrap::Wrapped { program, kernel, results, state } = wrap::wrap(&self.program, method)?;
             let loaded = self.compile(&program, kernel, ONE.block, state.as_ref().map(|state| state.ty))?;
@@ -151,7 +155,7 @@ impl Engine for DeviceEngine {
         joined
     }
 
-    fn launch(
+    fn launch_checked(
         &mut self,
         method: Method,
         extent: Extent,

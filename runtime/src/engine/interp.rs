@@ -198,6 +198,10 @@ impl Engine for InterpEngine {
         self.units.clear();
     }
 
+    fn program(&self) -> &Program {
+        &self.program
+    }
+
     fn options(&mut self) -> &mut LaunchOptions {
         &mut self.options
     }
@@ -206,11 +210,11 @@ impl Engine for InterpEngine {
         std::mem::take(&mut self.output)
     }
 
-    fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
+    fn call_checked(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
         self.run(method, None, args)
     }
 
-    fn launch(
+    fn launch_checked(
         &mut self,
         method: Method,
         extent: Extent,

@@ -3,6 +3,7 @@
 //! The interpreter is the oracle; the others compile. An engine takes arguments by value and buffers by copy, so that
 //! the same line of a filetest, or of the command line, means the same on all of them.
 
+mod arguments;
 mod device;
 mod interp;
 mod launcher;
@@ -21,7 +22,7 @@ use marquetry_codegen::error::EmitError;
 use marquetry_ir::body::Frame;
 use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::entity::Method;
-use marquetry_ir::program::Program;
+use marquetry_ir::program::{MethodKind, Program};
 use marquetry_ir::span::{Location, SourceFile};
 use marquetry_lower::exceptions::record::WorkItem;
 use marquetry_lower::failure::Failure;
@@ -243,11 +244,23 @@ pub trait Engine: Send {
     /// Takes a program, in place of an earlier one. Methods passed to the other functions are methods of it.
     fn load(&mut self, program: Arc<Program>);
 
+    /// The program that was taken last.
+    fn program(&self) -> &Program;
+
     /// Calls a function. Buffers hold afterwards what the function left in them.
     ///
     /// # Errors
+    /// The arguments are not those that the function takes, the program is wrong, or the engine cannot do it or fails.
+    fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
+        arguments::check(self.program(), method, MethodKind::Function, args)?;
+        self.call_checked(method, args)
+    }
+
+    /// As [`Self::call`], for a function of the program and arguments that it takes.
+    ///
+    /// # Errors
     /// The program is wrong, or the engine cannot do it or fails.
-    fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError>;
+    fn call_checked(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError>;
 
     /// How code is compiled that is not compiled yet, as far as exceptions are concerned. For engines that compile.
     fn set_exceptions(&mut self, _debug_level: DebugLevel, _throws: ThrowPolicy) {}
@@ -263,8 +276,22 @@ pub trait Engine: Send {
     /// Launches a kernel. Buffers hold afterwards what the kernel left in them.
     ///
     /// # Errors
-    /// The program is wrong, or the engine cannot do it or fails.
+    /// The arguments are not those that the kernel takes, the program is wrong, or the engine cannot do it or fails.
     fn launch(
+        &mut self,
+        method: Method,
+        extent: Extent,
+        args: &mut [HostArg],
+    ) -> Result<Outcome, EngineError> {
+        arguments::check(self.program(), method, MethodKind::Kernel, args)?;
+        self.launch_checked(method, extent, args)
+    }
+
+    /// As [`Self::launch`], for a kernel of the program and arguments that it takes.
+    ///
+    /// # Errors
+    /// The program is wrong, or the engine cannot do it or fails.
+    fn launch_checked(
         &mut self,
         method: Method,
         extent: Extent,

@@ -46,7 +46,7 @@ impl Engine for NativeEngine {
         self.functions.clear();
     }
 
-    fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
+    fn call_checked(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
         if !self.functions.contains_key(&method) {
             let mut job = Job::new(vec![method], View::native(&[]), self.opt_level);
             (job.options.debug_level, job.options.throws) = self.exceptions;
@@ -63,6 +63,10 @@ impl Engine for NativeEngine {
         self.kernels.set_exceptions(debug_level, throws);
     }
 
+    fn program(&self) -> &Program {
+        &self.program
+    }
+
     fn options(&mut self) -> &mut LaunchOptions {
         self.kernels.options()
     }
@@ -71,12 +75,12 @@ impl Engine for NativeEngine {
         self.kernels.take_output()
     }
 
-    fn launch(
+    fn launch_checked(
         &mut self,
         method: Method,
         extent: Extent,
         args: &mut [HostArg],
     ) -> Result<Outcome, EngineError> {
-        self.kernels.launch(method, extent, args)
+        self.kernels.launch_checked(method, extent, args)
     }
 }

@@ -126,7 +126,7 @@ impl Engine for ObjectEngine {
         self.functions.clear();
     }
 
-    fn call(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
+    fn call_checked(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
         debug_assert_eq!(self.program.method(method).kind, MethodKind::Function);
         if !self.functions.contains_key(&method) {
             let mut job = Job::new(vec![method], View::native(&[]), self.opt_level);
@@ -176,6 +176,10 @@ impl Engine for ObjectEngine {
         self.kernels.set_exceptions(debug_level, throws);
     }
 
+    fn program(&self) -> &Program {
+        &self.program
+    }
+
     fn options(&mut self) -> &mut LaunchOptions {
         self.kernels.options()
     }
@@ -184,12 +188,12 @@ impl Engine for ObjectEngine {
         self.kernels.take_output()
     }
 
-    fn launch(
+    fn launch_checked(
         &mut self,
         method: Method,
         extent: Extent,
         args: &mut [HostArg],
     ) -> Result<Outcome, EngineError> {
-        self.kernels.launch(method, extent, args)
+        self.kernels.launch_checked(method, extent, args)
     }
 }

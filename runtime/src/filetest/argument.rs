@@ -2,11 +2,9 @@
 
 use super::expression::Expression;
 use super::lexer::{Lexer, Token};
-use crate::value::{HostArg, HostValue};
+use crate::value::{HostArg, HostValue, buffer_description};
+use marquetry_ir::limits::MAX_BUFFER_BYTES;
 use marquetry_ir::types::{Scalar, Type};
-
-/// Largest buffer that a directive may ask for, in bytes.
-const MAX_BUFFER_BYTES: u64 = 1 << 28;
 
 /// An argument as described.
 #[derive(Clone, PartialEq, Debug)]
@@ -42,9 +40,10 @@ pub enum Values {
 impl Part {
     fn append_to(&self, bytes: &mut Vec<u8>) {
         let size = self.element.bytes() as usize;
+        let mut stack = Vec::new();
         for index in 0..self.length {
             let bits = match &self.values {
-                Values::Expression(expression) => expression.element(self.element, index),
+                Values::Expression(expression) => expression.element(self.element, index, &mut stack),
                 Values::List(list) => list.get(index as usize).copied().unwrap_or(0),
             };
             bytes.extend_from_slice(bits.to_le_bytes().get(..size).unwrap_or(&[]));
@@ -60,6 +59,20 @@ pub fn bytes_of(parts: &[Part]) -> Vec<u8> {
 }
 
 impl Argument {
+    /// What it is, for messages.
+    pub fn description(&self) -> String {
+        let size =
+            |parts: &[Part]| -> u64 { parts.iter().map(|part| part.length * part.element.bytes()).sum() };
+        match self {
+            Argument::Value(value) => value.ty().to_string(),
+            Argument::Aggregate(parts) => format!("a struct or array of {} bytes", size(parts)),
+            Argument::Buffer(parts) => {
+                let element = parts.first().map_or(Scalar::I8, |part| part.element);
+                buffer_description(element, size(parts))
+            }
+        }
+    }
+
     /// The argument with its contents computed.
     pub fn materialise(&self) -> HostArg {
         match self {
@@ -145,6 +158,9 @@ pub(super) fn parts(lexer: &mut Lexer<'_>) -> Result<Vec<Part>, String> {
     };
     if length.saturating_mul(element.bytes()) > MAX_BUFFER_BYTES {
         return Err(format!("buffer has {length} elements, the most is {MAX_BUFFER_BYTES} bytes"));
+    }
+    if let Values::Expression(expression) = &values {
+        expression.check(element, length)?;
     }
     Ok(vec![Part { element, length, values }])
 }

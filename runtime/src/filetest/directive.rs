@@ -5,6 +5,7 @@ use super::comment::{Comment, misspelt, split};
 use super::compiled::{Check, Compile};
 use super::lexer::Lexer;
 use crate::engine::EngineKind;
+use marquetry_ir::limits::MAX_DIRECTIVES;
 use std::fmt;
 
 /// A directive with the line that it stands on, from 1.
@@ -79,9 +80,6 @@ impl fmt::Display for DirectiveError {
         write!(f, "line {}: {}", self.line, self.message)
     }
 }
-
-/// Most directives of one file, and most of its comments that are none though they look like it.
-pub const MAX_DIRECTIVES: usize = 1 << 17;
 
 /// Reads the directives of a file, [`MAX_DIRECTIVES`] of them. A comment that starts like a directive and cannot be read is an error, and so is
 /// one that looks like a misspelt directive, so that no expectation is skipped in silence.

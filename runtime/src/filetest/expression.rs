@@ -1,7 +1,8 @@
 //! Contents of buffers as expressions over `iota`, the element's number.
 //!
 //! Integers are computed in 128 bits and floats in binary64, an operation with a float operand in binary64; the
-//! result is rounded once to the element type. `random(seed)` is a 32-bit number that depends on the seed and the
+//! result is rounded once where the element type is a float, and must be one of its numbers, signed or unsigned, where it
+//! is an integer. `random(seed)` is a 32-bit number that depends on the seed and the
 //! element's number only. Operators: `+ - * / %` with the usual precedence, parentheses; functions of one argument:
 //! `random`, `abs`, `sqrt`, `floor`.
 
@@ -10,7 +11,7 @@ use marquetry_ir::semantics::convert::float_to_float;
 use marquetry_ir::types::Scalar;
 
 #[derive(Copy, Clone, PartialEq, Debug)]
-enum Number {
+pub(super) enum Number {
     Int(i128),
     Float(f64),
 }
@@ -136,9 +137,25 @@ impl Expression {
         Ok(Expression { steps })
     }
 
-    /// The bits of element `index`.
-    pub fn element(&self, scalar: Scalar, index: u64) -> u128 {
-        to_bits(self.number(index), scalar)
+    /// Whether a buffer of this length can hold what it computes.
+    ///
+    /// # Errors
+    /// The first element that has no value, or one that its type cannot hold.
+    pub(super) fn check(&self, scalar: Scalar, length: u64) -> Result<(), String> {
+        // All elements are alike where nothing tells them apart.
+        let varies = |step: &Step| matches!(step, Step::Iota | Step::Call(Function::Random));
+        let length = if self.steps.iter().any(varies) { length } else { length.min(1) };
+        let mut stack = Vec::new();
+        (0..length).try_for_each(|index| {
+            let number = self.number(index, &mut stack);
+            let fitting = number.and_then(|number| fit(whole(number, scalar), scalar));
+            fitting.map_err(|problem| format!("element {index}: {problem}"))
+        })
+    }
+
+    /// The bits of element `index`, which was checked. The stack is memory that is reused.
+    pub(super) fn element(&self, scalar: Scalar, index: u64, stack: &mut Vec<Number>) -> u128 {
+        self.number(index, stack).map_or(0, |number| to_bits(whole(number, scalar), scalar))
     }
 
     /// The bits of a single value.
@@ -146,42 +163,62 @@ impl Expression {
     /// # Errors
     /// It does not fit its type, neither as a signed nor as an unsigned number.
     pub(super) fn value(&self, scalar: Scalar) -> Result<u128, String> {
-        let number = self.number(0);
-        let name = scalar.name();
-        match number {
-            Number::Float(x) if !scalar.is_float() => return Err(format!("{x:?} does not fit into {name}")),
-            Number::Int(x) if !scalar.is_float() && scalar != Scalar::I128 => {
-                let greatest = scalar.mask() as i128;
-                if !(-(greatest / 2) - 1..=greatest).contains(&x) {
-                    return Err(format!("{x} does not fit into {name}"));
-                }
-            }
-            _ => {}
-        }
+        let number = self.number(0, &mut Vec::new())?;
+        fit(number, scalar)?;
         Ok(to_bits(number, scalar))
     }
 
-    fn number(&self, index: u64) -> Number {
-        let mut stack: Vec<Number> = Vec::with_capacity(4);
+    fn number(&self, index: u64, stack: &mut Vec<Number>) -> Result<Number, String> {
+        stack.clear();
         for &step in &self.steps {
             let top = match step {
                 Step::Push(number) => number,
                 Step::Iota => Number::Int(i128::from(index)),
                 Step::Negate => match stack.pop() {
-                    Some(Number::Int(x)) => Number::Int(x.wrapping_neg()),
+                    Some(Number::Int(x)) => Number::Int(x.checked_neg().ok_or_else(overflow)?),
                     Some(Number::Float(x)) => Number::Float(-x),
                     None => Number::Int(0),
                 },
                 Step::Binary(operator) => {
                     let b = stack.pop().unwrap_or(Number::Int(0));
                     let a = stack.pop().unwrap_or(Number::Int(0));
-                    binary(operator, a, b)
+                    binary(operator, a, b)?
                 }
-                Step::Call(function) => call(function, stack.pop().unwrap_or(Number::Int(0)), index),
+                Step::Call(function) => call(function, stack.pop().unwrap_or(Number::Int(0)), index)?,
             };
             stack.push(top);
         }
-        stack.pop().unwrap_or(Number::Int(0))
+        Ok(stack.pop().unwrap_or(Number::Int(0)))
+    }
+}
+
+fn overflow() -> String {
+    "the number has more than 128 bits".into()
+}
+
+/// An element of integers that was computed with floats, as an integer where it is one.
+fn whole(number: Number, scalar: Scalar) -> Number {
+    match number {
+        Number::Float(x) if !scalar.is_float() && x.trunc() == x && x.abs() < i128::MAX as f64 => {
+            Number::Int(x as i128)
+        }
+        other => other,
+    }
+}
+
+/// Whether a type can hold a number, as a signed or as an unsigned one. Floats hold every number, rounded.
+fn fit(number: Number, scalar: Scalar) -> Result<(), String> {
+    let name = scalar.name();
+    match number {
+        Number::Float(x) if !scalar.is_float() => Err(format!("{x:?} does not fit into {name}")),
+        Number::Int(x) if !scalar.is_float() && scalar != Scalar::I128 => {
+            let greatest = scalar.mask() as i128;
+            match (-(greatest / 2) - 1..=greatest).contains(&x) {
+                true => Ok(()),
+                false => Err(format!("{x} does not fit into {name}")),
+            }
+        }
+        _ => Ok(()),
     }
 }
 
@@ -192,34 +229,37 @@ fn as_float(number: Number) -> f64 {
     }
 }
 
-fn binary(operator: char, a: Number, b: Number) -> Number {
+fn binary(operator: char, a: Number, b: Number) -> Result<Number, String> {
     if let (Number::Int(a), Number::Int(b)) = (a, b) {
-        return Number::Int(match operator {
-            '+' => a.wrapping_add(b),
-            '-' => a.wrapping_sub(b),
-            '*' => a.wrapping_mul(b),
-            '/' => a.checked_div(b).unwrap_or(0),
-            _ => a.checked_rem(b).unwrap_or(0),
-        });
+        let exact = match operator {
+            '+' => a.checked_add(b),
+            '-' => a.checked_sub(b),
+            '*' => a.checked_mul(b),
+            _ if b == 0 => return Err("division by zero".into()),
+            '/' => a.checked_div(b),
+            // The least number by -1: the quotient is not needed.
+            _ => Some(a.wrapping_rem(b)),
+        };
+        return exact.map(Number::Int).ok_or_else(overflow);
     }
     let (a, b) = (as_float(a), as_float(b));
-    Number::Float(match operator {
+    Ok(Number::Float(match operator {
         '+' => a + b,
         '-' => a - b,
         '*' => a * b,
         '/' => a / b,
         _ => a % b,
-    })
+    }))
 }
 
-fn call(function: Function, argument: Number, index: u64) -> Number {
-    match (function, argument) {
+fn call(function: Function, argument: Number, index: u64) -> Result<Number, String> {
+    Ok(match (function, argument) {
         (Function::Random, seed) => Number::Int(i128::from(random(as_float(seed) as u64, index))),
-        (Function::Abs, Number::Int(x)) => Number::Int(x.wrapping_abs()),
+        (Function::Abs, Number::Int(x)) => Number::Int(x.checked_abs().ok_or_else(overflow)?),
         (Function::Abs, Number::Float(x)) => Number::Float(x.abs()),
         (Function::Sqrt, x) => Number::Float(as_float(x).sqrt()),
         (Function::Floor, x) => Number::Float(as_float(x).floor()),
-    }
+    })
 }
 
 /// The upper half of a splitmix64 step: seed and index mixed well enough for test data.
@@ -233,7 +273,7 @@ fn random(seed: u64, index: u64) -> u32 {
     ((z ^ (z >> 31)) >> 32) as u32
 }
 
-/// The bits of a number as a scalar type: integers wrap, floats round once.
+/// The bits of a number as a scalar type that can hold it: floats round once.
 fn to_bits(number: Number, scalar: Scalar) -> u128 {
     let bits = match (number, scalar.is_float()) {
         (Number::Int(x), false) => x as u128,

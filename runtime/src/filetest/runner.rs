@@ -196,7 +196,9 @@ pub fn find_method(
     found.ok_or_else(|| match methods.first() {
         Some(&method) => {
             let signature = &program.method(method).signature;
-            format!("'{name}' takes {}, which does not fit", signature.display(&program.types))
+            let found: Vec<String> = args.iter().map(Argument::description).collect();
+            let (takes, found) = (signature.display(&program.types), found.join(", "));
+            format!("'{name}' takes {takes}, found ({found})")
         }
         None => format!("there is no '{name}'"),
     })

@@ -110,6 +110,11 @@ impl fmt::Display for SessionError {
             SessionError::Method(MethodError::Unbound(_)) => {
                 f.write_str("a type variable occurs in no parameter")
             }
+            SessionError::Method(MethodError::LinkName(function)) => write!(
+                f,
+                "the name is how the device library calls what a runtime provider supplies for '{function}', in a table \
+                 of the provider: make the method an overlay there"
+            ),
             SessionError::Method(MethodError::NoTable(_)) => f.write_str("there is no such table"),
             SessionError::Method(MethodError::TooMany) => f.write_str("the program has too many methods"),
             SessionError::NotFound(what) => f.write_str(what),

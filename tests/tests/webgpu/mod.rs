@@ -101,15 +101,19 @@ impl Engine for WebGpu {
         self.program = program;
     }
 
+    fn program(&self) -> &Program {
+        &self.program
+    }
+
     fn options(&mut self) -> &mut LaunchOptions {
         &mut self.options
     }
 
-    fn call(&mut self, _: Method, _: &mut [HostArg]) -> Result<Outcome, EngineError> {
+    fn call_checked(&mut self, _: Method, _: &mut [HostArg]) -> Result<Outcome, EngineError> {
         Err(EngineError::Unsupported("functions are not wrapped into kernels here".into()))
     }
 
-    fn launch(
+    fn launch_checked(
         &mut self,
         method: Method,
         extent: Extent,

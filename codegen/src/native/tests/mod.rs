@@ -8,6 +8,7 @@ mod large;
 mod ops;
 mod random;
 mod stack;
+mod symbols;
 mod vectors;
 
 use super::*;

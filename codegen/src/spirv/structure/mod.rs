@@ -68,9 +68,6 @@ pub(crate) struct Plan {
     pub told_apart: Vec<bool>,
 }
 
-/// The deepest nesting that modules may have (SPIR-V 2.17, "Universal Limits").
-pub(crate) const MAX_DEPTH: usize = 1023;
-
 /// A construct that is open.
 #[derive(Debug)]
 struct Scope {

@@ -388,6 +388,7 @@ impl OpenClDevice {
             cl_kernel_api::set_kernel_arg_svm_pointer(kernel, number, address)
         };
         let set = match arg {
+            // SAFETY: as above.
             Arg::Bytes(bytes) => unsafe {
                 cl_kernel_api::set_kernel_arg(kernel, number, bytes.len(), bytes.as_ptr().cast())
             },

@@ -50,6 +50,7 @@ pub(super) fn examine(instance: &Instance, physical: vk::PhysicalDevice) -> Resu
     let mut v13 = vk::PhysicalDeviceVulkan13Properties::default();
     let mut all =
         vk::PhysicalDeviceProperties2::default().push_next(&mut v11).push_next(&mut v12).push_next(&mut v13);
+    // SAFETY: the instance is alive, the device is one of its own, and the structures of the chain outlive the call.
     unsafe { instance.raw.get_physical_device_properties2(physical, &mut all) };
     let limits = basic.limits;
     let driver = format!(
@@ -109,6 +110,7 @@ fn query(instance: &Instance, physical: vk::PhysicalDevice) -> Result<Enabled, S
     if offers(khr::portability_subset::NAME) {
         extensions.push(khr::portability_subset::NAME);
     }
+    // SAFETY: the instance is alive, the device is one of its own, and the structures of the chain outlive the call.
     unsafe { instance.raw.get_physical_device_features2(physical, &mut all) };
     let core = all.features;
 

@@ -41,6 +41,7 @@ impl Memory {
         let core = core.clone();
         let mut memory = Memory { buffer, memory: vk::DeviceMemory::null(), mapped: None, address: 0, core };
         let device = &memory.core.device;
+        // SAFETY: the buffer was made by this device.
         let needs = unsafe { device.get_buffer_memory_requirements(buffer) };
         let (index, heap) = memory.core.memory_type(needs.memory_type_bits)?;
         if needs.size > heap {
@@ -51,15 +52,19 @@ impl Memory {
             .allocation_size(needs.size)
             .memory_type_index(index)
             .push_next(&mut flags);
+        // SAFETY: the device is alive, and the chain outlives the call.
         memory.memory = unsafe { device.allocate_memory(&allocate, None) }
             .map_err(|code| exhausted("vkAllocateMemory", code))?;
+        // SAFETY: buffer and memory are of this device, bound to nothing yet, and the memory is as large as the buffer needs.
         unsafe { device.bind_buffer_memory(buffer, memory.memory, 0) }
             .map_err(|code| exhausted("vkBindBufferMemory", code))?;
         let whole = (0, vk::WHOLE_SIZE, vk::MemoryMapFlags::empty());
+        // SAFETY: the memory is not mapped yet, and its type is one that hosts can map.
         let mapped = unsafe { device.map_memory(memory.memory, whole.0, whole.1, whole.2) }
             .map_err(|code| exhausted("vkMapMemory", code))?;
         memory.mapped = NonNull::new(mapped.cast());
         let info = vk::BufferDeviceAddressInfo::default().buffer(buffer);
+        // SAFETY: the buffer has its memory and was made to have an address.
         memory.address = unsafe { device.get_buffer_device_address(&info) };
         Ok(memory)
     }

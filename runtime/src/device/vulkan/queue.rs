@@ -40,9 +40,11 @@ impl Queue {
         };
         let device = &queue.core.device;
         let allocate = vk::CommandBufferAllocateInfo::default().command_pool(pool).command_buffer_count(1);
+        // SAFETY: the device is alive, and the pool is its own and used by this queue only.
         let commands = unsafe { device.allocate_command_buffers(&allocate) }
             .map_err(|code| failed("vkAllocateCommandBuffers", code))?;
         queue.commands = commands.first().copied().unwrap_or_default();
+        // SAFETY: the device is alive.
         queue.fence = unsafe { device.create_fence(&vk::FenceCreateInfo::default(), None) }
             .map_err(|code| failed("vkCreateFence", code))?;
         Ok(queue)
