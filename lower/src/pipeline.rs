@@ -318,7 +318,7 @@ impl<'a> Pipeline<'a> {
             }
             if linked { self.answer(unit) } else { Ok(()) }
         })?;
-        let mut lowered = exceptions::run_with(verified, options.throws)?;
+        let mut lowered = exceptions::run_with(verified, options.throws, target.caps().structured)?;
         if !lowered.sites.is_empty() {
             let names = reports::link_names(options.debug_level, options.throws);
             names.iter().for_each(|name| self.linker.note(name));

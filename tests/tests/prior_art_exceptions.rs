@@ -283,9 +283,9 @@ fn t133_a_trap_stands_behind_a_branch_and_after_the_signal() {
         let code = target(name).emit_text(&legal).unwrap_or_else(|error| panic!("{name}: {error}"));
         if has_trap {
             let kernel = code.split(".entry reads").nth(1).expect("the kernel");
-            let [branch, throw, signal, trap] =
-                ["bra", "mq_throw", "gpu_signal_exception", "trap;"].map(|word| kernel.find(word).unwrap());
-            assert!(branch < throw && throw < signal && signal < trap, "{kernel}");
+            let [branch, claim, signal, trap] =
+                ["bra", "cas", "gpu_signal_exception", "trap;"].map(|word| kernel.find(word).unwrap());
+            assert!(branch < claim && claim < signal && signal < trap, "{kernel}");
         }
     }
     // Without a kernel nobody records anything, so the place itself traps.

@@ -4,8 +4,7 @@
 //! reported at once, each thing at its place.
 
 use super::ShaderTarget;
-use super::module::Mailboxes;
-use super::objects::{Kind, Objects, Points};
+use super::objects::{Objects, Points};
 use crate::error::EmitError;
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::diag::{Code, Diagnostic};
@@ -25,10 +24,9 @@ pub(super) fn check(
     unit: &Unit,
     cfgs: &[ControlFlow],
     objects: &Objects,
-    mailboxes: &Mailboxes,
     target: &ShaderTarget,
 ) -> Result<(), EmitError> {
-    let mut refusals = Refusals { unit, objects, mailboxes, target, list: Vec::new() };
+    let mut refusals = Refusals { unit, objects, target, list: Vec::new() };
     refusals.globals();
     for (func, cfg) in unit.funcs.keys().zip(cfgs) {
         let body = &unit.funcs[func].body;
@@ -44,7 +42,6 @@ pub(super) fn check(
 struct Refusals<'a> {
     unit: &'a Unit,
     objects: &'a Objects,
-    mailboxes: &'a Mailboxes,
     target: &'a ShaderTarget,
     list: Vec<Diagnostic>,
 }
@@ -118,10 +115,10 @@ impl Refusals<'_> {
             self.at(func, inst, format!("volatile '{op}'"), "shading languages have no volatile accesses");
         }
         match self.objects.points(func, body, pointer) {
-            Points::One(object) => {
+            Points::One(_) => {
                 let plain = matches!(op.info().shape, Shape::Load | Shape::Store);
                 let order = flags.order();
-                if !plain && order != Order::Relaxed && !self.is_mailbox(object) {
+                if !plain && order != Order::Relaxed {
                     self.at(
                         func,
                         inst,
@@ -143,14 +140,6 @@ impl Refusals<'_> {
                 "it may point into several buffers or variables, or was returned by a function: shading languages \
                  must know which one while they are compiled",
             ),
-        }
-    }
-
-    /// Orders beyond relaxed exist for the mailbox alone, whose content nothing in the kernel depends on.
-    fn is_mailbox(&self, object: u32) -> bool {
-        match self.objects.list.get(object as usize).map(|data| data.kind) {
-            Some(Kind::Buffer { kernel, param }) => self.mailboxes.get(&kernel) == Some(&param),
-            _ => false,
         }
     }
 }

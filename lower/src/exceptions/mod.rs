@@ -20,6 +20,7 @@ use crate::job::ThrowPolicy;
 use crate::legal::{EntryAbi, Site};
 use crate::observe::Observer;
 use crate::optimise;
+use record::Exits;
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::entity::{Extern, Func, SigRef};
 use marquetry_ir::limits::{MAX_PARAMS, MAX_RESULTS};
@@ -42,8 +43,8 @@ pub struct Lowered {
     pub(crate) rewritten: Vec<Func>,
     /// Whether nothing is left that nobody uses: the optimiser ran.
     pub(crate) tidy: bool,
-    /// What kernels call when they are left with an exception, in order: each one its own, since mailboxes are different memory.
-    pub(crate) throwers: Vec<Func>,
+    /// How kernels are left with an exception.
+    pub(crate) exits: Exits,
 }
 
 impl Lowered {
@@ -76,14 +77,15 @@ pub const MAILBOX: Type = Type::pointer(Space::Global);
 /// # Errors
 /// A limit is passed.
 pub fn run(unit: Verified) -> Result<Lowered, Failure> {
-    run_with(unit, ThrowPolicy::default())
+    run_with(unit, ThrowPolicy::default(), false)
 }
 
-/// As [`run`], by a policy. How it differs is in the code of what throws: the tables are the same.
+/// As [`run`], by a policy, and for a target whose control flow must be structured. How it differs is in the code of what
+/// throws: the tables are the same.
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_with(unit: Verified, policy: ThrowPolicy) -> Result<Lowered, Failure> {
+pub fn run_with(unit: Verified, policy: ThrowPolicy, structured: bool) -> Result<Lowered, Failure> {
     let mut unit = unit.into_unit();
     wrap_addressed_externs(&mut unit);
     let throwing = throwing::find(&unit);
@@ -108,12 +110,16 @@ pub fn run_with(unit: Verified, policy: ThrowPolicy) -> Result<Lowered, Failure>
     let funcs: Vec<Func> = unit.funcs.keys().collect();
     let leaves = |func: &Func| throwing.contains(*func) && unit.funcs[*func].kind == MethodKind::Kernel;
     let leaving: Vec<Func> = funcs.iter().copied().filter(leaves).collect();
-    let added =
-        leaving.into_iter().enumerate().map(|(n, kernel)| (kernel, record::add_thrower(&mut unit, n)));
-    let throwers = added.collect();
-    let kernels = (1..).zip(&unit.entries).map(|(number, &entry)| (entry, number)).collect();
-    let manner = rewrite::Manner { throwers, kernels, trap: policy == ThrowPolicy::Trap };
     let mut sites = rewrite::Sites::default();
+    let mut throwers = FxHashMap::default();
+    for (n, &kernel) in leaving.iter().enumerate().filter(|_| structured) {
+        let (thrower, claim) = record::add_thrower(&mut unit, n);
+        throwers.insert(kernel, thrower);
+        sites.exits.claims.push(claim);
+    }
+    let kernels = (1..).zip(&unit.entries).map(|(number, &entry)| (entry, number)).collect();
+    let trap = policy == ThrowPolicy::Trap;
+    let manner = rewrite::Manner { throwers, recorded: !leaving.is_empty(), kernels, trap };
     let mut rewritten = Vec::new();
     for func in funcs {
         let before = unit.funcs[func].body.inst_count();
@@ -122,7 +128,7 @@ pub fn run_with(unit: Verified, policy: ThrowPolicy) -> Result<Lowered, Failure>
             rewritten.push(func);
         }
     }
-    let rewrite::Sites { list: mut sites, funcs } = sites;
+    let rewrite::Sites { list: mut sites, funcs, exits } = sites;
     check_room(sites.len(), "places that throw", i32::MAX as usize - 1).map_err(Failure::Limit)?;
     callers::find(&unit, &mut sites, &funcs);
     let abi = |&func: &Func| {
@@ -137,7 +143,7 @@ pub fn run_with(unit: Verified, policy: ThrowPolicy) -> Result<Lowered, Failure>
         entries,
         rewritten,
         tidy: false,
-        throwers: manner.throwers.into_values().collect(),
+        exits,
     })
 }
 

@@ -1,12 +1,16 @@
-//! What a launch leaves for the host when it threw: the mailbox, and the function that writes to it.
+//! What a launch leaves for the host when it threw: the mailbox, and the code that writes to it.
 //!
 //! A mailbox is eight `i32`, all 0 at launch. The first work-item that throws claims it by writing its status, and only
 //! that one writes the rest, so that records are never mixed: the kernel's number plus one, then its group and its
 //! place in that. Nothing of it is text. What was thrown and where is looked up by status in the table of places that
-//! comes with the code, whatever the debug level; a reason has no number of its own, since the place tells it.
+//! comes with the code, whatever the debug level; a reason has no number of its own, since the place tells it. Nobody
+//! reads a mailbox before the launch has ended, so that claiming it orders nothing.
 //!
-//! A kernel calls one function for all of this. It is never inlined: what hardly ever happens should take neither room
-//! nor registers of what does.
+//! Where control flow may have any shape, the places of a kernel that throw jump with their status to one block at its end.
+//! That costs a place two instructions of machine code, and takes neither registers nor a frame: PTX's assembler gives a
+//! kernel that calls a function the frame and the registers of the calling convention, whether the call is ever reached or
+//! not. Where control flow must be structured, one block that is entered from everywhere would bend all of it. There the
+//! places call a function and return.
 
 use super::MAILBOX;
 use crate::fresh::fresh_name;
@@ -56,47 +60,82 @@ impl Record {
     }
 }
 
-/// The function that a kernel calls with its mailbox, a status and its number plus one. Adds it to a unit, which has
-/// this many already.
-pub(super) fn add_thrower(unit: &mut Unit, number: usize) -> Func {
-    let mut body = Body::new();
-    let [entry, first, done] = [(); 3].map(|()| {
+/// Where a unit's kernels leave with an exception, as they are when the unit was just lowered.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Exits {
+    /// What only the first work-item runs.
+    pub claims: Vec<Claim>,
+    /// The instructions with which kernels leave: a return, or the trap before it.
+    pub leaves: Vec<(Func, Inst)>,
+}
+
+/// Code that only the work-item runs that claimed its mailbox.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Claim {
+    /// The function that it is in.
+    pub func: Func,
+    /// What it ends with.
+    pub end: Inst,
+    /// The status that is recorded.
+    pub status: Value,
+}
+
+/// Adds to a block what records a status, in a function of a unit. Gives the block where all go on, without a terminator,
+/// and what the first one does last.
+pub(super) fn append_record(
+    body: &mut Body,
+    block: Block,
+    mailbox: Value,
+    status: Value,
+    kernel: Value,
+) -> (Block, Inst) {
+    let [first, done] = [(); 2].map(|()| {
         let block = body.make_block();
         body.append_block(block);
         block
     });
+    let empty = body.make_scalar(Type::I32, 0);
+    let claim =
+        append(body, block, Op::CompareExchange, &[mailbox, empty, status], &[Type::I32, Type::I1]);
+    body.inst_mut(claim).imm = MemFlags::atomic(Order::Relaxed, Scope::Device).bits();
+    let won = body.results(claim).last().unwrap_or(status);
+    let edges = [first, done].map(|block| body.make_block_call(block, &[]));
+    let branch = append(body, block, Op::Branch, &[won], &[]);
+    body.set_targets(branch, &edges);
+    store(body, first, mailbox, 1, kernel);
+    for (op, word) in [(Op::GroupId, 2), (Op::LocalId, 5)] {
+        for dimension in 0..3 {
+            let inst = append(body, first, op, &[], &[Type::I32]);
+            body.inst_mut(inst).imm = dimension;
+            if let Some(place) = body.first_result(inst) {
+                store(body, first, mailbox, word + dimension, place);
+            }
+        }
+    }
+    let edge = body.make_block_call(done, &[]);
+    let end = append(body, first, Op::Jump, &[], &[]);
+    body.set_targets(end, &[edge]);
+    (done, end)
+}
+
+/// Adds a function to a unit that records: a kernel calls it with its mailbox, a status and its number plus one. Gives with
+/// it what the first work-item runs. Each kernel has its own, since mailboxes are different memory.
+pub(super) fn add_thrower(unit: &mut Unit, number: usize) -> (Func, Claim) {
+    let mut body = Body::new();
+    let entry = body.make_block();
+    body.append_block(entry);
     let [mailbox, status, kernel] =
         [MAILBOX, Type::I32, Type::I32].map(|ty| body.append_block_param(entry, ty));
     for (value, name) in [(mailbox, "mailbox"), (status, "status"), (kernel, "kernel")] {
         body.names.set_value(value, name);
     }
-    let empty = body.make_scalar(Type::I32, 0);
-    let claim =
-        append(&mut body, entry, Op::CompareExchange, &[mailbox, empty, status], &[Type::I32, Type::I1]);
-    body.inst_mut(claim).imm = MemFlags::atomic(Order::AcqRel, Scope::Device).bits();
-    let won = body.results(claim).last().unwrap_or(status);
-    let edges = [first, done].map(|block| body.make_block_call(block, &[]));
-    let branch = append(&mut body, entry, Op::Branch, &[won], &[]);
-    body.set_targets(branch, &edges);
-    store(&mut body, first, mailbox, 1, kernel);
-    for (op, word) in [(Op::GroupId, 2), (Op::LocalId, 5)] {
-        for dimension in 0..3 {
-            let inst = append(&mut body, first, op, &[], &[Type::I32]);
-            body.inst_mut(inst).imm = dimension;
-            if let Some(place) = body.first_result(inst) {
-                store(&mut body, first, mailbox, word + dimension, place);
-            }
-        }
-    }
-    let edge = body.make_block_call(done, &[]);
-    let jump = append(&mut body, first, Op::Jump, &[], &[]);
-    body.set_targets(jump, &[edge]);
+    let (done, end) = append_record(&mut body, entry, mailbox, status, kernel);
     append(&mut body, done, Op::Return, &[], &[]);
     let name = match number {
         0 => fresh_name(unit, "mq_throw"),
         _ => fresh_name(unit, &format!("mq_throw_{number}")),
     };
-    unit.funcs.push(Function {
+    let func = unit.funcs.push(Function {
         name,
         kind: MethodKind::Function,
         signature: Signature::new([MAILBOX, Type::I32, Type::I32], []),
@@ -104,7 +143,8 @@ pub(super) fn add_thrower(unit: &mut Unit, number: usize) -> Func {
         inlining: Inlining::Never,
         file: None,
         span: Span::NOWHERE,
-    })
+    });
+    (func, Claim { func, end, status })
 }
 
 /// Stores a value in a word of the mailbox.

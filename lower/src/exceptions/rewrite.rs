@@ -1,11 +1,13 @@
 //! One function: every op that throws becomes a test and a branch to a block that returns the status.
 //!
-//! Each place that throws has a block of its own, so that no block is entered from all over the function: where
-//! control flow must be structured, a `return` may stand anywhere. Instructions behind a test move to a new block,
-//! each at most once, so that the cost is the size of the function.
+//! Each place that throws has a block of its own that ends in `return`: where control flow must be structured, a
+//! `return` may stand anywhere. Only kernels have one block for all, and only where control flow need not be structured
+//! ([`record`]). Instructions behind a test move to a new block, each at most once, so that the cost is the size
+//! of the function.
 
 use super::MAILBOX;
 use super::guards::{self, Guard, least};
+use super::record::{self, Claim, Exits};
 use super::throwing::Funcs;
 use crate::legal::Site;
 use crate::passes::replace::Replacements;
@@ -18,7 +20,6 @@ use marquetry_ir::semantics::{const_from_lanes, const_lanes};
 use marquetry_ir::types::{Scalar, Type};
 use marquetry_ir::unit::Unit;
 use rustc_hash::FxHashMap;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The name that an instruction mentions.
@@ -41,25 +42,30 @@ pub(super) fn symbol(body: &Body, inst: Inst) -> Option<&Symbol> {
 enum Leave {
     /// It returns the status and then these.
     Return(Vec<Value>),
+    /// It jumps to this block with the status.
+    Jump(Block),
     /// It passes its mailbox, the status and its number plus one to this function, and returns.
-    Mailbox { mailbox: Value, thrower: Func, kernel: u32 },
+    Call { mailbox: Value, thrower: Func, kernel: u32 },
 }
 
 /// How a unit's kernels and functions are left.
 pub(super) struct Manner {
-    /// By kernel that throws, what it calls.
-    pub throwers: BTreeMap<Func, Func>,
+    /// By kernel that throws, what it calls, if it calls something.
+    pub throwers: FxHashMap<Func, Func>,
+    /// Whether kernels record what is thrown.
+    pub recorded: bool,
     /// The numbers of the entries, from 1.
     pub kernels: FxHashMap<Func, u32>,
     /// Whether a trap follows.
     pub trap: bool,
 }
 
-/// The places that throw, and the function that each is in.
+/// The places that throw and the function that each is in, and how kernels leave.
 #[derive(Default)]
 pub(super) struct Sites {
     pub list: Vec<Site>,
     pub funcs: Vec<Func>,
+    pub exits: Exits,
 }
 
 struct Rewriter<'a> {
@@ -69,7 +75,7 @@ struct Rewriter<'a> {
     func: Func,
     leave: Leave,
     trap: bool,
-    /// Whether the unit has kernels that throw.
+    /// Whether the unit has kernels that record what is thrown.
     recorded: bool,
     name: Arc<str>,
     file: Option<u32>,
@@ -95,11 +101,16 @@ pub(super) fn function(unit: &mut Unit, func: Func, throwing: &Funcs, manner: &M
     if !throws && !body.blocks().flat_map(|block| body.block_insts(block)).any(concerned) {
         return;
     }
-    let leave = match (function.kind, manner.throwers.get(&func)) {
-        (MethodKind::Kernel, Some(&thrower)) if throws => {
-            Leave::Mailbox { mailbox: body.append_block_param(entry, MAILBOX), thrower, kernel }
+    let is_left = throws && function.kind == MethodKind::Kernel;
+    let mailbox = is_left.then(|| body.append_block_param(entry, MAILBOX));
+    let leave = match (mailbox, manner.throwers.get(&func)) {
+        (Some(mailbox), Some(&thrower)) => Leave::Call { mailbox, thrower, kernel },
+        (Some(_), None) => {
+            let block = body.make_block();
+            body.append_block_param(block, Type::I32);
+            Leave::Jump(block)
         }
-        _ => {
+        (None, _) => {
             let rest = function.signature.results.get(usize::from(throws)..).unwrap_or(&[]);
             Leave::Return(rest.iter().map(|&ty| body.make_scalar(ty, 0)).collect())
         }
@@ -111,7 +122,7 @@ pub(super) fn function(unit: &mut Unit, func: Func, throwing: &Funcs, manner: &M
         func,
         leave,
         trap: manner.trap,
-        recorded: !manner.throwers.is_empty(),
+        recorded: manner.recorded,
         name: function.name.clone(),
         file: function.file,
         block: entry,
@@ -123,6 +134,9 @@ pub(super) fn function(unit: &mut Unit, func: Func, throwing: &Funcs, manner: &M
     let gives_status = throws && function.kind == MethodKind::Function;
     for block in blocks {
         rewriter.rewrite_block(block, gives_status);
+    }
+    if let (&Leave::Jump(block), Some(mailbox)) = (&rewriter.leave, mailbox) {
+        rewriter.record(block, mailbox, kernel);
     }
     let mut replaced = rewriter.replaced;
     replaced.apply(body);
@@ -202,17 +216,37 @@ impl Rewriter<'_> {
                 }
                 self.append(block, Op::Return, &results, &[]);
             }
-            &Leave::Mailbox { mailbox, thrower, kernel } => {
+            &Leave::Jump(leave) => {
+                let edge = self.body.make_block_call(leave, &[status]);
+                let jump = self.append(block, Op::Jump, &[], &[]);
+                self.body.set_targets(jump, &[edge]);
+            }
+            &Leave::Call { mailbox, thrower, kernel } => {
                 let callee = self.body.make_symbol(Symbol::Func(thrower));
                 let kernel = self.body.make_scalar(Type::I32, u128::from(kernel));
                 let call = self.append(block, Op::Call, &[mailbox, status, kernel], &[]);
                 self.body.inst_mut(call).imm = callee.as_u32();
-                if self.trap {
-                    self.append(block, Op::Trap, &[], &[]);
-                }
-                self.append(block, Op::Return, &[], &[]);
+                self.leave_kernel(block);
             }
         }
+    }
+
+    /// Ends a block of a kernel.
+    fn leave_kernel(&mut self, block: Block) {
+        let trap = self.trap.then(|| self.append(block, Op::Trap, &[], &[]));
+        let leave = self.append(block, Op::Return, &[], &[]);
+        self.sites.exits.leaves.push((self.func, trap.unwrap_or(leave)));
+    }
+
+    /// Fills the block with which a kernel leaves, if anything jumps to it.
+    fn record(&mut self, block: Block, mailbox: Value, kernel: u32) {
+        let &[status] = self.body.block_params(block) else { return };
+        self.body.append_block(block);
+        self.origin = Origin::default();
+        let kernel = self.body.make_scalar(Type::I32, u128::from(kernel));
+        let (done, end) = record::append_record(self.body, block, mailbox, status, kernel);
+        self.sites.exits.claims.push(Claim { func: self.func, end, status });
+        self.leave_kernel(done);
     }
 
     /// Ends the current block: where `fine` holds (or, if `inverted`, does not), control goes on in a new block,
@@ -220,12 +254,17 @@ impl Rewriter<'_> {
     fn branch(&mut self, condition: Value, inverted: bool, status: Value) {
         let go_on = self.body.make_block();
         self.body.insert_block_after(go_on, self.block);
-        let leave = self.body.make_block();
-        self.body.append_block(leave);
-        self.finish(leave, status);
-        let edges = [go_on, leave].map(|block| self.body.make_block_call(block, &[]));
+        let leave_edge = match self.leave {
+            Leave::Jump(leave) => self.body.make_block_call(leave, &[status]),
+            _ => {
+                let leave = self.body.make_block();
+                self.body.append_block(leave);
+                self.finish(leave, status);
+                self.body.make_block_call(leave, &[])
+            }
+        };
+        let go_on_edge = self.body.make_block_call(go_on, &[]);
         let branch = self.append(self.block, Op::Branch, &[condition], &[]);
-        let [go_on_edge, leave_edge] = edges;
         let targets = if inverted { [leave_edge, go_on_edge] } else { [go_on_edge, leave_edge] };
         self.body.set_targets(branch, &targets);
         self.block = go_on;

@@ -68,8 +68,8 @@ pub fn run(
     level: DebugLevel,
     policy: ThrowPolicy,
 ) -> Result<bool, Failure> {
-    let throwers = std::mem::take(&mut lowered.throwers);
-    if throwers.is_empty() || lowered.sites.is_empty() {
+    let exits = std::mem::take(&mut lowered.exits);
+    if exits.claims.is_empty() {
         return Ok(false);
     }
     let wants = |name: &str| {
@@ -83,43 +83,20 @@ pub fn run(
     };
     if let Some(detail) = detail {
         let report = add_report(&mut lowered.unit, &lowered.sites, detail)?;
-        for &thrower in &throwers {
-            let body = &mut lowered.unit.funcs[thrower].body;
-            let status = body.entry().and_then(|entry| body.block_params(entry).get(1).copied());
-            // The one block that goes on is that of the first work-item.
-            let ends: Vec<Inst> = body.blocks().filter_map(|block| body.last_inst(block)).collect();
-            let end = ends.into_iter().find(|&inst| body.inst(inst).op == Op::Jump);
-            if let (Some(end), Some(status)) = (end, status) {
-                let call = make_call(body, Symbol::Func(report), &[status]);
-                body.insert_inst_before(call, end);
-            }
+        for claim in &exits.claims {
+            let body = &mut lowered.unit.funcs[claim.func].body;
+            let call = make_call(body, Symbol::Func(report), &[claim.status]);
+            body.insert_inst_before(call, claim.end);
         }
     }
     let signals = wants(SIGNAL);
-    if signals {
-        lowered.unit.funcs.values_mut().for_each(|function| signal(&mut function.body, &throwers));
+    for &(func, leave) in exits.leaves.iter().filter(|_| signals) {
+        let body = &mut lowered.unit.funcs[func].body;
+        let call = make_call(body, Symbol::Name(SIGNAL.into()), &[]);
+        body.set_origin(call, body.origin(leave));
+        body.insert_inst_before(call, leave);
     }
     Ok(signals || detail.is_some())
-}
-
-/// Adds calls of the signal wherever a body leaves a launch.
-fn signal(body: &mut Body, throwers: &[Func]) {
-    for block in body.blocks().collect::<Vec<Block>>() {
-        let leave = body.last_inst(block).filter(|&inst| body.inst(inst).op == Op::Return);
-        let before = |inst: Inst| body.prev_inst(inst);
-        let Some(mut leave) = leave else { continue };
-        if let Some(trap) = before(leave).filter(|&inst| body.inst(inst).op == Op::Trap) {
-            leave = trap;
-        }
-        let Some(before) = before(leave) else { continue };
-        if crate::call_graph::callee(body, before)
-            .is_some_and(|callee| throwers.binary_search(&callee).is_ok())
-        {
-            let call = make_call(body, Symbol::Name(SIGNAL.into()), &[]);
-            body.set_origin(call, body.origin(leave));
-            body.insert_inst_before(call, leave);
-        }
-    }
 }
 
 fn make_call(body: &mut Body, callee: Symbol, args: &[Value]) -> Inst {
