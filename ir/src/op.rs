@@ -215,7 +215,7 @@ macro_rules! op_table {
         Branch branch "branch" Branch Terminator [TERMINATOR] "Goes to the first block if the condition is true, else to the second.";
         Switch switch "switch" Switch Terminator [TERMINATOR] "Goes to the block of the equal case, else to the first.";
         Return ret "return" Return Terminator [TERMINATOR] "Leaves the function with its results.";
-        Throw throw "throw" Throw Terminator [TERMINATOR THROW] "Leaves the function and its callers with an exception of a kind, up to the host.";
+        Throw throw "throw" Throw Throw [TERMINATOR THROW] "Leaves the function and its callers with an exception of a kind, up to the host. If there are operands, the reason is a format as that of `print`, and the host gets them with it.";
         Unreachable unreachable "unreachable" Nullary Terminator [TERMINATOR THROW] "Claims that control does not get here; throws UnreachableError if it does.";
         Assert assert "assert" Assert Assert [THROW] "Throws AssertionFailed with the message unless the operand is true.";
         StaticAssert static_assert "static_assert" Assert Assert [WRITE] "Compilation fails with the message unless the condition is known to be true after constants are folded.";

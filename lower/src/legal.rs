@@ -14,8 +14,10 @@ use std::sync::Arc;
 pub struct Site {
     /// The kind of exception.
     pub kind: Arc<str>,
-    /// The reason that the author gave.
+    /// The reason that the author gave: a format if there are operands.
     pub reason: Option<Arc<str>>,
+    /// The types of the operands.
+    pub operands: Box<[Type]>,
     /// The function whose code throws.
     pub function: Arc<str>,
     /// Its source file, an index into [`Unit::files`].
@@ -85,6 +87,9 @@ pub struct EntryAbi {
     pub convention: EntryConvention,
     /// Whether the first result is a status: 0, or a site's number plus one.
     pub status: bool,
+    /// How many results behind the status are operands of an exception, words of 64 bits: those that its site lists, then
+    /// others that mean nothing.
+    pub operands: usize,
     /// Whether the parameter after the arguments is the address of the mailbox, all 0 at launch, in which the first
     /// work-item that throws leaves a [`Record`](crate::exceptions::record::Record).
     pub mailbox: bool,

@@ -1,7 +1,7 @@
 //! From a program and a job to code for one target: the whole way, in one function.
 
 use crate::device::{DeviceInfo, DeviceKind, KernelCode, KernelImage, KernelParam};
-use crate::engine::{Caller, EngineError, Outcome, Thrown, parts};
+use crate::engine::{EngineError, Outcome, Thrown, parts};
 use crate::memory::{self, Memory};
 use crate::stack::CallStack;
 use crate::value::HostArg;
@@ -18,14 +18,13 @@ use marquetry_codegen::spirv::{self, SpirvTarget};
 use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::program::Program;
-use marquetry_ir::span::{Location, SourceFile};
 use marquetry_ir::text;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::PrintFormat;
-use marquetry_lower::exceptions::record::Record;
+use marquetry_lower::exceptions::places::ThrowPlace;
 use marquetry_lower::failure::Failure;
 use marquetry_lower::job::{DebugLevel, Job, OptLevel};
-use marquetry_lower::legal::{Legal, Site};
+use marquetry_lower::legal::Legal;
 use marquetry_lower::observe::{Observer, Silent};
 use marquetry_lower::pipeline::{self, Lowering, Setup};
 use marquetry_lower::runtime::Library;
@@ -187,8 +186,7 @@ pub struct Compiled {
     kernel: Option<NativeKernel>,
     /// The formats of what it prints.
     pub formats: Vec<PrintFormat>,
-    sites: Vec<Site>,
-    files: Vec<SourceFile>,
+    places: Arc<[ThrowPlace]>,
 }
 
 /// Where native code goes; everything else is an artifact anyway.
@@ -260,14 +258,13 @@ pub(crate) fn emit(
         }
         (other, _) => (Code::Artifact(other.emit_in(legal, memory)?), None),
     };
-    let entries = match &code {
-        Code::Artifact(artifact) => artifact.entries.clone(),
-        Code::Jit(_) => marquetry_codegen::artifact::entries(legal),
+    let (entries, places) = match &code {
+        Code::Artifact(artifact) => (artifact.entries.clone(), artifact.places.clone()),
+        Code::Jit(jit) => (marquetry_codegen::artifact::entries(legal), jit.places().clone()),
     };
     let results = lowering.signatures.first().map(|signature| signature.results.clone()).unwrap_or_default();
     let formats = legal.unit().formats.clone();
-    let (sites, files) = (legal.sites().to_vec(), program.files.clone());
-    Ok(Compiled { code, entries, children: Vec::new(), results, kernel, formats, sites, files })
+    Ok(Compiled { code, entries, children: Vec::new(), results, kernel, formats, places })
 }
 
 /// Compiles a job to an artifact; native code as a relocatable object.
@@ -386,11 +383,11 @@ impl std::fmt::Debug for Compiled {
 
 impl Compiled {
     /// An object that was linked and loaded, its first entry being this kernel.
-    pub fn linked(artifact: Artifact, kernel: NativeKernel, program: &Program) -> Self {
-        let (entries, sites) = (artifact.entries.clone(), artifact.sites.clone());
+    pub fn linked(artifact: Artifact, kernel: NativeKernel) -> Self {
+        let (entries, places) = (artifact.entries.clone(), artifact.places.clone());
         let formats = artifact.formats.clone();
-        let (code, kernel, files) = (Code::Artifact(artifact), Some(kernel), program.files.clone());
-        Compiled { code, entries, children: Vec::new(), results: Vec::new(), kernel, formats, sites, files }
+        let (code, kernel) = (Code::Artifact(artifact), Some(kernel));
+        Compiled { code, entries, children: Vec::new(), results: Vec::new(), kernel, formats, places }
     }
 
     /// The only or first entry.
@@ -444,10 +441,7 @@ impl Compiled {
         if let Err(exhausted) = done? {
             return Err(self.exhausted(exhausted.function));
         }
-        match self.thrown(status?) {
-            Some(thrown) => Ok(Outcome::Threw(thrown)),
-            None => parts::join(&self.results, types, &results).map(Outcome::Returned),
-        }
+        parts::outcome(status?, entry, &self.places, &self.results, &results)
     }
 
     /// What a device loads.
@@ -470,7 +464,7 @@ impl Compiled {
     }
 
     /// The functions that check the limit of the stack, by number.
-    fn checked(&self) -> &[Site] {
+    fn checked(&self) -> &[ThrowPlace] {
         match &self.code {
             Code::Jit(jit) => jit.checked(),
             Code::Artifact(artifact) => artifact.scheduling.as_ref().map_or(&[], |known| &known.checked),
@@ -479,63 +473,30 @@ impl Compiled {
 
     /// The error for a function, by number, for which there was no stack left.
     pub fn exhausted(&self, function: usize) -> EngineError {
-        exhausted_in(self.checked(), function, &self.files)
+        exhausted_in(self.checked(), function)
     }
 
-    /// The exception that a status stands for; none for 0.
+    /// The places that throw, by number: with the entries all that it takes to tell what was thrown, for as long as
+    /// somebody holds them ([`Thrown::in_mailbox`]).
+    pub fn places(&self) -> &Arc<[ThrowPlace]> {
+        &self.places
+    }
+
+    /// The exception that a status stands for; none for 0. Its operands count as 0.
     pub fn thrown(&self, status: u32) -> Option<Thrown> {
-        thrown(&self.sites, status, &self.files)
+        Thrown::of_status(&self.places, status, &[])
     }
 
     /// The exception that a launch left in its mailbox, if any; with the kernel and the work-item.
     pub fn thrown_in(&self, mailbox: &[u8]) -> Option<Thrown> {
-        thrown_in(&self.entries, &self.sites, mailbox, &self.files)
+        Thrown::in_mailbox(&self.entries, &self.places, mailbox)
     }
 }
 
 /// The error for a function, by number, for which there was no stack left.
-pub fn exhausted_in(checked: &[Site], function: usize, files: &[SourceFile]) -> EngineError {
+pub fn exhausted_in(checked: &[ThrowPlace], function: usize) -> EngineError {
     match checked.get(function) {
-        Some(site) => EngineError::StackOverflow(Box::new(thrown_at(site, files))),
+        Some(place) => EngineError::StackOverflow(Box::new(Thrown::at(place, &[]))),
         None => EngineError::Failed("stack overflow".into()),
-    }
-}
-
-fn thrown(sites: &[Site], status: u32, files: &[SourceFile]) -> Option<Thrown> {
-    Some(match sites.get((status as usize).checked_sub(1)?) {
-        Some(site) => thrown_at(site, files),
-        None => Thrown {
-            kind: format!("unknown exception {status}"),
-            reason: None,
-            function: "?".into(),
-            place: None,
-            callers: Vec::new(),
-            candidates: Vec::new(),
-            kernel: None,
-            item: None,
-        },
-    })
-}
-
-/// The exception that is in a mailbox, by the tables of an artifact: its entries and the places that throw.
-pub fn thrown_in(entries: &[Entry], sites: &[Site], mailbox: &[u8], files: &[SourceFile]) -> Option<Thrown> {
-    let record = Record::read(mailbox)?;
-    let kernel = record.kernel.and_then(|number| entries.get(number as usize));
-    let thrown = thrown(sites, record.status, files)?;
-    let kernel = kernel.map(|entry| entry.symbol.to_string());
-    Some(Thrown { kernel, item: Some(record.item), ..thrown })
-}
-
-/// An exception from its site.
-pub fn thrown_at(site: &Site, files: &[SourceFile]) -> Thrown {
-    Thrown {
-        kind: site.kind.to_string(),
-        reason: site.reason.as_deref().map(String::from),
-        function: site.function.to_string(),
-        place: Location::of(files, site.file, site.span),
-        callers: site.callers.iter().map(|caller| Caller::new(caller, files)).collect(),
-        candidates: site.candidates.iter().map(|caller| Caller::new(caller, files)).collect(),
-        kernel: None,
-        item: None,
     }
 }

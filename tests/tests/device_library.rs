@@ -14,6 +14,7 @@ use marquetry_ir::op::Op;
 use marquetry_ir::program::{MethodKind, Program};
 use marquetry_ir::text;
 use marquetry_lower::dispatch::view::View;
+use marquetry_lower::exceptions::record::Record;
 use marquetry_lower::failure::Failure;
 use marquetry_lower::job::{DebugLevel, Job, OptLevel};
 use marquetry_lower::pipeline;
@@ -297,7 +298,7 @@ fn a_provider_from_outside_runs() {
         device.write(&buffer, 0, bytes).expect("it is written");
         buffer
     };
-    let [out, mailbox, log, pool] = [16, 32, 16, 256].map(|size| buffer(&vec![0; size]));
+    let [out, mailbox, log, pool] = [16, Record::BYTES, 16, 256].map(|size| buffer(&vec![0; size]));
     let read = |buffer: &Buffer| {
         let mut words = [0; 16];
         device.read(buffer, 0, &mut words).expect("it is read");

@@ -7,10 +7,10 @@
 //! | T079 | names in messages of static assertions: `prior_art_validation.rs`; of those at run time, `t079` here |
 //! | T098, T143, T145 | state and signals: `prior_art_abi.rs`; here the same at the debug levels that report |
 //! | T133, in its letter | there is no execution mask; `t133` states where the trap stands |
-//! | T137, its second half | the prior art has no test of arguments of exceptions, and `throw` takes none |
+//! | T137, its second half | the prior art has no test of arguments of exceptions; those here are in `control/operands.mq` and below |
 //! | T155 | what a reporter of its own needs reaches all that allocates: `lower/src/runtime/tests.rs` |
 
-use marquetry::compile::{Target, compile_with};
+use marquetry::compile::{Compiled, Target, compile_with};
 use marquetry::device::DeviceKind;
 use marquetry::engine::{EngineKind, Extent, Launcher, Outcome, Thrown};
 use marquetry::inputs::LaunchOptions;
@@ -23,7 +23,7 @@ use marquetry_ir::text;
 use marquetry_ir::types::{Scalar, Type};
 use marquetry_ir::unit::Unit;
 use marquetry_lower::dispatch::view::View;
-use marquetry_lower::exceptions::record::WorkItem;
+use marquetry_lower::exceptions::record::{Record, WorkItem};
 use marquetry_lower::job::{DebugLevel, Job, OptLevel, ThrowPolicy};
 use marquetry_lower::legal::Legal;
 use marquetry_lower::pipeline::{self, Setup};
@@ -154,6 +154,17 @@ entry:
     q, r = call divmod(a, b)
     s = add q, r
     return s
+}
+method go(id: i32, limit: i64) noinline {
+entry:
+    throw TooFar, \"%d of %d\", id, limit
+}
+kernel far(out: ptr<global>, n: i32) {
+entry:
+    i = call global_id(i32 0)
+    w = zext.i64 n
+    call go(i, w)
+    return
 }
 ";
 
@@ -437,5 +448,81 @@ fn t079_an_assertion_in_an_inlined_helper_names_both_functions() {
         assert_eq!(thrown.reason.as_deref(), Some("x is positive"));
         let names: Vec<&str> = thrown.callers.iter().map(|caller| &*caller.function).collect();
         assert_eq!(names, ["asserts"], "{}", kind.name());
+    }
+}
+
+#[test]
+fn an_artifact_tells_what_was_thrown_without_the_program() {
+    for (kind, launcher) in launchers() {
+        let target = Target::for_device(launcher.device().info(), OptLevel::Default).expect("a target");
+        // Everything but what the test holds is gone when the mailbox is read.
+        let (entries, places, mailbox) = {
+            let program = program();
+            let job = job(&program, "far", DebugLevel::None);
+            let compiled = compile_with(&program, &job, &target, &Library::new()).expect("it compiles");
+            let mut mailbox = [0; Record::BYTES];
+            let number = 1 + compiled_site(&compiled, "TooFar") as u32;
+            for (word, value) in [(0, number), (1, 1), (2, 5), (5, 3), (8, 41), (10, 2_u32.pow(31))] {
+                mailbox[4 * word..4 * word + 4].copy_from_slice(&value.to_le_bytes());
+            }
+            (compiled.entries.clone(), compiled.places().clone(), mailbox)
+        };
+        let thrown = Thrown::in_mailbox(&entries, &places, &mailbox).expect("an exception");
+        assert_eq!(thrown.reason.as_deref(), Some("41 of 2147483648"), "{}", kind.name());
+        let item = WorkItem { group: [5, 0, 0], local: [3, 0, 0] };
+        assert_eq!((thrown.kernel.as_deref(), thrown.item), (Some("far"), Some(item)));
+        let place = thrown.place.as_ref().expect("a place");
+        assert_eq!((&*place.file, place.line), ("t.mq", 80));
+        let report = thrown.report(DebugLevel::Full);
+        assert!(report.contains("\n  in 'go', t.mq:80:5\n  called by 'far', t.mq:86:5\n"), "{report}");
+    }
+}
+
+/// The number of the place that throws a kind.
+fn compiled_site(compiled: &Compiled, kind: &str) -> usize {
+    compiled.places().iter().position(|place| &*place.kind == kind).expect("a place that throws it")
+}
+
+#[test]
+fn operands_of_the_first_to_throw_arrive() {
+    for kind in EngineKind::ALL {
+        let Some(thrown) = thrown(kind, "far", 1 << 31) else { continue };
+        let item = thrown.item.expect("a work-item");
+        let id = u64::from(4 * item.group[0] + item.local[0]);
+        assert_eq!(thrown.operands, [(Type::I32, id), (Type::I64, 1 << 31)], "{}", kind.name());
+        assert_eq!(thrown.reason, Some(format!("{id} of {}", 1_u64 << 31)));
+    }
+}
+
+#[test]
+fn a_level_whose_functions_are_missing_is_the_next_lower_one() {
+    // By what the provider leaves out, what is told at the full level.
+    let cases: [(&[&str], &[&str]); 5] = [
+        (&["_exception_frame"], &["report_exception", "signal_exception"]),
+        (&["_exception_name"], &["report_exception", "signal_exception"]),
+        (&["_exception_frame", "report_exception"], &["signal_exception"]),
+        (&["signal_exception"], &["report_exception_name", "report_exception_frame"]),
+        (&["_exception_name", "report_exception", "signal_exception"], &[]),
+    ];
+    for name in DEVICES {
+        for (missing, wanted) in cases {
+            let mut provider = String::new();
+            for method in PROVIDER.split_inclusive("\n}\n") {
+                let left_out = |what: &&str| method.contains(&format!("gpu_{what}("))
+                    || what.starts_with('_') && method.contains(&format!("gpu_report{what}("));
+                if !missing.iter().any(left_out) {
+                    provider.push_str(method);
+                }
+            }
+            let mut program = library::program();
+            assert_eq!(text::parse(&mut program, "t.mq", SOURCE), []);
+            assert_eq!(text::parse(&mut program, "provider.mq", &provider), []);
+            if program.find_table("mine").is_none() {
+                assert_eq!(wanted, [""; 0]);
+                continue;
+            }
+            let legal = legal(&program, &job(&program, "k", DebugLevel::Full), name);
+            assert_eq!(told(&legal), wanted, "{name} without {missing:?}");
+        }
     }
 }

@@ -19,7 +19,8 @@ use marquetry_ir::program::MethodKind;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
 use marquetry_lower::job::{DebugLevel, EntryConvention};
-use marquetry_lower::legal::{Legal, Site};
+use marquetry_lower::exceptions::places::{self, ThrowPlace};
+use marquetry_lower::legal::Legal;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -48,10 +49,10 @@ pub struct JitCode {
     // Never locked but to free it; a `JITModule` may be sent to other threads, not shared between them.
     module: Mutex<Option<JITModule>>,
     entries: Vec<JitEntry>,
-    sites: Vec<Site>,
+    places: Arc<[ThrowPlace]>,
     shared_bytes: u64,
     stack: StackNeeds,
-    checked: Arc<[Site]>,
+    checked: Arc<[ThrowPlace]>,
     map: CodeMap,
 }
 
@@ -67,8 +68,8 @@ impl JitCode {
     }
 
     /// The places that throw, by number.
-    pub fn sites(&self) -> &[Site] {
-        &self.sites
+    pub fn places(&self) -> &Arc<[ThrowPlace]> {
+        &self.places
     }
 
     /// What addresses in the code stand for; empty unless the job asked for debug information.
@@ -87,7 +88,7 @@ impl JitCode {
     }
 
     /// The functions that check the limit of the stack, by number.
-    pub fn checked(&self) -> &[Site] {
+    pub fn checked(&self) -> &[ThrowPlace] {
         &self.checked
     }
 
@@ -269,7 +270,7 @@ pub fn emit_jit_with(
             map,
             module: Mutex::new(guard.0.take()),
             entries: known,
-            sites: legal.sites().to_vec(),
+            places: places::table(legal.sites(), &unit.files),
             shared_bytes: declared.shared_bytes,
             stack,
             checked,

@@ -219,6 +219,8 @@ pub(super) enum Step {
     },
     Throw {
         kind: u32,
+        types: u32,
+        args: List,
     },
     Unreachable,
     Assert {

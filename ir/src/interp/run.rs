@@ -10,6 +10,7 @@ use super::stack::{Item, Library, call, leave, put};
 use super::value::{Val, read_bits, write_bits};
 use crate::entity::{Extern, Func};
 use crate::exception::Exception;
+use crate::print_format;
 use crate::semantics::{self, LaneOutcome, Outcome};
 use crate::types::{Scalar, Space, Type};
 use crate::unit::Unit;
@@ -263,17 +264,17 @@ fn steps(library: &Library, machine: &mut Machine, item: &mut Item) -> Checked<S
                 }
                 continue;
             }
-            Step::Throw { kind } => {
+            Step::Throw { kind, types, args } => {
                 let Some((kind, reason)) = code.thrown.get(kind as usize) else {
                     return malformed("no such exception");
                 };
+                let types = code.printed.get(types as usize).map_or(&[][..], |types| types);
+                let values = code.list(args).iter().map(|&at| bits(code, frame, at) as u64);
+                let operands: Vec<(Type, u64)> = types.iter().copied().zip(values).collect();
+                let reason = reason.as_ref().map(|reason| print_format::reason(reason, &operands).into());
                 let location = library.location(item);
-                return Ok(Stop::Threw(Thrown {
-                    kind: kind.clone(),
-                    reason: reason.clone(),
-                    location,
-                    item: None,
-                }));
+                let kind = kind.clone();
+                return Ok(Stop::Threw(Thrown { kind, reason, operands, location, item: None }));
             }
             Step::Unreachable => return throws(library, item, Exception::UnreachableError, false),
             Step::Assert { condition, message } => {
@@ -291,6 +292,7 @@ fn steps(library: &Library, machine: &mut Machine, item: &mut Item) -> Checked<S
                     return Ok(Stop::Threw(Thrown {
                         kind: kind.clone(),
                         reason: reason.clone(),
+                        operands: Vec::new(),
                         location,
                         item: None,
                     }));
@@ -324,7 +326,8 @@ fn throws(library: &Library, item: &Item, exception: Exception, guarded: bool) -
         return Err(Box::new(FaultKind::Unguarded));
     }
     let location = library.location(item);
-    Ok(Stop::Threw(Thrown { kind: exception.name().into(), reason: None, location, item: None }))
+    let (kind, operands) = (exception.name().into(), Vec::new());
+    Ok(Stop::Threw(Thrown { kind, reason: None, operands, location, item: None }))
 }
 
 /// Moves an edge's arguments and gives the first step of its destination.

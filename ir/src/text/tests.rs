@@ -145,7 +145,7 @@ pub(super) fn sample(op: Op) -> String {
         (Shape::Branch, _) => format!("{kind} c, next(i), last"),
         (Shape::Switch, _) => format!("{kind} i, last, [0: next(i), -1: last]"),
         (Shape::Return, _) => format!("{kind} i, f"),
-        (Shape::Throw, _) => format!("{kind} Error, \"because\\n\""),
+        (Shape::Throw, _) => format!("{kind} Error, \"because %d\\n\", i"),
         (Shape::Input, _) => format!("r = {kind}.ptr<global> arena"),
         (Shape::Print, _) => format!("{kind} \"%d and %f\\n\", i, f"),
         (Shape::Assert, _) => format!("{kind} c, \"must hold\""),

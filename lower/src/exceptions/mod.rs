@@ -4,12 +4,17 @@
 //! callers test the status and pass it on. A kernel that may throw gets a last parameter, the mailbox; the first
 //! work-item to throw leaves a [`record`] there, and every work-item that throws returns.
 //!
+//! Operands of exceptions are results as well, words of 64 bits behind the status: of the functions that such an
+//! exception passes, and as many for all of them as the `throw` with the most has. Where no `throw` has operands nothing
+//! is different.
+//!
 //! Functions whose address is taken count as throwing, so that indirect calls have one convention: the first result
 //! is a status. After this stage no op throws: divisions are `guarded`, which also means that a guarded `rem.s`
 //! never sees the divisor -1.
 
 mod callers;
 mod guards;
+pub mod places;
 pub mod record;
 mod rewrite;
 mod throwing;
@@ -91,7 +96,7 @@ pub fn run_with(unit: Verified, policy: ThrowPolicy, structured: bool) -> Result
     let throwing = throwing::find(&unit);
     for function in unit.funcs.values() {
         for signature in mentioned_signatures(&function.body) {
-            check_room(signature.results.len() + 1, "results of an indirect call", MAX_RESULTS)
+            check_room(signature.results.len() + 1 + throwing.indirect_operands(), "results of an indirect call", MAX_RESULTS)
                 .map_err(|limit| Failure::Limit(limit.at(&function.name, function.file, function.span)))?;
         }
     }
@@ -101,7 +106,9 @@ pub fn run_with(unit: Verified, policy: ThrowPolicy, structured: bool) -> Result
         }
         match function.kind {
             MethodKind::Kernel => function.signature.params.push(MAILBOX),
-            MethodKind::Function => function.signature.results.insert(0, Type::I32),
+            MethodKind::Function => {
+                function.signature.results.splice(0..0, rewrite::status_types(throwing.operands(func)));
+            }
         }
         check_room(function.signature.params.len(), "parameters", MAX_PARAMS)
             .and_then(|()| check_room(function.signature.results.len(), "results", MAX_RESULTS))
@@ -113,7 +120,7 @@ pub fn run_with(unit: Verified, policy: ThrowPolicy, structured: bool) -> Result
     let mut sites = rewrite::Sites::default();
     let mut throwers = FxHashMap::default();
     for (n, &kernel) in leaving.iter().enumerate().filter(|_| structured) {
-        let (thrower, claim) = record::add_thrower(&mut unit, n);
+        let (thrower, claim) = record::add_thrower(&mut unit, n, throwing.operands(kernel));
         throwers.insert(kernel, thrower);
         sites.exits.claims.push(claim);
     }
@@ -134,7 +141,8 @@ pub fn run_with(unit: Verified, policy: ThrowPolicy, structured: bool) -> Result
     let abi = |&func: &Func| {
         let throws = throwing.contains(func);
         let kernel = unit.funcs[func].kind == MethodKind::Kernel;
-        EntryAbi { status: throws && !kernel, mailbox: throws && kernel, ..EntryAbi::default() }
+        let operands = if kernel { 0 } else { throwing.operands(func) };
+        EntryAbi { status: throws && !kernel, operands, mailbox: throws && kernel, ..EntryAbi::default() }
     };
     let entries = unit.entries.iter().map(abi).collect();
     Ok(Lowered {

@@ -17,6 +17,7 @@
 use super::link::Linker;
 use super::provider::supplies;
 use crate::exceptions::Lowered;
+use crate::exceptions::places::Locator;
 use crate::failure::Failure;
 use crate::fresh::fresh_name;
 use crate::job::{DebugLevel, ThrowPolicy};
@@ -27,11 +28,10 @@ use marquetry_ir::library::intrinsic;
 use marquetry_ir::op::Op;
 use marquetry_ir::program::{GlobalData, Inlining, MethodKind};
 use marquetry_ir::signature::Signature;
-use marquetry_ir::span::{LineIndex, SourceFile, Span};
+use marquetry_ir::span::Span;
 use marquetry_ir::types::{Space, Type, Types};
 use marquetry_ir::unit::{Function, Unit};
 use rustc_hash::FxHashMap;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const REPORT: &str = "gpu_report_exception";
@@ -118,7 +118,7 @@ fn add_report(unit: &mut Unit, sites: &[Site], detail: Detail) -> Result<Func, F
     let mut reports: Vec<(Vec<Line>, Vec<u128>)> = Vec::new();
     {
         let mut numbers: FxHashMap<Vec<Line>, usize> = FxHashMap::default();
-        let mut places = Places { files: &unit.files, indices: BTreeMap::new() };
+        let mut places = Places(Locator::new(&unit.files));
         for (site, status) in sites.iter().zip(1_u128..) {
             let lines = match detail {
                 Detail::Kind => vec![Line::Kind(site.kind.clone())],
@@ -188,22 +188,13 @@ fn add_report(unit: &mut Unit, sites: &[Site], detail: Detail) -> Result<Func, F
     }))
 }
 
-/// Lines of source files.
-struct Places<'a> {
-    files: &'a [SourceFile],
-    indices: BTreeMap<u32, LineIndex<'a>>,
-}
+/// What is reported of places.
+struct Places<'a>(Locator<'a>);
 
 impl Places<'_> {
     fn frame(&mut self, function: &Arc<str>, file: Option<u32>, span: Span) -> Line {
-        let files = self.files;
-        let number = file.filter(|_| span.is_somewhere());
-        let found = number.and_then(|number| Some((number, files.get(number as usize)?)));
-        let (file, line) = match found {
-            Some((number, file)) => {
-                let index = self.indices.entry(number).or_insert_with(|| LineIndex::new(file));
-                (file.name.clone(), index.line_column(span.start).0)
-            }
+        let (file, line) = match self.0.location(file, span) {
+            Some(location) => (location.file, location.line),
             None => ("".into(), 0),
         };
         Line::Frame { function: function.clone(), file, line }

@@ -149,7 +149,7 @@ impl Engine for DeviceEngine {
         let launched = launched?;
         let joined = match launched.outcome {
             Outcome::Threw(_) => Ok(launched.outcome),
-            Outcome::Returned(_) => parts::join(types, types, &launched.results).map(Outcome::Returned),
+            Outcome::Returned(_) => parts::join(types, types, 0, &launched.results).map(Outcome::Returned),
         };
         self.output = launched.output;
         joined

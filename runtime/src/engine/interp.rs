@@ -150,6 +150,7 @@ fn interpret(
             Ok(Outcome::Threw(Thrown {
                 kind: thrown.kind.to_string(),
                 reason: thrown.reason.as_deref().map(String::from),
+                operands: thrown.operands,
                 function: location.map_or_else(String::new, |l| l.function.to_string()),
                 place: location.and_then(|l| place(unit, l)),
                 callers: callers.iter().map(|caller| Caller::new(caller, &unit.files)).collect(),

@@ -18,13 +18,17 @@ use crate::compile::CompileError;
 use crate::device::DeviceKind;
 use crate::inputs::LaunchOptions;
 use crate::value::{HostArg, HostValue};
+use marquetry_codegen::artifact::Entry;
 use marquetry_codegen::error::EmitError;
 use marquetry_ir::body::Frame;
 use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::entity::Method;
+use marquetry_ir::print_format;
 use marquetry_ir::program::{MethodKind, Program};
 use marquetry_ir::span::{Location, SourceFile};
-use marquetry_lower::exceptions::record::WorkItem;
+use marquetry_ir::types::Type;
+use marquetry_lower::exceptions::places::{ThrowFrame, ThrowPlace};
+use marquetry_lower::exceptions::record::{Record, WorkItem};
 use marquetry_lower::failure::Failure;
 use marquetry_lower::job::{DebugLevel, OptLevel, ThrowPolicy};
 use std::fmt;
@@ -57,8 +61,10 @@ impl Outcome {
 pub struct Thrown {
     /// Its kind.
     pub kind: String,
-    /// The reason that the author gave.
+    /// The reason that the author gave, its operands put in.
     pub reason: Option<String>,
+    /// Type and bits of each operand.
+    pub operands: Vec<(Type, u64)>,
     /// The function whose code threw.
     pub function: String,
     /// Where in the source.
@@ -90,10 +96,61 @@ impl Caller {
     }
 }
 
+impl From<&ThrowFrame> for Caller {
+    fn from(frame: &ThrowFrame) -> Caller {
+        Caller { function: frame.function.to_string(), place: frame.location.clone() }
+    }
+}
+
 /// How many callers a message names.
 const SHOWN_CALLERS: usize = 8;
 
 impl Thrown {
+    /// The exception of a place, with its operands as they arrived; those that are missing count as 0.
+    pub fn at(place: &ThrowPlace, operands: &[u64]) -> Thrown {
+        let words = operands.iter().copied().chain(std::iter::repeat(0));
+        let operands: Vec<(Type, u64)> = place.operands.iter().copied().zip(words).collect();
+        Thrown {
+            kind: place.kind.to_string(),
+            reason: place.reason.as_ref().map(|text| print_format::reason(text, &operands).into_owned()),
+            operands,
+            function: place.at.function.to_string(),
+            place: place.at.location.clone(),
+            callers: place.callers.iter().map(Caller::from).collect(),
+            candidates: place.candidates.iter().map(Caller::from).collect(),
+            kernel: None,
+            item: None,
+        }
+    }
+
+    /// The exception that a status stands for in a table, with its operands; none for 0.
+    pub fn of_status(places: &[ThrowPlace], status: u32, operands: &[u64]) -> Option<Thrown> {
+        Some(match places.get((status as usize).checked_sub(1)?) {
+            Some(place) => Thrown::at(place, operands),
+            None => Thrown {
+                kind: format!("unknown exception {status}"),
+                reason: None,
+                operands: Vec::new(),
+                function: "?".into(),
+                place: None,
+                callers: Vec::new(),
+                candidates: Vec::new(),
+                kernel: None,
+                item: None,
+            },
+        })
+    }
+
+    /// The exception that a launch left in a mailbox, if any, by the tables of an artifact: its entries and the places that
+    /// throw. Nothing else is needed, neither the program nor its source.
+    pub fn in_mailbox(entries: &[Entry], places: &[ThrowPlace], mailbox: &[u8]) -> Option<Thrown> {
+        let record = Record::read(mailbox)?;
+        let kernel = record.kernel.and_then(|number| entries.get(number as usize));
+        let thrown = Thrown::of_status(places, record.status, &record.operands)?;
+        let kernel = kernel.map(|entry| entry.symbol.to_string());
+        Some(Thrown { kernel, item: Some(record.item), ..thrown })
+    }
+
     /// What is known, for people: at level none in one line; at the others also which work-item of which kernel; at the
     /// full level every frame in a line of its own.
     pub fn report(&self, level: DebugLevel) -> String {

@@ -4,7 +4,7 @@
 
 use super::device::DeviceEngine;
 use super::{Engine, EngineError, Extent, Outcome, parts};
-use crate::compile::{Compiled, Target, compile_artifact_with, exhausted_in, thrown_at};
+use crate::compile::{Compiled, Target, compile_artifact_with, exhausted_in};
 use crate::device::DeviceKind;
 use crate::inputs::LaunchOptions;
 use crate::stack::CallStack;
@@ -112,7 +112,7 @@ fn link_kernel(
         NativeKernel::linked(&artifact, 0, function, image.clone())
     };
     let kernel = kernel.ok_or_else(|| EngineError::Failed(format!("'{}' is no kernel", entry.symbol)))?;
-    Ok(Compiled::linked(artifact, kernel, program))
+    Ok(Compiled::linked(artifact, kernel))
 }
 
 impl Engine for ObjectEngine {
@@ -134,7 +134,7 @@ impl Engine for ObjectEngine {
             let linked = link(&self.program, &job, &self.target, &RuntimeLibrary::new())?;
             self.functions.insert(method, linked);
         }
-        let (Some(linked), files) = (self.functions.get(&method), &self.program.files) else {
+        let Some(linked) = self.functions.get(&method) else {
             return Err(EngineError::Failed("the function is missing".into()));
         };
         let Some(entry) = linked.artifact.entries.first() else {
@@ -162,13 +162,10 @@ impl Engine for ObjectEngine {
         };
         if let Err(exhausted) = done? {
             let checked = scheduling.map_or(&[][..], |known| &known.checked);
-            return Err(exhausted_in(checked, exhausted.function, files));
-        }
-        if let Some(site) = (status as usize).checked_sub(1).and_then(|n| linked.artifact.sites.get(n)) {
-            return Ok(Outcome::Threw(thrown_at(site, files)));
+            return Err(exhausted_in(checked, exhausted.function));
         }
         let wanted = parts::held(&self.program.types, &self.program.method(method).signature.results);
-        parts::join(&wanted, types, &results).map(Outcome::Returned)
+        parts::outcome(status, entry, &linked.artifact.places, &wanted, &results)
     }
 
     fn set_exceptions(&mut self, debug_level: DebugLevel, throws: ThrowPolicy) {

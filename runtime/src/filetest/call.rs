@@ -43,6 +43,8 @@ pub enum Expected {
     Throws {
         /// The kind.
         kind: String,
+        /// The reason with its operands, if that is stated.
+        reason: Option<String>,
         /// The functions on the way, from the one whose code throws outwards, if that is stated.
         functions: Vec<String>,
     },
@@ -136,9 +138,14 @@ fn extent(lexer: &mut Lexer<'_>) -> Result<[u32; 3], String> {
     Ok(extent)
 }
 
-/// `KIND [in FUNCTION, CALLER, ...]`
+/// `KIND ["REASON"] [in FUNCTION, CALLER, ...]`
 pub(super) fn thrown(lexer: &mut Lexer<'_>) -> Result<Expected, String> {
     let kind = lexer.name("an exception")?.into();
+    let mut reason = None;
+    if let Token::Text(text) = lexer.peek() {
+        lexer.advance();
+        reason = Some(text.to_string());
+    }
     let mut functions = Vec::new();
     if lexer.peek() == Token::Name("in") {
         lexer.advance();
@@ -147,7 +154,7 @@ pub(super) fn thrown(lexer: &mut Lexer<'_>) -> Result<Expected, String> {
             functions.push(lexer.name("a function")?.to_string());
         }
     }
-    Ok(Expected::Throws { kind, functions })
+    Ok(Expected::Throws { kind, reason, functions })
 }
 
 /// `"TEXT"`

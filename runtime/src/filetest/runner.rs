@@ -388,10 +388,13 @@ fn compare(
     wanted: &[Vec<u8>],
 ) -> Result<(), String> {
     match (expected, outcome) {
-        (Expected::Throws { kind, functions }, Outcome::Threw(thrown)) => {
+        (Expected::Throws { kind, reason, functions }, Outcome::Threw(thrown)) => {
             let way = std::iter::once(&thrown.function).chain(thrown.callers.iter().map(|c| &c.function));
             match () {
                 () if *kind != thrown.kind => Err(format!("threw {thrown}, expected {kind}")),
+                () if reason.is_some() && *reason != thrown.reason => {
+                    Err(format!("threw {thrown}, expected the reason \"{}\"", reason.as_deref().unwrap_or("")))
+                }
                 () if !functions.iter().eq(way.take(functions.len())) => {
                     Err(format!("threw {thrown}, expected it in {}", functions.join(", called by ")))
                 }
