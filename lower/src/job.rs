@@ -183,7 +183,7 @@ impl Default for Options {
 
 /// Something to compile that hosts call or launch: a method for concrete arguments. The symbol is the method's name; of a
 /// method with type variables or siblings the name and the types, `axpy(f32, f32, f32)`, of a kernel mangled,
-/// `_Z5scaleu3i32PU6globalv`.
+/// `_Z5scale3i32PU6globalv`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct JobEntry {
     /// The method.

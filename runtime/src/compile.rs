@@ -47,13 +47,13 @@ pub enum Target {
 }
 
 impl Target {
-    /// Reads a target as the command line spells it: `native[:TRIPLE]`, `ptx[:sm_XX]`, `spirv[:ENVIRONMENT]`,
+    /// Reads a target as the command line spells it: `native[:TRIPLE]`, `ptx[:sm_XX][,BOUNDS]`, `spirv[:ENVIRONMENT]`,
     /// `wgsl`, `msl` or `hlsl`, with `[:GROUP_SIZE]`.
     ///
     /// # Errors
     /// No such target: what was found, and what there is.
     pub fn parse(text: &str, opt_level: OptLevel) -> Result<Target, EmitError> {
-        match text.split(':').next() {
+        match text.split([':', ',']).next() {
             Some("native") => NativeTarget::parse(text, native_options(opt_level)).map(Target::Native),
             Some("ptx") => PtxTarget::parse(text).map(Target::Ptx),
             Some("spirv") => SpirvTarget::parse(text).map(Target::Spirv),

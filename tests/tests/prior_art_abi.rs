@@ -9,7 +9,7 @@
 //! | T071 | there are no arguments in a garbage-collected heap |
 //! | T092 to T095 | scratch memory: `prior_art_session.rs` |
 //! | T100 | with the mangler, `lower/src/specialise/mangle.rs` |
-//! | T106 | bounds of launches are no part of the ABI |
+//! | T106 | bounds of launches are those of the target: `codegen/src/ptx/tests/control.rs` |
 //! | T133, T134, T149, T151 | instructions and versions of targets that this project has none of |
 //! | T148, T152 | no target passes scalars by address; `t128` states how each argument travels |
 //! | T157, T170 | there are no attributes or alias metadata of parameters that could become wrong |

@@ -423,7 +423,7 @@ fn thrown(kind: EngineKind, entry: &str, number: u128) -> Option<Thrown> {
     let outcome = engine.launch(method, extent, &mut [out, number]);
     let outcome = outcome.unwrap_or_else(|error| panic!("{}: {error}", kind.name()));
     // As a host would pass it on.
-    Some(outcome.returned().expect_err("an exception"))
+    Some(*outcome.returned().expect_err("an exception"))
 }
 
 #[test]

@@ -84,9 +84,24 @@ impl<'a> Checker<'a> {
             _ if line.starts_with(".version")
                 || line.starts_with(".target")
                 || line.starts_with(".address") => {}
+            // Between the head of a kernel and its body.
+            _ if self.depth == 0 && self.scope.is_some() => self.bound(n, line),
             _ if self.depth == 0 => self.module_line(n, line),
             _ if line.starts_with('.') => self.declaration(n, line),
             _ => self.code(n, line),
+        }
+    }
+
+    /// A bound of launches: a directive and numbers.
+    fn bound(&mut self, n: usize, line: &'a str) {
+        let (directive, numbers) = line.split_once(' ').unwrap_or((line, ""));
+        let wanted = match directive {
+            ".maxntid" | ".reqntid" => 3,
+            ".minnctapersm" | ".maxnreg" => 1,
+            _ => return self.error(n, format!("no bound of launches: {line}")),
+        };
+        if numbers.split(", ").filter(|number| number.parse::<u32>().is_ok_and(|n| n > 0)).count() != wanted {
+            self.error(n, format!("{directive} has {wanted} numbers: {line}"));
         }
     }
 

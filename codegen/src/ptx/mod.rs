@@ -9,6 +9,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `target` | targets by name, versions of the ISA |
+//! | `bounds` | bounds of launches |
 //! | `actions` | which ops are legal on which types |
 //! | `types` | register classes and type suffixes |
 //! | `names` | symbols |
@@ -21,6 +22,7 @@
 
 mod abi;
 mod actions;
+mod bounds;
 pub mod check;
 mod debug;
 mod intrinsics;
@@ -40,6 +42,7 @@ mod tests;
 mod types;
 mod write;
 
+pub use bounds::Bounds;
 pub use target::{Features, PtxTarget, Version};
 
 use crate::artifact::{Artifact, Format, parameter_block};
@@ -97,7 +100,8 @@ pub fn emit(legal: &Legal, target: &PtxTarget) -> Result<Artifact, EmitError> {
         selector.out.text.clear();
         selector.function(function).map_err(|error| error.within(function))?;
         let arguments = abis.get(&func).map_or(&[][..], |abi| &abi.arguments);
-        write_function(&mut module, func, function, entries.contains(func), arguments, &selector)?;
+        let bounds = (function.kind == MethodKind::Kernel).then_some(target.bounds());
+        write_function(&mut module, func, function, entries.contains(func), arguments, bounds, &selector)?;
     }
     selector.debug.finish(&mut module);
     let code = module.text.into_bytes();
@@ -175,12 +179,17 @@ fn write_function(
     function: &Function,
     is_entry: bool,
     arguments: &[Argument],
+    bounds: Option<&Bounds>,
     selector: &Selector,
 ) -> Result<(), EmitError> {
     out.push("\n");
     let visible = function.kind == MethodKind::Kernel || is_entry;
     out.head(func, function.kind, visible, &function.signature, arguments)?;
-    out.push("\n{\n");
+    out.push("\n");
+    if let Some(bounds) = bounds {
+        bounds.write(out);
+    }
+    out.push("{\n");
     for class in Class::ALL {
         let count = selector.regs.count(class);
         if count > 0 {

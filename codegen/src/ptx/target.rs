@@ -1,6 +1,7 @@
 //! PTX targets: which GPU, and which version of the language that takes.
 
 use super::actions;
+use super::bounds::Bounds;
 use crate::error::EmitError;
 use marquetry_ir::op::Op;
 use marquetry_ir::types::{Scalar, Type, TypeKind};
@@ -55,12 +56,14 @@ impl Features {
     }
 }
 
-/// A PTX target: `ptx:sm_90`, `ptx:sm_90a`, or `ptx` for the oldest architecture, whose code runs on all.
+/// A PTX target: `ptx:sm_90`, `ptx:sm_90a`, or `ptx` for the oldest architecture, whose code runs on all. Bounds of
+/// launches may follow: `ptx:sm_90,maxntid=256,minnctapersm=2`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct PtxTarget {
     sm: u16,
     features: Features,
     version: Version,
+    bounds: Bounds,
     caps: Caps,
 }
 
@@ -87,14 +90,25 @@ impl PtxTarget {
             argument_blocks: true,
             max_argument_bytes: MAX_ARGUMENT_BYTES,
         };
-        Some(PtxTarget { sm, features, version, caps })
+        Some(PtxTarget { sm, features, version, bounds: Bounds::default(), caps })
     }
 
-    /// The target that `text` spells: `ptx`, or `ptx:sm_` and a number, and perhaps `a` or `f`.
+    /// The same, for launches within bounds.
+    pub fn bounded(self, bounds: Bounds) -> PtxTarget {
+        PtxTarget { bounds, ..self }
+    }
+
+    /// The target that `text` spells: `ptx`, or `ptx:sm_` and a number, and perhaps `a` or `f`; then, each behind a comma,
+    /// bounds of launches.
     ///
     /// # Errors
     /// It spells none; the message lists those that exist.
     pub fn parse(text: &str) -> Result<PtxTarget, EmitError> {
+        let Some((target, bounds)) = text.split_once(',') else { return Self::parse_plain(text) };
+        Ok(Self::parse_plain(target)?.bounded(Bounds::parse(bounds)?))
+    }
+
+    fn parse_plain(text: &str) -> Result<PtxTarget, EmitError> {
         let target = match text.strip_prefix("ptx") {
             Some("") => PtxTarget::new(75, Features::Baseline),
             Some(rest) => rest.strip_prefix(":sm_").and_then(Self::parse_architecture),
@@ -130,6 +144,11 @@ impl PtxTarget {
         format!("sm_{}{}", self.sm, self.features.suffix())
     }
 
+    /// What launches keep to.
+    pub fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
     /// The lowest version of the PTX ISA that has this target; code that needs more asks for more.
     pub fn version(&self) -> Version {
         self.version
@@ -138,7 +157,7 @@ impl PtxTarget {
 
 impl Target for PtxTarget {
     fn name(&self) -> String {
-        format!("ptx:{}", self.architecture())
+        format!("ptx:{}{}", self.architecture(), self.bounds)
     }
 
     fn caps(&self) -> &Caps {
@@ -175,7 +194,8 @@ mod tests {
 
     #[test]
     fn names_round_trip() {
-        for name in ["ptx:sm_75", "ptx:sm_90", "ptx:sm_90a", "ptx:sm_100f", "ptx:sm_121a"] {
+        let bounded = "ptx:sm_80,maxntid=64x1x1,maxnreg=32";
+        for name in ["ptx:sm_75", "ptx:sm_90", "ptx:sm_90a", "ptx:sm_100f", "ptx:sm_121a", bounded] {
             assert_eq!(PtxTarget::parse(name).map(|t| t.name()), Ok(name.to_string()));
         }
         assert_eq!(PtxTarget::parse("ptx").map(|t| t.name()), Ok("ptx:sm_75".to_string()));
@@ -183,9 +203,18 @@ mod tests {
 
     #[test]
     fn other_names_are_errors() {
-        for name in
-            ["", "px", "ptx:", "ptx:sm_", "ptx:sm_70", "ptx:sm_75a", "ptx:sm_90f", "ptx:sm_+75", "ptx:sm_075"]
-        {
+        for name in [
+            "",
+            "px",
+            "ptx:",
+            "ptx:sm_",
+            "ptx:sm_70",
+            "ptx:sm_75a",
+            "ptx:sm_90f",
+            "ptx:sm_+75",
+            "ptx:sm_075",
+            "ptx,",
+        ] {
             assert!(matches!(PtxTarget::parse(name), Err(EmitError::Target(_))), "{name}");
         }
     }

@@ -25,7 +25,6 @@ use crate::job::ThrowPolicy;
 use crate::legal::{EntryAbi, Site};
 use crate::observe::Observer;
 use crate::optimise;
-use record::Exits;
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::entity::{Extern, Func, SigRef};
 use marquetry_ir::limits::{MAX_PARAMS, MAX_RESULTS};
@@ -36,6 +35,7 @@ use marquetry_ir::span::Span;
 use marquetry_ir::types::{Space, Type};
 use marquetry_ir::unit::{Function, Unit};
 use marquetry_ir::verify::Verified;
+use record::Exits;
 use rustc_hash::FxHashMap;
 
 /// A unit without `throw`, as only this stage makes it, from verified code.
@@ -145,14 +145,7 @@ pub fn run_with(unit: Verified, policy: ThrowPolicy, structured: bool) -> Result
         EntryAbi { status: throws && !kernel, operands, mailbox: throws && kernel, ..EntryAbi::default() }
     };
     let entries = unit.entries.iter().map(abi).collect();
-    Ok(Lowered {
-        unit,
-        sites,
-        entries,
-        rewritten,
-        tidy: false,
-        exits,
-    })
+    Ok(Lowered { unit, sites, entries, rewritten, tidy: false, exits })
 }
 
 /// The functions that throw by an op of their own or of a callee. After lowering there are none, but new ones.

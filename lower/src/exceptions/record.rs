@@ -112,8 +112,7 @@ pub(super) fn append_record(
         block
     });
     let empty = body.make_scalar(Type::I32, 0);
-    let claim =
-        append(body, block, Op::CompareExchange, &[mailbox, empty, status], &[Type::I32, Type::I1]);
+    let claim = append(body, block, Op::CompareExchange, &[mailbox, empty, status], &[Type::I32, Type::I1]);
     body.inst_mut(claim).imm = MemFlags::atomic(Order::Relaxed, Scope::Device).bits();
     let won = body.results(claim).last().unwrap_or(status);
     let edges = [first, done].map(|block| body.make_block_call(block, &[]));

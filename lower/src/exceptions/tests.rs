@@ -172,7 +172,7 @@ const KERNELS: &str = "kernel main(a: i32, b: i32) {
 #[test]
 fn a_kernel_leaves_from_one_block() {
     let lowered = lower(KERNELS);
-    assert_eq!(lowered.sites.len(), 5);
+    assert_eq!(lowered.sites.len(), 4);
     let text = print_unit(&lowered.unit);
     assert_eq!((text.matches("cmpxchg").count(), text.matches("group_id").count()), (1, 3), "{text}");
     assert!(!text.contains("mq_throw"), "{text}");

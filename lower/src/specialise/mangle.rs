@@ -1,8 +1,8 @@
 //! Symbols of instances that drivers look up: kernels.
 //!
-//! The scheme is that of the Itanium C++ ABI, section 5.1, so that its tools read the names: `_Z5scalei...`. Types of the
-//! language are vendor types (`u3i32`), structs are nested names, numbers are literals. There are no substitutions: the
-//! names stay short enough without. Everything but letters, digits and `_` in a name becomes `_`, which is all that every
+//! The scheme is that of the Itanium C++ ABI, section 5.1, so that its tools read the names. Types of the language are
+//! spelled as classes and templates of their names (`3i32`, `3vecI3f32Lm4EE`), which all of these tools know, while many do
+//! not know vendor types; numbers are literals. There are no substitutions: the names stay short enough without. Everything but letters, digits and `_` in a name becomes `_`, which is all that every
 //! driver takes; lengths keep apart what is not spelled the same.
 
 use marquetry_ir::types::{Aggregate, Singleton, Type, TypeKind, Types};
@@ -34,11 +34,10 @@ fn mangle(out: &mut String, types: &Types, ty: Type) {
     // Nesting is limited where types are made.
     match (ty.kind(), types.aggregate(ty)) {
         (TypeKind::Scalar(scalar), _) => {
-            out.push('u');
             identifier(out, scalar.name());
         }
         (TypeKind::Vector(lane, lanes), _) => {
-            out.push_str("u3vecI");
+            out.push_str("3vecI");
             mangle(out, types, Type::scalar(lane));
             number(out, lanes.into());
             out.push('E');
@@ -62,7 +61,6 @@ fn mangle(out: &mut String, types: &Types, ty: Type) {
             None => identifier(out, name),
         },
         (_, Some(Aggregate::Singleton(singleton))) => {
-            out.push('u');
             match singleton {
                 Singleton::Function(name) => {
                     out.push_str("2fnI");
@@ -75,8 +73,12 @@ fn mangle(out: &mut String, types: &Types, ty: Type) {
                 Singleton::Constant(data) => {
                     out.push_str("5constI");
                     mangle(out, types, data.ty);
-                    // A literal of its bits: the C++ types have no such types.
-                    let _ = write!(out, "Lo{}E", data.scalar().unwrap_or(0));
+                    // A literal of its bits: C++ has no such types.
+                    let bits = data.scalar().unwrap_or(0);
+                    let _ = match u64::try_from(bits) {
+                        Ok(bits) => write!(out, "Lm{bits}E"),
+                        Err(_) => write!(out, "Lo{bits}E"),
+                    };
                 }
                 Singleton::Space(space) => {
                     out.push_str("5spaceI");
@@ -92,6 +94,7 @@ fn mangle(out: &mut String, types: &Types, ty: Type) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use marquetry_ir::constant::{ConstData, ConstValue};
     use marquetry_ir::types::{Scalar, Space};
 
     #[test]
@@ -103,8 +106,38 @@ mod tests {
         let vector = Type::vector(Scalar::F32, 4).unwrap();
         let list = types.array(vector, 3).unwrap();
         let found = symbol(&types, "scale", &[Type::I32, Type::pointer(Space::Global), list]);
-        assert_eq!(found, "_Z5scaleu3i32PU6globalvA3_u3vecIu3f32Lm4EE");
+        assert_eq!(found, "_Z5scale3i32PU6globalvA3_3vecI3f32Lm4EE");
         let function = types.singleton(Singleton::Function("a b".into())).unwrap();
-        assert_eq!(symbol(&types, "map", &[function]), "_Z3mapu2fnI3a_bE");
+        assert_eq!(symbol(&types, "map", &[function]), "_Z3map2fnI3a_bE");
+    }
+
+    #[test]
+    fn t172_tools_for_cpp_read_the_symbols() {
+        let mut types = Types::new();
+        let constants = [(Type::I32, 1), (Type::I32, 0xffff_ffff), (Type::I128, u128::MAX)];
+        let [one, minus, wide] = constants.map(|(ty, bits)| {
+            let data = ConstData { ty, value: ConstValue::Scalar(bits) };
+            types.singleton(Singleton::Constant(data)).unwrap()
+        });
+        let function = types.singleton(Singleton::Function("a b".into())).unwrap();
+        let ty = types.singleton(Singleton::Type(Type::F32)).unwrap();
+        let vector = Type::vector(Scalar::F16, 8).unwrap();
+        let list = types.array(vector, 3).unwrap();
+        let structure = types.structure("point", vec![("x".into(), Type::F32)]).unwrap();
+        let many: Vec<Type> = [structure; 40].to_vec();
+        for (arguments, wanted) in [
+            (&[][..], "k()"),
+            (&[one, minus], "k(const<i32, (unsigned long)1>, const<i32, (unsigned long)4294967295>)"),
+            (&[wide], "k(const<i128, (unsigned __int128)340282366920938463463374607431768211455>)"),
+            (&[function, ty], "k(fn<a_b>, type<f32>)"),
+            (&[Type::pointer(Space::Shared), Type::BF16], "k(void shared*, bf16)"),
+            (&[list], "k(vec<f16, (unsigned long)8> [3])"),
+            (&many, &format!("k({})", ["point"; 40].join(", "))),
+        ] {
+            let symbol = symbol(&types, "k", arguments);
+            let read = cpp_demangle::Symbol::new(&symbol).map(|symbol| symbol.demangle());
+            let read = read.unwrap_or_else(|error| panic!("{symbol}: {error}"));
+            assert_eq!(read.unwrap_or_default().replace("void  ", "void "), wanted, "{symbol}");
+        }
     }
 }

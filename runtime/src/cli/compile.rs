@@ -23,7 +23,8 @@ pub(super) struct Compile {
     #[arg(long, value_name = "NAME")]
     entry: Vec<String>,
     /// native[:TRIPLE], ptx[:sm_XX], spirv[:vulkan1.X|:opencl2.X], or a shading language for groups of one size:
-    /// wgsl, msl, hlsl with [:XxYxZ], 64 by default
+    /// wgsl, msl, hlsl with [:XxYxZ], 64 by default. Behind ptx, each after a comma, bounds of launches:
+    /// maxntid=XxYxZ, reqntid=XxYxZ, minnctapersm=N, maxnreg=N
     #[arg(long, value_name = "TARGET")]
     target: String,
     /// A table of overlays to consult, before the library's; may be given more than once, first asked first

@@ -48,10 +48,10 @@ impl Outcome {
     ///
     /// # Errors
     /// It threw.
-    pub fn returned(self) -> Result<Vec<HostValue>, Thrown> {
+    pub fn returned(self) -> Result<Vec<HostValue>, Box<Thrown>> {
         match self {
             Outcome::Returned(values) => Ok(values),
-            Outcome::Threw(thrown) => Err(thrown),
+            Outcome::Threw(thrown) => Err(Box::new(thrown)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Control flow, calls, memory of functions, and the shape of what is emitted.
 
-use super::{ARCHITECTURES, compile, try_compile};
+use super::{ARCHITECTURES, assemble, compile, compile_text, try_compile};
 
 fn compile_everywhere(source: &str) -> String {
     ARCHITECTURES.map(|architecture| compile(source, architecture)).into_iter().next().unwrap_or_default()
@@ -409,5 +409,39 @@ done:
     }
     for name in ["110", "110a", "110f", "120", "120a", "120f", "121", "121a", "121f"] {
         compile(source, &format!("sm_{name}"));
+    }
+}
+
+/// A function has no bounds, a kernel has those of its target.
+#[test]
+fn bounds_of_launches_stand_before_the_bodies_of_kernels() {
+    let source = "method f(x: i32) -> i32 noinline {
+entry:
+    y = add x, i32 1
+    return y
+}
+kernel k(out: ptr<global>) {
+entry:
+    x = call f(i32 1)
+    store out, x
+    return
+}
+";
+    let rows: [(&str, &[&str]); 5] = [
+        ("sm_80", &[]),
+        ("sm_80,maxntid=42", &[".maxntid 42, 1, 1"]),
+        ("sm_80,reqntid=16x8", &[".reqntid 16, 8, 1"]),
+        ("sm_90,maxntid=42,minnctapersm=2", &[".maxntid 42, 1, 1", ".minnctapersm 2"]),
+        ("sm_75,maxnreg=42", &[".maxnreg 42"]),
+    ];
+    for (target, wanted) in rows {
+        let text = compile_text(source, target);
+        let directives = [".maxntid", ".reqntid", ".minnctapersm", ".maxnreg"];
+        let found: Vec<&str> =
+            text.lines().filter(|line| directives.iter().any(|d| line.starts_with(d))).collect();
+        assert_eq!(found, wanted, "{text}");
+        let entry = text.split_once(".entry k").expect("a kernel").1;
+        assert!(wanted.iter().all(|line| entry.contains(line)), "{text}");
+        assemble(&text, target.split(',').next().unwrap_or(target));
     }
 }
