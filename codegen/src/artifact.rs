@@ -7,8 +7,8 @@ use marquetry_ir::program::MethodKind;
 use marquetry_ir::signature::Signature;
 use marquetry_ir::types::{Layout, Space, Type, Types};
 use marquetry_ir::unit::{PrintFormat, Unit};
-use marquetry_lower::legal::{Argument, EntryAbi, Legal, Passing};
 use marquetry_lower::exceptions::places::{self, ThrowPlace};
+use marquetry_lower::legal::{Argument, EntryAbi, Legal, Passing};
 use std::sync::Arc;
 
 /// What the bytes of an artifact are.

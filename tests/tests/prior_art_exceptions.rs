@@ -508,8 +508,10 @@ fn a_level_whose_functions_are_missing_is_the_next_lower_one() {
         for (missing, wanted) in cases {
             let mut provider = String::new();
             for method in PROVIDER.split_inclusive("\n}\n") {
-                let left_out = |what: &&str| method.contains(&format!("gpu_{what}("))
-                    || what.starts_with('_') && method.contains(&format!("gpu_report{what}("));
+                let left_out = |what: &&str| {
+                    method.contains(&format!("gpu_{what}("))
+                        || what.starts_with('_') && method.contains(&format!("gpu_report{what}("))
+                };
                 if !missing.iter().any(left_out) {
                     provider.push_str(method);
                 }

@@ -21,8 +21,8 @@ use marquetry_ir::limits::MAX_NATIVE_DATA_BYTES;
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::types::Space;
 use marquetry_ir::unit::Unit;
-use marquetry_lower::job::{DebugLevel, EntryConvention};
 use marquetry_lower::exceptions::places::{Locator, ThrowPlace};
+use marquetry_lower::job::{DebugLevel, EntryConvention};
 use marquetry_lower::legal::{EntryAbi, Legal};
 use std::sync::Arc;
 

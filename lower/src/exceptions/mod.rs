@@ -96,8 +96,12 @@ pub fn run_with(unit: Verified, policy: ThrowPolicy, structured: bool) -> Result
     let throwing = throwing::find(&unit);
     for function in unit.funcs.values() {
         for signature in mentioned_signatures(&function.body) {
-            check_room(signature.results.len() + 1 + throwing.indirect_operands(), "results of an indirect call", MAX_RESULTS)
-                .map_err(|limit| Failure::Limit(limit.at(&function.name, function.file, function.span)))?;
+            check_room(
+                signature.results.len() + 1 + throwing.indirect_operands(),
+                "results of an indirect call",
+                MAX_RESULTS,
+            )
+            .map_err(|limit| Failure::Limit(limit.at(&function.name, function.file, function.span)))?;
         }
     }
     for (func, function) in unit.funcs.iter_mut() {

@@ -201,7 +201,10 @@ mod tests {
         bytes.resize(Record::BYTES, 0);
         assert_eq!(Record::read(&bytes), Some(record));
         let none = WorkItem { group: [0; 3], local: [0; 3] };
-        assert_eq!(Record::read(&bytes[..4]), Some(Record { status: 7, kernel: None, item: none, operands: [0; 4] }));
+        assert_eq!(
+            Record::read(&bytes[..4]),
+            Some(Record { status: 7, kernel: None, item: none, operands: [0; 4] })
+        );
         assert_eq!(Record::read(&[]), None);
     }
 }

@@ -120,7 +120,9 @@ pub(super) fn function(unit: &mut Unit, func: Func, throwing: &Throwing, manner:
         (Some(_), None) => {
             let block = body.make_block();
             body.append_block_param(block, Type::I32);
-            (0..operands).for_each(|_| drop(body.append_block_param(block, WORD)));
+            for _ in 0..operands {
+                body.append_block_param(block, WORD);
+            }
             Leave::Jump(block)
         }
         (None, _) => {

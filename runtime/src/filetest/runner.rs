@@ -392,9 +392,10 @@ fn compare(
             let way = std::iter::once(&thrown.function).chain(thrown.callers.iter().map(|c| &c.function));
             match () {
                 () if *kind != thrown.kind => Err(format!("threw {thrown}, expected {kind}")),
-                () if reason.is_some() && *reason != thrown.reason => {
-                    Err(format!("threw {thrown}, expected the reason \"{}\"", reason.as_deref().unwrap_or("")))
-                }
+                () if reason.is_some() && *reason != thrown.reason => Err(format!(
+                    "threw {thrown}, expected the reason \"{}\"",
+                    reason.as_deref().unwrap_or("")
+                )),
                 () if !functions.iter().eq(way.take(functions.len())) => {
                     Err(format!("threw {thrown}, expected it in {}", functions.join(", called by ")))
                 }
