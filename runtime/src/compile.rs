@@ -223,7 +223,7 @@ pub fn compile_with(
     memory::with(|memory| {
         let setup = Setup::new(target.lowering(), library);
         let lowering = lower(memory, program, job, &setup, &mut Silent)?;
-        emit(memory, program, &lowering, target, Form::Memory, &|_| None)
+        emit(memory, &lowering, target, Form::Memory, &|_| None)
     })
 }
 
@@ -243,7 +243,6 @@ pub(crate) fn lower(
 /// The last step of a job.
 pub(crate) fn emit(
     memory: &mut Memory,
-    program: &Program,
     lowering: &Lowering,
     target: &Target,
     form: Form,

@@ -367,7 +367,7 @@ impl Session {
     pub fn compile_observed(&self, job: &Job, observer: &mut dyn Observer) -> Result<Compiled, SessionError> {
         let (program, backend) = self.pinned(job)?;
         let lowering = self.lower(&program, &backend, job, observer)?;
-        Ok(self.emit(&program, job, &lowering)?)
+        Ok(self.emit(job, &lowering)?)
     }
 
     /// Finds out what a job depends on, without compiling it: from now on it is in the cache, and
@@ -479,10 +479,10 @@ impl Session {
         })
     }
 
-    fn emit(&self, program: &Program, job: &Job, lowering: &Lowering) -> Result<Compiled, EngineError> {
+    fn emit(&self, job: &Job, lowering: &Lowering) -> Result<Compiled, EngineError> {
         let symbol = |name: &str| self.symbols.get(name).map(|&at| std::ptr::with_exposed_provenance(at));
         let (target, form) = (&job.config.target, job.config.form);
-        memory::with(|memory| emit(memory, program, lowering, target, form, &symbol))
+        memory::with(|memory| emit(memory, lowering, target, form, &symbol))
     }
 
     /// Compiles a job and puts it into the cache. `above` are the jobs that this one is a child of.
@@ -491,7 +491,7 @@ impl Session {
         let key = Key::from(job);
         let (program, backend) = self.pinned(job)?;
         let mut lowering = self.lower(&program, &backend, job, &mut Silent)?;
-        let mut compiled = self.emit(&program, job, &lowering)?;
+        let mut compiled = self.emit(job, &lowering)?;
         let mut worlds = lowering.worlds;
         let instances = std::mem::take(&mut lowering.instances);
         let types = lowering.types.clone();
