@@ -1,14 +1,16 @@
 //! Artifacts: what a job produces.
 
+use crate::error::EmitError;
 use crate::native::StackNeeds;
 use cranelift_entity::SecondaryMap;
 use marquetry_ir::entity::Global;
-use marquetry_ir::program::MethodKind;
+use marquetry_ir::program::{MethodKind, Reference, Resolve};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::types::{Layout, Space, Type, Types};
 use marquetry_ir::unit::{PrintFormat, Unit};
 use marquetry_lower::exceptions::places::{self, ThrowPlace};
 use marquetry_lower::legal::{Argument, EntryAbi, Legal, Passing};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What the bytes of an artifact are.
@@ -71,6 +73,11 @@ pub struct Artifact {
     pub formats: Vec<PrintFormat>,
     /// Bytes of shared memory that a group needs.
     pub shared_bytes: u64,
+    /// The words that are left to the linker, or to whoever loads the code.
+    pub relocations: Vec<Relocation>,
+    /// What the words stand for that the host supplied when the code was made, each once: they mean something in that
+    /// session only.
+    pub session_values: Vec<Reference>,
     /// What running it takes. Only objects state it: of the other formats, drivers find it out.
     pub scheduling: Option<Scheduling>,
 }
@@ -97,8 +104,109 @@ impl Artifact {
             places: places::table(legal.sites(), &legal.unit().files),
             formats: legal.unit().formats.clone(),
             shared_bytes: shared_memory(legal.unit()).1,
+            relocations: Vec::new(),
+            session_values: legal.baked().to_vec(),
             scheduling: None,
         }
+    }
+
+    /// Whether the code means the same in another process: no word of this session's is written into it. What is not
+    /// portable must not be kept beyond the session; [`session_values`](Self::session_values) says why.
+    pub fn is_portable(&self) -> bool {
+        self.session_values.is_empty()
+    }
+}
+
+/// Who sees to a word.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
+pub enum RelocationKind {
+    /// The linker: the word is the address of the undefined symbol [`Reference::link_name`].
+    Link,
+    /// Whoever loads the code: the word is written into the memory of the symbol, at the offset, in the machine's byte
+    /// order, before anything runs.
+    Write,
+    /// Whoever loads the code: the word is the value of specialisation constants, each of `bytes` bytes, with numbers from
+    /// `first` on, low end first.
+    Specialise {
+        /// The `SpecId` of the first.
+        first: u32,
+        /// Bytes of each.
+        bytes: u32,
+    },
+}
+
+/// A word of a global that the artifact leaves open.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Relocation {
+    /// The global's symbol in the code; its name, where it has none that is seen from outside.
+    pub symbol: Arc<str>,
+    /// Where in the global, in bytes.
+    pub offset: u64,
+    /// How many bytes.
+    pub size: u32,
+    /// What the word stands for.
+    pub reference: Reference,
+    /// Who sees to it.
+    pub kind: RelocationKind,
+}
+
+/// Something that a loader has to do: the word of a relocation.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Filling {
+    /// The symbol.
+    pub symbol: Arc<str>,
+    /// Where in it, in bytes.
+    pub offset: u64,
+    /// What to write there.
+    pub word: u64,
+}
+
+impl Artifact {
+    /// Asks the host for the words that whoever loads the code has to see to. Those of specialisation constants are
+    /// written into the code, as their defaults, which makes it this session's; the others are given, to be written into the loaded code.
+    ///
+    /// # Errors
+    /// Words that the host does not supply: all of them; nothing was changed then. Or the code is not what its
+    /// relocations say.
+    pub fn fill(&mut self, host: &dyn Resolve) -> Result<Vec<Filling>, EmitError> {
+        let (mut missing, mut words) = (Vec::new(), Vec::new());
+        let open = self.relocations.iter().filter(|relocation| relocation.kind != RelocationKind::Link);
+        for relocation in open {
+            let Relocation { symbol, offset, reference, .. } = relocation;
+            match host.resolve(reference) {
+                Ok(word) => words.push((relocation.clone(), word)),
+                Err(reason) => {
+                    missing.push(format!("{reference} at {offset} in global '{symbol}' ({reason})"));
+                }
+            }
+        }
+        if !missing.is_empty() {
+            return Err(EmitError::Words(missing));
+        }
+        let (mut fillings, mut baked) = (Vec::new(), Vec::new());
+        let mut constants: BTreeMap<u32, u64> = BTreeMap::new();
+        for (relocation, word) in words {
+            let Relocation { symbol, offset, kind, reference, .. } = relocation;
+            match kind {
+                RelocationKind::Specialise { first, bytes } => {
+                    baked.push(reference);
+                    let parts = word.to_le_bytes();
+                    for (n, part) in parts.chunks(bytes.clamp(1, 8) as usize).enumerate() {
+                        let value = part.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte));
+                        constants.insert(first.saturating_add(n as u32), value);
+                    }
+                }
+                RelocationKind::Write => fillings.push(Filling { symbol, offset, word }),
+                RelocationKind::Link => {}
+            }
+        }
+        if !constants.is_empty() {
+            crate::spirv::specialise(&mut self.code, &constants)?;
+        }
+        self.session_values.extend(baked);
+        self.session_values.sort_unstable();
+        self.session_values.dedup();
+        Ok(fillings)
     }
 }
 
@@ -107,7 +215,7 @@ pub fn shared_memory(unit: &Unit) -> (SecondaryMap<Global, Option<u64>>, u64) {
     let mut offsets = SecondaryMap::new();
     let mut end = 0u64;
     for (id, global) in unit.globals.iter().filter(|(_, global)| global.space == Space::Shared) {
-        let Some(layout) = unit.types.layout(global.ty) else { continue };
+        let Some(layout) = global.layout(&unit.types) else { continue };
         let offset = end.next_multiple_of(u64::from(layout.align));
         offsets[id] = Some(offset);
         end = offset.saturating_add(layout.size);

@@ -6,6 +6,7 @@ pub mod artifact;
 pub mod error;
 pub mod native;
 pub mod ptx;
+mod refusals;
 #[cfg(feature = "shader")]
 pub mod shader;
 pub mod spirv;

@@ -25,10 +25,6 @@ impl<K: EntityRef, V: Clone> Chunks<K, V> {
         self.len
     }
 
-    pub(crate) fn is_valid(&self, key: K) -> bool {
-        key.index() < self.len
-    }
-
     pub(crate) fn next_key(&self) -> K {
         K::new(self.len)
     }
@@ -90,7 +86,7 @@ mod tests {
         copy.push(8);
         assert_eq!((list.len(), copy.len()), (1000, 1001));
         assert_eq!((list[Method::from_u32(300)], copy[Method::from_u32(300)]), (300, 7));
-        assert!(!list.is_valid(Method::from_u32(1000)) && list.get(Method::from_u32(1000)).is_none());
+        assert!(list.get(Method::from_u32(1000)).is_none());
         assert!(list.iter().all(|(method, &value)| method.index() == value));
         assert_eq!(copy.iter().count(), 1001);
     }

@@ -105,6 +105,10 @@ codes! {
     KernelResults = "V0302" "A kernel has results.";
     GlobalInit = "V0303" "The first contents of a global do not fit it.";
     GlobalSpace = "V0304" "A global lives in an address space where none can live.";
+    GlobalAlign = "V0305" "The alignment of a global is no power of two, or larger than any.";
+    SlotPlace = "V0306" "A slot lies outside its global, where no `i64` or pointer starts, where another one is, or where first contents are.";
+    SlotSpace = "V0307" "A slot where none can be filled: in shared memory, or in a pointer to memory that has no such address.";
+    SlotTarget = "V0308" "A slot stands for the address of something that is not there, or that has none.";
 
     Dispatch = "D0001" "No method of the view fits a call, or operands do not fit once their types are known.";
     Shadow = "D0002" "A method of an upper table hides a more specific one below.";
@@ -114,6 +118,7 @@ codes! {
     Unsupported = "L0001" "The target cannot do what the program asks for.";
     Assertion = "L0002" "A static assertion does not hold.";
     Query = "L0003" "Nobody answers a question to the target, or the answer does not fit the type asked for.";
+    Reference = "L0004" "Nobody supplies the word that a slot stands for.";
 }
 
 impl Code {

@@ -134,6 +134,13 @@ pub fn intrinsic(link_name: &str) -> Option<&'static Intrinsic> {
     library.by_link_name.get(link_name).and_then(|&n| library.intrinsics.get(n))
 }
 
+/// The device function of this name, if its real body does nothing but call its link name.
+pub fn linked_function(name: &str) -> Option<&'static Intrinsic> {
+    let library = library();
+    let found = library.by_name.get(name).and_then(|&n| library.intrinsics.get(n));
+    found.filter(|intrinsic| intrinsic.supplier == Supplier::Provider)
+}
+
 /// Whether a device function has this name.
 pub fn is_device_function(name: &str) -> bool {
     library().by_name.contains_key(name)

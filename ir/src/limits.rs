@@ -36,7 +36,9 @@ limits! {
     MAX_VALUES: usize = 64 << 20, "values of a body";
     MAX_BLOCKS: usize = 8 << 20, "blocks of a body";
     MAX_GLOBALS: usize = 1 << 20, "globals, and functions of the host, of a program from text, each";
-    MAX_METHODS: usize = 1 << 19, "methods of a program, ended ones included";
+    MAX_GLOBAL_ALIGN: u64 = 1 << 12, "bytes that a global is aligned to";
+    MAX_SLOTS: usize = 1 << 16, "slots of a global";
+    MAX_METHODS: usize = 1 << 19, "methods of a program, ended ones included that are not forgotten";
     MAX_FRAME_BYTES: u64 = 1 << 20, "stack-slot bytes of a function";
 
     // In the form that passes see, for targets that hold no arrays and structs.

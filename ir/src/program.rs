@@ -5,11 +5,14 @@
 //! the latter two nobody but [`crate::library`] adds. Others are made by name for back-ends.
 //! A program holds data only; which method a call means is decided in the `lower` crate, per job.
 //!
-//! Every definition, redefinition and deletion of a method advances the [`World`]. Methods are never thrown away: each
-//! has the worlds in which it is alive, so that a job pinned to a world finds what was there.
+//! Every definition, redefinition and deletion of a method advances the [`World`]. Each method has the worlds in which it
+//! is alive, so that a job pinned to a world finds what was there. Methods that ended stay until the owner of the program
+//! says that nobody looks at their worlds any more: [`Program::forget_before`]. Their ids are never used again.
 
+mod boxes;
 mod data;
 mod overloads;
+mod references;
 mod world;
 
 use crate::body::Body;
@@ -20,14 +23,16 @@ use crate::limits::MAX_METHODS;
 use crate::span::SourceFile;
 use crate::types::{Type, Types};
 use cranelift_entity::packed_option::PackedOption;
-use cranelift_entity::{EntityRef, PrimaryMap, SecondaryMap};
+use cranelift_entity::{EntityRef, PrimaryMap};
 use data::NOTHING;
 use overloads::{Function, Takes};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
+pub use boxes::{BoxError, Boxed, Header, ObjectModel};
 pub use data::{ExternData, GlobalData, Inlining, MethodData, MethodError, MethodKind, Variable};
 pub use overloads::Overloads;
+pub use references::{GlobalSlot, NoHost, Reference, Resolve, WORD_BYTES, Words, fits, word_at};
 pub use world::{World, Worlds};
 
 /// Types, globals, externs and methods.
@@ -44,12 +49,19 @@ pub struct Program {
     /// Shared between copies of a program until one of them changes a method: a host copies the library for every
     /// program that it makes.
     methods: Chunks<Method, Arc<MethodData>>,
-    lifetimes: SecondaryMap<Method, Option<Worlds>>,
+    /// None for methods that are forgotten.
+    lifetimes: Chunks<Method, Option<Worlds>>,
     world: World,
+    /// The earliest world that is not forgotten.
+    oldest: World,
+    /// Methods that ended and are not forgotten, with the world in which they did, in that order.
+    ended: Vec<(World, Method)>,
+    /// How many methods are forgotten.
+    forgotten: usize,
     tables: PrimaryMap<Table, Arc<str>>,
     table_names: FxHashMap<Arc<str>, Table>,
     by_name: FxHashMap<Arc<str>, Arc<Function>>,
-    /// Per step of the world, the method that it was about.
+    /// Per step of the world since the oldest, the method that it was about.
     changes: Vec<PackedOption<Method>>,
     global_names: FxHashMap<Arc<str>, Global>,
     extern_names: FxHashMap<Arc<str>, Extern>,
@@ -78,8 +90,11 @@ impl Program {
             globals: PrimaryMap::new(),
             externs: PrimaryMap::new(),
             methods: Chunks::new(),
-            lifetimes: SecondaryMap::new(),
+            lifetimes: Chunks::new(),
             world: World(0),
+            oldest: World(0),
+            ended: Vec::new(),
+            forgotten: 0,
             changes: Vec::new(),
             tables: PrimaryMap::new(),
             table_names: FxHashMap::default(),
@@ -157,9 +172,7 @@ impl Program {
         self.check_table(data.table)?;
         check_name(&data)?;
         self.check_variables(&data)?;
-        if self.methods.len() >= MAX_METHODS {
-            return Err(MethodError::TooMany);
-        }
+        self.check_room()?;
         // One step: there is no world in which neither is alive.
         let next = World(self.world.0 + 1);
         if let Some(old) = self.living(&data, &self.canonical(&data)) {
@@ -189,6 +202,12 @@ impl Program {
             table if !self.tables.is_valid(table) => Err(MethodError::NoTable(table)),
             _ => Ok(()),
         }
+    }
+
+    /// Ids are of 32 bits, the last of which stands for none.
+    fn check_room(&self) -> Result<(), MethodError> {
+        let full = self.kept_methods() >= MAX_METHODS || self.methods.len() >= u32::MAX as usize - 1;
+        if full { Err(MethodError::TooMany) } else { Ok(()) }
     }
 
     /// Advances the world for a change that is not about a method: relations between types, say.
@@ -227,9 +246,7 @@ impl Program {
         if let Some(old) = self.living(&data, &key) {
             return Err(MethodError::Exists(old));
         }
-        if self.methods.len() >= MAX_METHODS {
-            return Err(MethodError::TooMany);
-        }
+        self.check_room()?;
         let (name, table, is_generic) = (data.name.clone(), data.table, data.is_generic());
         let count = data.signature.params.len();
         let variadic = data.signature.params.last().is_some_and(|&ty| self.types.as_pack(ty).is_some());
@@ -244,22 +261,58 @@ impl Program {
         function.push(table, key, method, &data.signature.params, takes);
         self.methods.push(Arc::new(data));
         self.advance(method);
-        self.lifetimes[method] = Some(Worlds { from: self.world, until: World::MAX });
+        self.lifetimes.push(Some(Worlds { from: self.world, until: World::MAX }));
         Ok(method)
     }
 
     fn end(&mut self, method: Method, until: World) {
-        if let Some(lifetime) = &mut self.lifetimes[method] {
+        if let Some(Some(lifetime)) = self.lifetimes.get_mut(method) {
             lifetime.until = until;
+            self.ended.push((until, method));
         }
         if let Some(function) = self.by_name.get_mut(&self.methods[method].name) {
             Arc::make_mut(function).live.retain(|other| *other != method);
         }
     }
 
-    /// What changed after a world: the methods that were added or ended, a redefinition once, with the new one.
+    /// Forgets the methods that ended in this world or before it, which only jobs of earlier worlds see; says how many.
+    /// From now on those worlds cannot be read: look-ups in them would miss what is gone. The present world always can.
+    pub fn forget_before(&mut self, world: World) -> usize {
+        let world = world.min(self.world);
+        if world <= self.oldest {
+            return 0;
+        }
+        let steps = usize::try_from(world.0 - self.oldest.0).unwrap_or(usize::MAX);
+        self.changes.drain(..steps.min(self.changes.len()));
+        self.oldest = world;
+        let mut gone: FxHashMap<Arc<str>, Vec<Method>> = FxHashMap::default();
+        let mut count = 0;
+        let ended = self.ended.partition_point(|(until, _)| *until <= world);
+        for (_, method) in self.ended.drain(..ended) {
+            let Some(data) = self.methods.get_mut(method) else { continue };
+            let data = std::mem::replace(data, NOTHING.clone());
+            gone.entry(data.name.clone()).or_default().push(method);
+            self.lifetimes[method] = None;
+            count += 1;
+        }
+        for (name, methods) in gone {
+            if let Some(function) = self.by_name.get_mut(&name) {
+                Arc::make_mut(function).forget(&methods);
+            }
+        }
+        self.forgotten += count;
+        count
+    }
+
+    /// The earliest world in which jobs can be compiled: the one before which everything was forgotten.
+    pub fn oldest_world(&self) -> World {
+        self.oldest
+    }
+
+    /// What changed after a world, of what is not forgotten: the methods that were added or ended, a redefinition once,
+    /// with the new one.
     pub fn changes_since(&self, world: World) -> impl Iterator<Item = Method> {
-        let start = usize::try_from(world.0).unwrap_or(usize::MAX);
+        let start = usize::try_from(world.0.saturating_sub(self.oldest.0)).unwrap_or(usize::MAX);
         let changes = self.changes.get(start..).unwrap_or(&[]);
         changes.iter().filter_map(|change| change.expand())
     }
@@ -339,14 +392,19 @@ impl Program {
         methods.filter(|(method, _)| self.is_alive(*method, self.world))
     }
 
-    /// How many methods there are, ended ones included; to size tables.
+    /// How many methods there ever were; to size tables.
     pub fn method_count(&self) -> usize {
         self.methods.len()
     }
 
+    /// How many methods there are, ended ones that are not forgotten included.
+    pub fn kept_methods(&self) -> usize {
+        self.methods.len() - self.forgotten
+    }
+
     /// Whether a method of this id exists, alive or not.
     pub fn method_exists(&self, method: Method) -> bool {
-        self.methods.is_valid(method)
+        matches!(self.lifetimes.get(method), Some(Some(_)))
     }
 
     /// The methods of a generic function in the present world, in all tables.
@@ -354,7 +412,8 @@ impl Program {
         self.by_name.get(name).map_or(&[], |function| &function.live)
     }
 
-    /// The methods that a generic function ever had, in all tables, in the order of their definition.
+    /// The methods that a generic function ever had and that are not forgotten, in all tables, in the order of their
+    /// definition.
     pub fn all_methods_of(&self, name: &str) -> &[Method] {
         self.by_name.get(name).map_or(&[], |function| &function.all)
     }
@@ -380,3 +439,6 @@ impl Program {
         self.extern_names.get(name).copied()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -81,6 +81,7 @@ at the very beginning are skipped, and the formatter drops them.
 struct point { x: f32, y: f32 }
 global table: array<i32, 2> in constant = [i32 1, i32 2]
 global tile: array<f32, 256> in shared
+global entry: array<i64, 3> in constant align 64 = [i64 7, i64 0, i64 0] with [8: symbol \"puts\" from \"libc.so.6\", 16: value \"config\"]
 extern func sin(f64) -> f64 as \"sin\"
 
 method norm(x: f32, y: f32) -> f32 inline {
@@ -125,8 +126,16 @@ done:
   must be reached only through its definition.
 - Names of values and of blocks are local to a body, and apart from each other. A value's name must not be a type
   or one of `fn type const zero null true false nan inf`.
+- A global is aligned as its type is, or to what `align N` says, if that is more.
 - Initial contents are a constant, `zero`, `bytes \"...\"` for an array of `i8`, or a list in brackets with one entry
   per element, field or lane.
+- `with [OFFSET: REFERENCE, ...]` names the words of a global that stand for something outside of it, each an `i64` or a
+  pointer at a byte offset where first contents are zero. `value \"NAME\"` is a value of the host, an opaque word that is the
+  same for the same value; `symbol \"NAME\"`, with or without `from \"LIBRARY\"`, the address of a symbol of the host; `word
+  \"NAME\"` a word of its runtime; `address GLOBAL`, with or without `at OFFSET`, the
+  address of another global or of a byte of it. The host supplies the words before code
+  that uses the global runs, now or when the code is loaded; until then a slot is nothing that anybody reads or folds.
+  Functions of the host are called by `extern func`, not through such an address.
 - A loop may run for ever. Where it has no effect and an exit, the driver of a device may go on as if it had ended.
 - Recursion may go as deep as the stack allows, which is for the engine to say. Using the stack up is an error of the
   call or launch, not an exception: nothing in the program sees it, memory stays as it was left, and the host learns

@@ -6,9 +6,12 @@
 
 use crate::job::Job;
 use crate::passes::PassContext;
+use crate::report;
 use crate::target::Target;
-use marquetry_ir::body::Body;
-use marquetry_ir::diag::Diagnostic;
+use marquetry_ir::body::{Body, Frame};
+use marquetry_ir::diag::{Code, Diagnostic, Severity};
+use marquetry_ir::entity::{Func, Inst};
+use marquetry_ir::span::Span;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
 use std::any::Any;
@@ -68,6 +71,39 @@ pub struct HookContext<'a> {
     pub params: Option<&'a (dyn Any + Send + Sync)>,
     /// What else has to be compiled, in order; hooks add to it.
     pub deferred: &'a mut Vec<Deferred>,
+    /// What the author should know though the job compiles; hooks add to it. It comes with the code.
+    pub warnings: &'a mut Vec<Diagnostic>,
+}
+
+impl HookContext<'_> {
+    /// The params of the job's config, if they are of this type.
+    pub fn param<P: 'static>(&self) -> Option<&P> {
+        self.params?.downcast_ref()
+    }
+
+    /// A mistake of the program at an instruction: the place in its source, and what it was inlined into. For hooks to
+    /// return.
+    pub fn problem(&self, func: Func, inst: Inst, code: Code, message: impl Into<String>) -> Diagnostic {
+        let Some(function) = self.unit.funcs.get(func) else {
+            return Diagnostic::error(code, None, Span::NOWHERE, message);
+        };
+        let mut frames = function.frames(function.body.origin(inst)).owned();
+        let Some(own) = frames.next() else {
+            return Diagnostic::error(code, function.file, function.span, message);
+        };
+        let span = if own.span.is_somewhere() { own.span } else { function.span };
+        let mut problem = Diagnostic::error(code, own.file, span, message);
+        problem.notes.push(format!("in function '{}'", own.function));
+        let callers: Vec<Frame> = frames.collect();
+        problem.notes.extend(report::inlined_into(&callers, &self.unit.files));
+        problem
+    }
+
+    /// Warns of something at an instruction.
+    pub fn warn(&mut self, func: Func, inst: Inst, code: Code, message: impl Into<String>) {
+        let problem = self.problem(func, inst, code, message);
+        self.warnings.push(Diagnostic { severity: Severity::Warning, ..problem });
+    }
 }
 
 type UnitFn = dyn Fn(&mut HookContext<'_>) -> Result<(), Vec<Diagnostic>> + Send + Sync;

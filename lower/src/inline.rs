@@ -10,7 +10,8 @@
 //! there, constants decide which of them are left, and nothing is copied twice.
 //!
 //! Policy: `inline` always, `noinline` never, others when small, as long as the caller stays below
-//! [`MAX_INLINED_INSTS`]. Calls inside a recursive cycle stay.
+//! [`MAX_INLINED_INSTS`]. Calls inside a recursive cycle stay, but those of a small function by itself: some levels of them
+//! become one ([`run_into_itself`]), which pays for fewer calls and fewer looks at the stack's limit.
 
 use crate::call_graph::{BottomUp, callee};
 use crate::passes::PassContext;
@@ -30,6 +31,10 @@ use smallvec::SmallVec;
 
 /// Callees of at most this many instructions are inlined when nothing is said about them.
 const SMALL: usize = 48;
+/// Most instructions of a function that is inlined into itself, most that it becomes by that, and most times over.
+const SMALL_RECURSIVE: usize = 24;
+const MAX_RECURSIVE: usize = 96;
+const MAX_LEVELS: usize = 2;
 /// Most edges that are followed through a callee whose way the arguments decide.
 const MAX_WAY: usize = 16;
 
@@ -112,6 +117,54 @@ pub fn run(
     unit.funcs[func].body = body;
     ctx.forget_flow();
     changed
+}
+
+/// Inlines a small function that calls itself into itself. Says whether anything changed. Functions with slots are left
+/// alone: frames that held several of them would exhaust the stack at a lower depth.
+pub fn run_into_itself(unit: &mut Unit, func: Func, ctx: &mut PassContext) -> bool {
+    let function = &mut unit.funcs[func];
+    if function.inlining == Inlining::Never {
+        return false;
+    }
+    let (mut own, mut calls) = (0, Vec::new());
+    for block in function.body.blocks() {
+        let first = calls.len();
+        for inst in function.body.block_insts(block) {
+            own += 1;
+            if own > SMALL_RECURSIVE || function.body.inst(inst).op == Op::Slot {
+                return false;
+            }
+            if callee(&function.body, inst) == Some(func) {
+                calls.push(inst);
+            }
+        }
+        calls[first..].reverse();
+    }
+    let mut size = own;
+    let grows = |size: usize, calls: &[Inst]| !calls.is_empty() && size + calls.len() * own <= MAX_RECURSIVE;
+    if !grows(size, &calls) {
+        return false;
+    }
+    let original = function.clone();
+    let tables = &mut ctx.inlining;
+    tables.cfg.compute(&original.body);
+    tables.callee = None;
+    for _ in 0..MAX_LEVELS {
+        if !grows(size, &calls) {
+            break;
+        }
+        size += calls.len() * own;
+        for call in std::mem::take(&mut calls) {
+            copy_callee(&mut function.body, call, &original, tables);
+            let copied = tables.copied.drain(..).filter(|&(_, callee)| callee == func);
+            // Those of one block stand in order: the last is handled first.
+            let first = calls.len();
+            calls.extend(copied.map(|(inst, _)| inst));
+            calls[first..].reverse();
+        }
+    }
+    ctx.forget_flow();
+    true
 }
 
 /// How large a function gets by the calls in it that are inlined whenever it is; none if it is no matter of sizes alone.

@@ -2,6 +2,7 @@
 //! same bytes.
 
 use crate::dispatch::view::View;
+use crate::references::Strategy;
 use marquetry_ir::entity::Method;
 use marquetry_ir::types::Type;
 use std::sync::Arc;
@@ -160,6 +161,8 @@ pub struct Options {
     pub state: Option<Type>,
     /// How hosts call the entries that are functions.
     pub entry_abi: EntryConvention,
+    /// What becomes of the words that the host supplies.
+    pub references: Strategy,
 }
 
 impl Default for Options {
@@ -177,6 +180,7 @@ impl Default for Options {
             evaluate: true,
             state: None,
             entry_abi: EntryConvention::default(),
+            references: Strategy::default(),
         }
     }
 }

@@ -1,9 +1,12 @@
 //! The proof that a unit is legal for its target, and what an emitter needs to know besides the code.
 
+use crate::failure::Failure;
 use crate::job::{DebugLevel, EntryConvention};
+use crate::references::{self, Strategy};
 use crate::runtime::Input;
 use marquetry_ir::body::Frame;
 use marquetry_ir::entity::Func;
+use marquetry_ir::program::{Reference, Resolve};
 use marquetry_ir::span::Span;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
@@ -110,13 +113,17 @@ pub struct Legal {
     sites: Vec<Site>,
     entries: Vec<EntryAbi>,
     debug_level: DebugLevel,
+    references: Strategy,
+    /// What the words stand for that the host supplied.
+    baked: Vec<Reference>,
     /// The functions that legalisation wrote anew.
     rewritten: Vec<Func>,
 }
 
 impl Legal {
     pub(crate) fn new(unit: Unit, sites: Vec<Site>, entries: Vec<EntryAbi>, rewritten: Vec<Func>) -> Self {
-        Legal { unit, sites, entries, debug_level: DebugLevel::None, rewritten }
+        let (debug_level, references, baked) = Default::default();
+        Legal { unit, sites, entries, debug_level, references, baked, rewritten }
     }
 
     /// The functions that legalisation wrote anew; nobody learns it twice.
@@ -153,6 +160,37 @@ impl Legal {
     #[must_use]
     pub fn with_debug_level(self, debug_level: DebugLevel) -> Self {
         Legal { debug_level, ..self }
+    }
+
+    /// What becomes of the words that the host supplies.
+    pub fn references(&self) -> Strategy {
+        self.references
+    }
+
+    /// Has this become of the words that the host supplies.
+    #[must_use]
+    pub fn with_references(self, references: Strategy) -> Self {
+        Legal { references, ..self }
+    }
+
+    /// The same with the words that the host supplies, in place of the slots for them.
+    ///
+    /// # Errors
+    /// Slots that it has no words for: all of them.
+    pub fn baked_by(mut self, host: &dyn Resolve) -> Result<Self, Failure> {
+        let written = references::write(&mut self.unit, host)?;
+        self.baked.extend(written);
+        Ok(self)
+    }
+
+    /// What the words stand for that the host supplied, each once, in order: what ties the code to this session.
+    pub fn baked(&self) -> &[Reference] {
+        &self.baked
+    }
+
+    /// Whether there are words that the host has yet to supply.
+    pub fn has_slots(&self) -> bool {
+        self.unit.globals.values().any(|data| data.host_slots().next().is_some())
     }
 
     /// Gives the proof up, to change the code.

@@ -21,6 +21,7 @@ pub mod optimise;
 pub mod fold;
 pub mod legal;
 mod fresh;
+pub mod references;
 pub mod exceptions;
 pub mod convergence;
 pub mod validate;

@@ -59,7 +59,8 @@ const SIMPLIFY_CFG: Pass = Pass::new("simplify_cfg", simplify_cfg::run).leaves(&
 const ROTATE: Pass = Pass::new("rotate", rotate::run);
 const UNROLL: Pass = Pass::new("unroll", unroll::run);
 const INDVARS: Pass = Pass::new("indvars", indvars::run);
-const LICM: Pass = Pass::new("licm", licm::run);
+// Rules look at what is computed, not at where.
+const LICM: Pass = Pass::new("licm", licm::run).leaves(&["simplify"]);
 
 /// After exceptions and after legalisation: what these leave behind goes.
 const CLEANUP: &[Pass] = &[SIMPLIFY, SIMPLIFY_CFG, CSE, DCE];
@@ -195,6 +196,16 @@ pub(crate) fn run_in(
             continue;
         }
         run_list(unit, func, &steps, ctx, observer);
+        if level > OptLevel::Less {
+            let start = observer.wants_passes().then(Instant::now);
+            let changed = inline::run_into_itself(unit, func, ctx);
+            if let Some(start) = start.filter(|_| changed) {
+                observer.pass(PassReport { pass: "inline", unit, func, elapsed: start.elapsed(), changed });
+            }
+            if changed {
+                run_list(unit, func, &steps, ctx, observer);
+            }
+        }
         sizes[func] = size_of(&unit.funcs[func]);
     }
     // Some could not be inlined everywhere.

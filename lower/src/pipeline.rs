@@ -21,6 +21,7 @@ use crate::legal::Legal;
 use crate::observe::{Observer, Silent};
 use crate::passes::PassContext;
 use crate::query::{self, Answers};
+use crate::references::{self, Strategy};
 use crate::report::{self, Place};
 use crate::runtime::link::Linker;
 use crate::runtime::{Library, hooks as reports, inputs, print};
@@ -29,10 +30,9 @@ use crate::stage::Stage;
 use crate::target::Target;
 use crate::{convergence, evaluate, exceptions, kernel_abi, legalise, optimise, specialise, validate};
 use cranelift_entity::EntityRef;
-use marquetry_ir::analysis::cfg::ControlFlow;
-use marquetry_ir::diag::Code;
+use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::entity::Func;
-use marquetry_ir::program::{Inlining, Program, Worlds};
+use marquetry_ir::program::{Inlining, NoHost, Program, Resolve, Worlds};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::types::Types;
 use marquetry_ir::unit::Unit;
@@ -54,13 +54,15 @@ pub struct Setup<'a> {
     pub answers: &'a Answers,
     /// What the host's hooks want to know about the job, if anything.
     pub params: Option<&'a (dyn Any + Send + Sync)>,
+    /// Who supplies the words that globals leave to the host, for jobs that bake them in.
+    pub host: &'a dyn Resolve,
 }
 
 impl<'a> Setup<'a> {
     /// Nothing of the host's.
     pub fn new(target: &'a dyn Target, library: &'a Library) -> Self {
         const NONE: &Hooks = &Hooks::new();
-        Setup { target, library, hooks: NONE, answers: &[], params: None }
+        Setup { target, library, hooks: NONE, answers: &[], params: None, host: &NoHost }
     }
 }
 
@@ -79,12 +81,13 @@ pub struct Lowering {
     pub worlds: Worlds,
     /// What else has to be compiled.
     pub deferred: Vec<Deferred>,
+    /// What hooks warned of.
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// The tables of the passes, which one job after the other uses. Nothing in them outlives a job but their memory.
 #[derive(Default)]
 pub struct Context {
-    specialising: ControlFlow,
     passes: PassContext,
 }
 
@@ -169,9 +172,21 @@ pub fn run_recorded(
 /// # Errors
 /// As [`run`].
 pub fn run_until(program: &Program, job: &Job, target: &dyn Target, stage: Stage) -> Result<Unit, Failure> {
-    let (library, mut context) = (Library::new(), Context::new());
-    let setup = Setup::new(target, &library);
-    Ok(match Pipeline::new(&mut context, program, job, &setup).stages(stage, &mut Silent)? {
+    run_until_with(program, job, &Setup::new(target, &Library::new()), stage)
+}
+
+/// As [`run_until`], with what the host supplies.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_until_with(
+    program: &Program,
+    job: &Job,
+    setup: &Setup<'_>,
+    stage: Stage,
+) -> Result<Unit, Failure> {
+    let mut context = Context::new();
+    Ok(match Pipeline::new(&mut context, program, job, setup).stages(stage, &mut Silent)? {
         Reached::Legal(legal) => legal.into_unit(),
         Reached::Unit(unit) => unit,
     })
@@ -231,6 +246,7 @@ struct Pipeline<'a> {
     signatures: Vec<Signature>,
     worlds: Worlds,
     deferred: Vec<Deferred>,
+    warnings: Vec<Diagnostic>,
 }
 
 impl<'a> Pipeline<'a> {
@@ -252,15 +268,16 @@ impl<'a> Pipeline<'a> {
             signatures: Vec::new(),
             worlds: Worlds::ALL,
             deferred: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 
     /// What the job became, with the record of what it was made of.
     fn finish(self, legal: Legal) -> Lowering {
-        let Pipeline { mut instances, linker, types, signatures, deferred, worlds, .. } = self;
+        let Pipeline { mut instances, linker, types, signatures, deferred, warnings, worlds, .. } = self;
         instances.extend(linker.instances);
         let worlds = worlds.intersect(linker.worlds);
-        Lowering { legal, instances, types, signatures, worlds, deferred }
+        Lowering { legal, instances, types, signatures, worlds, deferred, warnings }
     }
 
     fn stages(&mut self, until: Stage, observer: &mut dyn Observer) -> Result<Reached, Failure> {
@@ -359,13 +376,19 @@ impl<'a> Pipeline<'a> {
             let rewritten = legal.take_rewritten();
             optimise::cleanup_some(&mut self.context.passes, legal.unit_mut(), &rewritten, observer);
         }
+        references::prune(legal.unit_mut());
+        legal = legal.with_references(options.references);
+        if options.references == Strategy::Bake {
+            legal = legal.baked_by(self.setup.host)?;
+        }
         clock.report(Stage::Legal, observer);
         Ok(Reached::Legal(legal))
     }
 
     /// The unit, not linked yet.
     fn specialise(&mut self) -> Result<Specialised, Failure> {
-        let scratch = &mut self.context.specialising;
+        // Its table is free until the first pass.
+        let scratch = &mut self.context.passes.cfg;
         let mut made = specialise::run_unlinked(self.program, self.job, self.types.clone(), scratch)?;
         let unit = &made.unit;
         let entries = unit.entries.iter().filter_map(|&entry| unit.funcs.get(entry));
@@ -406,8 +429,9 @@ impl<'a> Pipeline<'a> {
         for hook in hooks.units.iter().filter(|hook| hook.anchor == anchor) {
             let start = Instant::now();
             let mut unit = verified.into_unit();
-            let deferred = &mut self.deferred;
-            let mut context = HookContext { unit: &mut unit, job: self.job, target, params, deferred };
+            let (deferred, warnings) = (&mut self.deferred, &mut self.warnings);
+            let mut context =
+                HookContext { unit: &mut unit, job: self.job, target, params, deferred, warnings };
             (hook.run)(&mut context).map_err(Failure::Program)?;
             observer.hook(anchor, &hook.name, &unit, start.elapsed());
             verified = Verified::new(unit).map_err(|broken| {

@@ -51,6 +51,12 @@ pub struct Caps {
     pub externs: bool,
     /// Whether memory can be copied and filled by one op; else they become loops.
     pub memory_ops: bool,
+    /// Whether variables can be in global memory, where they outlive a launch.
+    pub global_variables: bool,
+    /// Whether atomics and fences can be sequentially consistent.
+    pub sequential_consistency: bool,
+    /// Whether memory accesses can be volatile.
+    pub volatile_accesses: bool,
     /// Whether a work-item may return while others of its group still meet at barriers.
     pub early_returns: bool,
     /// Most bytes of shared memory per group; 0 for none.

@@ -5,7 +5,7 @@ use crate::engine::{EngineError, Outcome, Thrown, parts};
 use crate::memory::{self, Memory};
 use crate::stack::CallStack;
 use crate::value::HostArg;
-use marquetry_codegen::artifact::{Artifact, Entry, argument_block};
+use marquetry_codegen::artifact::{Artifact, Entry, Slot, argument_block};
 use marquetry_codegen::error::EmitError;
 use marquetry_codegen::native::{
     self, JitCode, NativeKernel, NativeOptions, NativeTarget, StackLimit, emit_jit_with, emit_object,
@@ -17,7 +17,7 @@ use marquetry_codegen::shader::{self, ShaderTarget};
 use marquetry_codegen::spirv::{self, SpirvTarget};
 use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::entity::{Method, Table};
-use marquetry_ir::program::Program;
+use marquetry_ir::program::{NoHost, Program, Resolve};
 use marquetry_ir::text;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::PrintFormat;
@@ -27,6 +27,7 @@ use marquetry_lower::job::{DebugLevel, Job, OptLevel};
 use marquetry_lower::legal::Legal;
 use marquetry_lower::observe::{Observer, Silent};
 use marquetry_lower::pipeline::{self, Lowering, Setup};
+use marquetry_lower::references::Strategy;
 use marquetry_lower::runtime::Library;
 use marquetry_lower::stage::Stage;
 use std::fmt;
@@ -157,7 +158,7 @@ fn native_options(opt_level: OptLevel) -> NativeOptions {
 #[derive(Clone)]
 pub enum Code {
     /// For a driver or a linker.
-    Artifact(Artifact),
+    Artifact(Box<Artifact>),
     /// In this process.
     Jit(Arc<JitCode>),
 }
@@ -186,6 +187,8 @@ pub struct Compiled {
     kernel: Option<NativeKernel>,
     /// The formats of what it prints.
     pub formats: Vec<PrintFormat>,
+    /// What hooks warned of.
+    pub warnings: Vec<Diagnostic>,
     places: Arc<[ThrowPlace]>,
 }
 
@@ -210,6 +213,24 @@ pub fn compile(program: &Program, job: &Job, target: &Target) -> Result<Compiled
     compile_with(program, job, target, &Library::new())
 }
 
+/// As [`compile_with`], for a host that supplies words: those of code in this process, and those that are baked in.
+///
+/// # Errors
+/// As [`compile`]; or words are missing.
+pub fn compile_for(
+    program: &Program,
+    job: &Job,
+    target: &Target,
+    library: &Library,
+    host: &dyn Resolve,
+) -> Result<Compiled, EngineError> {
+    memory::with(|memory| {
+        let setup = Setup { host, ..Setup::new(target.lowering(), library) };
+        let lowering = lower(memory, program, job, &setup, &mut Silent)?;
+        emit(memory, &lowering, target, Form::Memory, &|_| None, host)
+    })
+}
+
 /// As [`compile`], with a device library that is kept for other jobs of the program.
 ///
 /// # Errors
@@ -220,11 +241,7 @@ pub fn compile_with(
     target: &Target,
     library: &Library,
 ) -> Result<Compiled, EngineError> {
-    memory::with(|memory| {
-        let setup = Setup::new(target.lowering(), library);
-        let lowering = lower(memory, program, job, &setup, &mut Silent)?;
-        emit(memory, &lowering, target, Form::Memory, &|_| None)
-    })
+    compile_for(program, job, target, library, &NoHost)
 }
 
 /// All stages but the last.
@@ -247,15 +264,23 @@ pub(crate) fn emit(
     target: &Target,
     form: Form,
     symbols: Symbols<'_>,
+    host: &dyn Resolve,
 ) -> Result<Compiled, EngineError> {
     let legal = &lowering.legal;
     let (code, kernel) = match (target, form) {
         (Target::Native(target), Form::Memory) => {
+            // Code in memory is loaded as soon as it is made.
+            let filled = match legal.references() {
+                Strategy::Defer => None,
+                _ if !legal.has_slots() => None,
+                _ => Some(legal.clone().baked_by(host)?),
+            };
+            let legal = filled.as_ref().unwrap_or(legal);
             let jit = Arc::new(emit_jit_with(legal, target, symbols, &mut memory.native)?);
             let kernel = jit.kernel(0);
             (Code::Jit(jit), kernel)
         }
-        (other, _) => (Code::Artifact(other.emit_in(legal, memory)?), None),
+        (other, _) => (Code::Artifact(Box::new(other.emit_in(legal, memory)?)), None),
     };
     let (entries, places) = match &code {
         Code::Artifact(artifact) => (artifact.entries.clone(), artifact.places.clone()),
@@ -263,7 +288,8 @@ pub(crate) fn emit(
     };
     let results = lowering.signatures.first().map(|signature| signature.results.clone()).unwrap_or_default();
     let formats = legal.unit().formats.clone();
-    Ok(Compiled { code, entries, children: Vec::new(), results, kernel, formats, places })
+    let (children, warnings) = (Vec::new(), lowering.warnings.clone());
+    Ok(Compiled { code, entries, children, results, kernel, formats, warnings, places })
 }
 
 /// Compiles a job to an artifact; native code as a relocatable object.
@@ -284,8 +310,22 @@ pub fn compile_artifact_with(
     target: &Target,
     library: &Library,
 ) -> Result<Artifact, CompileError> {
+    compile_artifact_for(program, job, target, library, &NoHost)
+}
+
+/// As [`compile_artifact_with`], for a host that supplies the words that are baked in.
+///
+/// # Errors
+/// As [`compile_artifact`]; or words are missing.
+pub fn compile_artifact_for(
+    program: &Program,
+    job: &Job,
+    target: &Target,
+    library: &Library,
+    host: &dyn Resolve,
+) -> Result<Artifact, CompileError> {
     memory::with(|memory| {
-        let setup = Setup::new(target.lowering(), library);
+        let setup = Setup { host, ..Setup::new(target.lowering(), library) };
         let lowering = lower(memory, program, job, &setup, &mut Silent)?;
         Ok(target.emit_in(&lowering.legal, memory)?)
     })
@@ -350,11 +390,31 @@ impl fmt::Display for CompileError {
 /// # Errors
 /// The program is wrong, the target cannot do what it asks for, or a limit is passed.
 pub fn text_at(program: &Program, job: &Job, target: &Target, stage: Stage) -> Result<String, CompileError> {
+    text_for(program, job, target, stage, &NoHost)
+}
+
+/// As [`text_at`], for a host that supplies the words that are baked in.
+///
+/// # Errors
+/// As [`text_at`]; or words are missing.
+pub fn text_for(
+    program: &Program,
+    job: &Job,
+    target: &Target,
+    stage: Stage,
+    host: &dyn Resolve,
+) -> Result<String, CompileError> {
+    let library = Library::new();
+    let setup = Setup { host, ..Setup::new(target.lowering(), &library) };
     Ok(match stage {
         Stage::Program => text::print_own_program(program),
-        Stage::Code => target.emit_text(&pipeline::run(program, job, target.lowering())?)?,
+        Stage::Code => {
+            let mut context = pipeline::Context::new();
+            let lowering = pipeline::run_recorded(&mut context, program, job, &setup, &mut Silent)?;
+            target.emit_text(&lowering.legal)?
+        }
         _ => {
-            let unit = pipeline::run_until(program, job, target.lowering(), stage)?;
+            let unit = pipeline::run_until_with(program, job, &setup, stage)?;
             let (mut plain, mut places) = (Plain, text::Places::new(&unit));
             let annotate: &mut dyn text::Annotate = match job.options.debug_level {
                 DebugLevel::None => &mut plain,
@@ -385,8 +445,9 @@ impl Compiled {
     pub fn linked(artifact: Artifact, kernel: NativeKernel) -> Self {
         let (entries, places) = (artifact.entries.clone(), artifact.places.clone());
         let formats = artifact.formats.clone();
-        let (code, kernel) = (Code::Artifact(artifact), Some(kernel));
-        Compiled { code, entries, children: Vec::new(), results: Vec::new(), kernel, formats, places }
+        let (code, kernel) = (Code::Artifact(Box::new(artifact)), Some(kernel));
+        let (children, results, warnings) = Default::default();
+        Compiled { code, entries, children, results, kernel, formats, warnings, places }
     }
 
     /// The only or first entry.
@@ -443,6 +504,16 @@ impl Compiled {
         parts::outcome(status?, entry, &self.places, &self.results, &results)
     }
 
+    /// What a device is told of the first entry's parameters: those of the source, then what the entry's ABI adds.
+    ///
+    /// # Errors
+    /// There is no entry.
+    pub fn kernel_params(&self) -> Result<Vec<KernelParam>, EngineError> {
+        let param =
+            |slot: Slot| KernelParam { size: slot.size, align: slot.align, is_pointer: slot.is_pointer };
+        Ok(self.entry()?.block().0.into_iter().map(param).collect())
+    }
+
     /// What a device loads.
     ///
     /// # Errors
@@ -459,7 +530,7 @@ impl Compiled {
             (None, Code::Jit(_)) => return Err(EngineError::Failed(format!("'{entry}' is no kernel"))),
         };
         let shared_bytes = u32::try_from(shared_bytes).unwrap_or(u32::MAX);
-        Ok(KernelImage { code, entry, params, block, shared_bytes })
+        Ok(KernelImage { code, entry, params, block, shared_bytes, fillings: &[] })
     }
 
     /// The functions that check the limit of the stack, by number.

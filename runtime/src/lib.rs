@@ -1,4 +1,7 @@
 //! Marquetry: a compiler library for hosts that generate CPU and GPU code while they run.
+//!
+//! A host starts with a [`session`], opens an [`engine::Launcher`] for a [`device`], and builds methods with
+//! [`ir::builder`] or from text. The crates below are [`ir`], [`lower`] and [`codegen`].
 
 pub mod library;
 pub mod compile;
@@ -12,6 +15,11 @@ pub mod engine;
 pub mod filetest;
 #[cfg(feature = "cli")]
 pub mod cli;
+
+// Hosts depend on this crate alone: what its signatures mention, and what back-ends are made of, is here as well.
+pub use marquetry_codegen as codegen;
+pub use marquetry_ir as ir;
+pub use marquetry_lower as lower;
 
 use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::entity::Table;

@@ -111,6 +111,9 @@ impl fmt::Display for HostValue {
 }
 
 /// Writes the bits of one lane as a literal of its type.
+///
+/// # Errors
+/// Only those of `f`.
 pub fn write_lane(f: &mut dyn fmt::Write, lane: Scalar, bits: u128) -> fmt::Result {
     use marquetry_ir::semantics::convert::float_to_float;
     match lane {

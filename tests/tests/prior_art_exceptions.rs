@@ -489,7 +489,7 @@ fn operands_of_the_first_to_throw_arrive() {
         let Some(thrown) = thrown(kind, "far", 1 << 31) else { continue };
         let item = thrown.item.expect("a work-item");
         let id = u64::from(4 * item.group[0] + item.local[0]);
-        assert_eq!(thrown.operands, [(Type::I32, id), (Type::I64, 1 << 31)], "{}", kind.name());
+        assert_eq!(thrown.operands[..], [(Type::I32, id), (Type::I64, 1 << 31)], "{}", kind.name());
         assert_eq!(thrown.reason, Some(format!("{id} of {}", 1_u64 << 31)));
     }
 }

@@ -52,6 +52,14 @@ const MAX_SEARCHED: usize = 1 << 26;
 const MAX_WEBS: usize = 128;
 /// How many values may live at once so that it does not split them.
 const BUSY: usize = 12;
+/// The same where several such sets of values are in each other's way, however few live at once: making one of two takes
+/// as long as what is in both.
+const MAX_SHARED_WEBS: usize = 2048;
+/// How many values live at once where there is one such set, a counter and what they are computed from.
+const ALONE: usize = 4;
+/// Deepest nest of loops in which it moves values in proportion to code: it looks at all that enters the loops around
+/// one for each.
+const MAX_NEST: u32 = 1024;
 /// Most blocks between an edge's ends in the tree of dominators, per instruction: the allocator of registers walks them.
 const MAX_CLIMBED: usize = 128;
 
@@ -104,7 +112,12 @@ pub(super) fn effort(body: &Body, flow: &ControlFlow) -> Effort {
     if lives.saturating_sub(EASY_PRESSURE.saturating_mul(at as usize)) > MAX_PRESSURE {
         return Effort::Quick;
     }
-    if lives > BUSY.saturating_mul(at as usize) && webs(body, flow) > MAX_WEBS.saturating_mul(at as usize) {
+    let most = match () {
+        () if lives > BUSY.saturating_mul(at as usize) => MAX_WEBS,
+        () if lives > ALONE.saturating_mul(at as usize) => MAX_SHARED_WEBS,
+        () => usize::MAX,
+    };
+    if most < usize::MAX && webs(body, flow) > most.saturating_mul(at as usize) {
         return Effort::Quick;
     }
     let mut dominators = Dominators::new();
@@ -115,8 +128,11 @@ pub(super) fn effort(body: &Body, flow: &ControlFlow) -> Effort {
     }
     let mut loops = Loops::new();
     loops.compute(flow, &dominators);
-    let is_deep = |&block: &Block| loops.depth(block) > MAX_DEPTH;
-    if flow.reverse_post_order().iter().any(is_deep) || searched(body, flow, &depths) > MAX_SEARCHED {
+    let deepest = flow.reverse_post_order().iter().map(|&block| loops.depth(block)).max().unwrap_or(0);
+    if deepest > MAX_NEST {
+        return Effort::Quick;
+    }
+    if deepest > MAX_DEPTH || searched(body, flow, &depths) > MAX_SEARCHED {
         return Effort::Plain;
     }
     Effort::Full

@@ -6,20 +6,17 @@ use super::effort::Effort;
 use super::reach::Reach;
 use super::select::{self, Callee, Tables, internal};
 use super::stack::{self, Frames};
-use super::types::swap_scalars;
 use super::wrap;
 use super::{Arch, Isas, NativeTarget};
-use crate::artifact::{Scheduling, shared_memory};
-use crate::error::{EmitError, check_data};
+use crate::artifact::{Relocation, Scheduling};
+use crate::error::EmitError;
 use cranelift_codegen::ir::{self, ExtFuncData, ExternalName, Signature, UserExternalName};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::{CodegenError, CompileError, Context};
 use cranelift_entity::SecondaryMap;
 use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, ModuleError, ModuleReloc};
 use marquetry_ir::entity::{Extern, Func, Global};
-use marquetry_ir::limits::MAX_NATIVE_DATA_BYTES;
 use marquetry_ir::program::MethodKind;
-use marquetry_ir::types::Space;
 use marquetry_ir::unit::Unit;
 use marquetry_lower::exceptions::places::{Locator, ThrowPlace};
 use marquetry_lower::job::{DebugLevel, EntryConvention};
@@ -68,6 +65,8 @@ pub(super) trait Spelling {
     fn inner(&mut self, unit: &Unit, func: Func, what: &str) -> Result<Option<String>, EmitError>;
     /// The name of the wrapper of an entry.
     fn wrapper(&mut self, unit: &Unit, func: Func) -> Result<Option<String>, EmitError>;
+    /// The name of a global that a loader finds.
+    fn visible(&mut self, unit: &Unit, global: Global) -> Result<String, EmitError>;
     /// The name of a global.
     fn global(&mut self, unit: &Unit, global: Global) -> Result<Option<String>, EmitError>;
     /// The name of a function of the host.
@@ -83,7 +82,7 @@ pub(super) struct Declared {
     pub(super) reach: Reach,
     funcs: SecondaryMap<Func, Option<(u32, Signature)>>,
     externs: SecondaryMap<Extern, Option<(u32, Signature)>>,
-    places: SecondaryMap<Global, Option<Place>>,
+    pub(super) places: SecondaryMap<Global, Option<Place>>,
     library: [Option<(u32, Signature)>; 3],
     /// One per entry of the unit.
     pub(super) wrappers: Vec<FuncId>,
@@ -99,6 +98,8 @@ pub(super) struct Declared {
     /// What waits for a group of one work-item: the addresses of its barrier and of its sub-group operations.
     pub(super) solo: Option<(u64, u64)>,
     pub(super) shared_bytes: u64,
+    /// The words that are left to a linker or a loader.
+    pub(super) relocations: Vec<Relocation>,
 }
 
 impl Declared {
@@ -224,6 +225,7 @@ impl Declared {
             check_numbers,
             solo,
             shared_bytes: 0,
+            relocations: Vec::new(),
             unlimited,
         };
         if unit.entries.iter().any(|&func| declared.reach.facts(func).stack) {
@@ -234,48 +236,8 @@ impl Declared {
             module.define_data(id, &zeros).map_err(module_error)?;
             declared.no_limit = Some(id.as_u32());
         }
-        declared.globals(module, unit, spelling)?;
+        declared.globals(module, legal, spelling)?;
         Ok(declared)
-    }
-
-    fn globals<M: Module>(
-        &mut self,
-        module: &mut M,
-        unit: &Unit,
-        spelling: &mut dyn Spelling,
-    ) -> Result<(), EmitError> {
-        data_bytes(unit)?;
-        let (offsets, shared_bytes) = shared_memory(unit);
-        self.shared_bytes = shared_bytes;
-        for (global, data) in unit.globals.iter() {
-            let layout = unit.types.layout(data.ty).ok_or_else(|| internal("a global has no layout"))?;
-            if data.space == Space::Shared {
-                self.places[global] = offsets[global].map(Place::Shared);
-                continue;
-            }
-            let writable = data.space != Space::Constant;
-            let id = match spelling.global(unit, global)? {
-                Some(name) => module.declare_data(&name, Linkage::Local, writable, false),
-                None => module.declare_anonymous_data(writable, false),
-            };
-            let id = id.map_err(module_error)?;
-            let mut description = DataDescription::new();
-            description.set_align(u64::from(layout.align.max(1)));
-            match &data.init {
-                Some(bytes) if !bytes.is_empty() => {
-                    let mut image = bytes.to_vec();
-                    image.resize(layout.size as usize, 0);
-                    if self.arch == Arch::S390x {
-                        swap_scalars(&unit.types, data.ty, &mut image);
-                    }
-                    description.define(image.into());
-                }
-                _ => description.define_zeroinit(layout.size.max(1) as usize),
-            }
-            module.define_data(id, &description).map_err(module_error)?;
-            self.places[global] = Some(Place::Data(id.as_u32()));
-        }
-        Ok(())
     }
 
     pub(super) fn place(&self, global: Global) -> Result<Place, EmitError> {
@@ -326,11 +288,6 @@ pub(super) fn import_data(out: &mut ir::Function, data: u32) -> ir::GlobalValue 
         colocated: true,
         tls: false,
     })
-}
-
-/// Bytes of all globals that are data.
-pub(super) fn data_bytes(unit: &Unit) -> Result<u64, EmitError> {
-    check_data(unit, 16, MAX_NATIVE_DATA_BYTES)
 }
 
 /// A compiled function, before its context is used for the next.

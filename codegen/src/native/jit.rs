@@ -6,11 +6,12 @@
 #![allow(unsafe_code)] // runs the code that it made, and frees it
 
 use super::context;
+use super::data;
 use super::emit::{self, Declared, NativeContext, Spelling, module_error};
 use super::stack::{Frames, StackLimit, StackNeeds};
 use super::{CodeMap, KernelFn, NativeKernel, NativeTarget, fence};
 use crate::artifact::{Entry, Scheduling, argument_block, entries};
-use crate::error::EmitError;
+use crate::error::{EmitError, check_deferred, check_words};
 use cranelift_codegen::ir::LibCall;
 use cranelift_jit::{ArenaMemoryProvider, JITBuilder, JITModule};
 use marquetry_ir::body::Body;
@@ -171,10 +172,11 @@ impl std::fmt::Debug for JitCode {
     }
 }
 
-/// Code of a legal unit in this process's memory. `externs` gives the addresses of the host's functions, by link name.
+/// Code of a legal unit in this process's memory. `externs` gives the addresses of the host's functions, by link name. The
+/// host's words are [baked](Legal::baked_by) into the unit before: what is in memory is this session's anyway.
 ///
 /// # Errors
-/// A function of the host is missing, a limit is passed, or the target is another machine.
+/// Words of the host are missing, a function of the host is missing, a limit is passed, or the target is another machine.
 pub fn emit_jit(
     legal: &Legal,
     target: &NativeTarget,
@@ -222,10 +224,12 @@ pub fn emit_jit_with(
         missing.dedup();
         return Err(EmitError::Unresolved(missing.into_iter().map(str::to_owned).collect()));
     }
+    check_deferred(legal)?;
+    check_words(unit)?;
     // Address space only: pages are made accessible as they are filled.
     let size: usize = unit.funcs.values().map(|function| moves(&function.body)).sum();
     let reserve = size.saturating_mul(256).saturating_add(1 << 20);
-    let reserve = reserve.saturating_add(emit::data_bytes(unit)? as usize);
+    let reserve = reserve.saturating_add(data::data_bytes(unit)? as usize);
     fence(move || {
         let arena = ArenaMemoryProvider::new_with_size(reserve);
         let arena = arena.map_err(|e| EmitError::Internal(format!("no address space for code: {e}")))?;
@@ -315,6 +319,10 @@ impl Spelling for Anonymous {
 
     fn wrapper(&mut self, _: &Unit, _: Func) -> Result<Option<String>, EmitError> {
         Ok(None)
+    }
+
+    fn visible(&mut self, _: &Unit, global: Global) -> Result<String, EmitError> {
+        Ok(format!("${global}"))
     }
 
     fn global(&mut self, _: &Unit, _: Global) -> Result<Option<String>, EmitError> {

@@ -17,6 +17,7 @@ mod abi;
 mod debug;
 mod dwarf;
 mod effort;
+mod data;
 mod emit;
 mod homes;
 mod intrinsics;
@@ -212,6 +213,9 @@ impl NativeTarget {
             functions: true,
             kernels: true,
             externs: true,
+            global_variables: true,
+            sequential_consistency: true,
+            volatile_accesses: true,
             memory_ops: true,
             early_returns: true,
             max_shared_bytes: context::MAX_SHARED_BYTES,

@@ -55,7 +55,12 @@ pub fn emit_object_with(
         }
         let code = product.emit().map_err(|e| EmitError::Internal(e.to_string()))?;
         let scheduling = Some(declared.scheduling(legal.unit(), &frames)?);
-        Ok(Artifact { scheduling, ..Artifact::new(target.name.clone(), Format::Object, code, legal) })
+        let relocations = declared.relocations;
+        Ok(Artifact {
+            scheduling,
+            relocations,
+            ..Artifact::new(target.name.clone(), Format::Object, code, legal)
+        })
     })
 }
 
@@ -114,7 +119,10 @@ impl Names {
         let mut library: FxHashSet<String> =
             LibCall::all_libcalls().iter().map(|&routine| spelled(routine)).collect();
         library.extend(["memmove", "memset", "clock"].map(str::to_owned));
-        let hosts: FxHashSet<String> = unit.externs.values().map(|data| data.link_name.to_string()).collect();
+        let mut hosts: FxHashSet<String> =
+            unit.externs.values().map(|data| data.link_name.to_string()).collect();
+        let slots = unit.globals.values().flat_map(|data| data.host_slots());
+        hosts.extend(slots.map(|slot| slot.reference.link_name()));
         let mut taken: FxHashSet<String> = library.union(&hosts).cloned().collect();
         // Entries come first: their names are not the object's to choose. Those of wrappers are, where an entry has
         // the usual one.
@@ -162,6 +170,15 @@ impl Spelling for Names {
 
     fn wrapper(&mut self, unit: &Unit, func: Func) -> Result<Option<String>, EmitError> {
         Ok(Some(self.wrappers.get(&func).cloned().unwrap_or_else(|| wrapper_name(unit, func))))
+    }
+
+    fn visible(&mut self, unit: &Unit, global: Global) -> Result<String, EmitError> {
+        let name = &unit.globals[global].name;
+        let numbered = (1u32..).map(|n| format!("{name}_{n}"));
+        let free = std::iter::once(name.to_string()).chain(numbered).find(|name| !self.taken.contains(name));
+        let free = free.unwrap_or_default();
+        self.taken.insert(free.clone());
+        Ok(free)
     }
 
     fn global(&mut self, unit: &Unit, global: Global) -> Result<Option<String>, EmitError> {

@@ -13,6 +13,7 @@
 //! | `actions` | which ops are legal on which types |
 //! | `types` | register classes and type suffixes |
 //! | `names` | symbols |
+//! | `data` | globals |
 //! | `abi` | parameters, results, calls |
 //! | `select`, `select_*`, `intrinsics` | which instruction stands for which op |
 //! | `regs` | where values are, copies |
@@ -24,6 +25,7 @@ mod abi;
 mod actions;
 mod bounds;
 pub mod check;
+mod data;
 mod debug;
 mod intrinsics;
 mod names;
@@ -46,13 +48,12 @@ pub use bounds::Bounds;
 pub use target::{Features, PtxTarget, Version};
 
 use crate::artifact::{Artifact, Format, parameter_block};
-use crate::error::{EmitError, check_data};
+use crate::error::{EmitError, check_data, check_deferred};
 use cranelift_entity::EntitySet;
 use debug::Debug;
 use marquetry_ir::entity::Func;
 use marquetry_ir::limits::MAX_DEVICE_DATA_BYTES;
-use marquetry_ir::program::{GlobalData, MethodKind};
-use marquetry_ir::types::Space;
+use marquetry_ir::program::MethodKind;
 use marquetry_ir::unit::{Function, Unit};
 use marquetry_lower::job::DebugLevel;
 use marquetry_lower::legal::{Argument, EntryAbi, Legal};
@@ -72,6 +73,7 @@ use write::{SLOTS, Writer};
 pub fn emit(legal: &Legal, target: &PtxTarget) -> Result<Artifact, EmitError> {
     let unit = legal.unit();
     check_data(unit, 0, MAX_DEVICE_DATA_BYTES)?;
+    check_deferred(legal)?;
     let names = Names::new(unit);
     let mut module = Writer::new(&names);
     let (mut major, mut minor) = version(legal, target)?;
@@ -85,9 +87,7 @@ pub fn emit(legal: &Legal, target: &PtxTarget) -> Result<Artifact, EmitError> {
     module.push("\n.target ");
     module.push(&target.architecture());
     module.push("\n.address_size 64\n\n");
-    for (id, global) in unit.globals.iter() {
-        write_global(&mut module, unit, global, names.global(id))?;
-    }
+    let relocations = data::globals(&mut module, unit, &names)?;
     let mut entries = EntitySet::new();
     for &func in &unit.entries {
         entries.insert(func);
@@ -105,7 +105,8 @@ pub fn emit(legal: &Legal, target: &PtxTarget) -> Result<Artifact, EmitError> {
     }
     selector.debug.finish(&mut module);
     let code = module.text.into_bytes();
-    let mut artifact = Artifact::new(target.name(), Format::Ptx, code, legal);
+    let artifact = Artifact::new(target.name(), Format::Ptx, code, legal);
+    let mut artifact = Artifact { relocations, ..artifact };
     for (entry, &func) in artifact.entries.iter_mut().zip(&unit.entries) {
         if *entry.symbol != *names.func(func) {
             entry.symbol = names.func(func).into();
@@ -136,32 +137,6 @@ fn version(legal: &Legal, target: &PtxTarget) -> Result<Version, EmitError> {
         }
     }
     Ok(version)
-}
-
-fn write_global(out: &mut Writer, unit: &Unit, global: &GlobalData, name: &str) -> Result<(), EmitError> {
-    let layout = unit.types.layout(global.ty);
-    let layout = layout.ok_or_else(|| select::internal("a global of no known type"))?;
-    // Vectors are aligned to at most 16 bytes, which is the most that an access asks for.
-    out.push(if global.space == Space::Shared { ".shared .align " } else { ".visible .global .align " });
-    out.unsigned(u64::from(layout.align));
-    out.push(" .b8 ");
-    out.push(name);
-    out.push("[");
-    out.unsigned(layout.size.max(1));
-    out.push("]");
-    // What is not listed is zero (PTX ISA 5.4.4).
-    let bytes = global.init.as_deref().unwrap_or(&[]);
-    let used = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-    if used > 0 && global.space != Space::Shared {
-        out.push(" = {");
-        for (n, &byte) in bytes[..used].iter().enumerate() {
-            out.push(if n == 0 { "" } else { "," });
-            out.unsigned(u64::from(byte));
-        }
-        out.push("}");
-    }
-    out.push(";\n");
-    Ok(())
 }
 
 /// Functions may be called before they are defined.

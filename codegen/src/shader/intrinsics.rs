@@ -16,7 +16,7 @@ pub(super) const POSITIONS: [(BuiltIn, &str); 3] = [
 
 impl Selector<'_, '_> {
     /// Selects a position in the grid, or an extent of it.
-    pub fn position(&mut self, inst: Inst, op: IrOp) -> Result<Expr, EmitError> {
+    pub(super) fn position(&mut self, inst: Inst, op: IrOp) -> Result<Expr, EmitError> {
         let dimension = self.body.inst(inst).imm;
         let which = match op {
             IrOp::LocalId => 0,

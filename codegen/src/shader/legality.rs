@@ -19,6 +19,9 @@ pub(super) fn caps() -> Caps {
         kernels: true,
         externs: false,
         memory_ops: false,
+        global_variables: false,
+        sequential_consistency: false,
+        volatile_accesses: false,
         // Barriers are met by all of a group (WGSL 15.2, "Uniformity").
         early_returns: false,
         // WebGPU 3.6.2: maxComputeWorkgroupStorageSize.

@@ -35,6 +35,7 @@ mod legality;
 mod module;
 mod objects;
 mod refuse;
+mod scopes;
 mod select;
 mod select_control;
 mod select_memory;
@@ -44,7 +45,7 @@ mod tests;
 mod write;
 
 use crate::artifact::{Artifact, Format};
-use crate::error::EmitError;
+use crate::error::{EmitError, check_addresses, check_deferred, check_words};
 use marquetry_lower::legal::Legal;
 use marquetry_lower::target::Caps;
 use std::fmt;
@@ -175,6 +176,7 @@ fn unsupported(message: impl fmt::Display) -> EmitError {
 /// # Errors
 /// What the language cannot express, or a unit that is not legal for it.
 pub fn emit(legal: &Legal, target: &ShaderTarget) -> Result<Artifact, EmitError> {
+    check_baked(legal)?;
     let shader = abi::module(legal, target)?;
     let written = write::write(&shader, legal.unit(), target.language)?;
     let format = match target.language {
@@ -191,4 +193,13 @@ pub fn emit(legal: &Legal, target: &ShaderTarget) -> Result<Artifact, EmitError>
         entry.symbol = name.as_str().into();
     }
     Ok(artifact)
+}
+
+/// Shading languages have neither addresses nor memory that a loader could write: words are baked, or missing.
+fn check_baked(legal: &Legal) -> Result<(), EmitError> {
+    check_deferred(legal)?;
+    check_addresses(legal.unit(), "a shading language")?;
+    check_words(legal.unit()).map_err(|missing| {
+        EmitError::Unsupported(format!("shading languages take words of the host only baked in: {missing}"))
+    })
 }

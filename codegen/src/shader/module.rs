@@ -40,7 +40,7 @@ pub(super) const U32: naga::Scalar = naga::Scalar::U32;
 
 impl<'u> State<'u> {
     /// An empty module for a unit.
-    pub fn new(unit: &'u Unit, objects: Objects, block: [u32; 3]) -> Self {
+    pub(super) fn new(unit: &'u Unit, objects: Objects, block: [u32; 3]) -> Self {
         let (module, functions, variables, positions, kernels) = Default::default();
         State { unit, objects, module, block, functions, variables, positions, kernels, group_count: false }
     }
@@ -50,27 +50,27 @@ impl<'u> State<'u> {
     }
 
     /// A scalar type.
-    pub fn scalar(&mut self, scalar: naga::Scalar) -> Handle<naga::Type> {
+    pub(super) fn scalar(&mut self, scalar: naga::Scalar) -> Handle<naga::Type> {
         self.ty(TypeInner::Scalar(scalar))
     }
 
     /// What a compare-and-exchange gives: the old word, and whether it was exchanged.
-    pub fn compare_exchange_result(&mut self) -> Handle<naga::Type> {
+    pub(super) fn compare_exchange_result(&mut self) -> Handle<naga::Type> {
         self.module.generate_predeclared_type(PredeclaredType::AtomicCompareExchangeWeakResult(U32))
     }
 
     /// Three words, as positions are.
-    pub fn triple(&mut self) -> Handle<naga::Type> {
+    pub(super) fn triple(&mut self) -> Handle<naga::Type> {
         self.ty(TypeInner::Vector { size: naga::VectorSize::Tri, scalar: U32 })
     }
 
     /// How values of a type are held.
-    pub fn value_type(&mut self, ty: Type) -> Result<Handle<naga::Type>, EmitError> {
+    pub(super) fn value_type(&mut self, ty: Type) -> Result<Handle<naga::Type>, EmitError> {
         Ok(self.scalar(held(ty)?))
     }
 
     /// What a function with these results returns.
-    pub fn result_type(&mut self, results: &[Type]) -> Result<Option<Handle<naga::Type>>, EmitError> {
+    pub(super) fn result_type(&mut self, results: &[Type]) -> Result<Option<Handle<naga::Type>>, EmitError> {
         match results {
             [] => Ok(None),
             &[one] => self.value_type(one).map(Some),
@@ -97,7 +97,7 @@ impl<'u> State<'u> {
     }
 
     /// The array of words that an object is.
-    pub fn object_type(&mut self, object: Object) -> Result<Handle<naga::Type>, EmitError> {
+    pub(super) fn object_type(&mut self, object: Object) -> Result<Handle<naga::Type>, EmitError> {
         let data = self.objects.list.get(object as usize).ok_or_else(|| internal("a dangling object"))?;
         let (atomic, bytes) = (data.atomic, data.bytes);
         let words = u32::try_from(bytes.div_ceil(4).max(1)).ok().and_then(NonZeroU32::new);
@@ -115,7 +115,7 @@ impl<'u> State<'u> {
     }
 
     /// A buffer of words at a binding.
-    pub fn bound(
+    pub(super) fn bound(
         &mut self,
         name: String,
         ty: Handle<naga::Type>,
@@ -134,13 +134,13 @@ impl<'u> State<'u> {
     }
 
     /// The argument block of a kernel.
-    pub fn arguments(&mut self, kernel: &str) -> Handle<GlobalVariable> {
+    pub(super) fn arguments(&mut self, kernel: &str) -> Handle<GlobalVariable> {
         let ty = self.words(false, ArraySize::Dynamic);
         self.bound(format!("{kernel}_arguments"), ty, 0, false)
     }
 
     /// The variable of an object that is none of a function, made if it does not exist yet.
-    pub fn variable(&mut self, object: Object) -> Result<Handle<GlobalVariable>, EmitError> {
+    pub(super) fn variable(&mut self, object: Object) -> Result<Handle<GlobalVariable>, EmitError> {
         if let Some(&variable) = self.variables.get(&object) {
             return Ok(variable);
         }
@@ -207,7 +207,7 @@ impl<'u> State<'u> {
     }
 
     /// A variable in which kernels leave a position for the functions that they call.
-    pub fn position(&mut self, which: usize, name: &str) -> Handle<GlobalVariable> {
+    pub(super) fn position(&mut self, which: usize, name: &str) -> Handle<GlobalVariable> {
         if let Some(Some(variable)) = self.positions.get(which) {
             return *variable;
         }

@@ -49,7 +49,7 @@ pub(super) struct Selector<'s, 'u> {
 
 impl<'s, 'u> Selector<'s, 'u> {
     /// Starts a function.
-    pub fn new(state: &'s mut State<'u>, func: Func) -> Self {
+    pub(super) fn new(state: &'s mut State<'u>, func: Func) -> Self {
         let source = &state.unit.funcs[func];
         let count = source.body.value_count();
         let function = naga::Function { name: Some(source.name.to_string()), ..Default::default() };
@@ -70,7 +70,7 @@ impl<'s, 'u> Selector<'s, 'u> {
     }
 
     /// Adds a statement to the innermost open block.
-    pub fn push(&mut self, statement: Statement) {
+    pub(super) fn push(&mut self, statement: Statement) {
         if let Some(open) = self.open.last_mut().filter(|open| !open.left) {
             open.left =
                 matches!(statement, Statement::Break | Statement::Continue | Statement::Return { .. });
@@ -79,12 +79,12 @@ impl<'s, 'u> Selector<'s, 'u> {
     }
 
     /// An expression that is part of the function from its start.
-    pub fn fixed(&mut self, expression: Expression) -> Expr {
+    pub(super) fn fixed(&mut self, expression: Expression) -> Expr {
         self.function.expressions.append(expression, Span::UNDEFINED)
     }
 
     /// An expression that is computed here.
-    pub fn expr(&mut self, expression: Expression) -> Expr {
+    pub(super) fn expr(&mut self, expression: Expression) -> Expr {
         let handle = self.fixed(expression);
         self.push(Statement::Emit(Range::new_from_bounds(handle, handle)));
         handle
@@ -101,16 +101,16 @@ impl<'s, 'u> Selector<'s, 'u> {
         }
     }
 
-    pub fn word(&mut self, word: u32) -> Expr {
+    pub(super) fn word(&mut self, word: u32) -> Expr {
         self.literal(0, word, Literal::U32(word))
     }
 
-    pub fn truth(&mut self, truth: bool) -> Expr {
+    pub(super) fn truth(&mut self, truth: bool) -> Expr {
         self.literal(1, u32::from(truth), Literal::Bool(truth))
     }
 
     /// A float from its bits. Infinities and NaNs have no literals (WGSL 6.2.1): those are words in disguise.
-    pub fn float(&mut self, bits: u32) -> Expr {
+    pub(super) fn float(&mut self, bits: u32) -> Expr {
         let float = f32::from_bits(bits);
         if float.is_finite() && !(float == 0.0 && float.is_sign_negative()) {
             return self.literal(2, bits, Literal::F32(float));
@@ -121,7 +121,7 @@ impl<'s, 'u> Selector<'s, 'u> {
 
     /// An operand that is no literal: what is computed from literals alone is computed by compilers, which refuse what
     /// overflows, loses bits or is not finite (WGSL 8.7, 15.7.2). So one of them is loaded from a variable.
-    pub fn at_run_time(&mut self, expr: Expr) -> Expr {
+    pub(super) fn at_run_time(&mut self, expr: Expr) -> Expr {
         let literal = match self.function.expressions[expr] {
             Expression::Literal(literal) => literal,
             Expression::As { expr: inner, kind, convert } if self.is_literal(inner) => {
@@ -150,7 +150,7 @@ impl<'s, 'u> Selector<'s, 'u> {
     }
 
     /// The word that an expression is, if that is known.
-    pub fn known_word(&self, expr: Expr) -> Option<u32> {
+    pub(super) fn known_word(&self, expr: Expr) -> Option<u32> {
         match self.function.expressions[expr] {
             Expression::Literal(Literal::U32(word)) => Some(word),
             _ => None,
@@ -167,18 +167,23 @@ impl<'s, 'u> Selector<'s, 'u> {
     }
 
     /// A variable of the function.
-    pub fn local(&mut self, name: &str, init: Option<Expr>, scalar: naga::Scalar) -> Handle<LocalVariable> {
+    pub(super) fn local(
+        &mut self,
+        name: &str,
+        init: Option<Expr>,
+        scalar: naga::Scalar,
+    ) -> Handle<LocalVariable> {
         let ty = self.state.scalar(scalar);
         let variable = LocalVariable { name: Some(name.to_owned()), ty, init };
         self.function.local_variables.append(variable, Span::UNDEFINED)
     }
 
     /// Ends the innermost open block.
-    pub fn close(&mut self) -> Result<Block, EmitError> {
+    pub(super) fn close(&mut self) -> Result<Block, EmitError> {
         self.open.pop().map(|open| open.block).ok_or_else(|| internal("a block that is not open"))
     }
 
-    pub fn binary(&mut self, op: BinaryOperator, left: Expr, right: Expr) -> Expr {
+    pub(super) fn binary(&mut self, op: BinaryOperator, left: Expr, right: Expr) -> Expr {
         if let (Some(a), Some(b)) = (self.known_word(left), self.known_word(right))
             && let Some(word) = folded(op, a, b)
         {
@@ -188,30 +193,30 @@ impl<'s, 'u> Selector<'s, 'u> {
         self.expr(Expression::Binary { op, left, right })
     }
 
-    pub fn select(&mut self, condition: Expr, accept: Expr, reject: Expr) -> Expr {
+    pub(super) fn select(&mut self, condition: Expr, accept: Expr, reject: Expr) -> Expr {
         self.expr(Expression::Select { condition, accept, reject })
     }
 
     /// The same bits as another kind.
-    pub fn bitcast(&mut self, expr: Expr, kind: naga::ScalarKind) -> Expr {
+    pub(super) fn bitcast(&mut self, expr: Expr, kind: naga::ScalarKind) -> Expr {
         let finite = |word: u32| f32::from_bits(word).is_finite();
         let disguised = kind == naga::ScalarKind::Float && !self.known_word(expr).is_none_or(finite);
         let expr = if disguised { self.at_run_time(expr) } else { expr };
         self.expr(Expression::As { expr, kind, convert: None })
     }
 
-    pub fn store_local(&mut self, variable: Handle<LocalVariable>, value: Expr) {
+    pub(super) fn store_local(&mut self, variable: Handle<LocalVariable>, value: Expr) {
         let pointer = self.fixed(Expression::LocalVariable(variable));
         self.push(Statement::Store { pointer, value });
     }
 
-    pub fn load_local(&mut self, variable: Handle<LocalVariable>) -> Expr {
+    pub(super) fn load_local(&mut self, variable: Handle<LocalVariable>) -> Expr {
         let pointer = self.fixed(Expression::LocalVariable(variable));
         self.expr(Expression::Load { pointer })
     }
 
     /// What a value is.
-    pub fn value(&mut self, value: Value) -> Result<Expr, EmitError> {
+    pub(super) fn value(&mut self, value: Value) -> Result<Expr, EmitError> {
         if let ValueDef::Const(id) = self.body.value_def(value) {
             let constant = self.body.constant(id);
             let bits = match constant.value {
@@ -243,7 +248,7 @@ impl<'s, 'u> Selector<'s, 'u> {
     }
 
     /// Sets what a value is, and stores it where it lives in a variable.
-    pub fn define(&mut self, value: Value, expr: Expr) {
+    pub(super) fn define(&mut self, value: Value, expr: Expr) {
         let index = value.as_u32() as usize;
         self.name(value, expr);
         if let Some(place) = self.values.get_mut(index) {
@@ -255,18 +260,18 @@ impl<'s, 'u> Selector<'s, 'u> {
     }
 
     /// The operands of an instruction.
-    pub fn operands(&mut self, inst: Inst) -> Result<Vec<Expr>, EmitError> {
+    pub(super) fn operands(&mut self, inst: Inst) -> Result<Vec<Expr>, EmitError> {
         let body = self.body;
         body.args(inst).iter().map(|&arg| self.value(arg)).collect()
     }
 
     /// The type of an operand.
-    pub fn arg_type(&self, inst: Inst, index: usize) -> Type {
+    pub(super) fn arg_type(&self, inst: Inst, index: usize) -> Type {
         self.body.args(inst).get(index).map_or(Type::ERROR, |&arg| self.body.value_type(arg))
     }
 
     /// Selects everything but terminators.
-    pub fn inst(&mut self, inst: Inst) -> Result<(), EmitError> {
+    pub(super) fn inst(&mut self, inst: Inst) -> Result<(), EmitError> {
         use IrOp::*;
         let op = self.body.inst(inst).op;
         let one = match op {
@@ -292,7 +297,7 @@ impl<'s, 'u> Selector<'s, 'u> {
     }
 
     /// Sets what the results of an instruction are.
-    pub fn define_all(&mut self, inst: Inst, exprs: &[Expr]) {
+    pub(super) fn define_all(&mut self, inst: Inst, exprs: &[Expr]) {
         let body = self.body;
         for (value, &expr) in body.results(inst).zip(exprs) {
             self.define(value, expr);

@@ -32,7 +32,7 @@ struct Access {
 
 impl Selector<'_, '_> {
     /// Selects an address: a byte offset.
-    pub fn address(&mut self, inst: Inst, op: IrOp) -> Result<Expr, EmitError> {
+    pub(super) fn address(&mut self, inst: Inst, op: IrOp) -> Result<Expr, EmitError> {
         let data = self.body.inst(inst);
         let types = &self.state.unit.types;
         let size = types.layout(data.ty).map_or(0, |layout| layout.size);
@@ -164,7 +164,7 @@ impl Selector<'_, '_> {
     }
 
     /// The value of a type that some bits are.
-    pub fn value_of(&mut self, bits: Expr, ty: Type) -> Expr {
+    pub(super) fn value_of(&mut self, bits: Expr, ty: Type) -> Expr {
         if ty == Type::F32 { self.bitcast(bits, ScalarKind::Float) } else { bits }
     }
 
@@ -173,7 +173,7 @@ impl Selector<'_, '_> {
     }
 
     /// Selects a load.
-    pub fn load(&mut self, inst: Inst) -> Result<Expr, EmitError> {
+    pub(super) fn load(&mut self, inst: Inst) -> Result<Expr, EmitError> {
         let access = self.access(inst, self.body.inst(inst).ty)?;
         let mut bits = None;
         for n in (0..access.bytes).step_by(access.part as usize) {
@@ -200,7 +200,7 @@ impl Selector<'_, '_> {
     }
 
     /// Selects a store.
-    pub fn store(&mut self, inst: Inst) -> Result<(), EmitError> {
+    pub(super) fn store(&mut self, inst: Inst) -> Result<(), EmitError> {
         let (bits, ty) = self.stored(inst, 1)?;
         let access = self.access(inst, ty)?;
         for n in (0..access.bytes).step_by(access.part as usize) {
@@ -278,7 +278,7 @@ impl Selector<'_, '_> {
     }
 
     /// Selects a read-modify-write atomic.
-    pub fn read_modify_write(&mut self, inst: Inst, op: IrOp) -> Result<Expr, EmitError> {
+    pub(super) fn read_modify_write(&mut self, inst: Inst, op: IrOp) -> Result<Expr, EmitError> {
         use IrOp::*;
         let (bits, ty) = self.stored(inst, 1)?;
         let fun = match op {
@@ -297,7 +297,7 @@ impl Selector<'_, '_> {
     }
 
     /// Selects a compare-and-exchange.
-    pub fn compare_exchange(&mut self, inst: Inst) -> Result<(), EmitError> {
+    pub(super) fn compare_exchange(&mut self, inst: Inst) -> Result<(), EmitError> {
         let (expected, ty) = self.stored(inst, 1)?;
         let (new, _) = self.stored(inst, 2)?;
         let fun = AtomicFunction::Exchange { compare: Some(expected) };

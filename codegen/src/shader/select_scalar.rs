@@ -12,7 +12,7 @@ use naga::{BinaryOperator as Binary, Expression, Literal, MathFunction, ScalarKi
 
 impl Selector<'_, '_> {
     /// Selects an op with one result.
-    pub fn scalar_op(&mut self, inst: Inst, op: IrOp) -> Result<Expr, EmitError> {
+    pub(super) fn scalar_op(&mut self, inst: Inst, op: IrOp) -> Result<Expr, EmitError> {
         let args = self.operands(inst)?;
         let first = self.arg_type(inst, 0);
         let result = self.body.first_result(inst).map_or(first, |v| self.body.value_type(v));
@@ -45,11 +45,11 @@ impl Selector<'_, '_> {
         }
     }
 
-    pub fn signed(&mut self, expr: Expr) -> Expr {
+    pub(super) fn signed(&mut self, expr: Expr) -> Expr {
         self.bitcast(expr, ScalarKind::Sint)
     }
 
-    pub fn unsigned(&mut self, expr: Expr) -> Expr {
+    pub(super) fn unsigned(&mut self, expr: Expr) -> Expr {
         self.bitcast(expr, ScalarKind::Uint)
     }
 
@@ -57,7 +57,7 @@ impl Selector<'_, '_> {
         self.expr(Expression::Unary { op: UnaryOperator::LogicalNot, expr })
     }
 
-    pub fn math(&mut self, fun: MathFunction, arg: Expr, arg1: Option<Expr>) -> Expr {
+    pub(super) fn math(&mut self, fun: MathFunction, arg: Expr, arg1: Option<Expr>) -> Expr {
         let arg = self.at_run_time(arg);
         self.expr(Expression::Math { fun, arg, arg1, arg2: None, arg3: None })
     }
@@ -261,7 +261,7 @@ impl Selector<'_, '_> {
     }
 
     /// Shifts take the count modulo the width, which constants must respect (WGSL 8.9).
-    pub fn shift(&mut self, op: IrOp, a: Expr, count: Expr) -> Expr {
+    pub(super) fn shift(&mut self, op: IrOp, a: Expr, count: Expr) -> Expr {
         let count = match self.function.expressions[count] {
             Expression::Literal(Literal::U32(known)) => self.word(known & 31),
             _ => {

@@ -179,11 +179,18 @@ fn refusals_name_op_and_place() {
 
 #[test]
 fn all_refusals_are_reported_at_once() {
+    // What lowering knows.
     let list = refusals(&kernel(
         "p: ptr<global>, q: ptr<global>",
-        "store p, i32 1 volatile; store q, i32 1 volatile; c = eq p, q; d = zext.i32 c; store p, d",
+        "store p, i32 1 volatile; store q, i32 1 volatile; fence seq_cst device; x = rmw_add p, i32 1 seq_cst device",
     ));
-    assert_eq!(list.len(), 3, "{list:?}");
+    assert_eq!(list.len(), 4, "{list:?}");
+    // What depends on where pointers point.
+    let list = refusals(&kernel(
+        "p: ptr<global>, q: ptr<global>, k: i1",
+        "c = eq p, q; d = zext.i32 c; store p, d; r = select k, p, q; store r, d",
+    ));
+    assert_eq!(list.len(), 2, "{list:?}");
 }
 
 /// Without optimisation a block may take a value of a type that no instruction has.

@@ -174,7 +174,7 @@ pub(super) fn entry_points(state: &mut State<'_>) -> Result<(), EmitError> {
     for &func in &state.unit.entries {
         let function = &state.unit.funcs[func];
         if function.kind != MethodKind::Kernel {
-            return Err(EmitError::Target(format!("SPIR-V: entry '{}' is no kernel", function.name)));
+            return Err(internal("an entry that is no kernel"));
         }
         let id = *state.functions.get(func.as_u32() as usize).ok_or_else(|| internal("a dangling entry"))?;
         let all = state.module.caps.lists_all_variables();

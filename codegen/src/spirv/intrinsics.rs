@@ -13,7 +13,7 @@ use rspirv::spirv::{BuiltIn, Capability, Decoration, GroupOperation, Op, Scope};
 
 impl Selector<'_, '_> {
     /// Selects an op with one result.
-    pub fn work_item_op(&mut self, inst: Inst, op: IrOp) -> Result<Id, EmitError> {
+    pub(super) fn work_item_op(&mut self, inst: Inst, op: IrOp) -> Result<Id, EmitError> {
         use IrOp::*;
         let dimension = self.body.inst(inst).imm;
         match op {
@@ -59,7 +59,7 @@ impl Selector<'_, '_> {
     }
 
     /// The three specialisation constants of the group size: ids 0, 1 and 2.
-    pub fn group_size(&mut self) -> [Id; 3] {
+    pub(super) fn group_size(&mut self) -> [Id; 3] {
         if let Some(sizes) = self.state.group_size {
             return sizes;
         }
@@ -149,7 +149,7 @@ impl Selector<'_, '_> {
 
 impl super::module::Module {
     /// The constants that set the group size when a pipeline is made.
-    pub fn group_size(&mut self) -> [Id; 3] {
+    pub(super) fn group_size(&mut self) -> [Id; 3] {
         let short = self.int(32);
         [(0, 64), (1, 1), (2, 1)].map(|(number, default)| {
             let id = self.global(Op::SpecConstant, short, &[default]);

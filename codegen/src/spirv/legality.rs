@@ -21,6 +21,11 @@ pub(super) fn caps(api: Api) -> Caps {
         kernels: true,
         externs: false,
         memory_ops: false,
+        // Vulkan has addresses of buffers only.
+        global_variables: api == Api::OpenCl,
+        // Vulkan's memory model has none (SPIR-V 2.18.1 forbids the semantics); acq_rel is its strongest order.
+        sequential_consistency: api == Api::OpenCl,
+        volatile_accesses: true,
         early_returns: api == Api::Vulkan,
         max_shared_bytes: 32 << 10,
         // OpenCL: CL_DEVICE_MAX_PARAMETER_SIZE is at least this.

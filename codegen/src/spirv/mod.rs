@@ -11,11 +11,13 @@
 mod abi;
 mod caps;
 mod check;
+mod data;
 mod debug;
 mod intrinsics;
 mod legality;
 mod module;
 mod pointers;
+mod refuse;
 mod select;
 mod select_address;
 mod select_atomic;
@@ -32,9 +34,10 @@ mod types;
 
 pub use abi::PUSH_CONSTANT_BYTES;
 pub use check::{check, disassemble};
+pub use data::specialise;
 
-use crate::artifact::{Artifact, Format};
-use crate::error::{EmitError, check_data};
+use crate::artifact::{Artifact, Format, Relocation};
+use crate::error::{EmitError, check_addresses, check_data, check_deferred};
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::limits::MAX_DEVICE_DATA_BYTES;
 use marquetry_lower::legal::Legal;
@@ -174,8 +177,19 @@ pub fn emit_words(
     target: &SpirvTarget,
     context: &mut SpirvContext,
 ) -> Result<Vec<u32>, EmitError> {
+    Ok(emit_parts(legal, target, context)?.0)
+}
+
+/// The words of the module, and the words that it leaves to the host.
+fn emit_parts(
+    legal: &Legal,
+    target: &SpirvTarget,
+    context: &mut SpirvContext,
+) -> Result<(Vec<u32>, Vec<Relocation>), EmitError> {
     let unit = legal.unit();
     check_data(unit, 0, MAX_DEVICE_DATA_BYTES)?;
+    check_deferred(legal)?;
+    check_addresses(unit, "SPIR-V")?;
     let SpirvContext { module, scratch, cfgs } = context;
     if cfgs.len() < unit.funcs.len() {
         cfgs.resize_with(unit.funcs.len(), ControlFlow::new);
@@ -187,9 +201,10 @@ pub fn emit_words(
     module.restart(target.env);
     let functions = unit.funcs.iter().map(|_| module.id()).collect();
     let objects = match target.env.api {
-        Api::Vulkan => pointers::Objects::new(unit, cfgs)?,
+        Api::Vulkan => pointers::Objects::new(unit, cfgs),
         Api::OpenCl => pointers::Objects::default(),
     };
+    refuse::check(unit, cfgs, &objects, target)?;
     let mut state = State {
         module,
         scratch,
@@ -199,6 +214,7 @@ pub fn emit_words(
         builtins: BTreeMap::new(),
         group_size: None,
         objects,
+        relocations: Vec::new(),
         debug: debug::Debug::new(unit, legal.debug_level()),
         uses: vec![Default::default(); unit.funcs.len()],
     };
@@ -206,12 +222,13 @@ pub fn emit_words(
         abi::function(&mut state, func, cfg).map_err(|error| error.within(&unit.funcs[func]))?;
     }
     abi::entry_points(&mut state)?;
+    let relocations = std::mem::take(&mut state.relocations);
     let words = state.module.finish();
     match words.get(3) {
         Some(&bound) if bound > MAX_BOUND => {
             Err(EmitError::limit("SPIR-V ids", u64::from(MAX_BOUND), u64::from(bound)))
         }
-        _ => Ok(words),
+        _ => Ok((words, relocations)),
     }
 }
 
@@ -232,10 +249,10 @@ pub fn emit_with(
     target: &SpirvTarget,
     context: &mut SpirvContext,
 ) -> Result<Artifact, EmitError> {
-    let words = emit_words(legal, target, context)?;
+    let (words, relocations) = emit_parts(legal, target, context)?;
     let mut code = vec![0; words.len() * 4];
     for (bytes, word) in code.as_chunks_mut::<4>().0.iter_mut().zip(&words) {
         *bytes = word.to_le_bytes();
     }
-    Ok(Artifact::new(target.to_string(), Format::Spirv, code, legal))
+    Ok(Artifact { relocations, ..Artifact::new(target.to_string(), Format::Spirv, code, legal) })
 }

@@ -10,7 +10,6 @@
 //!
 //! The elements of an object are as wide as the narrowest access to it; wider accesses are split.
 
-use crate::error::EmitError;
 use cranelift_entity::SecondaryMap;
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::{Body, Symbol, ValueDef};
@@ -137,10 +136,8 @@ pub(super) struct Objects {
     generic: bool,
     /// Of the accesses that may go to an object.
     targets: FxHashMap<(Func, Inst), Target>,
-}
-
-fn unsupported(message: &str) -> EmitError {
-    EmitError::Target(format!("Vulkan: {message}"))
+    /// Accesses to shared or local memory where the program has none.
+    pub nowhere: Vec<(Func, Inst)>,
 }
 
 /// The pointer operand and the bytes of an access to memory.
@@ -162,10 +159,7 @@ fn access(unit: &Unit, body: &Body, inst: Inst) -> Option<(Value, u32, bool)> {
 
 impl Objects {
     /// The objects of a unit and what its functions do with them.
-    ///
-    /// # Errors
-    /// An access to shared or local memory where the program has none.
-    pub fn new(unit: &Unit, cfgs: &[ControlFlow]) -> Result<Objects, EmitError> {
+    pub fn new(unit: &Unit, cfgs: &[ControlFlow]) -> Objects {
         let mut objects = Objects::default();
         for (global, data) in &unit.globals {
             if matches!(data.space, Space::Shared | Space::Constant) {
@@ -180,7 +174,7 @@ impl Objects {
             objects.add_slots(unit, func, &function.body, cfg);
         }
         if objects.list.is_empty() {
-            return Ok(objects);
+            return objects;
         }
         let mut sets = vec![Sets::default(); cfgs.len()];
         let mut changed = true;
@@ -191,9 +185,9 @@ impl Objects {
             }
         }
         for (((func, function), cfg), sets) in unit.funcs.iter().zip(cfgs).zip(&sets) {
-            objects.record(unit, func, &function.body, cfg, sets)?;
+            objects.record(unit, func, &function.body, cfg, sets);
         }
-        Ok(objects)
+        objects
     }
 
     fn add(&mut self, unit: &Unit, ty: Type, space: Space, global: Option<Global>) -> Object {
@@ -321,14 +315,7 @@ impl Objects {
     }
 
     /// Notes where the accesses of a function go and how wide they are.
-    fn record(
-        &mut self,
-        unit: &Unit,
-        func: Func,
-        body: &Body,
-        cfg: &ControlFlow,
-        sets: &Sets,
-    ) -> Result<(), EmitError> {
+    fn record(&mut self, unit: &Unit, func: Func, body: &Body, cfg: &ControlFlow, sets: &Sets) {
         let insts = || cfg.reverse_post_order().iter().flat_map(|&block| body.block_insts(block));
         for inst in insts().filter(|&inst| body.inst(inst).op == Op::SpaceCast) {
             let made = body.first_result(inst).and_then(|result| sets.get(result));
@@ -337,7 +324,10 @@ impl Objects {
         for inst in insts() {
             let Some((pointer, bytes, atomic)) = access(unit, body, inst) else { continue };
             let space = body.value_type(pointer).space().unwrap_or(Space::Generic);
-            let target = self.resolve(space, &source(sets, body, pointer))?;
+            let Some(target) = self.resolve(space, &source(sets, body, pointer)) else {
+                self.nowhere.push((func, inst));
+                continue;
+            };
             for &object in &target.objects {
                 let data = &mut self.list[object as usize];
                 data.element = data.element.min(bytes.max(1));
@@ -351,10 +341,10 @@ impl Objects {
                 self.targets.insert((func, inst), target);
             }
         }
-        Ok(())
     }
 
-    fn resolve(&self, space: Space, set: &Set) -> Result<Target, EmitError> {
+    /// Where an access goes; none if that is nowhere.
+    fn resolve(&self, space: Space, set: &Set) -> Option<Target> {
         let mut target = Target { address: set.address, objects: set.list.clone() };
         if set.unknown {
             match space {
@@ -369,12 +359,10 @@ impl Objects {
             }
         }
         match space {
-            Space::Shared | Space::Local if target.objects.is_empty() && set.unknown => {
-                Err(unsupported("shared or local memory that is no global and no slot of the program"))
-            }
+            Space::Shared | Space::Local if target.objects.is_empty() && set.unknown => None,
             _ => {
                 target.address |= target.objects.is_empty();
-                Ok(target)
+                Some(target)
             }
         }
     }

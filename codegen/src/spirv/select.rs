@@ -10,6 +10,7 @@ use super::pointers::Objects;
 use super::structure::Structurer;
 use super::structure::graph::Graph;
 use super::{Api, internal};
+use crate::artifact::Relocation;
 use crate::error::EmitError;
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::{Body, Symbol, ValueDef};
@@ -38,6 +39,8 @@ pub(super) struct State<'u> {
     pub group_size: Option<[Id; 3]>,
     /// What pointers point to, for Vulkan.
     pub objects: Objects,
+    /// Words that the host supplies.
+    pub relocations: Vec<Relocation>,
     /// Places in the source.
     pub debug: Debug<'u>,
     /// Module-scope variables used by each function, and the functions that it calls.
@@ -94,7 +97,7 @@ pub(super) type Operands = SmallVec<[Id; 4]>;
 
 impl<'s, 'u> Selector<'s, 'u> {
     /// Starts a function.
-    pub fn new(state: &'s mut State<'u>, func: Func, cfg: &'s ControlFlow) -> Self {
+    pub(super) fn new(state: &'s mut State<'u>, func: Func, cfg: &'s ControlFlow) -> Self {
         let unit = state.unit;
         let function = &unit.funcs[func];
         let count = function.body.value_count();
@@ -124,12 +127,12 @@ impl<'s, 'u> Selector<'s, 'u> {
     }
 
     /// The module.
-    pub fn module(&mut self) -> &mut Module {
+    pub(super) fn module(&mut self) -> &mut Module {
         self.state.module
     }
 
     /// Whether the environment is Vulkan.
-    pub fn is_vulkan(&self) -> bool {
+    pub(super) fn is_vulkan(&self) -> bool {
         self.state.module.env.api == Api::Vulkan
     }
 
@@ -139,7 +142,7 @@ impl<'s, 'u> Selector<'s, 'u> {
 
     /// Adds an instruction with a result.
     #[inline]
-    pub fn emit(&mut self, op: Op, ty: Id, operands: &[Id]) -> Id {
+    pub(super) fn emit(&mut self, op: Op, ty: Id, operands: &[Id]) -> Id {
         let id = self.module().id();
         let words = self.target();
         words.0.push(((operands.len() as u32 + 3) << 16) | op as u32);
@@ -149,7 +152,7 @@ impl<'s, 'u> Selector<'s, 'u> {
     }
 
     /// Adds an instruction without a result.
-    pub fn emit_void(&mut self, op: Op, operands: &[Id]) {
+    pub(super) fn emit_void(&mut self, op: Op, operands: &[Id]) {
         self.target().op(op, operands);
         if op == Op::Label {
             self.resume_place();
@@ -158,7 +161,7 @@ impl<'s, 'u> Selector<'s, 'u> {
 
     /// Adds an instruction that computes with floats. Without `NoContraction`, Vulkan drivers fuse and fold
     /// (SPIR-V 3.20); OpenCL modules say `ContractionOff` once per kernel.
-    pub fn emit_float(&mut self, op: Op, ty: Id, operands: &[Id]) -> Id {
+    pub(super) fn emit_float(&mut self, op: Op, ty: Id, operands: &[Id]) -> Id {
         let id = self.emit(op, ty, operands);
         if self.is_vulkan() {
             self.module().decorate(id, Decoration::NoContraction, &[]);
@@ -167,7 +170,7 @@ impl<'s, 'u> Selector<'s, 'u> {
     }
 
     /// Adds an instruction of the environment's extended set.
-    pub fn emit_std(&mut self, instruction: u32, ty: Id, operands: &[Id]) -> Id {
+    pub(super) fn emit_std(&mut self, instruction: u32, ty: Id, operands: &[Id]) -> Id {
         let set = self.module().std();
         let mut all: SmallVec<[u32; 5]> = SmallVec::from_slice(&[set, instruction]);
         all.extend_from_slice(operands);
@@ -175,7 +178,7 @@ impl<'s, 'u> Selector<'s, 'u> {
     }
 
     /// A variable of the function, with a pointer type of its own.
-    pub fn local_variable(&mut self, ty: Id) -> Id {
+    pub(super) fn local_variable(&mut self, ty: Id) -> Id {
         let pointer = self.module().pointer(StorageClass::Function, ty);
         let id = self.module().id();
         self.buffers.locals.op(Op::Variable, &[pointer, id, StorageClass::Function as u32]);
@@ -183,13 +186,13 @@ impl<'s, 'u> Selector<'s, 'u> {
     }
 
     /// The id of a type in registers.
-    pub fn type_id(&mut self, ty: Type) -> Result<Id, EmitError> {
+    pub(super) fn type_id(&mut self, ty: Type) -> Result<Id, EmitError> {
         let found = self.module().value_type(ty);
         found.ok_or_else(|| internal(&format!("type {ty} is not legal for SPIR-V")))
     }
 
     /// The id of a value, loaded from its variable if it lives there.
-    pub fn value(&mut self, value: Value) -> Result<Id, EmitError> {
+    pub(super) fn value(&mut self, value: Value) -> Result<Id, EmitError> {
         let index = value.as_u32() as usize;
         if let ValueDef::Const(id) = self.body.value_def(value) {
             if self.buffers.ids[index] == 0 {
@@ -219,7 +222,7 @@ impl<'s, 'u> Selector<'s, 'u> {
     }
 
     /// A constant in registers.
-    pub fn constant(&mut self, ty: Type, bits: u64) -> Result<Id, EmitError> {
+    pub(super) fn constant(&mut self, ty: Type, bits: u64) -> Result<Id, EmitError> {
         match ty.kind() {
             TypeKind::Scalar(scalar) => Ok(self.module().const_scalar(scalar, bits)),
             TypeKind::Pointer(_) if self.is_vulkan() => Ok(self.module().const_int(64, bits)),
@@ -240,7 +243,7 @@ impl<'s, 'u> Selector<'s, 'u> {
     }
 
     /// Sets what a value is, and stores it where it lives in a variable.
-    pub fn define(&mut self, value: Value, id: Id) {
+    pub(super) fn define(&mut self, value: Value, id: Id) {
         let index = value.as_u32() as usize;
         self.buffers.ids[index] = id;
         self.buffers.stretch_of[index] = self.stretch;
@@ -252,7 +255,7 @@ impl<'s, 'u> Selector<'s, 'u> {
     }
 
     /// The ids of all operands of an instruction.
-    pub fn operands(&mut self, inst: Inst) -> Result<Operands, EmitError> {
+    pub(super) fn operands(&mut self, inst: Inst) -> Result<Operands, EmitError> {
         let body = self.body;
         let mut ids = Operands::new();
         for &arg in body.args(inst) {
@@ -262,25 +265,25 @@ impl<'s, 'u> Selector<'s, 'u> {
     }
 
     /// The type of an operand.
-    pub fn arg_type(&self, inst: Inst, index: usize) -> Type {
+    pub(super) fn arg_type(&self, inst: Inst, index: usize) -> Type {
         self.body.args(inst).get(index).map_or(Type::ERROR, |&arg| self.body.value_type(arg))
     }
 
     /// The scalar type of an operand.
-    pub fn arg_scalar(&self, inst: Inst, index: usize) -> Result<Scalar, EmitError> {
+    pub(super) fn arg_scalar(&self, inst: Inst, index: usize) -> Result<Scalar, EmitError> {
         let ty = self.arg_type(inst, index);
         ty.as_scalar().ok_or_else(|| internal(&format!("an operand of type {ty} in a legal unit")))
     }
 
     /// Notes that the function uses a module-scope variable.
-    pub fn use_global(&mut self, id: Id) {
+    pub(super) fn use_global(&mut self, id: Id) {
         if let Some((uses, _)) = self.state.uses.get_mut(self.func.as_u32() as usize) {
             uses.insert(id);
         }
     }
 
     /// An input variable, made if it does not exist yet.
-    pub fn builtin(&mut self, builtin: BuiltIn, ty: Id) -> Id {
+    pub(super) fn builtin(&mut self, builtin: BuiltIn, ty: Id) -> Id {
         let id = match self.state.builtins.get(&(builtin as u32)) {
             Some(&id) => id,
             None => {
@@ -294,7 +297,7 @@ impl<'s, 'u> Selector<'s, 'u> {
     }
 
     /// The function that a call names.
-    pub fn callee(&self, inst: Inst) -> Result<Func, EmitError> {
+    pub(super) fn callee(&self, inst: Inst) -> Result<Func, EmitError> {
         match self.body.symbol(SymbolRef::from_u32(self.body.inst(inst).imm)) {
             Symbol::Func(func) => Ok(*func),
             other => Err(internal(&format!("a call of {other:?} in a legal unit"))),
@@ -302,7 +305,7 @@ impl<'s, 'u> Selector<'s, 'u> {
     }
 
     /// Selects everything but terminators.
-    pub fn select(&mut self, inst: Inst) -> Result<(), EmitError> {
+    pub(super) fn select(&mut self, inst: Inst) -> Result<(), EmitError> {
         use IrOp::*;
         let data = self.body.inst(inst);
         let op = data.op;
@@ -359,7 +362,7 @@ impl<'s, 'u> Selector<'s, 'u> {
     }
 
     /// Sets what the results of an instruction are.
-    pub fn define_all(&mut self, inst: Inst, ids: &[Id]) -> Result<(), EmitError> {
+    pub(super) fn define_all(&mut self, inst: Inst, ids: &[Id]) -> Result<(), EmitError> {
         for (value, &id) in self.body.results(inst).zip(ids) {
             self.define(value, id);
         }
@@ -394,7 +397,7 @@ impl<'s, 'u> Selector<'s, 'u> {
     }
 
     /// Whether a value is the same everywhere in the function, and defined in the prologue or at module scope.
-    pub fn is_fixed(&self, inst: Inst) -> bool {
+    pub(super) fn is_fixed(&self, inst: Inst) -> bool {
         let data = self.body.inst(inst);
         matches!(data.op, IrOp::Slot | IrOp::GlobalAddress)
     }

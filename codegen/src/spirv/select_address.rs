@@ -1,6 +1,6 @@
 //! Selection of addresses: of slots, of globals, and computed from others.
 
-use super::module::{Id, MAX_OPERANDS};
+use super::module::Id;
 use super::select::Selector;
 use super::{internal, types};
 use crate::error::EmitError;
@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 
 impl Selector<'_, '_> {
     /// Selects an op that makes a pointer, or a number of one.
-    pub fn address_op(&mut self, inst: Inst, op: IrOp) -> Result<Id, EmitError> {
+    pub(super) fn address_op(&mut self, inst: Inst, op: IrOp) -> Result<Id, EmitError> {
         let data = self.body.inst(inst);
         let result = self.body.first_result(inst).map_or(Type::ERROR, |v| self.body.value_type(v));
         match op {
@@ -113,13 +113,9 @@ impl Selector<'_, '_> {
     fn global_address(&mut self, global: Global, result: Type) -> Result<Id, EmitError> {
         let data = &self.unit.globals[global];
         if self.is_vulkan() {
-            return match self.state.objects.global(global) {
-                Some(object) => Ok(self.object_pointer(object)),
-                None => Err(EmitError::Target(format!(
-                    "Vulkan: global '{}' is in global memory; pass a buffer to the kernel instead",
-                    data.name
-                ))),
-            };
+            let object = self.state.objects.global(global);
+            let object = object.ok_or_else(|| internal("a variable in global memory"))?;
+            return Ok(self.object_pointer(object));
         }
         let variable = match self.state.globals.get(&global) {
             Some(&id) => id,
@@ -142,7 +138,7 @@ impl Selector<'_, '_> {
     /// A variable of OpenCL for a global: an array of integers as wide as its alignment.
     fn global_variable(&mut self, global: Global) -> Result<Id, EmitError> {
         let data = &self.unit.globals[global];
-        let layout = self.unit.types.layout(data.ty).ok_or_else(|| internal("a global without layout"))?;
+        let layout = data.layout(&self.unit.types).ok_or_else(|| internal("a global without layout"))?;
         let element = layout.align.clamp(1, 8);
         let length = layout.size.div_ceil(u64::from(element)).max(1);
         let class = types::storage_class(data.space);
@@ -151,7 +147,7 @@ impl Selector<'_, '_> {
         let pointer = self.module().pointer(class, array);
         let mut operands: SmallVec<[u32; 2]> = SmallVec::from_slice(&[class as u32]);
         if data.space != Space::Shared {
-            operands.push(self.initial_value(array, element, length, data.init.as_deref())?);
+            operands.push(self.initial_value(array, element, length, global)?);
         }
         let variable = self.module().global(Op::Variable, pointer, &operands);
         self.module().decorate(variable, Decoration::Alignment, &[layout.align]);
@@ -159,28 +155,5 @@ impl Selector<'_, '_> {
             self.module().decorate(variable, Decoration::Constant, &[]);
         }
         Ok(variable)
-    }
-
-    /// An array constant from the bytes of a global.
-    pub fn initial_value(
-        &mut self,
-        array: Id,
-        element: u32,
-        length: u64,
-        init: Option<&[u8]>,
-    ) -> Result<Id, EmitError> {
-        let Some(bytes) = init else { return Ok(self.module().intern_const(Op::ConstantNull, array, &[])) };
-        if length > MAX_OPERANDS as u64 {
-            let limit = MAX_OPERANDS as u64;
-            return Err(EmitError::limit("elements of an initialised global", limit, length));
-        }
-        let mut elements: Vec<Id> = Vec::with_capacity(length as usize);
-        for chunk in bytes.chunks(element as usize) {
-            let value = chunk.iter().rev().fold(0u64, |value, &byte| value << 8 | u64::from(byte));
-            elements.push(self.module().const_int(element * 8, value));
-        }
-        let zero = self.module().const_int(element * 8, 0);
-        elements.resize(length as usize, zero);
-        Ok(self.module().intern_const(Op::ConstantComposite, array, &elements))
     }
 }

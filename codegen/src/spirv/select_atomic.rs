@@ -2,7 +2,7 @@
 //!
 //! Orders become memory semantics (SPIR-V 3.26) over all memory that work-items share, since an acquire of a shared
 //! flag also orders global data. In Vulkan, acquiring makes visible and releasing makes available; its memory
-//! model has no sequential consistency, so that order is refused there. Floats are exchanged as integers.
+//! model has no sequential consistency, which the target says. Floats are exchanged as integers.
 
 use super::internal;
 use super::module::Id;
@@ -44,10 +44,7 @@ impl Selector<'_, '_> {
             Order::Acquire => memory | Semantics::ACQUIRE | acquire,
             Order::Release => memory | Semantics::RELEASE | release,
             Order::AcqRel => memory | Semantics::ACQUIRE_RELEASE | acquire | release,
-            Order::SeqCst if vulkan => {
-                let message = "Vulkan has no sequentially consistent atomics; acq_rel is its strongest order";
-                return Err(EmitError::Target(message.into()));
-            }
+            Order::SeqCst if vulkan => return Err(internal("a sequentially consistent access")),
             Order::SeqCst => memory | Semantics::SEQUENTIALLY_CONSISTENT,
         };
         Ok(self.module().u32(semantics.bits()))
@@ -72,22 +69,16 @@ impl Selector<'_, '_> {
             &[object] if !target.address => {
                 let (at, element) = self.element_pointer(address, object, 0)?;
                 if element != wanted {
-                    let message =
-                        "Vulkan: an atomic on shared memory that is also accessed in other sizes or kinds";
-                    return Err(EmitError::Target(message.into()));
+                    return Err(internal("an atomic on elements of another type"));
                 }
                 Ok((at, element))
             }
-            _ => {
-                let message =
-                    "Vulkan: an atomic through a pointer that may point to several variables or buffers";
-                Err(EmitError::Target(message.into()))
-            }
+            _ => Err(internal("an atomic on several variables")),
         }
     }
 
     /// Orders memory accesses.
-    pub fn fence(&mut self, scope: Scope, order: Order) -> Result<(), EmitError> {
+    pub(super) fn fence(&mut self, scope: Scope, order: Order) -> Result<(), EmitError> {
         let scope = self.scope(scope);
         let semantics = self.semantics(order)?;
         self.emit_void(Op::MemoryBarrier, &[scope, semantics]);
@@ -95,7 +86,7 @@ impl Selector<'_, '_> {
     }
 
     /// Selects an atomic or a fence.
-    pub fn atomic_op(&mut self, inst: Inst, op: IrOp) -> Result<(), EmitError> {
+    pub(super) fn atomic_op(&mut self, inst: Inst, op: IrOp) -> Result<(), EmitError> {
         let flags = MemFlags::from_bits(self.body.inst(inst).imm);
         let order = flags.order();
         if op == IrOp::Fence {
@@ -182,7 +173,7 @@ impl Selector<'_, '_> {
     }
 
     /// Selects a barrier of the group or the sub-group.
-    pub fn barrier(&mut self, group: bool) -> Result<(), EmitError> {
+    pub(super) fn barrier(&mut self, group: bool) -> Result<(), EmitError> {
         let scope = self.scope(if group { Scope::Group } else { Scope::Subgroup });
         if !group {
             self.module().caps.add(Capability::GroupNonUniform);

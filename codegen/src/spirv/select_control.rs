@@ -13,12 +13,12 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 impl Selector<'_, '_> {
-    pub fn terminator(&self, block: Block) -> Result<Inst, EmitError> {
+    pub(super) fn terminator(&self, block: Block) -> Result<Inst, EmitError> {
         self.body.terminator(block).ok_or_else(|| internal(&format!("{block} has no terminator")))
     }
 
     /// The instructions of a block without its terminator.
-    pub fn block_code(&mut self, block: Block) -> Result<(), EmitError> {
+    pub(super) fn block_code(&mut self, block: Block) -> Result<(), EmitError> {
         let body = self.body;
         let last = self.terminator(block)?;
         for inst in body.block_insts(block).take_while(|&inst| inst != last) {
@@ -32,7 +32,7 @@ impl Selector<'_, '_> {
     }
 
     /// Addresses of slots and globals, which dominate everything.
-    pub fn fixed_addresses(&mut self) -> Result<(), EmitError> {
+    pub(super) fn fixed_addresses(&mut self) -> Result<(), EmitError> {
         let (body, cfg) = (self.body, self.cfg);
         for &block in cfg.reverse_post_order() {
             for inst in body.block_insts(block).filter(|&inst| self.is_fixed(inst)).collect::<Vec<_>>() {
@@ -43,7 +43,7 @@ impl Selector<'_, '_> {
     }
 
     /// A return, or the end of what does not return.
-    pub fn leave(&mut self, block: Block) -> Result<(), EmitError> {
+    pub(super) fn leave(&mut self, block: Block) -> Result<(), EmitError> {
         let inst = self.terminator(block)?;
         self.at(inst);
         match self.body.inst(inst).op {
@@ -69,7 +69,7 @@ impl Selector<'_, '_> {
     }
 
     /// A branch or switch to labels, one per edge.
-    pub fn branch_to(&mut self, inst: Inst, labels: &[Id]) -> Result<(), EmitError> {
+    pub(super) fn branch_to(&mut self, inst: Inst, labels: &[Id]) -> Result<(), EmitError> {
         self.at(inst);
         let data = self.body.inst(inst);
         let args = self.operands(inst)?;
@@ -105,7 +105,7 @@ impl Selector<'_, '_> {
         Ok(())
     }
 
-    pub fn emit_switch(&mut self, operands: &[u32]) -> Result<(), EmitError> {
+    pub(super) fn emit_switch(&mut self, operands: &[u32]) -> Result<(), EmitError> {
         let limit = super::module::MAX_OPERANDS;
         if operands.len() > limit {
             let found = operands.len() as u64;
@@ -115,7 +115,7 @@ impl Selector<'_, '_> {
         Ok(())
     }
 
-    pub fn label(&mut self, id: Id) {
+    pub(super) fn label(&mut self, id: Id) {
         self.forget_place();
         self.emit_void(Op::Label, &[id]);
         self.stretch += 1;
@@ -125,7 +125,7 @@ impl Selector<'_, '_> {
 /// Any control flow, as OpenCL takes it.
 impl Selector<'_, '_> {
     /// Emits all blocks.
-    pub fn unstructured(&mut self) -> Result<(), EmitError> {
+    pub(super) fn unstructured(&mut self) -> Result<(), EmitError> {
         self.fixed_addresses()?;
         let (body, cfg) = (self.body, self.cfg);
         let order = cfg.reverse_post_order();

@@ -35,7 +35,7 @@ impl Selector<'_, '_> {
     }
 
     /// Negation, absolute value and copying of the sign by bits: exact for NaN and zero on every driver.
-    pub fn sign_bits(&mut self, op: IrOp, scalar: Scalar, args: &[Id]) -> Result<Id, EmitError> {
+    pub(super) fn sign_bits(&mut self, op: IrOp, scalar: Scalar, args: &[Id]) -> Result<Id, EmitError> {
         let bits = scalar.bits();
         let float = Type::scalar(scalar);
         let int = match bits {
@@ -60,7 +60,13 @@ impl Selector<'_, '_> {
     }
 
     /// Selects an op on floats, or one that makes floats of integers.
-    pub fn float_op(&mut self, op: IrOp, scalar: Scalar, result: Type, args: &[Id]) -> Result<Id, EmitError> {
+    pub(super) fn float_op(
+        &mut self,
+        op: IrOp,
+        scalar: Scalar,
+        result: Type,
+        args: &[Id],
+    ) -> Result<Id, EmitError> {
         use IrOp::*;
         let arithmetic = match op {
             Add => Op::FAdd,

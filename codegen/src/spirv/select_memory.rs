@@ -32,7 +32,7 @@ impl Selector<'_, '_> {
     }
 
     /// Selects a load.
-    pub fn load(&mut self, inst: Inst) -> Result<Id, EmitError> {
+    pub(super) fn load(&mut self, inst: Inst) -> Result<Id, EmitError> {
         let ty = self.body.inst(inst).ty;
         let pointer = *self.body.args(inst).first().ok_or_else(|| internal("a load without address"))?;
         let space = self.body.value_type(pointer).space().unwrap_or(Space::Generic);
@@ -70,7 +70,7 @@ impl Selector<'_, '_> {
     }
 
     /// Selects a store.
-    pub fn store(&mut self, inst: Inst) -> Result<(), EmitError> {
+    pub(super) fn store(&mut self, inst: Inst) -> Result<(), EmitError> {
         let [pointer, value] = self.two(inst)?;
         let ty = self.body.value_type(value);
         let space = self.body.value_type(pointer).space().unwrap_or(Space::Generic);
@@ -102,7 +102,7 @@ impl Selector<'_, '_> {
     }
 
     /// The first two operands.
-    pub fn two(&self, inst: Inst) -> Result<[Value; 2], EmitError> {
+    pub(super) fn two(&self, inst: Inst) -> Result<[Value; 2], EmitError> {
         match self.body.args(inst) {
             &[a, b, ..] => Ok([a, b]),
             _ => Err(internal("an access without operands")),
@@ -115,7 +115,7 @@ impl Selector<'_, '_> {
     }
 
     /// A pointer of OpenCL to something else than bytes.
-    pub fn cast_pointer(&mut self, pointer: Id, class: StorageClass, pointee: Id) -> Id {
+    pub(super) fn cast_pointer(&mut self, pointer: Id, class: StorageClass, pointee: Id) -> Id {
         let byte = self.module().int(8);
         if pointee == byte {
             return pointer;
@@ -125,7 +125,7 @@ impl Selector<'_, '_> {
     }
 
     /// A pointer of Vulkan from the address of a buffer.
-    pub fn buffer_pointer(&mut self, address: Id, pointee: Id, bytes: u32) -> Id {
+    pub(super) fn buffer_pointer(&mut self, address: Id, pointee: Id, bytes: u32) -> Id {
         match bytes {
             1 => self.module().caps.add(Capability::StorageBuffer8BitAccess),
             2 => self.module().caps.add(Capability::StorageBuffer16BitAccess),
@@ -136,7 +136,7 @@ impl Selector<'_, '_> {
     }
 
     /// A value of a buffer at an address, in parts if it is not aligned.
-    pub fn load_address(
+    pub(super) fn load_address(
         &mut self,
         address: Id,
         ty: Type,
@@ -199,7 +199,7 @@ impl Selector<'_, '_> {
     }
 
     /// Part `n` of a value of `bits` bits.
-    pub fn piece(&mut self, value: Id, bits: u32, n: u32, part: u32) -> Id {
+    pub(super) fn piece(&mut self, value: Id, bits: u32, n: u32, part: u32) -> Id {
         if bits == part {
             return value;
         }
@@ -214,7 +214,7 @@ impl Selector<'_, '_> {
     }
 
     /// A value of `bits` bits from its parts, the lowest first.
-    pub fn join(&mut self, parts: &[Id], part: u32, bits: u32) -> Id {
+    pub(super) fn join(&mut self, parts: &[Id], part: u32, bits: u32) -> Id {
         let whole = self.module().int(bits);
         let mut result = 0;
         for (n, &value) in parts.iter().enumerate() {
@@ -232,7 +232,7 @@ impl Selector<'_, '_> {
     }
 
     /// A byte that is 0 or 1 as a truth value.
-    pub fn byte_to_truth(&mut self, byte: Id) -> Id {
+    pub(super) fn byte_to_truth(&mut self, byte: Id) -> Id {
         let (truth, zero) = (self.module().bool(), self.module().const_int(8, 0));
         self.emit(Op::INotEqual, truth, &[byte, zero])
     }
@@ -244,7 +244,7 @@ impl Selector<'_, '_> {
     }
 
     /// A value as the integer that memory holds for it.
-    pub fn bits_of(&mut self, value: Id, ty: Type) -> Result<Id, EmitError> {
+    pub(super) fn bits_of(&mut self, value: Id, ty: Type) -> Result<Id, EmitError> {
         match ty.as_scalar() {
             Some(Scalar::I1) => Ok(self.truth_to_byte(value)),
             Some(scalar) if scalar.is_float() && scalar != Scalar::BF16 => {
@@ -256,7 +256,7 @@ impl Selector<'_, '_> {
     }
 
     /// A value from the integer that memory holds for it.
-    pub fn value_of_bits(&mut self, bits: Id, ty: Type) -> Result<Id, EmitError> {
+    pub(super) fn value_of_bits(&mut self, bits: Id, ty: Type) -> Result<Id, EmitError> {
         match ty.as_scalar() {
             Some(Scalar::I1) => Ok(self.byte_to_truth(bits)),
             Some(scalar) if scalar.is_float() && scalar != Scalar::BF16 => {

@@ -15,7 +15,7 @@ const OBJECT_TAG: u64 = 1 << 63;
 
 impl Selector<'_, '_> {
     /// The pointer to the start of an object.
-    pub fn object_pointer(&mut self, object: Object) -> Id {
+    pub(super) fn object_pointer(&mut self, object: Object) -> Id {
         self.module().const_int(64, OBJECT_TAG | u64::from(object) << 32)
     }
 
@@ -38,8 +38,7 @@ impl Selector<'_, '_> {
                 let pointer = self.module().pointer(class, array);
                 let mut operands: SmallVec<[u32; 2]> = SmallVec::from_slice(&[class as u32]);
                 if let Some(global) = data.global.filter(|_| data.space == Space::Constant) {
-                    let init = self.unit.globals[global].init.as_deref();
-                    operands.push(self.initial_value(array, data.element, data.length(), init)?);
+                    operands.push(self.initial_value(array, data.element, data.length(), global)?);
                 }
                 variable = self.module().global(Op::Variable, pointer, &operands);
             }
@@ -65,14 +64,17 @@ impl Selector<'_, '_> {
         }
         match bytes {
             4 | 8 => Ok(self.module().float(bytes * 8)),
-            _ => Err(EmitError::Target(
-                "Vulkan: atomic floats in memory that is also accessed in parts".into(),
-            )),
+            _ => Err(internal("atomic floats in memory that is accessed in parts")),
         }
     }
 
     /// A pointer to the `n`-th element from where a pointer to an object points.
-    pub fn element_pointer(&mut self, pointer: Id, object: Object, n: u32) -> Result<(Id, Id), EmitError> {
+    pub(super) fn element_pointer(
+        &mut self,
+        pointer: Id,
+        object: Object,
+        n: u32,
+    ) -> Result<(Id, Id), EmitError> {
         let shift = self.object_data(object)?.element.trailing_zeros();
         let (variable, element, class) = self.object(object)?;
         let short = self.module().int(32);
@@ -149,7 +151,7 @@ impl Selector<'_, '_> {
     }
 
     /// Loads from one of several objects: from each at an offset that is right if it is the one, else 0.
-    pub fn load_objects(
+    pub(super) fn load_objects(
         &mut self,
         pointer: Id,
         list: &[Object],
@@ -175,7 +177,7 @@ impl Selector<'_, '_> {
     }
 
     /// Stores to one of several objects: a selection for each.
-    pub fn store_objects(
+    pub(super) fn store_objects(
         &mut self,
         pointer: Id,
         list: &[Object],
@@ -205,7 +207,7 @@ impl Selector<'_, '_> {
 
     /// Begins a selection by whether a pointer points to an object; the code for objects comes first. Gives the
     /// labels of both arms and of the end.
-    pub fn fork(&mut self, pointer: Id) -> [Id; 3] {
+    pub(super) fn fork(&mut self, pointer: Id) -> [Id; 3] {
         let (truth, zero) = (self.module().bool(), self.module().const_int(64, 0));
         let labels = [self.module().id(), self.module().id(), self.module().id()];
         let [yes, no, merge] = labels;

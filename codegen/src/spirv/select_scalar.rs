@@ -30,24 +30,24 @@ mod cl {
 
 impl Selector<'_, '_> {
     /// Adds an instruction with an integer result.
-    pub fn integer(&mut self, op: Op, bits: u32, operands: &[Id]) -> Id {
+    pub(super) fn integer(&mut self, op: Op, bits: u32, operands: &[Id]) -> Id {
         let ty = self.module().int(bits);
         self.emit(op, ty, operands)
     }
 
     /// Adds an instruction with a truth value for result.
-    pub fn truth(&mut self, op: Op, operands: &[Id]) -> Id {
+    pub(super) fn truth(&mut self, op: Op, operands: &[Id]) -> Id {
         let ty = self.module().bool();
         self.emit(op, ty, operands)
     }
 
     /// An integer constant.
-    pub fn int(&mut self, bits: u32, value: u64) -> Id {
+    pub(super) fn int(&mut self, bits: u32, value: u64) -> Id {
         self.module().const_int(bits, value)
     }
 
     /// Selects an op with one result.
-    pub fn scalar_op(&mut self, inst: Inst, op: IrOp) -> Result<Id, EmitError> {
+    pub(super) fn scalar_op(&mut self, inst: Inst, op: IrOp) -> Result<Id, EmitError> {
         let args = self.operands(inst)?;
         let first = self.arg_type(inst, 0);
         let result = self.body.first_result(inst).map_or(first, |v| self.body.value_type(v));
@@ -266,7 +266,7 @@ impl Selector<'_, '_> {
     }
 
     /// Selects an op with a wrapped result and an overflow flag.
-    pub fn overflow_op(&mut self, inst: Inst, op: IrOp) -> Result<(Id, Id), EmitError> {
+    pub(super) fn overflow_op(&mut self, inst: Inst, op: IrOp) -> Result<(Id, Id), EmitError> {
         let args = self.operands(inst)?;
         let bits = self.arg_scalar(inst, 0)?.bits();
         Ok(self.overflowing(op, bits, &args))
@@ -369,7 +369,7 @@ impl Selector<'_, '_> {
     }
 
     /// The same bits as another type; nothing where both are held alike.
-    pub fn bitcast(&mut self, value: Id, from: Type, to: Type) -> Result<Id, EmitError> {
+    pub(super) fn bitcast(&mut self, value: Id, from: Type, to: Type) -> Result<Id, EmitError> {
         let (from, to) = (self.type_id(from)?, self.type_id(to)?);
         Ok(if from == to { value } else { self.emit(Op::Bitcast, to, &[value]) })
     }

@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 
 impl Selector<'_, '_> {
     /// Emits all steps of the plan.
-    pub fn structured(&mut self) -> Result<(), EmitError> {
+    pub(super) fn structured(&mut self) -> Result<(), EmitError> {
         let mut graph = std::mem::take(&mut self.state.scratch.graph);
         let mut structurer = std::mem::take(&mut self.state.scratch.structurer);
         graph.compute(self.body, self.cfg);

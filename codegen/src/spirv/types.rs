@@ -34,17 +34,17 @@ fn log2(bits: u32) -> usize {
 
 impl Module {
     /// `void`.
-    pub fn void(&mut self) -> Id {
+    pub(super) fn void(&mut self) -> Id {
         self.intern_type(Op::TypeVoid, &[])
     }
 
     /// `bool`.
-    pub fn bool(&mut self) -> Id {
+    pub(super) fn bool(&mut self) -> Id {
         self.intern_type(Op::TypeBool, &[])
     }
 
     /// An integer of 8, 16, 32 or 64 bits; signedness is a matter of the ops.
-    pub fn int(&mut self, bits: u32) -> Id {
+    pub(super) fn int(&mut self, bits: u32) -> Id {
         let known = self.ints[log2(bits)];
         if known != 0 {
             return known;
@@ -61,7 +61,7 @@ impl Module {
     }
 
     /// A float of 16, 32 or 64 bits.
-    pub fn float(&mut self, bits: u32) -> Id {
+    pub(super) fn float(&mut self, bits: u32) -> Id {
         let known = self.floats[log2(bits)];
         if known != 0 {
             return known;
@@ -77,13 +77,13 @@ impl Module {
     }
 
     /// A vector of integers.
-    pub fn int_vector(&mut self, bits: u32, lanes: u32) -> Id {
+    pub(super) fn int_vector(&mut self, bits: u32, lanes: u32) -> Id {
         let lane = self.int(bits);
         self.intern_type(Op::TypeVector, &[lane, lanes])
     }
 
     /// A pointer type.
-    pub fn pointer(&mut self, class: StorageClass, pointee: Id) -> Id {
+    pub(super) fn pointer(&mut self, class: StorageClass, pointee: Id) -> Id {
         match class {
             StorageClass::Generic => self.caps.add(Capability::GenericPointer),
             StorageClass::PhysicalStorageBuffer => self.caps.add(Capability::PhysicalStorageBufferAddresses),
@@ -93,13 +93,13 @@ impl Module {
     }
 
     /// An array type without layout.
-    pub fn array(&mut self, element: Id, length: u64) -> Id {
+    pub(super) fn array(&mut self, element: Id, length: u64) -> Id {
         let length = self.const_int(32, length);
         self.intern_type(Op::TypeArray, &[element, length])
     }
 
     /// The type of a scalar in registers.
-    pub fn scalar(&mut self, scalar: Scalar) -> Id {
+    pub(super) fn scalar(&mut self, scalar: Scalar) -> Id {
         match scalar {
             Scalar::I1 => self.bool(),
             Scalar::BF16 => self.int(16),
@@ -109,7 +109,7 @@ impl Module {
     }
 
     /// The type of a scalar or pointer in registers; none for what legal units do not have.
-    pub fn value_type(&mut self, ty: Type) -> Option<Id> {
+    pub(super) fn value_type(&mut self, ty: Type) -> Option<Id> {
         match ty.kind() {
             TypeKind::Scalar(Scalar::I128) => None,
             TypeKind::Scalar(scalar) => Some(self.scalar(scalar)),
@@ -120,18 +120,18 @@ impl Module {
     }
 
     /// `uchar*` of an address space, for OpenCL.
-    pub fn byte_pointer(&mut self, space: Space) -> Id {
+    pub(super) fn byte_pointer(&mut self, space: Space) -> Id {
         let byte = self.int(8);
         self.pointer(storage_class(space), byte)
     }
 
     /// The type of a scalar or pointer in memory.
-    pub fn memory_type(&mut self, ty: Type) -> Option<Id> {
+    pub(super) fn memory_type(&mut self, ty: Type) -> Option<Id> {
         if ty == Type::I1 { Some(self.int(8)) } else { self.value_type(ty) }
     }
 
     /// An integer constant.
-    pub fn const_int(&mut self, bits: u32, value: u64) -> Id {
+    pub(super) fn const_int(&mut self, bits: u32, value: u64) -> Id {
         let ty = self.int(bits);
         let value = if bits < 64 { value & ((1 << bits) - 1) } else { value };
         if bits == 64 {
@@ -142,18 +142,18 @@ impl Module {
     }
 
     /// `uint` constant.
-    pub fn u32(&mut self, value: u32) -> Id {
+    pub(super) fn u32(&mut self, value: u32) -> Id {
         self.const_int(32, u64::from(value))
     }
 
     /// A truth value.
-    pub fn const_bool(&mut self, value: bool) -> Id {
+    pub(super) fn const_bool(&mut self, value: bool) -> Id {
         let ty = self.bool();
         self.intern_const(if value { Op::ConstantTrue } else { Op::ConstantFalse }, ty, &[])
     }
 
     /// A scalar constant from its bits.
-    pub fn const_scalar(&mut self, scalar: Scalar, bits: u64) -> Id {
+    pub(super) fn const_scalar(&mut self, scalar: Scalar, bits: u64) -> Id {
         match scalar {
             Scalar::I1 => self.const_bool(bits & 1 != 0),
             Scalar::F16 | Scalar::F32 | Scalar::F64 => {
@@ -170,7 +170,7 @@ impl Module {
     }
 
     /// A module-scope variable that the device fills in.
-    pub fn builtin(&mut self, builtin: spv::BuiltIn, ty: Id) -> Id {
+    pub(super) fn builtin(&mut self, builtin: spv::BuiltIn, ty: Id) -> Id {
         let pointer = self.pointer(StorageClass::Input, ty);
         let id = self.global(Op::Variable, pointer, &[StorageClass::Input as u32]);
         self.decorate(id, spv::Decoration::BuiltIn, &[builtin as u32]);
@@ -181,7 +181,7 @@ impl Module {
 /// Types of parameters and results.
 impl Module {
     /// What a function with these results returns: nothing, the one, or a struct of all.
-    pub fn result_type(&mut self, results: &[Type]) -> Result<Id, EmitError> {
+    pub(super) fn result_type(&mut self, results: &[Type]) -> Result<Id, EmitError> {
         let mut types = SmallVec::<[Id; 4]>::new();
         for &result in results {
             let id = self.value_type(result);
@@ -195,12 +195,12 @@ impl Module {
     }
 
     /// What a kernel of OpenCL takes for a parameter: truth values as bytes, generic pointers as global ones.
-    pub fn kernel_parameter(&mut self, ty: Type) -> Result<Id, EmitError> {
+    pub(super) fn kernel_parameter(&mut self, ty: Type) -> Result<Id, EmitError> {
         match ty.kind() {
             TypeKind::Scalar(Scalar::I1) => Ok(self.int(8)),
             TypeKind::Pointer(Space::Generic) => Ok(self.byte_pointer(Space::Global)),
             TypeKind::Pointer(Space::Local | Space::Param) => {
-                Err(EmitError::Target(format!("OpenCL: a kernel parameter of type {ty}")))
+                Err(internal(&format!("a kernel parameter of type {ty}")))
             }
             _ => self
                 .value_type(ty)

@@ -142,6 +142,8 @@ pub struct Body {
     inlined: PrimaryMap<Inlined, InlinedCall>,
     first_block: PackedOption<Block>,
     last_block: PackedOption<Block>,
+    /// How many blocks are in the order.
+    placed_blocks: u32,
     /// Operands of instructions that have more than two.
     long_args: Vec<Value>,
     /// Parameters of blocks and arguments of edges.
@@ -181,6 +183,7 @@ impl Body {
             inlined,
             first_block,
             last_block,
+            placed_blocks,
             long_args,
             value_pool,
             call_pool,
@@ -205,6 +208,7 @@ impl Body {
         inlined.clear();
         *first_block = None.into();
         *last_block = None.into();
+        *placed_blocks = 0;
         long_args.clear();
         value_pool.clear();
         call_pool.clear();

@@ -59,7 +59,7 @@ impl Body {
         let last = self.last_block.expand();
         let data = &mut self.blocks[block];
         debug_assert!(!data.inserted, "{block} should be placed once");
-        data.inserted = true;
+        let placed = std::mem::replace(&mut data.inserted, true);
         data.prev = last.into();
         data.next = None.into();
         match last {
@@ -67,6 +67,7 @@ impl Body {
             None => self.first_block = block.into(),
         }
         self.last_block = block.into();
+        self.placed_blocks += u32::from(!placed);
     }
 
     /// Puts a block after another one.
@@ -74,7 +75,7 @@ impl Body {
         let next = self.blocks[after].next;
         let data = &mut self.blocks[block];
         debug_assert!(!data.inserted, "{block} should be placed once");
-        data.inserted = true;
+        let placed = std::mem::replace(&mut data.inserted, true);
         data.prev = after.into();
         data.next = next;
         self.blocks[after].next = block.into();
@@ -82,6 +83,7 @@ impl Body {
             Some(next) => self.blocks[next].prev = block.into(),
             None => self.last_block = block.into(),
         }
+        self.placed_blocks += u32::from(!placed);
     }
 
     /// Takes a block out of the order, with all its instructions.
@@ -90,6 +92,7 @@ impl Body {
         if !std::mem::take(&mut data.inserted) {
             return;
         }
+        self.placed_blocks -= 1;
         let (prev, next) = (data.prev.take(), data.next.take());
         match prev {
             Some(prev) => self.blocks[prev].next = next.into(),
@@ -105,6 +108,12 @@ impl Body {
     #[inline]
     pub fn is_block_placed(&self, block: Block) -> bool {
         self.blocks[block].inserted
+    }
+
+    /// How many blocks are in the order.
+    #[inline]
+    pub fn placed_block_count(&self) -> usize {
+        self.placed_blocks as usize
     }
 
     /// The first block: where the function starts.

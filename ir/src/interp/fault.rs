@@ -2,6 +2,7 @@
 
 use crate::body::Frame;
 use crate::entity::{Func, Inst};
+use crate::program::Reference;
 use crate::span::Span;
 use crate::types::Space;
 use std::fmt;
@@ -139,6 +140,15 @@ pub enum FaultKind {
     AssertionFailed(Arc<str>),
     /// The host passes no such input.
     NoInput(Arc<str>),
+    /// The host supplies no word for a slot.
+    NoWord {
+        /// The global.
+        global: Arc<str>,
+        /// What the slot stands for.
+        reference: Reference,
+        /// Why, as the host says.
+        reason: Arc<str>,
+    },
     /// The host supplies no such function.
     UnknownExtern(Arc<str>),
     /// A function of the host failed.
@@ -193,6 +203,9 @@ impl fmt::Display for FaultKind {
             Self::Unguarded => f.write_str("guarded op got operands that it throws for"),
             Self::AssertionFailed(message) => write!(f, "static assertion failed: {message}"),
             Self::NoInput(name) => write!(f, "host passes no input '{name}'"),
+            Self::NoWord { global, reference, reason } => {
+                write!(f, "no word for {reference} in global '{global}': {reason}")
+            }
             Self::UnknownExtern(name) => write!(f, "host supplies no function '{name}'"),
             Self::ExternFailed(message) => write!(f, "function of the host failed: {message}"),
             Self::BadArguments(message) => write!(f, "bad arguments: {message}"),

@@ -8,6 +8,7 @@ use super::value::Val;
 use crate::entity::Global;
 use crate::op::Op;
 use crate::print_format::Printed;
+use crate::program::Resolve;
 use crate::types::{Space, Type};
 use crate::unit::Unit;
 use rustc_hash::FxHashMap;
@@ -24,6 +25,10 @@ pub(super) struct Machine {
     pub globals: FxHashMap<Global, u64>,
     /// Addresses of the current group's shared globals.
     pub shared: FxHashMap<Global, u64>,
+    /// Who knows the words of slots.
+    pub host: Arc<dyn Resolve>,
+    /// The globals of the unit by name, once a slot asked.
+    pub names: FxHashMap<Arc<str>, Global>,
     pub fuel: u64,
     /// Steps since the interpreter was made: the clock.
     pub ticks: u64,
@@ -85,13 +90,21 @@ impl Machine {
         Ok(())
     }
 
-    /// The address of a global: its memory is made when it is first asked for.
+    /// The address of a global: its memory is made when it is first asked for, and that of all whose addresses it holds.
     pub fn global(&mut self, unit: &Unit, global: Global) -> Checked<u64> {
         if let Some(&address) = self.globals.get(&global).or_else(|| self.shared.get(&global)) {
             return Ok(address);
         }
+        if unit.globals.get(global).is_some_and(|data| !data.slots.is_empty()) {
+            return self.slotted(unit, global);
+        }
+        self.allocate(unit, global)
+    }
+
+    /// Makes the memory of a global, with zeros in its slots.
+    pub fn allocate(&mut self, unit: &Unit, global: Global) -> Checked<u64> {
         let Some(data) = unit.globals.get(global) else { return malformed("no such global") };
-        let Some(layout) = unit.types.layout(data.ty) else { return malformed("global has no size") };
+        let Some(layout) = data.layout(&unit.types) else { return malformed("global has no size") };
         let space = global_space(data.space);
         let contents = match &data.init {
             _ if space == Space::Shared => Contents::Uninitialised,

@@ -14,6 +14,7 @@ mod code;
 mod prepare;
 mod prepare_control;
 mod machine;
+mod slots;
 mod stack;
 mod run;
 mod launch;
@@ -25,7 +26,7 @@ pub use value::Val;
 use crate::entity::Func;
 use crate::limits::{DEFAULT_FUEL, DEFAULT_MEMORY_BYTES};
 use crate::print_format::Printed;
-use crate::program::MethodKind;
+use crate::program::{MethodKind, NoHost, Resolve};
 use crate::types::Type;
 use crate::unit::Unit;
 use machine::Machine;
@@ -96,6 +97,8 @@ impl<'u> Interp<'u> {
             externs: FxHashMap::default(),
             globals: FxHashMap::default(),
             shared: FxHashMap::default(),
+            host: Arc::new(NoHost),
+            names: FxHashMap::default(),
             fuel: 0,
             ticks: 0,
             stack_values: 0,
@@ -111,6 +114,11 @@ impl<'u> Interp<'u> {
     /// Supplies the function behind a link name.
     pub fn define_extern(&mut self, link_name: &str, function: HostFn) {
         self.machine.externs.insert(link_name.into(), function);
+    }
+
+    /// Supplies the words of slots. A global keeps those that it was given when it was first used.
+    pub fn set_host(&mut self, host: Arc<dyn Resolve>) {
+        self.machine.host = host;
     }
 
     /// Supplies what `kernel_input` gives for a name.

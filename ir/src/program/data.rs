@@ -2,6 +2,7 @@
 
 use crate::body::Body;
 use crate::entity::{Method, Table};
+use crate::program::GlobalSlot;
 use crate::signature::Signature;
 use crate::span::Span;
 use crate::types::{Abstract, Generic, Type, Types};
@@ -51,7 +52,7 @@ pub enum MethodError {
     NoTable(Table),
     /// No parameter mentions this variable, so no call could determine it.
     Unbound(Type),
-    /// The program has [`MAX_METHODS`](crate::limits::MAX_METHODS), ended ones included.
+    /// The program has [`MAX_METHODS`](crate::limits::MAX_METHODS), ended ones included that are not forgotten.
     TooMany,
 }
 
@@ -104,9 +105,13 @@ pub struct GlobalData {
     pub ty: Type,
     /// Its address space: global, constant or shared.
     pub space: crate::types::Space,
+    /// The alignment that it has at least, a power of two; that of its type, if there is none.
+    pub align: Option<u32>,
     /// Its first contents, as bytes of the type's layout, little-endian; none for zero. Shared memory has none
     /// and starts uninitialised.
     pub init: Option<Arc<[u8]>>,
+    /// The words of it that stand for something outside of it, by ascending offset; its first contents are zero there.
+    pub slots: Vec<GlobalSlot>,
     /// The source file, an index into [`Program::files`](crate::program::Program::files).
     pub file: Option<u32>,
     /// Where the text spelled its name.

@@ -4,13 +4,13 @@
 
 use crate::entity::{Method, Table};
 use crate::types::Type;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
 /// The methods of one generic function.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Function {
-    /// All that ever were.
+    /// All that ever were and are not forgotten.
     pub(super) all: SmallVec<[Method; 2]>,
     /// Those that are.
     pub(super) live: SmallVec<[Method; 2]>,
@@ -24,12 +24,32 @@ struct Tables {
     others: Option<Box<FxHashMap<Table, InTable>>>,
 }
 
-/// The methods of one generic function in one table, ended ones included.
+/// The methods of one generic function in one table, ended ones that are not forgotten included.
 #[derive(Clone, Debug, Default)]
 struct InTable {
     by_signature: BySignature,
     /// Those with variables.
     generic: Option<Box<Candidates>>,
+}
+
+impl InTable {
+    fn forget(&mut self, gone: &FxHashSet<Method>) {
+        match &mut self.by_signature {
+            BySignature::None => {}
+            BySignature::One(_, methods) => methods.retain(|method| !gone.contains(method)),
+            BySignature::Many(map) => map.retain(|_, methods| {
+                methods.retain(|method| !gone.contains(method));
+                !methods.is_empty()
+            }),
+        }
+        if let Some(generic) = &mut self.generic {
+            generic.variadic.retain(|candidate| !gone.contains(&candidate.method));
+            generic.fixed.retain(|_, candidates| {
+                candidates.retain(|candidate| !gone.contains(&candidate.method));
+                !candidates.is_empty()
+            });
+        }
+    }
 }
 
 type Signatures = FxHashMap<Box<[u32]>, SmallVec<[Method; 1]>>;
@@ -144,6 +164,17 @@ impl Function {
                 methods.generic.get_or_insert_default().variadic.push(Candidate::new(method, params));
             }
         }
+    }
+
+    /// Drops methods that ended.
+    pub(super) fn forget(&mut self, gone: &[Method]) {
+        let gone: FxHashSet<Method> = gone.iter().copied().collect();
+        self.all.retain(|method| !gone.contains(method));
+        if let Some((_, methods)) = &mut self.tables.first {
+            methods.forget(&gone);
+        }
+        let others = self.tables.others.iter_mut().flat_map(|others| others.values_mut());
+        others.for_each(|methods| methods.forget(&gone));
     }
 
     /// The methods of a table that take this, in the canonical form, the last one last.

@@ -13,6 +13,7 @@ mod parser;
 mod parse_item;
 mod parse_device;
 mod parse_init;
+mod parse_slots;
 mod parse_type;
 mod parse_generic;
 mod parse_body;
@@ -22,6 +23,7 @@ mod names;
 mod places;
 mod print;
 mod print_init;
+mod print_slots;
 mod print_inst;
 mod format;
 

@@ -99,14 +99,17 @@ impl<'t> Parser<'_, 't> {
             return Err(self.expected("'in' and an address space"));
         }
         let space = self.space()?;
+        let align = if self.eat_word("align") { Some(self.alignment()?) } else { None };
         let init = if self.eat(Kind::Equals) { self.init(ty)? } else { None };
+        let slots = if self.eat_word("with") { self.slots()? } else { Vec::new() };
         let file = Some(self.file);
         if self.program.globals.len() >= MAX_GLOBALS {
             self.error(Code::Limit, span, format!("program has more than {MAX_GLOBALS} globals"));
             self.stop();
             return Ok(());
         }
-        if let Err(old) = self.program.add_global(GlobalData { name, ty, space, init, file, span }) {
+        let data = GlobalData { name, ty, space, align, init, slots, file, span };
+        if let Err(old) = self.program.add_global(data) {
             let old = &self.program.globals[old];
             let (name, old_file, old_span) = (old.name.clone(), old.file, old.span);
             self.redefined(&format!("global '{name}'"), span, old_file, old_span);
@@ -122,7 +125,7 @@ impl<'t> Parser<'_, 't> {
         let (name, span) = self.symbol("the name of a function of the host")?;
         let params = self.type_list(MAX_PARAMS, "parameters")?;
         let results = self.results()?;
-        let link_name = if self.eat_word("as") { self.quoted_text()?.into() } else { name.clone() };
+        let link_name = if self.eat_word("as") { self.quoted_name()?.into() } else { name.clone() };
         let signature = Signature { params, results };
         let file = Some(self.file);
         if self.program.externs.len() >= MAX_GLOBALS {
@@ -279,7 +282,9 @@ impl<'t> Parser<'_, 't> {
                 self.redefined(&what, span, old_file, old_span);
             }
             Err(MethodError::TooMany) => {
-                self.error(Code::Limit, span, format!("program has more than {MAX_METHODS} methods"));
+                let message =
+                    format!("program has more than {MAX_METHODS} methods, those of earlier worlds included");
+                self.error(Code::Limit, span, message);
                 self.stop();
             }
         }

@@ -53,6 +53,11 @@ pub(crate) fn is_name(text: &str) -> bool {
         && text.len() <= MAX_NAME_BYTES
 }
 
+/// The message for a name, in quotes or not, that is too long.
+fn long_name(name: &str) -> String {
+    format!("found a name of {} bytes, expected at most {MAX_NAME_BYTES}", name.len())
+}
+
 /// The state of reading one text.
 pub(crate) struct Parser<'p, 't> {
     pub(crate) lexer: Lexer<'t>,
@@ -192,7 +197,7 @@ impl<'p, 't> Parser<'p, 't> {
                 (Code::Token, format!("found character {:?}, expected {wanted}", first_char(text)))
             }
             Kind::Unclosed => (Code::Token, "text has no closing quote on its line".into()),
-            Kind::LongName => (Code::Limit, format!("name is longer than {MAX_NAME_BYTES} bytes")),
+            Kind::LongName => (Code::Limit, long_name(text)),
             Kind::Name | Kind::Number => {
                 (Code::Syntax, format!("found '{}', expected {wanted}", shortened(text)))
             }
@@ -247,13 +252,15 @@ impl<'p, 't> Parser<'p, 't> {
         if token.kind() != Kind::Quoted {
             return Err(self.expected(wanted));
         }
+        Ok((self.quoted_name()?.into(), token.span()))
+    }
+
+    /// A name in quotes: of any characters but zero bytes.
+    pub(crate) fn quoted_name(&mut self) -> Parse<String> {
+        let token = self.token;
         let text = self.quoted_text()?;
         if text.len() > MAX_NAME_BYTES {
-            return Err(self.error(
-                Code::Limit,
-                token.span(),
-                format!("name is longer than {MAX_NAME_BYTES} bytes"),
-            ));
+            return Err(self.error(Code::Limit, token.span(), long_name(&text)));
         }
         // Symbols of objects and strings of SPIR-V end at such a byte.
         if text.contains('\0') {
@@ -263,7 +270,7 @@ impl<'p, 't> Parser<'p, 't> {
                 "found a name with a zero byte, expected one without",
             ));
         }
-        Ok((text.into(), token.span()))
+        Ok(text)
     }
 
     /// The bytes that a quoted text stands for.

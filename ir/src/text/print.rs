@@ -221,7 +221,10 @@ impl<'a> Printer<'a> {
             self.out.write_str(": ")?;
             self.ty(global.ty)?;
             write!(self.out, " in {}", global.space.name())?;
+            self.alignment(global)?;
             self.init(global)?;
+            self.slots(global)?;
+            self.out.write_str("\n")?;
         }
         for data in externs {
             self.out.write_str("extern func ")?;

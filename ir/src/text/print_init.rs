@@ -7,15 +7,16 @@ use crate::types::{Aggregate, Scalar, Type, TypeKind};
 use std::fmt;
 
 impl Printer<'_> {
-    /// The initial contents of a global, from `=` to the end of the line.
+    /// The initial contents of a global, from `=` on, if there are any.
     pub(super) fn init(&mut self, global: &GlobalData) -> fmt::Result {
         let bytes = global.init.as_deref().unwrap_or(&[]);
         let size = self.types.layout(global.ty).map_or(0, |layout| layout.size);
         if bytes.iter().all(|&byte| byte == 0) {
-            return self.out.write_str("\n");
+            return Ok(());
         }
         if bytes.len() as u64 != size {
-            return writeln!(self.out, " ; initial contents have {} bytes, the type has {size}", bytes.len());
+            let found = bytes.len();
+            return write!(self.out, " ; initial contents have {found} bytes, the type has {size}");
         }
         self.out.write_str(" = ")?;
         // Open lists: type, offset, next element, number of elements.
@@ -40,7 +41,7 @@ impl Printer<'_> {
             let element = self.types.field_type(*ty, index).unwrap_or(Type::ERROR);
             place = Some((element, *offset + self.types.field_offset(*ty, index).unwrap_or(0)));
         }
-        self.out.write_str("\n")
+        Ok(())
     }
 
     /// One literal, or the number of elements of the list that has to be opened.

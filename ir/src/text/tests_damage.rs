@@ -26,6 +26,13 @@ fn limits_are_errors() {
     let long = "x".repeat(crate::limits::MAX_NAME_BYTES + 1);
     assert_eq!(mistakes(&format!("global {long}: i8 in global")), [(Code::Limit, 1)]);
     assert_eq!(mistakes(&format!("global \"{long}\": i8 in global")), [(Code::Limit, 1)]);
+    // What names functions of the host to linkers is a name, too.
+    assert_eq!(mistakes(&format!("extern func f() as \"{long}\"")), [(Code::Limit, 1)]);
+    assert_eq!(mistakes("extern func f() as \"a\\x00b\""), [(Code::Literal, 1)]);
+    for source in [format!("global {long}: i8 in global"), format!("global \"{long}\": i8 in global")] {
+        let list = parse(&mut Program::new(), "t.mq", &source);
+        assert_eq!(list[0].message, "found a name of 4097 bytes, expected at most 4096");
+    }
 }
 
 #[test]

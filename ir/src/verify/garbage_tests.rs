@@ -5,7 +5,7 @@ use crate::body::{Body, Symbol};
 use crate::constant::{ConstData, ConstValue};
 use crate::entity::{Block, BlockCall, Extern, Func, Global, Inst, Value};
 use crate::op::Op;
-use crate::program::{GlobalData, Inlining, MethodData, MethodKind};
+use crate::program::{GlobalData, GlobalSlot, Inlining, MethodData, MethodKind, Reference};
 use crate::signature::Signature;
 use crate::span::Span;
 use crate::types::{Scalar, Space, Type, Types};
@@ -192,12 +192,17 @@ fn garbage_is_diagnosed() {
         let body = body(&mut random, &all, &signature);
         let kind = if random.below(3) == 0 { MethodKind::Kernel } else { MethodKind::Function };
         let global = GlobalData {
-            name: "g".into(),
-            ty: random.ty(&all),
-            space: Space::ALL[random.below(6)],
+            align: [None, Some(0), Some(16), Some(u32::MAX)][random.below(4)],
             init: (random.below(3) == 0).then(|| Arc::from([0u8; 4])),
-            file: None,
-            span: Span::NOWHERE,
+            slots: (0..random.below(3))
+                .map(|_| GlobalSlot {
+                    offset: [0, 4, 8, u64::MAX - 4][random.below(4)],
+                    reference: [Reference::value("v"), Reference::global("g"), Reference::global("h")]
+                        [random.below(3)]
+                    .clone(),
+                })
+                .collect(),
+            ..GlobalData::new("g", random.ty(&all), Space::ALL[random.below(6)])
         };
         let (name, file, span): (Arc<str>, _, _) = ("f".into(), None, Span::NOWHERE);
         let inlining = Inlining::Auto;

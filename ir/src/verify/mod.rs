@@ -34,6 +34,7 @@
 mod dominance;
 mod edges;
 mod explain;
+mod globals;
 mod memory;
 mod mentions;
 mod module;

@@ -5,10 +5,11 @@ use crate::entity::{AnyEntity, Method};
 use crate::program::{ExternData, GlobalData, MethodData, MethodKind, Program, World};
 use crate::signature::Signature;
 use crate::span::{SourceFile, Span};
-use crate::types::{Generic, Space, Type, Types};
+use crate::types::{Abstract, Generic, Space, Type, Types};
 use crate::unit::Unit;
+use crate::verify::globals;
 use crate::verify::report::{FunctionView, Report};
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -88,7 +89,7 @@ impl<'a> Module<'a> {
 }
 
 /// Something with a name, for messages.
-struct Item<'a> {
+pub(super) struct Item<'a> {
     owner: AnyEntity,
     name: &'a Arc<str>,
     file: Option<u32>,
@@ -96,7 +97,7 @@ struct Item<'a> {
 }
 
 impl Item<'_> {
-    fn error(&self, code: Code, message: String) -> Diagnostic {
+    pub(super) fn error(&self, code: Code, message: String) -> Diagnostic {
         let subject = Subject { owner: self.owner, name: self.name.clone(), entity: self.owner };
         Diagnostic::error(code, self.file, self.span, message).about(subject)
     }
@@ -106,10 +107,15 @@ impl Item<'_> {
 pub(super) fn check(module: Module<'_>, since: Option<World>, report: &mut Report) {
     let types = module.types();
     let mut names = FxHashSet::default();
+    let mut slotted = false;
     for (owner, data) in module.globals() {
         let item = Item { owner, name: &data.name, file: data.file, span: data.span };
         unique(&item, "global", &mut names, &data.name, report);
-        global(&item, types, data, report);
+        globals::global(&item, types, data, report);
+        slotted |= !data.slots.is_empty();
+    }
+    if slotted {
+        addresses(module, report);
     }
     names.clear();
     for (owner, data) in module.externs() {
@@ -132,7 +138,9 @@ pub(super) fn check(module: Module<'_>, since: Option<World>, report: &mut Repor
             (Module::Program(program), AnyEntity::Method(method)) => {
                 let data = program.method(method);
                 variables(&item, types, data, report);
-                let key = (data.table, &data.name, &data.signature.params);
+                // What a variable stands for is part of what a method takes.
+                let bounds: Vec<Abstract> = data.variables.iter().map(|variable| variable.bound).collect();
+                let key = (data.table, &data.name, &data.signature.params, bounds);
                 unique(&item, "method with these parameters in its table", &mut methods, key, report);
             }
             _ => unique(&item, "function", &mut names, name, report),
@@ -146,6 +154,21 @@ pub(super) fn check(module: Module<'_>, since: Option<World>, report: &mut Repor
     }
 }
 
+/// Slots for the addresses of other globals.
+fn addresses(module: Module<'_>, report: &mut Report) {
+    let known: FxHashMap<&str, (Space, u64)> = module
+        .globals()
+        .map(|(_, data)| {
+            let size = module.types().layout(data.ty).map_or(0, |layout| layout.size);
+            (&*data.name, (data.space, size))
+        })
+        .collect();
+    for (owner, data) in module.globals().filter(|(_, data)| !data.slots.is_empty()) {
+        let item = Item { owner, name: &data.name, file: data.file, span: data.span };
+        globals::addresses(&item, module.types(), data, &|name| known.get(name).copied(), report);
+    }
+}
+
 fn unique<K: Hash + Eq>(item: &Item<'_>, what: &str, seen: &mut FxHashSet<K>, key: K, report: &mut Report) {
     if !seen.insert(key) {
         report.push(item.error(Code::Duplicate, format!("another {what} has the name '{}'", item.name)));
@@ -153,7 +176,7 @@ fn unique<K: Hash + Eq>(item: &Item<'_>, what: &str, seen: &mut FxHashSet<K>, ke
 }
 
 /// What is wrong with a type that must be settled, but for type variables where they may be.
-fn problem(types: &Types, ty: Type, generic: bool) -> Option<(Code, String)> {
+pub(super) fn problem(types: &Types, ty: Type, generic: bool) -> Option<(Code, String)> {
     if types.generic(ty).is_some() && generic {
         return None;
     }
@@ -204,25 +227,5 @@ fn variables(item: &Item<'_>, types: &Types, data: &MethodData, report: &mut Rep
     let inner = params.split_last().map_or(&[][..], |(_, inner)| inner);
     if inner.iter().chain(results).any(|&ty| types.as_pack(ty).is_some()) {
         report.push(item.error(Code::Variable, "only the last parameter can be a pack".into()));
-    }
-}
-
-fn global(item: &Item<'_>, types: &Types, data: &GlobalData, report: &mut Report) {
-    if !matches!(data.space, Space::Global | Space::Constant | Space::Shared) {
-        let message = format!("a global cannot be in {} memory", data.space.name());
-        report.push(item.error(Code::GlobalSpace, message));
-    }
-    if let Some((code, problem)) = problem(types, data.ty, false) {
-        report.push(item.error(code, format!("global {problem}")));
-        return;
-    }
-    let Some(init) = &data.init else { return };
-    let size = types.layout(data.ty).map_or(0, |layout| layout.size);
-    if data.space == Space::Shared {
-        let message = "shared memory has no first contents".into();
-        report.push(item.error(Code::GlobalInit, message));
-    } else if init.len() as u64 != size {
-        let message = format!("first contents have {} bytes, the type has {size}", init.len());
-        report.push(item.error(Code::GlobalInit, message));
     }
 }

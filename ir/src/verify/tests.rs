@@ -8,7 +8,7 @@ use crate::entity::{Block, BlockCall, Extern, Func, Global, Inst, Value};
 use crate::inst::{MemFlags, Order, Scope};
 use crate::limits;
 use crate::op::Op;
-use crate::program::{ExternData, GlobalData, Inlining, MethodKind};
+use crate::program::{ExternData, GlobalData, Inlining, MethodKind, Reference};
 use crate::signature::Signature;
 use crate::span::Span;
 use crate::types::{Scalar, Space, Type, Types};
@@ -31,9 +31,13 @@ fn function(name: &str, kind: MethodKind, signature: Signature, body: Body) -> F
     Function { name, kind, signature, body, inlining: Inlining::Auto, file: None, span: Span::NOWHERE }
 }
 
+fn word(name: &str, space: Space) -> GlobalData {
+    GlobalData::new(name, Type::I64, space)
+}
+
 fn global(name: &str, space: Space, init: Option<&[u8]>) -> GlobalData {
     let init = init.map(Arc::from);
-    GlobalData { name: name.into(), ty: Type::I32, space, init, file: None, span: Span::NOWHERE }
+    GlobalData { init, ..GlobalData::new(name, Type::I32, space) }
 }
 
 fn host(name: &str) -> ExternData {
@@ -342,6 +346,54 @@ const BODY_CASES: &[Case] = &[
     }),
     (Code::GlobalSpace, |b| {
         b.unit.globals.push(global("h", Space::Local, None));
+    }),
+    (Code::GlobalAlign, |b| {
+        b.unit.globals.push(global("h", Space::Global, None).with_align(24));
+    }),
+    (Code::GlobalAlign, |b| {
+        b.unit.globals.push(global("h", Space::Global, None).with_align(1 << 13));
+    }),
+    (Code::SlotPlace, |b| {
+        b.unit.globals.push(word("h", Space::Global).with_slot(8, Reference::value("v")));
+    }),
+    (Code::SlotPlace, |b| {
+        b.unit.globals.push(word("h", Space::Global).with_slot(u64::MAX - 3, Reference::value("v")));
+    }),
+    (Code::SlotPlace, |b| {
+        let data = GlobalData::new("h", Type::F64, Space::Global);
+        b.unit.globals.push(data.with_slot(0, Reference::value("v")));
+    }),
+    (Code::SlotPlace, |b| {
+        let data = word("h", Space::Global).with_slot(0, Reference::value("v"));
+        b.unit.globals.push(data.with_slot(0, Reference::value("w")));
+    }),
+    (Code::SlotPlace, |b| {
+        let data = word("h", Space::Global).with_init(&[0, 1, 0, 0, 0, 0, 0, 0]);
+        b.unit.globals.push(data.with_slot(0, Reference::value("v")));
+    }),
+    (Code::SlotSpace, |b| {
+        b.unit.globals.push(word("h", Space::Shared).with_slot(0, Reference::value("v")));
+    }),
+    (Code::SlotSpace, |b| {
+        let data = GlobalData::new("h", Type::pointer(Space::Shared), Space::Global);
+        b.unit.globals.push(data.with_slot(0, Reference::value("v")));
+    }),
+    (Code::SlotSpace, |b| {
+        let data = GlobalData::new("h", Type::pointer(Space::Constant), Space::Global);
+        b.unit.globals.push(data.with_slot(0, Reference::global("g")));
+    }),
+    (Code::SlotTarget, |b| {
+        b.unit.globals.push(word("h", Space::Global).with_slot(0, Reference::global("nothing")));
+    }),
+    (Code::SlotTarget, |b| {
+        b.unit.globals.push(word("h", Space::Global).with_slot(0, Reference::global_at("g", 5)));
+    }),
+    (Code::SlotTarget, |b| {
+        b.unit.globals.push(word("tile", Space::Shared));
+        b.unit.globals.push(word("h", Space::Global).with_slot(0, Reference::global("tile")));
+    }),
+    (Code::SlotTarget, |b| {
+        b.unit.globals.push(word("h", Space::Global).with_slot(0, Reference::value("a\0b")));
     }),
 ];
 

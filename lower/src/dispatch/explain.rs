@@ -5,7 +5,7 @@ use super::resolve::{Answer, look_up_in};
 use super::specificity::is_more_specific;
 use super::view::View;
 use marquetry_ir::diag::{Code, Diagnostic, Severity};
-use marquetry_ir::entity::{Method, Table};
+use marquetry_ir::entity::{Extern, Method, Table};
 use marquetry_ir::op::Op;
 use marquetry_ir::program::{MethodData, Program};
 use marquetry_ir::signature::Signature;
@@ -47,6 +47,8 @@ pub struct Explanation {
     pub answer: Answer,
     /// The tables, first asked first.
     pub tables: Vec<TableReport>,
+    /// The function of the host of this name, and why the call does not mean it, if it does not.
+    pub host: Option<(Extern, Option<Rejection>)>,
 }
 
 /// Explains a call.
@@ -72,7 +74,11 @@ pub fn explain(program: &Program, types: &Types, view: &View, name: &str, argume
                 (Ok(_), Answer::Method(best)) if best == method => Verdict::Chosen,
                 (Ok(_), Answer::Method(best)) => Verdict::LessSpecific(best),
                 (Ok(_), Answer::Ambiguous(a, b)) if a == method => Verdict::Ambiguous(b),
-                (Ok(_), Answer::Ambiguous(a, _)) => Verdict::Ambiguous(a),
+                (Ok(_), Answer::Ambiguous(a, b)) if b == method => Verdict::Ambiguous(a),
+                (Ok(_), Answer::Ambiguous(a, b)) => {
+                    let above = |&best: &Method| is_more_specific(types, program.method(best), data);
+                    [a, b].into_iter().find(above).map_or(Verdict::Ambiguous(a), Verdict::LessSpecific)
+                }
                 (Ok(_), Answer::Nothing) => continue,
             };
             candidates.push((method, verdict));
@@ -80,10 +86,30 @@ pub fn explain(program: &Program, types: &Types, view: &View, name: &str, argume
         decided |= Some(table) == deciding;
         tables.push(TableReport { table, candidates });
     }
-    Explanation { name: name.into(), arguments: arguments.into(), answer, tables }
+    let host = program.find_extern(name).map(|id| {
+        let params = &program.externs[id].signature.params;
+        let pairs = params.iter().zip(arguments).enumerate();
+        let differing =
+            pairs.map(|(index, (&wanted, &found))| (index, found, wanted)).find(|(_, a, b)| a != b);
+        let rejection = match differing {
+            _ if params.len() != arguments.len() => {
+                Some(Rejection::Count { found: arguments.len(), wanted: params.len(), variadic: false })
+            }
+            Some((index, found, wanted)) => Some(Rejection::Argument { index, found, wanted, bound: None }),
+            None => None,
+        };
+        (id, rejection)
+    });
+    Explanation { name: name.into(), arguments: arguments.into(), answer, tables, host }
 }
 
 impl Explanation {
+    /// The function of the host that the call means: none if a method takes it, or nothing does.
+    pub fn means_host(&self) -> Option<Extern> {
+        let (id, rejection) = self.host.filter(|_| self.answer == Answer::Nothing)?;
+        rejection.is_none().then_some(id)
+    }
+
     /// In words, one line per table and candidate.
     pub fn render(&self, program: &Program, types: &Types) -> String {
         let mut out =
@@ -95,7 +121,10 @@ impl Explanation {
                 writeln!(out, " -> {}: {}", program.table_name(data.table), header(types, data))
             }
             Answer::Ambiguous(..) => writeln!(out, " -> ambiguous"),
-            Answer::Nothing => writeln!(out, " -> no method"),
+            Answer::Nothing => match self.means_host() {
+                Some(id) => writeln!(out, " -> the host: {}", host_header(program, types, id)),
+                None => writeln!(out, " -> no method"),
+            },
         };
         for report in &self.tables {
             let _ = writeln!(out, "table {}", program.table_name(report.table));
@@ -105,6 +134,19 @@ impl Explanation {
             for &(method, verdict) in &report.candidates {
                 let why = verdict.describe(program, types);
                 let _ = writeln!(out, "    {}: {why}", header(types, program.method(method)));
+            }
+        }
+        if let Some((id, rejection)) = self.host {
+            let why = match (rejection, self.answer) {
+                (Some(rejection), _) => rejection.describe(types),
+                (None, Answer::Nothing) => "chosen".into(),
+                (None, _) => "applies, but methods come first".into(),
+            };
+            let _ = writeln!(out, "the host\n    {}: {why}", host_header(program, types, id));
+        } else if self.tables.iter().all(|report| report.candidates.is_empty()) {
+            let what = what_else(program, types, &self.name);
+            if let Some(what) = what.strip_prefix("; ") {
+                let _ = writeln!(out, "{what}");
             }
         }
         out
@@ -148,6 +190,11 @@ pub fn header(types: &Types, data: &MethodData) -> String {
     out
 }
 
+fn host_header(program: &Program, types: &Types, id: Extern) -> String {
+    let data = &program.externs[id];
+    format!("{}{}", data.name, data.signature.display(types))
+}
+
 /// What the link names of the device library begin with.
 const LINK_PREFIX: &str = "gpu_";
 /// Most near misses that a message lists.
@@ -187,8 +234,9 @@ pub fn unresolved(program: &Program, types: &Types, view: &View, name: &str, arg
     if near.len() > NEAR {
         let _ = write!(message, "; and {} more", near.len() - NEAR);
     }
-    if let Some(id) = program.find_extern(name) {
-        let _ = write!(message, "; the host has {name}{}", program.externs[id].signature.display(types));
+    if let Some((id, rejection)) = explanation.host {
+        let why = rejection.map_or(String::new(), |rejection| format!(": {}", rejection.describe(types)));
+        let _ = write!(message, "; the host has {}{why}", host_header(program, types, id));
     } else if near.is_empty() {
         message.push_str(&what_else(program, types, name));
     }

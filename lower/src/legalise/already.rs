@@ -29,7 +29,7 @@ impl Legaliser<'_> {
     /// Leaves control flow computed.
     pub(super) fn nearly_legal(&mut self, body: &Body, signature: &Signature) -> Option<Left> {
         self.cfg.compute(body);
-        if body.blocks().count() != self.cfg.reverse_post_order().len() {
+        if body.placed_block_count() != self.cfg.reverse_post_order().len() {
             return None;
         }
         if !signature.params.iter().chain(&signature.results).all(|&ty| self.is_held(ty)) {

@@ -3,23 +3,26 @@
 use super::{Legaliser, sizes};
 use crate::job::EntryConvention;
 use crate::legal::EntryAbi;
+use crate::target::Action;
 use marquetry_ir::body::{Frame, Origin, Symbol};
 use marquetry_ir::diag::Code;
 use marquetry_ir::entity::{Func, Inst, SymbolRef};
-use marquetry_ir::op::Op;
+use marquetry_ir::inst::{MemFlags, Order};
+use marquetry_ir::op::{Op, Shape};
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::span::Span;
-use marquetry_ir::types::Space;
+use marquetry_ir::types::{Space, Type};
 use marquetry_ir::unit::{Function, Unit};
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
+use rustc_hash::FxHashSet;
 
 impl Legaliser<'_> {
     /// Reports what of the unit the target cannot do at all.
     pub(super) fn check_caps(&mut self, unit: &Unit, abis: &[EntryAbi]) {
         self.check_entries(unit, abis);
         self.check_shared(unit);
-        self.check_calls(unit);
+        self.check_insts(unit);
     }
 
     fn lacks(&mut self, what: &str) {
@@ -28,10 +31,10 @@ impl Legaliser<'_> {
     }
 
     /// As `lacks`, at an instruction.
-    fn lacks_at(&mut self, function: &Function, inst: Inst, what: &str) {
+    fn lacks_at(&mut self, function: &Function, inst: Inst, what: &str, reason: Option<&str>) {
         let chain: Vec<Frame> = function.frames(function.body.origin(inst)).owned().collect();
         let message = format!("target {} {what}", self.target.name());
-        self.problem_at(&chain, Code::Unsupported, message, None);
+        self.problem_at(&chain, Code::Unsupported, message, reason);
     }
 
     /// Says where what comes next stands.
@@ -94,7 +97,69 @@ impl Legaliser<'_> {
         }
     }
 
-    fn check_calls(&mut self, unit: &Unit) {
+    /// Reports variables where the target has room for none. Nothing unused is left by now.
+    pub(super) fn check_globals(&mut self, unit: &Unit) {
+        if self.target.caps().global_variables {
+            return;
+        }
+        let mut used = FxHashSet::default();
+        for function in unit.funcs.values() {
+            let body = &function.body;
+            for inst in body.blocks().flat_map(|block| body.block_insts(block)) {
+                let data = body.inst(inst);
+                if data.op == Op::GlobalAddress
+                    && body.symbol_exists(data.imm)
+                    && let Symbol::Global(global) = body.symbol(SymbolRef::from_u32(data.imm))
+                {
+                    used.insert(*global);
+                }
+            }
+        }
+        for (id, global) in &unit.globals {
+            if used.contains(&id) && !matches!(global.space, Space::Shared | Space::Constant) {
+                self.at(global.file, global.span);
+                let name = self.target.name();
+                let message = format!(
+                    "target {name} has no variables in {} memory, where '{}' is",
+                    global.space.name(),
+                    global.name
+                );
+                let reason = "what outlives a launch is in buffers there: pass one to the kernel, or use shared or constant \
+                              memory";
+                self.problem(Code::Unsupported, message, Some(reason));
+            }
+        }
+    }
+
+    /// Reports flags of a memory access that the target knows nothing of.
+    fn check_access(&mut self, function: &Function, inst: Inst, op: Op, flags: MemFlags) {
+        let caps = self.target.caps();
+        let (volatile, ordered) = (caps.volatile_accesses, caps.sequential_consistency);
+        let (plain, atomic) = match op.info().shape {
+            Shape::Load | Shape::Store | Shape::Memory => (true, false),
+            Shape::AtomicLoad | Shape::Atomic => (false, true),
+            // A target without fences says so when it is asked about the op.
+            Shape::Fence => {
+                (false, !matches!(self.target.action(op, Type::I32, Type::I32), Action::Unsupported(_)))
+            }
+            _ => return,
+        };
+        if plain && flags.is_volatile() && !volatile {
+            let reason = "what is not said to be atomic may be merged and moved there";
+            self.lacks_at(function, inst, &format!("has no volatile '{op}'"), Some(reason));
+        }
+        if atomic && flags.order() == Order::SeqCst && !ordered {
+            let reason = "it has no sequential consistency: acq_rel is the strongest order there can be";
+            self.lacks_at(
+                function,
+                inst,
+                &format!("has no '{op}' of order {}", Order::SeqCst.name()),
+                Some(reason),
+            );
+        }
+    }
+
+    fn check_insts(&mut self, unit: &Unit) {
         let caps = self.target.caps().clone();
         let mut graph = DiGraph::<Func, ()>::new();
         let nodes: Vec<NodeIndex> = unit.funcs.keys().map(|func| graph.add_node(func)).collect();
@@ -105,7 +170,7 @@ impl Legaliser<'_> {
                 let data = body.inst(inst);
                 match data.op {
                     Op::FunctionAddress | Op::CallIndirect if !caps.indirect_calls => {
-                        self.lacks_at(function, inst, "has no addresses of functions");
+                        self.lacks_at(function, inst, "has no addresses of functions", None);
                     }
                     Op::Call if body.symbol_exists(data.imm) => {
                         match body.symbol(SymbolRef::from_u32(data.imm)) {
@@ -117,12 +182,12 @@ impl Legaliser<'_> {
                             Symbol::Extern(host) if !caps.externs => {
                                 let name = unit.externs.get(*host).map_or("?", |host| &*host.name);
                                 let what = format!("cannot call '{name}': it has no functions of the host");
-                                self.lacks_at(function, inst, &what);
+                                self.lacks_at(function, inst, &what, None);
                             }
                             _ => {}
                         }
                     }
-                    _ => {}
+                    op => self.check_access(function, inst, op, MemFlags::from_bits(data.imm)),
                 }
             }
         }

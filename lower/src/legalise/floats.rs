@@ -105,9 +105,38 @@ impl Legaliser<'_> {
         Some(self.int(ty, format.infinity() | format.implicit() >> 1))
     }
 
+    /// Minimum and maximum of a value and a constant that is neither zero nor NaN, nor flushed to zero: if they are equal,
+    /// it does not matter which of them is taken, and a comparison decides for NaN as well.
+    fn extremum_with_constant(&mut self, op: Op, a: Val, b: Val) -> Option<Val> {
+        let format = Format::of(a.ty)?;
+        let is_plain = |l: &mut Self, val: Val| {
+            let bits = l.const_bits(val)?;
+            let (size, least) = (bits & !(1 << (val.ty.bits()? - 1)), format.implicit());
+            Some((least..=format.infinity()).contains(&size))
+        };
+        let (x, constant) = match (is_plain(self, a), is_plain(self, b)) {
+            (_, Some(true)) => (a, b),
+            (Some(true), _) => (b, a),
+            _ => return None,
+        };
+        Some(match op {
+            Op::Min | Op::Max => {
+                let beyond = if op == Op::Min { self.gt(x, constant) } else { self.lt(x, constant) };
+                self.select(beyond, constant, x)
+            }
+            _ => {
+                let within = if op == Op::MinNumber { self.lt(x, constant) } else { self.gt(x, constant) };
+                self.select(within, x, constant)
+            }
+        })
+    }
+
     /// Minimum and maximum. Equal operands have the same bits, but for zeros, where the union of the bits is -0 and
     /// the common part +0.
     fn extremum(&mut self, op: Op, a: Val, b: Val) -> Val {
+        if let Some(val) = self.extremum_with_constant(op, a, b) {
+            return val;
+        }
         let smaller = matches!(op, Op::Min | Op::MinNumber);
         let bits = int_of(a.ty);
         let (less, greater) = (self.lt(a, b), self.gt(a, b));

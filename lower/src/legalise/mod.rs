@@ -144,6 +144,7 @@ pub(crate) fn run_in(ctx: &mut PassContext, lowered: Lowered, target: &dyn Targe
         legaliser.number_parts(&unit.funcs[func].signature.params, &mut abi.arguments);
     }
     let mut rewritten = legaliser.legalise_unit(&mut unit, tidy);
+    legaliser.check_globals(&unit);
     let Legaliser { made, failure, problems, cfg, dominators, .. } = legaliser;
     (ctx.cfg, ctx.dominators) = (cfg, dominators);
     if !problems.is_empty() {

@@ -4,6 +4,9 @@
 //! entry that does not dominate the current block belongs to a finished subtree and is overwritten. An instruction
 //! that may only throw is as good as a pure one, for the first one would have thrown.
 //!
+//! The table is as large as it can get, up to [`MAX_SLOTS`]. In a longer function the newest instruction takes the slot:
+//! what is equal to one that is very far away stays, and the table stays in the cache.
+//!
 //! What memory holds is remembered from loads and stores along single-predecessor paths, at most
 //! [`MAX_KNOWN`] places at a time, and forgotten when something may write there. Volatile and atomic accesses are
 //! left alone. Keeps blocks and edges. Linear.
@@ -11,6 +14,7 @@
 use super::PassContext;
 use super::addresses::{Addresses, Region};
 use super::effects::{is_repeatable, is_volatile};
+use cranelift_entity::packed_option::PackedOption;
 use marquetry_ir::body::Body;
 use marquetry_ir::entity::{Block, Inst, Value};
 use marquetry_ir::op::{Effects, Op};
@@ -21,6 +25,9 @@ use std::hash::{Hash, Hasher};
 /// Most places of memory whose contents are remembered at a time.
 const MAX_KNOWN: usize = 32;
 
+/// Most slots of the hash table.
+const MAX_SLOTS: usize = 1 << 16;
+
 /// A place of memory and what it holds.
 #[derive(Copy, Clone)]
 struct Known {
@@ -30,15 +37,25 @@ struct Known {
     value: Value,
 }
 
+/// An entry of the hash table.
+#[derive(Copy, Clone, Default)]
+pub(crate) struct Slot {
+    /// The other half of the hash: most that are not equal differ in it.
+    tag: u32,
+    inst: PackedOption<Inst>,
+}
+
 /// Removes what was computed before. Says whether anything was.
 pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
     ctx.find_dominators(body);
     ctx.addresses.compute(body, &ctx.types, &ctx.cfg);
     let PassContext { types, cfg, dominators, addresses, replacements, slots, .. } = ctx;
     replacements.clear();
-    // As large as it can get: growing costs more than all look-ups. A slot has the number of an instruction plus one.
+    // As large as it can get: growing costs more than all look-ups.
+    let wanted = (body.inst_count() * 3 / 2 + 1).next_power_of_two();
+    let is_full = wanted > MAX_SLOTS;
     slots.clear();
-    slots.resize((body.inst_count() * 3 / 2 + 1).next_power_of_two(), 0);
+    slots.resize(wanted.min(MAX_SLOTS), Slot::default());
     let mask = slots.len() - 1;
     let mut changed = false;
     let mut stack: Vec<(Block, Vec<Known>)> = Vec::new();
@@ -67,13 +84,18 @@ pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
                 continue;
             }
             // The slot of an equal instruction, or a free one.
-            let mut at = hash(body, inst) as usize & mask;
+            let hash = hash(body, inst);
+            let (mut at, tag) = (hash as usize & mask, (hash >> 32) as u32);
             let equal = loop {
-                match slots[at].checked_sub(1).map(Inst::from_u32) {
-                    Some(other) if is_same(body, other, inst) => break Some(other),
-                    Some(_) => at = (at + 1) & mask,
-                    None => break None,
+                let slot = slots[at];
+                let Some(other) = slot.inst.expand() else { break None };
+                if slot.tag == tag && is_same(body, other, inst) {
+                    break Some(other);
                 }
+                if is_full {
+                    break None;
+                }
+                at = (at + 1) & mask;
             };
             let above = |earlier: &Inst| {
                 body.inst_block(*earlier).is_some_and(|at| dominators.dominates(cfg, at, block))
@@ -86,11 +108,13 @@ pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
                     body.remove_inst(inst);
                     changed = true;
                 }
-                None => slots[at] = inst.as_u32() + 1,
+                None => slots[at] = Slot { tag, inst: inst.into() },
             }
         }
         let first = stack.len();
         stack.extend(dominators.children(cfg, block).map(|child| (child, Vec::new())));
+        // The first child is visited first, so that blocks are visited about as they lie in memory.
+        stack[first..].reverse();
         let heirs = stack[first..]
             .iter_mut()
             .filter(|(child, _)| matches!(cfg.predecessors(*child), [(from, _)] if *from == block));

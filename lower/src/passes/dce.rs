@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 /// Takes out the blocks that control cannot reach; leaves control flow computed.
 pub fn remove_unreachable(body: &mut Body, ctx: &mut PassContext) -> bool {
     ctx.find_flow(body);
-    if body.blocks().count() == ctx.cfg.reverse_post_order().len() {
+    if body.placed_block_count() == ctx.cfg.reverse_post_order().len() {
         return false;
     }
     let dead: Vec<Block> = body.blocks().filter(|&block| !ctx.cfg.is_reachable(block)).collect();
@@ -55,6 +55,20 @@ pub(crate) struct Liveness {
     next_store: SecondaryMap<Inst, PackedOption<Inst>>,
 }
 
+/// How far the walk over the blocks is.
+struct Walk<'a> {
+    body: &'a Body,
+    ctx: &'a PassContext,
+    /// The position of the first block that was left.
+    left: usize,
+}
+
+impl Walk<'_> {
+    fn was_left(&self, block: Option<Block>) -> bool {
+        block.and_then(|block| self.ctx.cfg.position(block)).is_some_and(|at| at >= self.left)
+    }
+}
+
 impl Liveness {
     fn clear(&mut self) {
         let Self { insts, params, stack, first_store, next_store } = self;
@@ -65,53 +79,100 @@ impl Liveness {
         next_store.clear();
     }
 
+    /// Blocks are looked at from the last to the first, and so are their instructions: nearly all that matters is known
+    /// to matter when it is met. What turns up late, in blocks that were left, goes through a stack.
     fn find(&mut self, body: &Body, ctx: &PassContext, has_slots: bool) {
         self.insts.resize(body.inst_count());
         self.params.resize(body.value_count());
-        for &block in ctx.cfg.reverse_post_order() {
-            for inst in body.block_insts(block) {
-                if let Some(slot) = has_slots.then(|| written_slot(body, ctx, inst)).flatten() {
+        if has_slots {
+            for inst in ctx.cfg.reverse_post_order().iter().flat_map(|&block| body.block_insts(block)) {
+                if let Some(slot) = written_slot(body, ctx, inst) {
                     self.next_store[inst] = self.first_store[slot];
                     self.first_store[slot] = inst.into();
-                } else if !is_removable(body, inst) {
-                    self.mark(body, inst);
                 }
             }
         }
-        while let Some(value) = self.stack.pop() {
-            match body.value_def(value) {
-                ValueDef::Result(inst, _) => {
-                    if !self.insts[inst] {
-                        self.mark(body, inst);
-                    }
+        let mut walk = Walk { body, ctx, left: ctx.cfg.reverse_post_order().len() };
+        for (n, &block) in ctx.cfg.reverse_post_order().iter().enumerate().rev() {
+            let mut next = body.last_inst(block);
+            while let Some(inst) = next {
+                next = body.prev_inst(inst);
+                if !self.insts[inst] {
+                    // A store to a slot waits for what reads the slot.
+                    let waits = has_slots && written_slot(body, ctx, inst).is_some();
+                    self.insts[inst] = !waits && !is_removable(body, inst);
                 }
-                ValueDef::Param(block, number) => {
-                    if !std::mem::replace(&mut self.params[value], true) {
-                        let edges = ctx.cfg.predecessors(block).iter();
-                        self.stack.extend(
-                            edges.filter_map(|edge| body.target_args(edge.1).get(number as usize).copied()),
-                        );
-                    }
+                if self.insts[inst] {
+                    self.mark(&walk, inst);
                 }
-                ValueDef::Const(_) => {}
+            }
+            walk.left = n;
+            for (number, &param) in body.block_params(block).iter().enumerate() {
+                if self.params[param] {
+                    self.mark_arguments(&walk, block, number);
+                }
+            }
+            while let Some(value) = self.stack.pop() {
+                match body.value_def(value) {
+                    ValueDef::Result(inst, _) => self.mark(&walk, inst),
+                    ValueDef::Param(block, number) => self.mark_arguments(&walk, block, number as usize),
+                    ValueDef::Const(_) => {}
+                }
             }
         }
     }
 
-    fn mark(&mut self, body: &Body, inst: Inst) {
-        self.insts[inst] = true;
+    /// Marks what an instruction that matters uses.
+    fn mark(&mut self, walk: &Walk<'_>, inst: Inst) {
+        let body = walk.body;
+        body.args(inst).iter().for_each(|&arg| self.need(walk, arg));
         // Edge arguments matter when the parameters do.
-        // Most have two at most.
-        body.args(inst).iter().for_each(|&arg| self.stack.push(arg));
+        for &edge in body.targets(inst) {
+            let params = body.block_params(body.target_block(edge));
+            for (&param, &arg) in params.iter().zip(body.target_args(edge)) {
+                if self.params[param] {
+                    self.need(walk, arg);
+                }
+            }
+        }
         if body.inst(inst).op == Op::Slot
             && let Some(slot) = body.first_result(inst)
         {
+            // Stores stand behind the slot: the walk passed them, and what they use in the slot's own block.
+            let at = body.inst_block(inst).and_then(|block| walk.ctx.cfg.position(block));
+            let walk = &Walk { left: walk.left.min(at.unwrap_or(0)), ..*walk };
             let mut next = self.first_store[slot].expand();
             while let Some(store) = next {
                 next = self.next_store[store].expand();
                 self.insts[store] = true;
-                self.stack.extend_from_slice(body.args(store));
+                body.args(store).iter().for_each(|&arg| self.need(walk, arg));
             }
+        }
+    }
+
+    /// Marks the arguments for a parameter that matters, of edges from blocks that were left: others will be met.
+    fn mark_arguments(&mut self, walk: &Walk<'_>, block: Block, number: usize) {
+        for &(from, edge) in walk.ctx.cfg.predecessors(block) {
+            if walk.was_left(Some(from))
+                && let Some(&arg) = walk.body.target_args(edge).get(number)
+            {
+                self.need(walk, arg);
+            }
+        }
+    }
+
+    fn need(&mut self, walk: &Walk<'_>, value: Value) {
+        let late = match walk.body.value_def(value) {
+            ValueDef::Const(_) => return,
+            ValueDef::Param(block, _) => {
+                !std::mem::replace(&mut self.params[value], true) && walk.was_left(Some(block))
+            }
+            ValueDef::Result(inst, _) => {
+                !std::mem::replace(&mut self.insts[inst], true) && walk.was_left(walk.body.inst_block(inst))
+            }
+        };
+        if late {
+            self.stack.push(value);
         }
     }
 

@@ -59,8 +59,10 @@ pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
         facts.leave(mark);
         facts.enter(body, ctx, block);
         changed |= decide(body, ctx, &facts, block);
-        let mark = facts.undo.len();
+        let (mark, first) = (facts.undo.len(), stack.len());
         stack.extend(ctx.dominators.children(&ctx.cfg, block).map(|child| (child, mark)));
+        // The first child is visited first, so that blocks are visited about as they lie in memory.
+        stack[first..].reverse();
     }
     facts.leave(0);
     ctx.facts = facts;
@@ -179,6 +181,31 @@ fn is_scalar_int(body: &Body, value: Value) -> bool {
     body.value_type(value).as_scalar().is_some_and(|scalar| scalar.is_int())
 }
 
+/// Ops that are frequent, neither take conditions nor give any, and are passed over at once.
+fn is_beside(op: Op) -> bool {
+    use Op::*;
+    matches!(
+        op,
+        Add | Sub
+            | Mul
+            | Div
+            | Fma
+            | Min
+            | Max
+            | Shl
+            | ShrS
+            | ShrU
+            | Trunc
+            | Bitcast
+            | SToF
+            | FToS
+            | FConvert
+    ) || matches!(
+        op,
+        Load | Index | PtrAdd | FieldAddress | GlobalAddress | Slot | LocalId | GroupId | Barrier
+    )
+}
+
 /// Decides what is known in a block.
 fn decide(body: &mut Body, ctx: &mut PassContext, facts: &Facts, block: Block) -> bool {
     if facts.undo.is_empty() {
@@ -188,6 +215,9 @@ fn decide(body: &mut Body, ctx: &mut PassContext, facts: &Facts, block: Block) -
     let mut next = body.first_inst(block);
     while let Some(inst) = next {
         next = body.next_inst(inst);
+        if is_beside(body.inst(inst).op) {
+            continue;
+        }
         let mut known = false;
         body.visit_operands(inst, |value| {
             known |= body.value_type(value) == Type::I1 && facts.truths.contains_key(&value);

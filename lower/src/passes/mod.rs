@@ -81,7 +81,7 @@ pub struct PassContext {
     pub(crate) inlining: inline::Tables,
     pub(crate) facts: implied::Facts,
     /// The hash table of [`cse`].
-    pub(crate) slots: Vec<u32>,
+    pub(crate) slots: Vec<cse::Slot>,
     /// Which parameters [`simplify_cfg`] found used outside their block.
     pub(crate) outside: SecondaryMap<Value, bool>,
 }

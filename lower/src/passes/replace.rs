@@ -59,7 +59,7 @@ impl Replacements {
     /// Forgets everything, after a walk that rewrote the operands in all blocks that control flow knows, each behind
     /// those that dominate it: what is left are operands in unreachable blocks.
     pub fn finish(&mut self, body: &mut Body, cfg: &ControlFlow) {
-        if self.any && body.blocks().count() != cfg.reverse_post_order().len() {
+        if self.any && body.placed_block_count() != cfg.reverse_post_order().len() {
             self.apply(body);
         }
         self.clear();

@@ -252,6 +252,5 @@ fn text_of(unit: &mut Unit, text: &str) -> Result<Global, Failure> {
         .array(Type::I8, bytes.len() as u64)
         .map_err(|error| Failure::Internal(format!("the text of '{text}': {error}")))?;
     let name = fresh_name(unit, &format!("mq_text_{}", unit.globals.len()));
-    let (space, init, file, span) = (Space::Constant, Some(bytes.into()), None, Span::NOWHERE);
-    Ok(unit.globals.push(GlobalData { name, ty, space, init, file, span }))
+    Ok(unit.globals.push(GlobalData::new(&name, ty, Space::Constant).with_init(&bytes)))
 }

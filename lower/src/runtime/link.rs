@@ -11,10 +11,11 @@ use crate::dispatch::view::View;
 use crate::failure::Failure;
 use crate::fresh::fresh_name;
 use crate::job::{Job, Options};
+use crate::references::{MergeError, merge};
 use crate::report::{self, Place};
 use cranelift_entity::{EntityRef, SecondaryMap};
 use marquetry_ir::body::{Body, Symbol};
-use marquetry_ir::entity::{Extern, Func, Global, Inst, Method, SymbolRef, Value};
+use marquetry_ir::entity::{Extern, Func, Inst, Method, SymbolRef, Value};
 use marquetry_ir::library::{Intrinsic, intrinsic};
 use marquetry_ir::op::{Op, Shape};
 use marquetry_ir::program::{Program, Worlds};
@@ -134,6 +135,7 @@ impl<'a> Linker<'a> {
         self.instances.extend(function.instances.iter().cloned());
         self.worlds = self.worlds.intersect(function.worlds);
         let func = append(unit, &function)
+            .map_err(|conflict| failed(format!("the library's '{name}': {conflict}")))?
             .ok_or_else(|| Failure::Internal(format!("the library's '{name}' has no entry")))?;
         self.linked.insert(name.clone(), unit.funcs[func].name.clone());
         Ok(func)
@@ -207,19 +209,12 @@ fn connect(body: &mut Body, call: Inst, callee: Func, wanted: &Signature) -> Res
 }
 
 /// Copies the functions of a library function's unit; gives its entry.
-fn append(unit: &mut Unit, library: &LibraryFunction) -> Option<Func> {
+fn append(unit: &mut Unit, library: &LibraryFunction) -> Result<Option<Func>, MergeError> {
     let from = &library.unit;
     if from.types.len() > unit.types.len() {
         unit.types = from.types.clone();
     }
-    let globals: SecondaryMap<Global, Global> = {
-        let mut map = SecondaryMap::with_default(Global::from_u32(0));
-        for (old, data) in &from.globals {
-            let known = unit.globals.iter().find(|(_, other)| other.name == data.name).map(|(id, _)| id);
-            map[old] = known.unwrap_or_else(|| unit.globals.push(data.clone()));
-        }
-        map
-    };
+    let globals = merge(unit, from)?;
     let externs: SecondaryMap<Extern, Extern> = {
         let mut map = SecondaryMap::with_default(Extern::from_u32(0));
         for (old, data) in &from.externs {
@@ -256,5 +251,5 @@ fn append(unit: &mut Unit, library: &LibraryFunction) -> Option<Func> {
         }
         unit.funcs.push(function);
     }
-    from.entries.first().map(|entry| Func::new(first + entry.index()))
+    Ok(from.entries.first().map(|entry| Func::new(first + entry.index())))
 }

@@ -6,7 +6,7 @@ use crate::runtime::provider;
 use cranelift_entity::EntityRef;
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::diag::Diagnostic;
-use marquetry_ir::entity::{Func, Inst, Value};
+use marquetry_ir::entity::{Func, Inst, Method, Table, Value};
 use marquetry_ir::library::{self, Intrinsic};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::span::Span;
@@ -16,6 +16,24 @@ use marquetry_ir::types::Type;
 const SHOWN: usize = 16;
 
 impl Specialiser<'_> {
+    /// The link name that a method of the device library stands for, if there is no more to it and the provider supplies
+    /// what is called: then the method itself is not needed.
+    pub(super) fn stands_for(
+        &self,
+        method: Method,
+        arguments: &[Type],
+        results: usize,
+    ) -> Option<&'static Intrinsic> {
+        let data = self.program.method(method);
+        if data.table != Table::DEVICE {
+            return None;
+        }
+        let intrinsic = library::linked_function(&data.name)?;
+        let wanted = &intrinsic.signature;
+        let fits = wanted.params == arguments && wanted.results.len() == results;
+        (fits && provider::supplied(self.program, &self.job.view, intrinsic).is_ok()).then_some(intrinsic)
+    }
+
     /// A call of a link name: checked against the declaration and the provider, and left for the linker.
     pub(super) fn link_intrinsic(
         &mut self,

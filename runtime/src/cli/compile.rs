@@ -2,12 +2,14 @@
 
 use super::input::{self, Entry};
 use super::{CliError, CliResult, output};
-use crate::compile::{CompileError, Target, compile_artifact, entries_named, text_at};
+use crate::compile::{CompileError, Target, compile_artifact_for, entries_named, text_for};
 use clap::Args;
 use marquetry_ir::entity::{Method, Table};
-use marquetry_ir::program::{MethodKind, Program};
+use marquetry_ir::program::{MethodKind, Program, Words};
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{DebugLevel, EntryConvention, Job, JobEntry, OptLevel};
+use marquetry_lower::references::Strategy;
+use marquetry_lower::runtime::Library;
 use marquetry_lower::runtime::host::HostPolicy;
 use marquetry_lower::stage::Stage;
 use std::borrow::Cow;
@@ -51,6 +53,14 @@ pub(super) struct Compile {
     /// and of one for results, for every function alike)
     #[arg(long, value_name = "ABI", default_value = "native")]
     entry_abi: String,
+    /// What becomes of the words that globals leave to the host: bake (--resolve says what they are), patch (whoever loads
+    /// the code writes them), import (the linker resolves them, where there is one) or defer (they stay in the unit)
+    #[arg(long, value_name = "STRATEGY", default_value = "import")]
+    references: String,
+    /// A word to bake in: 'value "NAME" = WORD', 'symbol "NAME" = WORD' or 'word "NAME" = WORD'; may be given more than
+    /// once
+    #[arg(long, value_name = "REFERENCE = WORD")]
+    resolve: Vec<String>,
     /// Where to write the code, '-' for standard output; without it, it is printed as text
     #[arg(short, value_name = "OUT")]
     output: Option<PathBuf>,
@@ -72,6 +82,9 @@ impl Compile {
             CliError::Usage(format!("'{}' is not an entry ABI: expected one of {names}", self.entry_abi))
         })?;
         let throws = input::throw_policy(&self.exceptions)?;
+        let references = Strategy::from_name(&self.references)
+            .map_err(|e| CliError::Usage(format!("--references: {e}")))?;
+        let words = input::words(&self.resolve)?;
         let opt_level = OptLevel::from_number(self.opt_level).unwrap_or_default();
         let target =
             Target::parse(&self.target, opt_level).map_err(|error| CliError::Usage(error.to_string()))?;
@@ -93,15 +106,17 @@ impl Compile {
         job.options.debug_level = DebugLevel::from_number(self.debug_level).unwrap_or_default();
         job.options.throws = throws;
         job.options.entry_abi = entry_abi;
+        job.options.references = references;
         job.entries.append(&mut instances);
-        let bytes =
-            self.compile(&program, &job, &target, stage).map_err(|error| match error.diagnostics() {
+        let bytes = self.compile(&program, &job, &target, stage, &words).map_err(|error| {
+            match error.diagnostics() {
                 Some(diagnostics) => {
                     input::show(&diagnostics, &program.files);
                     CliError::Reported
                 }
                 None => CliError::Failed(error.to_string()),
-            })?;
+            }
+        })?;
         match &self.output {
             Some(path) => output::write(path, &bytes),
             None => output::print(&bytes),
@@ -149,10 +164,14 @@ impl Compile {
         job: &Job,
         target: &Target,
         stage: Stage,
+        host: &Words,
     ) -> Result<Vec<u8>, CompileError> {
         match self.output {
-            Some(_) if stage == Stage::Code => Ok(compile_artifact(program, job, target)?.code),
-            _ => Ok(text_at(program, job, target, stage)?.into_bytes()),
+            Some(_) if stage == Stage::Code => {
+                let library = Library::new();
+                Ok(compile_artifact_for(program, job, target, &library, host)?.code)
+            }
+            _ => Ok(text_for(program, job, target, stage, host)?.into_bytes()),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::CliError;
 use crate::filetest::corpus::corpus;
+use crate::filetest::directive::parse_word;
 use codespan_reporting::diagnostic::{self as shown, Label};
 use codespan_reporting::files::SimpleFiles;
 use codespan_reporting::term::{
@@ -10,7 +11,7 @@ use codespan_reporting::term::{
 };
 use marquetry_ir::diag::{Diagnostic, Severity, has_errors, is_control, printable};
 use marquetry_ir::entity::Table;
-use marquetry_ir::program::Program;
+use marquetry_ir::program::{Program, Words};
 use marquetry_ir::span::{LineIndex, Location, SourceFile, Span};
 use marquetry_ir::text;
 use marquetry_lower::dispatch::explain::unresolved;
@@ -24,6 +25,13 @@ use std::path::{Path, PathBuf};
 
 /// Longest line, in bytes, that is shown as a whole.
 const MAX_DRAWN_LINE: usize = 1000;
+
+/// The words of the host on the command line.
+pub(super) fn words(list: &[String]) -> Result<Words, CliError> {
+    let words =
+        list.iter().map(|text| parse_word(text).map_err(|e| CliError::Usage(format!("--resolve: {e}"))));
+    words.collect::<Result<_, _>>().map(Words)
+}
 
 /// A program read from files, on top of the library.
 pub(super) struct Input {
@@ -102,6 +110,18 @@ pub(super) fn tables(program: &Program, names: &[String]) -> Result<Vec<Table>, 
         Some(Table::BASE | Table::DEVICE | Table::STANDARD) => Err(CliError::Usage(format!(
             "--table: '{name}' is a table of the library, expected one of overlays"
         ))),
+        Some(table) => Ok(table),
+        None => Err(CliError::Failed(format!("there is no table '{name}'"))),
+    };
+    names.iter().map(find).collect()
+}
+
+/// The tables of a runtime provider, the library's own among them.
+pub(super) fn provider(program: &Program, names: &[String]) -> Result<Vec<Table>, CliError> {
+    let find = |name: &String| match program.find_table(name) {
+        Some(Table::BASE | Table::DEVICE) => {
+            Err(CliError::Usage(format!("--provider: '{name}' is no table of a provider")))
+        }
         Some(table) => Ok(table),
         None => Err(CliError::Failed(format!("there is no table '{name}'"))),
     };

@@ -4,14 +4,16 @@ use super::input::{self, Entry};
 use super::{CliError, CliResult, output, watchdog};
 use crate::engine::{EngineError, EngineKind, Extent, Outcome};
 use crate::filetest::argument::{Argument, parse_arguments};
-use crate::filetest::runner::instance_for;
+use crate::filetest::call::{Binding, parse_input, parse_state};
+use crate::filetest::runner::{instance_for, launch_options};
 use crate::value::{HostArg, write_lane};
 use clap::Args;
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::MethodKind;
 use marquetry_lower::job::{DebugLevel, OptLevel};
+use marquetry_lower::runtime::inputs::STATE;
 use marquetry_lower::specialise;
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -40,9 +42,20 @@ pub(super) struct Run {
     /// Work-items of a group along each dimension; makes this a launch. 64 if only --grid is given
     #[arg(long, value_name = "X,Y,Z")]
     block: Option<String>,
+    /// The state that every kernel of a launch takes: a value, as in 'i32 30', or the bytes of a struct:
+    /// 'config=bytes(i64=[40], f32=[2.0], i8[4])'
+    #[arg(long, value_name = "[STRUCT=]ARGUMENT")]
+    state: Option<String>,
+    /// A hidden input of a launch, which the kernel reads by name; may be given more than once
+    #[arg(long, value_name = "NAME=ARGUMENT")]
+    input: Vec<String>,
     /// Seconds that it may take before the command ends with an error; 0 for any time
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     timeout: u64,
+    /// A word that the host supplies: 'value "NAME" = WORD', 'symbol "NAME" = WORD' or 'word "NAME" = WORD'; may be given
+    /// more than once
+    #[arg(long, value_name = "REFERENCE = WORD")]
+    resolve: Vec<String>,
     /// Optimisation level, 0 to 3
     #[arg(short = 'O', value_name = "LEVEL", default_value = "2", value_parser = clap::value_parser!(u32).range(0..=3))]
     opt_level: u32,
@@ -65,6 +78,11 @@ impl Run {
                 block: extent("--block", block.as_deref().unwrap_or("64"))?,
             }),
         };
+        let with = self.bindings()?;
+        if let (Some(binding), None) = (with.first(), extent) {
+            let option = if binding.name == STATE { "--state" } else { "--input" };
+            return Err(CliError::Usage(format!("{option}: only launches have it: give --grid")));
+        }
         let default = if extent.is_some() { "cpu" } else { "native" };
         let name = self.on.as_deref().unwrap_or(default);
         let kind = EngineKind::from_name(name).ok_or_else(|| unknown_engine(name))?;
@@ -94,7 +112,10 @@ impl Run {
             CliError::Failed(format!("{message}{hint}"))
         })?;
         let program = Arc::new(program);
+        engine.set_host(Arc::new(input::words(&self.resolve)?));
         engine.load(program.clone());
+        *engine.options() =
+            launch_options(&program, &with).map_err(|e| CliError::Failed(format!("--state: {e}")))?;
         let mut args: Vec<HostArg> = args.iter().map(Argument::materialise).collect();
         let watchdog = watchdog(self.timeout, "the program was given up")?;
         let watched = watchdog.as_ref().map(|watchdog| watchdog.begin(format!("{name}: '{}'", self.entry)));
@@ -112,7 +133,8 @@ impl Run {
                 values.iter().for_each(|value| {
                     let _ = writeln!(text, "{value}");
                 });
-                args.iter().enumerate().for_each(|(n, arg)| show_buffer(&mut text, n, arg));
+                args.iter().enumerate().for_each(|(n, arg)| show_buffer(&mut text, &n, arg));
+                engine.options().inputs.iter().for_each(|(name, arg)| show_buffer(&mut text, name, arg));
                 output::print(text.as_bytes())
             }
             Ok(Outcome::Threw(thrown)) => {
@@ -124,6 +146,29 @@ impl Run {
             }
             Err(error) => Err(CliError::Failed(format!("{name}: {error}"))),
         }
+    }
+}
+
+impl Run {
+    /// The state and the hidden inputs.
+    fn bindings(&self) -> Result<Vec<Binding>, CliError> {
+        let mut with = Vec::new();
+        if let Some(text) = &self.state {
+            with.push(parse_state(text).map_err(|e| CliError::Usage(format!("--state: {e}")))?);
+        }
+        for text in &self.input {
+            let binding = parse_input(text).map_err(|e| CliError::Usage(format!("--input: {e}")))?;
+            if binding.name == STATE {
+                return Err(CliError::Usage(format!(
+                    "--input: '{STATE}' is the kernels' state: give --state"
+                )));
+            }
+            if with.iter().any(|other| other.name == binding.name) {
+                return Err(CliError::Usage(format!("--input: '{}' is given twice", binding.name)));
+            }
+            with.push(binding);
+        }
+        Ok(with)
     }
 }
 
@@ -145,10 +190,10 @@ fn extent(option: &str, text: &str) -> Result<[u32; 3], CliError> {
     Ok(extent)
 }
 
-fn show_buffer(text: &mut String, number: usize, arg: &HostArg) {
+fn show_buffer(text: &mut String, which: &dyn Display, arg: &HostArg) {
     let HostArg::Buffer { element, bytes } = arg else { return };
     let size = element.bytes() as usize;
-    let _ = write!(text, "[{number}] {}[{}] = [", element.name(), bytes.len() / size);
+    let _ = write!(text, "[{which}] {}[{}] = [", element.name(), bytes.len() / size);
     for (n, chunk) in bytes.chunks(size).take(SHOWN_ELEMENTS).enumerate() {
         let bits = chunk.iter().rev().fold(0u128, |word, &byte| word << 8 | u128::from(byte));
         text.push_str(if n == 0 { "" } else { ", " });

@@ -18,12 +18,16 @@ pub(super) struct Which {
     file: PathBuf,
     /// The call: a name and the types of the arguments, as in 'f(i32, f32)'
     call: String,
-    /// What is compiled for: native[:TRIPLE], ptx[:sm_XX], spirv[:ENVIRONMENT]
+    /// What is compiled for: native[:TRIPLE], ptx[:sm_XX], spirv[:ENVIRONMENT], wgsl, msl or hlsl
     #[arg(long, value_name = "TARGET", default_value = "native")]
     target: String,
     /// A table of overlays to consult, before the library's; may be given more than once, first asked first
     #[arg(long, value_name = "NAME")]
     table: Vec<String>,
+    /// A table of the runtime provider, in which link names (gpu_...) are looked up for devices, in place of the library's; may be
+    /// given more than once, first asked first
+    #[arg(long, value_name = "NAME")]
+    provider: Vec<String>,
 }
 
 impl Which {
@@ -32,7 +36,16 @@ impl Which {
             .map_err(|error| CliError::Usage(error.to_string()))?;
         let mut program = input::read_valid(&[&self.file])?;
         let tables = input::tables(&program, &self.table)?;
-        let view = if target.is_device() { View::device(&tables) } else { View::native(&tables) };
+        let mut view = if target.is_device() { View::device(&tables) } else { View::native(&tables) };
+        if !self.provider.is_empty() {
+            if !target.is_device() {
+                return Err(CliError::Usage(format!(
+                    "--provider: {} code has no runtime provider",
+                    self.target
+                )));
+            }
+            view = view.with_provider(&input::provider(&program, &self.provider)?);
+        }
         let (name, arguments) = text::parse_call(&mut program, &self.call)
             .map_err(|message| CliError::Usage(format!("'{}': {message}", self.call)))?;
         let explanation = explain(&program, &program.types, &view, &name, &arguments);
@@ -40,6 +53,7 @@ impl Which {
         output::print(printable(&text).as_bytes())?;
         match explanation.answer {
             Answer::Method(_) => Ok(()),
+            Answer::Nothing if explanation.means_host().is_some() => Ok(()),
             Answer::Ambiguous(..) | Answer::Nothing => Err(CliError::Reported),
         }
     }

@@ -17,13 +17,14 @@ use cudarc::driver::result;
 use cudarc::driver::sys::{
     self, CUdevice_attribute_enum as Attribute, CUjit_option_enum as JitOption, CUresult,
 };
+use marquetry_codegen::artifact::Filling;
 use std::ffi::{CString, c_int, c_uint, c_void};
 use std::panic;
 use std::ptr;
 use std::sync::Arc;
 
 /// Every function that this module calls, directly or through the bindings.
-const FUNCTIONS: [&str; 21] = [
+const FUNCTIONS: [&str; 22] = [
     "cuInit\0",
     "cuDriverGetVersion\0",
     "cuGetErrorName\0",
@@ -43,6 +44,7 @@ const FUNCTIONS: [&str; 21] = [
     "cuMemcpyDtoH_v2\0",
     "cuModuleLoadDataEx\0",
     "cuModuleGetFunction\0",
+    "cuModuleGetGlobal_v2\0",
     "cuModuleUnload\0",
     "cuLaunchKernel\0",
 ];
@@ -332,6 +334,7 @@ impl Device for CudaDevice {
         // SAFETY: the context is current, the module is loaded, and the name is terminated.
         let found = unsafe { sys::cuModuleGetFunction(&mut code.function, module, name.as_ptr()) };
         check("cuModuleGetFunction", found).map_err(|error| rejected(error.to_string()))?;
+        image.fillings.iter().try_for_each(|filling| fill(&code, filling))?;
         Ok(LoadedModule::new(image.entry, layout, code))
     }
 
@@ -383,6 +386,26 @@ impl Device for CudaDevice {
     fn sync(&self) -> Result<(), DeviceError> {
         self.core.wait()
     }
+}
+
+/// Writes a word into a variable of a module, in the context that is current.
+fn fill(code: &Code, filling: &Filling) -> Result<(), DeviceError> {
+    let Filling { symbol, offset, word } = filling;
+    let name = CString::new(&**symbol)
+        .map_err(|_| DeviceError::Unsupported { reason: format!("`{symbol}` contains a zero byte") })?;
+    let (mut address, mut size) = (0, 0usize);
+    // SAFETY: the context is current, the module is loaded, the name is terminated.
+    let found = unsafe { sys::cuModuleGetGlobal_v2(&mut address, &mut size, code.module, name.as_ptr()) };
+    check("cuModuleGetGlobal", found)?;
+    let bytes = word.to_le_bytes();
+    let (length, end) = (size as u64, offset.checked_add(bytes.len() as u64));
+    if end.is_none_or(|end| end > length) {
+        return Err(DeviceError::OutOfBounds { offset: *offset, bytes: bytes.len() as u64, len: length });
+    }
+    // SAFETY: the variable has these bytes, as was just checked, and nothing of the module runs yet; the call returns when
+    // the host's bytes are no longer needed.
+    let copied = unsafe { sys::cuMemcpyHtoD_v2(address + *offset, bytes.as_ptr().cast(), bytes.len()) };
+    check("cuMemcpyHtoD", copied)
 }
 
 fn check(call: &'static str, code: CUresult) -> Result<(), DeviceError> {

@@ -4,7 +4,8 @@
 //! at its own alignment, the whole rounded up to a multiple of 8. A pointer is a field of 8 bytes. Vulkan receives
 //! the block itself ([`ARGUMENT_BLOCK_LIMIT`]); CUDA and OpenCL receive its fields one by one.
 
-use super::{Buffer, DeviceError, DeviceInfo};
+use super::{Buffer, DeviceError, DeviceInfo, DeviceKind};
+use marquetry_codegen::artifact::Filling;
 use marquetry_codegen::native::NativeKernel;
 
 /// The largest argument block, in bytes, that Vulkan kernels receive as push constants; a larger one lies in a
@@ -56,6 +57,8 @@ pub struct KernelImage<'a> {
     pub block: [u32; 3],
     /// Bytes of shared memory that a block uses, all of it declared in the code.
     pub shared_bytes: u32,
+    /// Words to be written into the loaded code before it runs.
+    pub fillings: &'a [Filling],
 }
 
 #[cfg(any(feature = "vulkan", feature = "opencl", feature = "cuda"))]
@@ -196,6 +199,9 @@ impl ArgumentLayout {
 
 /// Checks a launch against the device's limits and the kernel's parameters. False: the grid has no blocks and there
 /// is nothing to do.
+///
+/// # Errors
+/// A limit that is passed, or an argument that does not fit.
 pub fn check_launch(
     info: &DeviceInfo,
     layout: &ArgumentLayout,
@@ -248,6 +254,12 @@ pub fn check_image(info: &DeviceInfo, kernel: &KernelImage<'_>) -> Result<(), De
                 kernel.entry, kernel.shared_bytes, info.shared_bytes
             ),
         });
+    }
+    if let Some(filling) = kernel.fillings.first().filter(|_| info.kind != DeviceKind::Cuda) {
+        let (entry, symbol) = (kernel.entry, &filling.symbol);
+        let reason =
+            format!("kernel `{entry}` waits for words in `{symbol}`, which this device cannot write");
+        return Err(DeviceError::Unsupported { reason });
     }
     check_block(info, kernel.block)
 }

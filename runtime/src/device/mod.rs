@@ -264,24 +264,42 @@ pub trait Device: Send + Sync {
     fn info(&self) -> &DeviceInfo;
 
     /// Reserves memory. Zero bytes are allowed.
+    ///
+    /// # Errors
+    /// There is not as much, or the driver fails.
     fn alloc(&self, bytes: u64) -> Result<Buffer, DeviceError>;
 
     /// Copies bytes from the host into a buffer.
+    ///
+    /// # Errors
+    /// They are not all inside the buffer, or the driver fails.
     fn write(&self, buffer: &Buffer, offset: u64, data: &[u8]) -> Result<(), DeviceError>;
 
     /// Copies bytes from a buffer to the host, after all launches so far have finished.
+    ///
+    /// # Errors
+    /// They are not all inside the buffer, or the driver or an earlier launch failed.
     fn read(&self, buffer: &Buffer, offset: u64, out: &mut [u8]) -> Result<(), DeviceError>;
 
     /// The address that a kernel sees for the buffer's first byte, where it is the same in every launch.
     /// Such addresses may be stored in other buffers.
+    ///
+    /// # Errors
+    /// The buffer is not of this device, or the driver fails.
     fn address(&self, buffer: &Buffer) -> Result<Option<u64>, DeviceError>;
 
     /// Hands code to the driver. A rejection carries the driver's log.
+    ///
+    /// # Errors
+    /// The code is not for this device, or the driver rejects it.
     fn load(&self, kernel: &KernelImage<'_>) -> Result<LoadedModule, DeviceError>;
 
     /// Runs a kernel on `grid` blocks of `block` work-items. A grid without blocks succeeds and does nothing.
     ///
     /// No driver can stop a kernel: one that never ends is waited for until the driver itself gives up, if it does.
+    ///
+    /// # Errors
+    /// The arguments or sizes are not those that the kernel or the device takes, or the driver fails.
     fn launch(
         &self,
         module: &LoadedModule,
@@ -291,6 +309,9 @@ pub trait Device: Send + Sync {
     ) -> Result<(), DeviceError>;
 
     /// Waits until all launches so far have finished.
+    ///
+    /// # Errors
+    /// The driver or a launch failed.
     fn sync(&self) -> Result<(), DeviceError>;
 }
 

@@ -2,13 +2,13 @@
 
 use super::launcher::Launcher;
 use super::{Engine, EngineError, Extent, Outcome, parts, wrap};
-use crate::compile::{Compiled, Target, compile_with};
+use crate::compile::{Compiled, Target, compile_for};
 use crate::device::{DeviceKind, LoadedModule};
 use crate::inputs::{KernelState, LaunchOptions};
 use crate::value::HostArg;
 use marquetry_codegen::artifact::argument_block;
 use marquetry_ir::entity::Method;
-use marquetry_ir::program::Program;
+use marquetry_ir::program::{Program, Resolve};
 use marquetry_ir::types::Type;
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{DebugLevel, Job, OptLevel, ThrowPolicy};
@@ -16,8 +16,9 @@ use marquetry_lower::runtime::Library;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// How kernels become what a device loads: [`compile`], or a way round by other tools.
-pub(super) type Compiler = fn(&Program, &Job, &Target, &Library) -> Result<Compiled, EngineError>;
+/// How kernels become what a device loads: [`compile_for`], or a way round by other tools.
+pub(super) type Compiler =
+    fn(&Program, &Job, &Target, &Library, &dyn Resolve) -> Result<Compiled, EngineError>;
 
 /// Launches kernels on one device.
 pub(super) struct DeviceEngine {
@@ -59,7 +60,7 @@ const ONE: Extent = Extent { grid: [1; 3], block: [1; 3] };
 impl DeviceEngine {
     /// Opens the first device of a kind.
     pub(super) fn open(kind: DeviceKind, opt_level: OptLevel) -> Result<Self, String> {
-        Self::open_with(kind, opt_level, compile_with)
+        Self::open_with(kind, opt_level, compile_for)
     }
 
     /// Opens the first device of a kind, for kernels that are compiled this way.
@@ -97,7 +98,7 @@ impl DeviceEngine {
         let mut job = Job::new(vec![kernel], View::device(&[]), self.opt_level);
         job.options.state = state;
         (job.options.debug_level, job.options.throws) = self.exceptions;
-        let compiled = (self.compiler)(program, &job, &self.target, &self.library)?;
+        let compiled = (self.compiler)(program, &job, &self.target, &self.library, self.launcher.host())?;
         let module = self.launcher.load(&compiled, block)?;
         Ok(Arc::new(Loaded { compiled, module }))
     }
@@ -121,6 +122,12 @@ impl Engine for DeviceEngine {
 
     fn program(&self) -> &Program {
         &self.program
+    }
+
+    fn set_host(&mut self, host: Arc<dyn Resolve>) {
+        self.launcher.set_host(host);
+        self.kernels.clear();
+        self.functions.clear();
     }
 
     fn options(&mut self) -> &mut LaunchOptions {

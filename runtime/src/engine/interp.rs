@@ -5,7 +5,7 @@ use crate::inputs::LaunchOptions;
 use crate::value::{HostArg, HostValue};
 use marquetry_ir::entity::Method;
 use marquetry_ir::interp::{self, Config, Ended, Fault, FaultKind, Interp, Val};
-use marquetry_ir::program::Program;
+use marquetry_ir::program::{NoHost, Program, Resolve};
 use marquetry_ir::span::Location;
 use marquetry_ir::unit::Unit;
 use marquetry_ir::verify::Verified;
@@ -23,6 +23,7 @@ pub(super) struct InterpEngine {
     units: HashMap<Method, Verified>,
     output: Vec<String>,
     options: LaunchOptions,
+    host: Arc<dyn Resolve>,
 }
 
 impl InterpEngine {
@@ -32,6 +33,7 @@ impl InterpEngine {
             units: HashMap::new(),
             output: Vec::new(),
             options: LaunchOptions::default(),
+            host: Arc::new(NoHost),
         }
     }
 
@@ -50,13 +52,14 @@ impl InterpEngine {
             return Err(EngineError::Failed("the unit is missing".into()));
         };
         self.output.clear();
-        interpret(unit.unit(), extent, args, &mut self.options, &mut self.output)
+        interpret(unit.unit(), &self.host, extent, args, &mut self.options, &mut self.output)
     }
 }
 
 /// Runs the first entry of a unit.
 fn interpret(
     unit: &Unit,
+    host: &Arc<dyn Resolve>,
     extent: Option<Extent>,
     args: &mut [HostArg],
     options: &mut LaunchOptions,
@@ -66,6 +69,7 @@ fn interpret(
         return Err(EngineError::Failed("the unit has no entry".into()));
     };
     let mut interp = Interp::new(unit, Config::default());
+    interp.set_host(host.clone());
     let failed = |kind: FaultKind| EngineError::Failed(kind.to_string());
     let mut values = Vec::with_capacity(args.len());
     for arg in args.iter() {
@@ -150,7 +154,7 @@ fn interpret(
             Ok(Outcome::Threw(Thrown {
                 kind: thrown.kind.to_string(),
                 reason: thrown.reason.as_deref().map(String::from),
-                operands: thrown.operands,
+                operands: thrown.operands.into(),
                 function: location.map_or_else(String::new, |l| l.function.to_string()),
                 place: location.and_then(|l| place(unit, l)),
                 callers: callers.iter().map(|caller| Caller::new(caller, &unit.files)).collect(),
@@ -201,6 +205,10 @@ impl Engine for InterpEngine {
 
     fn program(&self) -> &Program {
         &self.program
+    }
+
+    fn set_host(&mut self, host: Arc<dyn Resolve>) {
+        self.host = host;
     }
 
     fn options(&mut self) -> &mut LaunchOptions {

@@ -3,10 +3,12 @@
 use super::parts::{self, Part};
 use super::{EngineError, Extent, Outcome, wrap};
 use crate::compile::Compiled;
-use crate::device::{Arg, Buffer, Device, DeviceError, DeviceKind, KernelParam, LoadedModule, open};
+use crate::device::{
+    Arg, Buffer, Device, DeviceError, DeviceKind, KernelCode, KernelImage, LoadedModule, open,
+};
 use crate::inputs::{self, LaunchOptions};
 use crate::value::HostArg;
-use marquetry_codegen::artifact::{Entry, Slot};
+use marquetry_ir::program::{NoHost, Resolve};
 use marquetry_lower::exceptions::record::Record;
 use marquetry_lower::runtime::print;
 use std::collections::HashMap;
@@ -26,6 +28,7 @@ pub struct Launched {
 /// kernel.
 pub struct Launcher {
     device: Box<dyn Device>,
+    host: Arc<dyn Resolve>,
     loaded: Mutex<HashMap<(usize, [u32; 3]), Kept>>,
 }
 
@@ -43,7 +46,25 @@ impl Launcher {
 
     /// For a device.
     pub fn new(device: Box<dyn Device>) -> Self {
-        Launcher { device, loaded: Mutex::default() }
+        Launcher { device, host: Arc::new(NoHost), loaded: Mutex::default() }
+    }
+
+    /// The same, with someone who supplies the words that kernels leave to whoever loads them.
+    #[must_use]
+    pub fn hosted(mut self, host: Arc<dyn Resolve>) -> Self {
+        self.set_host(host);
+        self
+    }
+
+    /// Takes another host; what was loaded with the words of the one before is loaded anew.
+    pub fn set_host(&mut self, host: Arc<dyn Resolve>) {
+        self.host = host;
+        self.loaded.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Who supplies words.
+    pub fn host(&self) -> &dyn Resolve {
+        &*self.host
     }
 
     /// The device.
@@ -95,10 +116,18 @@ impl Launcher {
         self.launch_loaded(kernel, &module, extent, args, options, None)
     }
 
-    /// Hands a kernel to the driver.
+    /// Hands a kernel to the driver, once its words are there.
     pub(super) fn load(&self, compiled: &Compiled, block: [u32; 3]) -> Result<LoadedModule, EngineError> {
-        let params = kernel_params(compiled.entry()?);
-        self.device.load(&compiled.image(&params, block)?).map_err(failed)
+        let params = compiled.kernel_params()?;
+        let image = compiled.image(&params, block)?;
+        let open = compiled.artifact().filter(|artifact| !artifact.relocations.is_empty());
+        let (Some(artifact), KernelCode::Bytes(_)) = (open, image.code) else {
+            return self.device.load(&image).map_err(failed);
+        };
+        let mut filled = artifact.clone();
+        let fillings = filled.fill(&*self.host)?;
+        let image = KernelImage { code: KernelCode::Bytes(&filled.code), fillings: &fillings, ..image };
+        self.device.load(&image).map_err(failed)
     }
 
     /// Launches, with a further buffer for results; gives what that one holds afterwards.
@@ -217,9 +246,4 @@ fn failed(error: DeviceError) -> EngineError {
 /// The address of a buffer, if there is one.
 fn address(buffer: Option<&Buffer>) -> Arg<'_> {
     buffer.map_or(Arg::Null, |buffer| Arg::Buffer(buffer, 0))
-}
-
-fn kernel_params(entry: &Entry) -> Vec<KernelParam> {
-    let param = |slot: Slot| KernelParam { size: slot.size, align: slot.align, is_pointer: slot.is_pointer };
-    entry.block().0.into_iter().map(param).collect()
 }

@@ -24,7 +24,7 @@ use marquetry_ir::body::Frame;
 use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::entity::Method;
 use marquetry_ir::print_format;
-use marquetry_ir::program::{MethodKind, Program};
+use marquetry_ir::program::{MethodKind, Program, Resolve};
 use marquetry_ir::span::{Location, SourceFile};
 use marquetry_ir::types::Type;
 use marquetry_lower::exceptions::places::{ThrowFrame, ThrowPlace};
@@ -64,7 +64,7 @@ pub struct Thrown {
     /// The reason that the author gave, its operands put in.
     pub reason: Option<String>,
     /// Type and bits of each operand.
-    pub operands: Vec<(Type, u64)>,
+    pub operands: Box<[(Type, u64)]>,
     /// The function whose code threw.
     pub function: String,
     /// Where in the source.
@@ -109,7 +109,7 @@ impl Thrown {
     /// The exception of a place, with its operands as they arrived; those that are missing count as 0.
     pub fn at(place: &ThrowPlace, operands: &[u64]) -> Thrown {
         let words = operands.iter().copied().chain(std::iter::repeat(0));
-        let operands: Vec<(Type, u64)> = place.operands.iter().copied().zip(words).collect();
+        let operands: Box<[(Type, u64)]> = place.operands.iter().copied().zip(words).collect();
         Thrown {
             kind: place.kind.to_string(),
             reason: place.reason.as_ref().map(|text| print_format::reason(text, &operands).into_owned()),
@@ -130,7 +130,7 @@ impl Thrown {
             None => Thrown {
                 kind: format!("unknown exception {status}"),
                 reason: None,
-                operands: Vec::new(),
+                operands: Box::default(),
                 function: "?".into(),
                 place: None,
                 callers: Vec::new(),
@@ -321,6 +321,12 @@ pub trait Engine: Send {
 
     /// How code is compiled that is not compiled yet, as far as exceptions are concerned. For engines that compile.
     fn set_exceptions(&mut self, _debug_level: DebugLevel, _throws: ThrowPolicy) {}
+
+    /// Takes who supplies the words that globals leave to the host, in place of an earlier one; code that was given words
+    /// of that one is made anew. Engines that cannot hand words to code refuse programs that need some.
+    fn set_host(&mut self, host: Arc<dyn Resolve>) {
+        let _ = host;
+    }
 
     /// What launches get besides the arguments, until it is changed.
     fn options(&mut self) -> &mut LaunchOptions;

@@ -2,15 +2,16 @@
 
 use super::device::DeviceEngine;
 use super::{Engine, EngineError, Extent, Outcome};
-use crate::compile::{Compiled, Target, compile};
+use crate::compile::{Compiled, Target, compile_for};
 use crate::device::DeviceKind;
 use crate::inputs::LaunchOptions;
 use crate::stack::CallStack;
 use crate::value::HostArg;
 use marquetry_ir::entity::Method;
-use marquetry_ir::program::Program;
+use marquetry_ir::program::{NoHost, Program, Resolve};
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{DebugLevel, Job, OptLevel, ThrowPolicy};
+use marquetry_lower::runtime::Library;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ pub(super) struct NativeEngine {
     program: Arc<Program>,
     functions: HashMap<Method, Compiled>,
     kernels: DeviceEngine,
+    host: Arc<dyn Resolve>,
     stack: CallStack,
 }
 
@@ -31,7 +33,8 @@ impl NativeEngine {
         let target = Target::parse("native", opt_level).map_err(|error| error.to_string())?;
         let kernels = DeviceEngine::open(DeviceKind::Cpu, opt_level)?;
         let (exceptions, program, functions, stack) = Default::default();
-        Ok(NativeEngine { target, opt_level, exceptions, program, functions, kernels, stack })
+        let host = Arc::new(NoHost);
+        Ok(NativeEngine { target, opt_level, exceptions, program, functions, kernels, host, stack })
     }
 }
 
@@ -50,7 +53,10 @@ impl Engine for NativeEngine {
         if !self.functions.contains_key(&method) {
             let mut job = Job::new(vec![method], View::native(&[]), self.opt_level);
             (job.options.debug_level, job.options.throws) = self.exceptions;
-            self.functions.insert(method, compile(&self.program, &job, &self.target)?);
+            self.functions.insert(
+                method,
+                compile_for(&self.program, &job, &self.target, &Library::new(), &*self.host)?,
+            );
         }
         match self.functions.get(&method) {
             Some(compiled) => compiled.call_on(&mut self.stack, args),
@@ -65,6 +71,12 @@ impl Engine for NativeEngine {
 
     fn program(&self) -> &Program {
         &self.program
+    }
+
+    fn set_host(&mut self, host: Arc<dyn Resolve>) {
+        self.kernels.set_host(host.clone());
+        self.host = host;
+        self.functions.clear();
     }
 
     fn options(&mut self) -> &mut LaunchOptions {

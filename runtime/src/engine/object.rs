@@ -10,12 +10,13 @@ use crate::inputs::LaunchOptions;
 use crate::stack::CallStack;
 use crate::value::HostArg;
 use libloading::Library;
-use marquetry_codegen::artifact::{Artifact, argument_block};
+use marquetry_codegen::artifact::{Artifact, Filling, Relocation, argument_block};
 use marquetry_codegen::native::{KernelFn, NativeKernel, StackLimit, StackNeeds};
 use marquetry_ir::entity::Method;
-use marquetry_ir::program::{MethodKind, Program};
+use marquetry_ir::program::{MethodKind, NoHost, Program, Resolve};
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{DebugLevel, Job, OptLevel, ThrowPolicy};
+use marquetry_lower::references::Strategy;
 use marquetry_lower::runtime::Library as RuntimeLibrary;
 use std::collections::HashMap;
 use std::process::{Command, Stdio};
@@ -29,6 +30,7 @@ pub(super) struct ObjectEngine {
     program: Arc<Program>,
     functions: HashMap<Method, Linked>,
     kernels: DeviceEngine,
+    host: Arc<dyn Resolve>,
     stack: CallStack,
 }
 
@@ -58,7 +60,8 @@ impl ObjectEngine {
         }
         let kernels = DeviceEngine::open_with(DeviceKind::Cpu, opt_level, link_kernel)?;
         let (exceptions, program, functions, stack) = Default::default();
-        Ok(ObjectEngine { target, opt_level, exceptions, program, functions, kernels, stack })
+        let host = Arc::new(NoHost);
+        Ok(ObjectEngine { target, opt_level, exceptions, program, functions, kernels, host, stack })
     }
 }
 
@@ -68,8 +71,13 @@ fn link(
     job: &Job,
     target: &Target,
     library: &RuntimeLibrary,
+    host: &dyn Resolve,
 ) -> Result<Linked, EngineError> {
-    let artifact = compile_artifact_with(program, job, target, library)?;
+    let mut job = job.clone();
+    // The words are in this process, not in a library that the linker could find.
+    job.options.references = Strategy::Patch;
+    let mut artifact = compile_artifact_with(program, &job, target, library)?;
+    let fillings = artifact.fill(host)?;
     let failed = |what: &str, error: &dyn std::fmt::Display| EngineError::Failed(format!("{what}: {error}"));
     let folder = tempfile::tempdir().map_err(|error| failed("temporary folder", &error))?;
     let (object, shared) = (folder.path().join("code.o"), folder.path().join("code.so"));
@@ -88,7 +96,26 @@ fn link(
     // SAFETY: the library holds nothing but this program's functions; it has no initialisers.
     #[allow(unsafe_code, reason = "this is where compiled code is loaded")]
     let library = unsafe { Library::new(&shared) }.map_err(|error| failed("load", &error))?;
+    fillings.iter().try_for_each(|filling| fill(&library, &artifact, filling))?;
     Ok(Linked { artifact, image: Arc::new(Image { library, _folder: folder }) })
+}
+
+/// Writes a word into a variable of a loaded library.
+fn fill(library: &Library, artifact: &Artifact, filling: &Filling) -> Result<(), EngineError> {
+    let Filling { symbol, offset, word } = filling;
+    let known = |relocation: &Relocation| relocation.symbol == *symbol && relocation.offset == *offset;
+    if !artifact.relocations.iter().any(known) {
+        return Err(EngineError::Failed(format!("'{symbol}' has no slot at {offset}")));
+    }
+    // SAFETY: the emitter put a writable variable of this name into the object, with a word at this offset, for its loader
+    // to fill; nothing of the library runs yet.
+    #[allow(unsafe_code, reason = "this is where compiled code is loaded")]
+    unsafe {
+        let variable = library.get::<*mut u8>(symbol.as_bytes());
+        let variable = *variable.map_err(|error| EngineError::Failed(format!("{symbol}: {error}")))?;
+        variable.add(*offset as usize).cast::<u64>().write_unaligned(*word);
+    }
+    Ok(())
 }
 
 /// The [`Compiler`](super::device::Compiler) of this engine.
@@ -97,8 +124,9 @@ fn link_kernel(
     job: &Job,
     target: &Target,
     library: &RuntimeLibrary,
+    host: &dyn Resolve,
 ) -> Result<Compiled, EngineError> {
-    let Linked { artifact, image } = link(program, job, target, library)?;
+    let Linked { artifact, image } = link(program, job, target, library, host)?;
     let Some(entry) = artifact.entries.first() else {
         return Err(EngineError::Failed("the object has no entry".into()));
     };
@@ -131,7 +159,7 @@ impl Engine for ObjectEngine {
         if !self.functions.contains_key(&method) {
             let mut job = Job::new(vec![method], View::native(&[]), self.opt_level);
             (job.options.debug_level, job.options.throws) = self.exceptions;
-            let linked = link(&self.program, &job, &self.target, &RuntimeLibrary::new())?;
+            let linked = link(&self.program, &job, &self.target, &RuntimeLibrary::new(), &*self.host)?;
             self.functions.insert(method, linked);
         }
         let Some(linked) = self.functions.get(&method) else {
@@ -175,6 +203,12 @@ impl Engine for ObjectEngine {
 
     fn program(&self) -> &Program {
         &self.program
+    }
+
+    fn set_host(&mut self, host: Arc<dyn Resolve>) {
+        self.kernels.set_host(host.clone());
+        self.host = host;
+        self.functions.clear();
     }
 
     fn options(&mut self) -> &mut LaunchOptions {

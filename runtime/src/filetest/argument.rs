@@ -87,6 +87,9 @@ impl Argument {
 }
 
 /// Reads the arguments `(...)` of a call, as on the command line.
+///
+/// # Errors
+/// What is wrong with the text.
 pub fn parse_arguments(text: &str) -> Result<Vec<Argument>, String> {
     let text = format!("({text})");
     let mut lexer = Lexer::new(&text);

@@ -4,6 +4,7 @@ use super::argument::{Argument, Part, argument, arguments, parts, value};
 use super::directive::Action;
 use super::lexer::{Lexer, Token};
 use crate::value::HostValue;
+use marquetry_lower::runtime::inputs::STATE;
 
 /// A call with what is expected of it.
 #[derive(Clone, PartialEq, Debug)]
@@ -112,6 +113,27 @@ pub(super) fn parse_launch(text: &str) -> Result<Action, String> {
     let expected = expected(&mut lexer)?;
     lexer.end()?;
     Ok(Action::Launch { call: Call { name, args, with, expected }, grid, block })
+}
+
+/// A hidden input as the command line spells it: `NAME=ARGUMENT`.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn parse_input(text: &str) -> Result<Binding, String> {
+    let mut lexer = Lexer::new(text);
+    let binding = binding(&mut lexer)?;
+    lexer.end()?;
+    Ok(binding)
+}
+
+/// The kernels' state as the command line spells it: `ARGUMENT`, or `STRUCT=bytes(...)`.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn parse_state(text: &str) -> Result<Binding, String> {
+    let names = |start: &str| start.trim().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let is_struct = text.split_once('=').is_some_and(|(start, _)| names(start));
+    parse_input(&format!("{STATE}{} {text}", if is_struct { ":" } else { "=" }))
 }
 
 /// `NAME=ARGUMENT` or `NAME: STRUCT=ARGUMENT`

@@ -1,9 +1,9 @@
 //! Which comments are directives, and which were meant to be.
 
 /// The names of all directives, and of the lines that may stand below `compile:`.
-pub(super) const NAMES: [&str; 13] = [
+pub(super) const NAMES: [&str; 14] = [
     "run", "throws", "launch", "prints", "which", "compile", "refused", "error", "contains", "lacks",
-    "count", "rejected", "fails",
+    "count", "rejected", "fails", "resolve",
 ];
 
 /// The comment of a line.

@@ -3,7 +3,7 @@
 use super::golden::difference;
 use super::lexer::{Lexer, Token};
 use super::pattern::{Cursor, Pattern, lines};
-use crate::compile::{Target, entries_named, text_at};
+use crate::compile::{CompileError, Target, entries_named, text_at};
 use crate::engine::EngineError;
 use marquetry_ir::program::Program;
 use marquetry_lower::dispatch::view::View;
@@ -108,6 +108,11 @@ impl Compile {
 
     /// The text that the compiler gives.
     pub(super) fn text(&self, program: &Program) -> Result<String, EngineError> {
+        Ok(self.compile(program)??)
+    }
+
+    /// What compiling gives, if the directive makes sense.
+    pub(super) fn compile(&self, program: &Program) -> Result<Result<String, CompileError>, EngineError> {
         let failed = EngineError::Failed;
         let target = Target::parse(&self.target, self.opt_level)?;
         let mut tables = Vec::new();
@@ -125,12 +130,17 @@ impl Compile {
             entries.extend(named);
         }
         let job = Job::new(entries, view, self.opt_level);
-        Ok(text_at(program, &job, &target, self.stage)?)
+        Ok(text_at(program, &job, &target, self.stage))
+    }
+
+    /// Whether there should be no code.
+    pub(super) fn expects_failure(&self) -> bool {
+        self.checks.iter().any(|check| check.kind == Kind::Rejected)
     }
 
     /// Whether it gives what it should.
     pub(super) fn check(&self, program: &Program) -> Result<(), String> {
-        let expects_failure = self.checks.iter().any(|check| check.kind == Kind::Rejected);
+        let expects_failure = self.expects_failure();
         match self.text(program) {
             Ok(_) if expects_failure => Err("compiled, expected to be rejected".into()),
             Ok(text) => self.check_text(&text),

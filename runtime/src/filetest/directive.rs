@@ -3,9 +3,10 @@
 use super::call::{Call, expected, failure, parse_call, parse_launch, thrown};
 use super::comment::{Comment, misspelt, split};
 use super::compiled::{Check, Compile};
-use super::lexer::Lexer;
+use super::lexer::{Lexer, Token};
 use crate::engine::EngineKind;
 use marquetry_ir::limits::MAX_DIRECTIVES;
+use marquetry_ir::program::Reference;
 use std::fmt;
 
 /// A directive with the line that it stands on, from 1.
@@ -36,6 +37,13 @@ pub enum Action {
         grid: [u32; 3],
         /// Work-items of a group along each dimension.
         block: [u32; 3],
+    },
+    /// What the host supplies for a reference, to everything that runs in the file.
+    Resolve {
+        /// The reference.
+        reference: Reference,
+        /// Its word.
+        word: u64,
     },
     /// Looking up a call.
     Which {
@@ -143,6 +151,7 @@ impl Reader {
             "throws" => Action::Run(parse_call(rest, thrown)?),
             "fails" => Action::Run(parse_call(rest, failure)?),
             "launch" => parse_launch(rest)?,
+            "resolve" => parse_resolve(rest)?,
             "which" => parse_which(rest)?,
             "compile" => Action::Compile(Compile::parse(rest)?),
             "refused" => parse_refused(rest)?,
@@ -200,6 +209,45 @@ fn parse_which(text: &str) -> Result<Action, String> {
     let tables = tables.split(',').map(str::trim).filter(|name| !name.is_empty()).map(String::from);
     let own = |text: &str| text.trim().to_string();
     Ok(Action::Which { call: own(call), target: own(target), tables: tables.collect(), answer: own(answer) })
+}
+
+/// `value "NAME" = WORD`, and so on for the other kinds of references to the host.
+fn parse_resolve(text: &str) -> Result<Action, String> {
+    parse_word(text).map(|(reference, word)| Action::Resolve { reference, word })
+}
+
+/// What the host supplies for a reference: `value "NAME" = WORD`, and so on for the other kinds.
+///
+/// # Errors
+/// The text is something else: what was expected.
+pub fn parse_word(text: &str) -> Result<(Reference, u64), String> {
+    const WANTED: &str = "expected 'value', 'symbol' or 'word', a name in double quotes, '=' and a number";
+    let mut lexer = Lexer::new(text);
+    let kind = lexer.next();
+    let Token::Text(name) = lexer.next() else { return Err(WANTED.into()) };
+    let reference = match kind {
+        Token::Name("value") => Reference::value(name),
+        Token::Name("word") => Reference::word(name),
+        Token::Name("symbol") if lexer.peek() == Token::Name("from") => {
+            lexer.advance();
+            let Token::Text(library) = lexer.next() else { return Err(WANTED.into()) };
+            Reference::symbol_of(name, library)
+        }
+        Token::Name("symbol") => Reference::symbol(name),
+        _ => return Err(WANTED.into()),
+    };
+    if lexer.next() != Token::Punct('=') {
+        return Err(WANTED.into());
+    }
+    let word = match lexer.next() {
+        Token::Int(word) => u64::try_from(word).ok(),
+        Token::Bits(word) => u64::try_from(word).ok(),
+        _ => None,
+    };
+    match word {
+        Some(word) if lexer.next() == Token::End => Ok((reference, word)),
+        _ => Err(WANTED.into()),
+    }
 }
 
 /// `@NAME TEXT`
@@ -303,6 +351,11 @@ mod tests {
             ";| golden",
             "; compile: @f ptx -O9",
             "; compile: @f vax",
+            "; resolve: value config = 1",
+            "; resolve: address \"config\" = 1",
+            "; resolve: value \"config\" = -1",
+            "; resolve: value \"config\" = 1 2",
+            "; resolve[cpu]: value \"config\" = 1",
             "; refused: @f",
             "; run: @f(i33 1)",
             "; launch: @k (i32 1)",

@@ -19,7 +19,9 @@ pub(super) fn verdict(program: &Program, action: &Action) -> Option<Verdict> {
         Action::Which { call, target, tables, answer } => which(program, call, target, tables, answer),
         Action::Refused { name, text } => refused(program, name, text),
         Action::Compile(compile) => compile.check(program),
-        Action::Run(_) | Action::Launch { .. } | Action::Error { .. } => return None,
+        Action::Run(_) | Action::Launch { .. } | Action::Error { .. } | Action::Resolve { .. } => {
+            return None;
+        }
     };
     Some(result.map_or_else(Verdict::Failed, |()| Verdict::Passed))
 }
@@ -44,6 +46,19 @@ fn which(program: &Program, call: &str, target: &str, tables: &[String], wanted:
 }
 
 fn refused(program: &Program, name: &str, text: &str) -> Result<(), String> {
+    let messages: Vec<String> = match refusal(program, name)? {
+        None => return Err("was not refused".into()),
+        Some(Failure::Program(diagnostics)) => diagnostics.into_iter().map(|d| d.message).collect(),
+        Some(other) => vec![other.to_string()],
+    };
+    match messages.iter().any(|message| message.contains(text)) {
+        true => Ok(()),
+        false => Err(format!("was refused with: {}", messages.join("; "))),
+    }
+}
+
+/// Why a function for the host or a kernel for devices does not compile; none if it does.
+pub(super) fn refusal(program: &Program, name: &str) -> Result<Option<Failure>, String> {
     let in_base = |method: &&Method| program.method(**method).table == Table::BASE;
     let method = program.methods_of(name).iter().find(in_base);
     let &method = method.ok_or_else(|| format!("there is no '{name}'"))?;
@@ -52,13 +67,5 @@ fn refused(program: &Program, name: &str, text: &str) -> Result<(), String> {
         MethodKind::Function => View::native(&[]),
     };
     let job = Job::new(vec![method], view, OptLevel::None);
-    let messages: Vec<String> = match pipeline::specialised(program, &job) {
-        Ok(_) => return Err("was not refused".into()),
-        Err(Failure::Program(diagnostics)) => diagnostics.into_iter().map(|d| d.message).collect(),
-        Err(other) => vec![other.to_string()],
-    };
-    match messages.iter().any(|message| message.contains(text)) {
-        true => Ok(()),
-        false => Err(format!("was refused with: {}", messages.join("; "))),
-    }
+    Ok(pipeline::specialised(program, &job).err())
 }

@@ -28,6 +28,7 @@
 //! | `; contains: TEXT` | it contains this, after what the last such line found |
 //! | `; lacks: TEXT` | it contains this nowhere |
 //! | `; count: N TEXT` | it contains this so many times |
+//! | `; resolve: value "NAME" = WORD` | what the host supplies, to everything that runs in the file; `symbol "NAME" [from "LIBRARY"]` and `word "NAME"` as well |
 //! | `; rejected: TEXT` | there is no code, and the reason contains this |
 //! | `;| LINE` | golden text: all lines together are the text; `marq test --bless` writes them, an empty `;|` is enough to ask for it |
 //!
@@ -46,6 +47,7 @@ pub mod compiled;
 pub mod directive;
 pub mod coverage;
 mod dispatch;
+pub mod codes;
 pub mod runner;
 pub mod report;
 pub mod watchdog;

@@ -11,7 +11,7 @@ use crate::value::{HostArg, HostValue, same_bits};
 use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::op::Op;
-use marquetry_ir::program::{MethodKind, Program};
+use marquetry_ir::program::{MethodKind, Program, Words};
 use marquetry_ir::span::Location;
 use marquetry_ir::text;
 use marquetry_ir::types::{Scalar, Space, Type};
@@ -99,7 +99,9 @@ pub fn run(
     let references: Vec<_> =
         directives.iter().map(|directive| reference_contents(&program, directive)).collect();
     let ops = ops_of_directives(&program, &directives);
+    let host = words(&directives);
     for engine in engines {
+        engine.set_host(host.clone());
         engine.load(program.clone());
         for ((directive, references), ops) in directives.iter().zip(&references).zip(&ops) {
             let wanted =
@@ -124,6 +126,15 @@ pub fn run(
         }
     }
     rows
+}
+
+/// What the host of a file supplies.
+pub fn words(directives: &[Directive]) -> Arc<Words> {
+    let words = directives.iter().filter_map(|directive| match &directive.action {
+        Action::Resolve { reference, word } => Some((reference.clone(), *word)),
+        _ => None,
+    });
+    Arc::new(Words(words.collect()))
 }
 
 /// Every expected diagnostic must be there, and no other.
@@ -171,6 +182,9 @@ fn round_trip(program: &Program) -> Row {
 }
 
 /// The method that a directive means: by name and arguments.
+///
+/// # Errors
+/// There is none: what the methods of the name take.
 pub fn find_method(
     program: &Program,
     name: &str,
@@ -217,6 +231,9 @@ fn instantiate(program: &mut Program, action: &Action) {
 
 /// The method that a call means: one that takes its arguments, or an instance made for them. Buffers are what kernels
 /// and functions take pointers to: in global memory and anywhere.
+///
+/// # Errors
+/// There is none, or the instance cannot be made.
 pub fn instance_for(
     program: &mut Program,
     name: &str,
@@ -317,7 +334,7 @@ fn carry_out(
         Err(message) => return Verdict::Failed(message),
     };
     let mut args: Vec<HostArg> = call.args.iter().map(Argument::materialise).collect();
-    *engine.options() = match options(program, &call.with) {
+    *engine.options() = match launch_options(program, &call.with) {
         Ok(options) => options,
         Err(message) => return Verdict::Failed(message),
     };
@@ -339,7 +356,10 @@ fn carry_out(
 }
 
 /// What a launch gets besides its arguments.
-fn options(program: &Program, with: &[Binding]) -> Result<LaunchOptions, String> {
+///
+/// # Errors
+/// What is no state.
+pub fn launch_options(program: &Program, with: &[Binding]) -> Result<LaunchOptions, String> {
     let mut options = LaunchOptions::default();
     for Binding { name, ty, value } in with {
         if name != STATE {

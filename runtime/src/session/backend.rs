@@ -7,6 +7,7 @@ use marquetry_ir::diag::Diagnostic;
 use marquetry_lower::hooks::{Anchor, HookContext, Hooks, Place, UnknownPass};
 use marquetry_lower::passes::PassContext;
 use marquetry_lower::query::Answer;
+use std::fmt;
 use std::sync::Arc;
 
 /// A target, its tables, its hooks, and what it answers when code asks. A session takes it as it is: hooks and answers
@@ -28,6 +29,19 @@ pub struct Backend {
     pub(super) config: Config,
     pub(super) hooks: Hooks,
     pub(super) answers: Vec<(Arc<str>, Answer)>,
+    choose: Option<Choice>,
+}
+
+/// Which tables jobs with some params see.
+#[derive(Clone)]
+struct Choice(Arc<ChooseFn>);
+
+type ChooseFn = dyn Fn(&Params) -> Option<Vec<Arc<str>>> + Send + Sync;
+
+impl fmt::Debug for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("by params")
+    }
 }
 
 impl Backend {
@@ -35,7 +49,7 @@ impl Backend {
     pub fn new(name: &str, target: Target) -> Self {
         let device = target.is_device();
         let config = Config::new(name.into(), target, Vec::new(), device);
-        Backend { config, hooks: Hooks::new(), answers: Vec::new() }
+        Backend { config, hooks: Hooks::new(), answers: Vec::new(), choose: None }
     }
 
     /// A back-end for kernels on the cores of this machine: native code that sees the device table.
@@ -53,6 +67,29 @@ impl Backend {
     /// Its own tables, first asked first; the device table and base come after them.
     pub fn tables(&mut self, names: &[&str]) -> &mut Self {
         self.config.tables = names.iter().map(|&name| name.into()).collect();
+        self
+    }
+
+    /// Its own tables, where they depend on the params of a config: those that params of this type choose, first asked
+    /// first. What they are for other params, or none, [`Self::tables`] says.
+    ///
+    /// ```
+    /// use marquetry::compile::Target;
+    /// use marquetry::lower::job::OptLevel;
+    /// use marquetry::session::{Backend, Params};
+    /// #[derive(PartialEq, Eq, Hash, Debug)]
+    /// struct Fast(bool);
+    /// let mut backend = Backend::new("gpu", Target::parse("ptx", OptLevel::Default)?);
+    /// backend.tables_for(|fast: &Fast| if fast.0 { vec!["fast_math".into()] } else { vec![] });
+    /// assert!(backend.config().tables.is_empty());
+    /// assert_eq!(backend.config_for(Params::new(Fast(true))).tables, ["fast_math".into()]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn tables_for<P: 'static>(
+        &mut self,
+        choose: impl Fn(&P) -> Vec<Arc<str>> + Send + Sync + 'static,
+    ) -> &mut Self {
+        self.choose = Some(Choice(Arc::new(move |params| params.get::<P>().map(&choose))));
         self
     }
 
@@ -103,6 +140,15 @@ impl Backend {
 
     /// A config with everything as usual.
     pub fn config(&self) -> Config {
-        self.config.clone()
+        self.config_for(self.config.params.clone())
+    }
+
+    /// A config with these params, and the [tables](Self::tables_for) that they choose.
+    pub fn config_for(&self, params: Params) -> Config {
+        let chosen = self.choose.as_ref().and_then(|choice| (choice.0)(&params));
+        let mut config = self.config.clone();
+        config.tables = chosen.unwrap_or(config.tables);
+        config.params = params;
+        config
     }
 }

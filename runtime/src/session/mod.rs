@@ -10,8 +10,8 @@
 //! use marquetry::engine::Outcome;
 //! use marquetry::session::{Backend, Session};
 //! use marquetry::value::{HostArg, HostValue};
-//! use marquetry_ir::types::Type;
-//! use marquetry_lower::job::OptLevel;
+//! use marquetry::ir::types::Type;
+//! use marquetry::lower::job::OptLevel;
 //!
 //! let session = Session::new();
 //! let native = session.add_backend(Backend::new("native", Target::parse("native", OptLevel::Default)?))?;
@@ -49,7 +49,8 @@ use crate::memory;
 use cache::{Key, New, Object, Record};
 use marquetry_ir::diag::{Diagnostic, has_errors};
 use marquetry_ir::entity::{Method, Table};
-use marquetry_ir::program::{MethodData, MethodError, Program, World};
+use marquetry_ir::limits::MAX_METHODS;
+use marquetry_ir::program::{MethodData, MethodError, NoHost, Program, Resolve, World};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::text;
 use marquetry_ir::types::{Type, TypeError};
@@ -67,6 +68,7 @@ use marquetry_lower::runtime::Library;
 use marquetry_lower::specialise;
 use state::{Boarding, Shared};
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -116,7 +118,11 @@ impl fmt::Display for SessionError {
                  of the provider: make the method an overlay there"
             ),
             SessionError::Method(MethodError::NoTable(_)) => f.write_str("there is no such table"),
-            SessionError::Method(MethodError::TooMany) => f.write_str("the program has too many methods"),
+            SessionError::Method(MethodError::TooMany) => write!(
+                f,
+                "the program has {MAX_METHODS} methods, the most there may be; those of earlier worlds count until \
+                 `Session::forget_before`"
+            ),
             SessionError::NotFound(what) => f.write_str(what),
             SessionError::Compile(error) => error.fmt(f),
         }
@@ -153,6 +159,8 @@ pub struct Statistics {
     pub invalidations: u64,
     /// Entries of the cache, closed ones included.
     pub entries: u64,
+    /// Methods of the program, ended ones included that are not forgotten.
+    pub methods: u64,
 }
 
 /// A program and what was compiled from it. See the [module](self).
@@ -160,6 +168,7 @@ pub struct Session {
     shared: Shared,
     symbols: HashMap<String, usize>,
     watcher: Option<Arc<dyn Watcher>>,
+    host: Arc<dyn Resolve>,
     /// Functions of the device library, for all jobs.
     library: Library,
     /// Tables of compilations that are over.
@@ -185,6 +194,7 @@ impl Session {
             shared: Shared::new(program),
             symbols: HashMap::new(),
             watcher: None,
+            host: Arc::new(NoHost),
             library: Library::new(),
             compilations: AtomicU64::new(0),
             invalidations: AtomicU64::new(0),
@@ -194,6 +204,14 @@ impl Session {
     /// The same, with someone to tell what it does.
     pub fn watched(mut self, watcher: Arc<dyn Watcher>) -> Self {
         self.watcher = Some(watcher);
+        self
+    }
+
+    /// The same, with someone who supplies the words that globals leave to the host: when code is made in memory, and
+    /// when a job bakes them in. Words are asked for under no lock, once per compilation.
+    #[must_use]
+    pub fn hosted(mut self, host: Arc<dyn Resolve>) -> Self {
+        self.host = host;
         self
     }
 
@@ -236,6 +254,17 @@ impl Session {
         }
         state.backends.insert(name, Arc::new(backend));
         Ok(config)
+    }
+
+    /// The config of a back-end with these params, and the [tables](Backend::tables_for) that they choose.
+    ///
+    /// # Errors
+    /// There is no such back-end.
+    pub fn config(&self, backend: &str, params: Params) -> Result<Config, SessionError> {
+        let known = self.shared.lock().backends.get(backend).cloned();
+        let known =
+            known.ok_or_else(|| SessionError::NotFound(format!("there is no back-end '{backend}'")))?;
+        Ok(known.config_for(params))
     }
 
     /// Adds what a text defines: all of it, or nothing if there is a mistake.
@@ -307,7 +336,7 @@ impl Session {
     /// No method fits, or several do.
     pub fn job(&self, call: &str, config: &Config) -> Result<Job, SessionError> {
         let program = self.snapshot();
-        let view = view(&program, config);
+        let view = view(&program, config)?;
         let name = call.trim();
         let (name, arguments): (Arc<str>, Vec<Type>) = if name.contains('(') {
             // Types that the call is the first to mention are made in the program.
@@ -336,7 +365,7 @@ impl Session {
     /// No method fits, or several do.
     pub fn job_of(&self, name: &str, arguments: &[Type], config: &Config) -> Result<Job, SessionError> {
         let program = self.snapshot();
-        let view = view(&program, config);
+        let view = view(&program, config)?;
         let answer = look_up(&program, &view, name, arguments).answer;
         match instance(&program, answer, arguments) {
             Some(entry) => Ok(Job { entry, config: config.clone(), world: program.world() }),
@@ -380,11 +409,11 @@ impl Session {
             return Ok(());
         }
         let (program, _) = self.pinned(job)?;
-        let specialised = specialise::run_recorded(&program, &self.lower_job(&program, job))
+        let specialised = specialise::run_recorded(&program, &self.lower_job(&program, job)?)
             .map_err(|failure| SessionError::Compile(failure.into()))?;
         let mut instances = specialised.instances;
         instances.extend(specialised.linked);
-        let record = Record { instances, types: specialised.unit.types, view: view(&program, &job.config) };
+        let record = Record { instances, types: specialised.unit.types, view: view(&program, &job.config)? };
         let (worlds, seen) = (specialised.worlds, program.world());
         let key = Key::from(job);
         let new = New { key, world: job.world, worlds, seen, record: vec![record], children: Vec::new() };
@@ -423,8 +452,19 @@ impl Session {
         wiped.len()
     }
 
-    /// Forgets what holds only in worlds before this one. Code that somebody holds, and may be running, stays.
+    /// Forgets what holds only in worlds before this one, or before the present one if that is earlier: code, and methods
+    /// that ended by then. Jobs of such a world compile no longer, but for those whose code is right in later ones, too.
+    /// Code that somebody holds, and may be running, stays.
+    ///
+    /// A session that goes on redefining keeps every method that ever was, for jobs that may be pinned to its worlds, up
+    /// to [`MAX_METHODS`] of them. Only the host knows which worlds nobody asks for any more.
     pub fn forget_before(&self, world: World) {
+        let world = world.min(self.world());
+        let forgotten = self.change(|program| {
+            program.forget_before(world);
+            Ok::<(), Infallible>(())
+        });
+        let Ok(()) = forgotten;
         let old = {
             let mut state = self.shared.lock();
             state.forget_before(world)
@@ -434,10 +474,12 @@ impl Session {
 
     /// What was done so far.
     pub fn statistics(&self) -> Statistics {
+        let state = self.shared.lock();
         Statistics {
             compilations: self.compilations.load(Ordering::Relaxed),
             invalidations: self.invalidations.load(Ordering::Relaxed),
-            entries: self.shared.lock().cache.len() as u64,
+            entries: state.cache.len() as u64,
+            methods: state.program.kept_methods() as u64,
         }
     }
 
@@ -448,12 +490,12 @@ impl Session {
         let backend = state.backends.get(name).cloned();
         let backend =
             backend.ok_or_else(|| SessionError::NotFound(format!("there is no back-end '{name}'")))?;
-        Ok((state.program_at(job.world), backend))
+        Ok((state.program_at(job.world)?, backend))
     }
 
-    fn lower_job(&self, program: &Program, job: &Job) -> job::Job {
-        let view = view(program, &job.config).at(job.world);
-        job::Job { entries: vec![job.entry.clone()], view, options: job.config.options.clone() }
+    fn lower_job(&self, program: &Program, job: &Job) -> Result<job::Job, SessionError> {
+        let view = view(program, &job.config)?.at(job.world);
+        Ok(job::Job { entries: vec![job.entry.clone()], view, options: job.config.options.clone() })
     }
 
     fn lower(
@@ -462,27 +504,28 @@ impl Session {
         backend: &Backend,
         job: &Job,
         observer: &mut dyn Observer,
-    ) -> Result<Lowering, EngineError> {
+    ) -> Result<Lowering, SessionError> {
         let setup = Setup {
             target: job.config.target.lowering(),
             library: &self.library,
             hooks: &backend.hooks,
             answers: &backend.answers,
             params: job.config.params.any(),
+            host: &*self.host,
         };
-        let job = self.lower_job(program, job);
+        let job = self.lower_job(program, job)?;
         let lowering = memory::with(|memory| lower(memory, program, &job, &setup, observer));
         // Engines have no use for the places of what they cannot do; hosts have.
         lowering.map_err(|failure| match failure {
-            Failure::Program(problems) => EngineError::Program(problems),
-            other => other.into(),
+            Failure::Program(problems) => EngineError::Program(problems).into(),
+            other => SessionError::Compile(other.into()),
         })
     }
 
     fn emit(&self, job: &Job, lowering: &Lowering) -> Result<Compiled, EngineError> {
         let symbol = |name: &str| self.symbols.get(name).map(|&at| std::ptr::with_exposed_provenance(at));
         let (target, form) = (&job.config.target, job.config.form);
-        memory::with(|memory| emit(memory, lowering, target, form, &symbol))
+        memory::with(|memory| emit(memory, lowering, target, form, &symbol, &*self.host))
     }
 
     /// Compiles a job and puts it into the cache. `above` are the jobs that this one is a child of.
@@ -495,7 +538,7 @@ impl Session {
         let mut worlds = lowering.worlds;
         let instances = std::mem::take(&mut lowering.instances);
         let types = lowering.types.clone();
-        let mut record = vec![Record { instances, types, view: view(&program, &job.config) }];
+        let mut record = vec![Record { instances, types, view: view(&program, &job.config)? }];
         let mut children = Vec::new();
         above.push(key.clone());
         for deferred in &lowering.deferred {
@@ -516,6 +559,10 @@ impl Session {
         above.pop();
         let new = New { key, world: job.world, worlds, seen: program.world(), record, children };
         let object: Arc<Object> = self.shared.lock().insert(new);
+        // Its words are this session's.
+        if !lowering.legal.baked().is_empty() {
+            self.mark_session_dependent(job);
+        }
         let compiled = Arc::new(compiled);
         let kept = object.compiled.get_or_init(|| compiled.clone()).clone();
         self.compilations.fetch_add(1, Ordering::Relaxed);
@@ -553,8 +600,8 @@ impl Session {
         } else {
             deferred.arguments.to_vec()
         };
-        let program = self.shared.lock().program_at(parent.world);
-        let open = view(&program, &config);
+        let program = self.shared.lock().program_at(parent.world)?;
+        let open = view(&program, &config)?;
         let pinned = open.clone().at(parent.world);
         let found = look_up(&program, &pinned, &deferred.name, &arguments);
         let Some(entry) = instance(&program, found.answer, &arguments) else {
@@ -574,16 +621,21 @@ impl Session {
 }
 
 /// The stack of tables of a config.
-fn view(program: &Program, config: &Config) -> View {
-    let find = |names: &[Arc<str>]| -> Vec<Table> {
-        names.iter().filter_map(|name| program.find_table(name)).collect()
+fn view(program: &Program, config: &Config) -> Result<View, SessionError> {
+    let find = |names: &[Arc<str>], role: &str| -> Result<Vec<Table>, SessionError> {
+        let found = names.iter().map(|name| {
+            let missing =
+                || format!("there is no table '{name}', {role} of the back-end '{}'", config.backend);
+            program.find_table(name).ok_or_else(|| SessionError::NotFound(missing()))
+        });
+        found.collect()
     };
-    let tables = find(&config.tables);
-    if config.device {
-        View::device(&tables).with_provider(&find(&config.provider))
+    let tables = find(&config.tables, "one")?;
+    Ok(if config.device {
+        View::device(&tables).with_provider(&find(&config.provider, "one of the runtime provider")?)
     } else {
         View::native(&tables)
-    }
+    })
 }
 
 /// The instance that a look-up gave.

@@ -6,6 +6,7 @@ use super::cache::{Cache, Entry, Key, New, Object};
 use super::{Job, SessionError};
 use crate::compile::Compiled;
 use marquetry_ir::program::{Program, World};
+use marquetry_lower::specialise::forgotten;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, ThreadId};
@@ -72,7 +73,9 @@ impl Shared {
         if relations {
             state.epochs.push((base.world(), base.clone()));
         }
-        let closed = state.cache.publish(&mut program, base.world(), relations);
+        // What changed in worlds that are forgotten is not known: then all may have.
+        let all = relations || program.oldest_world() > base.world();
+        let closed = state.cache.publish(&mut program, base.world(), all);
         let old = std::mem::replace(&mut state.program, Arc::new(program));
         drop(state);
         drop(old);
@@ -133,9 +136,16 @@ impl Drop for Busy<'_> {
 
 impl State {
     /// The state of the program in which a world is read.
-    pub(super) fn program_at(&self, world: World) -> Arc<Program> {
+    ///
+    /// # Errors
+    /// The world is forgotten.
+    pub(super) fn program_at(&self, world: World) -> Result<Arc<Program>, SessionError> {
         let epoch = self.epochs.iter().find(|(last, _)| world <= *last);
-        epoch.map_or(&self.program, |(_, program)| program).clone()
+        let program = epoch.map_or(&self.program, |(_, program)| program);
+        if world < program.oldest_world() {
+            return Err(SessionError::NotFound(forgotten(program, world)));
+        }
+        Ok(program.clone())
     }
 
     /// The code of a job, if there is any.

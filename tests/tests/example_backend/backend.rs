@@ -4,15 +4,15 @@
 use marquetry::compile::{Compiled, Target};
 use marquetry::engine::{Extent, Launcher, Outcome, Thrown};
 use marquetry::inputs::{KernelState, LaunchOptions};
+use marquetry::ir::diag::{Code, Diagnostic};
+use marquetry::ir::op::Op;
+use marquetry::ir::print_format::Format;
+use marquetry::ir::types::{Scalar, Type};
+use marquetry::lower::hooks::{Anchor, HookContext};
+use marquetry::lower::job::{DebugLevel, OptLevel};
+use marquetry::lower::query::Answer;
 use marquetry::session::{self, Config, Session, SessionError};
 use marquetry::value::HostArg;
-use marquetry_ir::diag::{Code, Diagnostic};
-use marquetry_ir::op::Op;
-use marquetry_ir::print_format::Format;
-use marquetry_ir::types::{Scalar, Type};
-use marquetry_lower::hooks::{Anchor, HookContext};
-use marquetry_lower::job::{DebugLevel, OptLevel};
-use marquetry_lower::query::Answer;
 use std::sync::Arc;
 
 /// What users of the back-end choose: a value, part of what tells jobs apart.
@@ -58,6 +58,9 @@ pub fn install(session: &Session, target: &str) -> Result<Config, SessionError> 
     // What its tables do not supply to the device library, this project's own table does.
     backend.provider(&["example_runtime", "standard"]);
     backend.answer("example_unit", Answer::Number(UNIT));
+    backend.tables_for(
+        |params: &Params| if params.fast_math { vec!["example_math".into()] } else { Vec::new() },
+    );
     backend.hook(Anchor::AfterOptimise, "example_types", refuse_f64);
     session.add_backend(backend)
 }
@@ -68,34 +71,36 @@ pub fn define(session: &Session) -> Result<(), SessionError> {
 }
 
 /// The config for what a user chose.
-pub fn config(session: &Session, installed: &Config, params: Params) -> Config {
-    let mut config = installed.clone();
+pub fn config(session: &Session, installed: &Config, params: Params) -> Result<Config, SessionError> {
+    let mut config = session.config(&installed.backend, session::Params::new(params))?;
     config.options.state = session.snapshot().types.find_struct("example_state");
-    config.params = session::Params::new(params);
     // Its runtime is told the kinds of exceptions.
     config.options.debug_level = DebugLevel::Lines;
-    config.tables = if params.fast_math { vec!["example_math".into()] } else { Vec::new() };
-    config
+    Ok(config)
 }
 
-/// What is left to compute with `f64`, where the params say that there is none.
+/// What is left to compute with `f64`: refused where the params say that there is none, else slow.
 fn refuse_f64(context: &mut HookContext<'_>) -> Result<(), Vec<Diagnostic>> {
-    let params = context.params.and_then(|params| params.downcast_ref::<Params>());
-    if params.is_none_or(|params| params.f64) {
-        return Ok(());
-    }
-    let mut problems = Vec::new();
-    for function in context.unit.funcs.values() {
+    let Some(&Params { f64: allowed, .. }) = context.param() else { return Ok(()) };
+    let mut found = Vec::new();
+    for (func, function) in &context.unit.funcs {
         let body = &function.body;
         for inst in body.blocks().flat_map(|block| body.block_insts(block)) {
             let moves = matches!(body.inst(inst).op, Op::Load | Op::Bitcast);
             if !moves && body.results(inst).any(|value| body.value_type(value) == Type::F64) {
-                let message =
-                    format!("the example's devices do not compute with f64, in '{}'", function.name);
-                problems.push(Diagnostic::error(Code::Unsupported, function.file, body.span(inst), message));
+                found.push((func, inst));
             }
         }
     }
+    if allowed {
+        for (func, inst) in found {
+            context.warn(func, inst, Code::Unsupported, "the example's devices compute with f64 in software");
+        }
+        return Ok(());
+    }
+    let message = "the example's devices do not compute with f64";
+    let problem = |(func, inst)| context.problem(func, inst, Code::Unsupported, message);
+    let problems: Vec<Diagnostic> = found.into_iter().map(problem).collect();
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 

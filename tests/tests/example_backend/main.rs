@@ -7,9 +7,10 @@ use backend::{Params, Report, UNIT, launch};
 use marquetry::compile::Compiled;
 use marquetry::device::DeviceKind;
 use marquetry::engine::{EngineError, Extent, Launcher};
+use marquetry::ir::diag::Severity;
+use marquetry::ir::types::{Scalar, Type};
 use marquetry::session::{Config, Session, SessionError};
 use marquetry::value::{HostArg, HostValue};
-use marquetry_ir::types::{Scalar, Type};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -36,7 +37,7 @@ impl Host {
     }
 
     fn compile(&self, kernel: &str, params: Params) -> Result<Arc<Compiled>, SessionError> {
-        let config = backend::config(&self.session, &self.installed, params);
+        let config = backend::config(&self.session, &self.installed, params)?;
         self.session.compile(&self.session.job(kernel, &config)?)
     }
 }
@@ -138,13 +139,17 @@ fn it_says_what_it_has_no_memory_for() {
 #[test]
 fn its_hook_says_what_its_devices_lack() {
     let host = Host::new(OWN, "ptx:sm_80");
-    host.compile("wide", FAST).expect("f64 is there");
+    let wide = host.compile("wide", FAST).expect("f64 is there");
+    let warned: Vec<&str> = wide.warnings.iter().map(|warning| &*warning.message).collect();
+    assert_eq!(warned, ["the example's devices compute with f64 in software"; 2]);
+    assert!(wide.warnings.iter().all(|warning| warning.severity == Severity::Warning));
     let error = host.compile("wide", Params { f64: false, ..FAST }).expect_err("there is none");
     let SessionError::Compile(EngineError::Program(problems)) = error else { panic!("{error}") };
     assert_eq!(problems.len(), 2, "{problems:?}");
     let program = host.session.snapshot();
     for (problem, code) in problems.iter().zip(["mul", "add"]) {
-        assert_eq!(problem.message, "the example's devices do not compute with f64, in 'wide'");
+        assert_eq!(problem.message, "the example's devices do not compute with f64");
+        assert_eq!(problem.notes.first().map(String::as_str), Some("in function 'wide'"));
         let file = problem.file.and_then(|file| program.files.get(file as usize)).expect("a file");
         let (start, end) = (problem.span.start as usize, problem.span.end as usize);
         assert!(file.text.get(start..end).is_some_and(|text| text.contains(code)), "{problem:?}");
@@ -236,9 +241,37 @@ fn params_are_part_of_what_jobs_are() {
 #[test]
 fn what_a_provider_lacks_is_said() {
     let host = Host::new(OWN, "ptx:sm_80");
-    let mut config = backend::config(&host.session, &host.installed, FAST);
+    let mut config = backend::config(&host.session, &host.installed, FAST).expect("a config");
     config.provider = vec!["example_math".into()];
     let job = host.session.job("work", &config).expect("a job");
     let error = host.session.compile(&job).expect_err("nothing is supplied");
     assert!(error.to_string().contains("gpu_"), "{error}");
+}
+
+/// A misspelt table is no empty one.
+#[test]
+fn tables_that_there_are_not_are_said() {
+    let host = Host::new(OWN, "ptx:sm_80");
+    let name = "the back-end 'example for ptx:sm_80'";
+    let mut config = backend::config(&host.session, &host.installed, FAST).expect("a config");
+    config.provider = vec!["example_runtim".into(), "standard".into()];
+    let error = host.session.job("work", &config).expect_err("there is no such table").to_string();
+    assert_eq!(error, format!("there is no table 'example_runtim', one of the runtime provider of {name}"));
+    let mut config = backend::config(&host.session, &host.installed, FAST).expect("a config");
+    config.tables = vec!["example_maths".into()];
+    let error = host.session.job("work", &config).expect_err("there is no such table").to_string();
+    assert_eq!(error, format!("there is no table 'example_maths', one of {name}"));
+    let missing = host.session.config("example", marquetry::session::Params::default());
+    assert_eq!(missing.expect_err("no such back-end").to_string(), "there is no back-end 'example'");
+}
+
+/// What hosts that drive a device themselves need to know of a kernel.
+#[test]
+fn code_says_what_its_kernel_takes() {
+    let host = Host::new("kernels/saxpy.mq", "ptx:sm_80");
+    let code = host.compile("saxpy", FAST).expect("it compiles");
+    let params = code.kernel_params().expect("an entry");
+    // The state comes first; the mailbox is not needed.
+    let found: Vec<(u32, bool)> = params.iter().map(|param| (param.size, param.is_pointer)).collect();
+    assert_eq!(found, [(4, false), (8, false), (4, false), (8, true), (8, true)]);
 }

@@ -105,6 +105,65 @@ fn back(count: usize) -> String {
     text + &format!("b{count}:\n    return a\n}}")
 }
 
+/// Loops one after the other that carry `width` values, each of which is computed from another one.
+fn chain(count: usize, width: usize) -> String {
+    let list = |prefix: &str, ty: &str| {
+        (0..width).map(|k| format!("{prefix}{k}{ty}")).collect::<Vec<_>>().join(", ")
+    };
+    let mut text = format!(
+        "method f(n: i64, {}) -> i64 {{\nentry:\n    jump h0(i64 0, {})\n",
+        list("x", ": i64"),
+        list("x", "")
+    );
+    for i in 0..count {
+        let _ = writeln!(text, "h{i}(c{i}: i64, {}):", list(&format!("a{i}_"), ": i64"));
+        for k in 0..width {
+            let _ = writeln!(text, "    b{i}_{k} = add a{i}_{k}, a{i}_{}", (k + 1) % width);
+        }
+        let now = list(&format!("b{i}_"), "");
+        let _ = writeln!(
+            text,
+            "    d{i} = add c{i}, i64 1\n    more{i} = lt.u d{i}, n\n    branch more{i}, h{i}(d{i}, {now}), h{}(i64 0, {now})",
+            i + 1
+        );
+    }
+    let _ = writeln!(
+        text,
+        "h{count}(c{count}: i64, {}):\n    return a{count}_0\n}}",
+        list(&format!("a{count}_"), ": i64")
+    );
+    text
+}
+
+/// Loops inside each other, left from the middle to the end of each.
+fn middle_exits(depth: usize) -> String {
+    let mut text = "method f(x: i64) -> i64 {\nentry:\n    jump h0(x)\n".to_owned();
+    for k in 0..depth {
+        let _ = writeln!(
+            text,
+            "h{k}(p{k}: i64):\n    c{k} = lt.s p{k}, i64 {k}\n    branch c{k}, h{}(p{k}), x{k}(p{k})",
+            k + 1
+        );
+    }
+    let _ = writeln!(text, "h{depth}(z: i64):\n    jump x{}(z)", depth - 1);
+    for k in (0..depth).rev() {
+        let next = if k == 0 { "done".to_owned() } else { format!("x{}(w{k})", k - 1) };
+        let _ = writeln!(
+            text,
+            "x{k}(y{k}: i64):\n    w{k} = add y{k}, i64 1\n    k{k} = lt.s w{k}, x\n    branch k{k}, h{k}(w{k}), {next}"
+        );
+    }
+    text + "done:\n    return x\n}"
+}
+
+#[test]
+fn values_that_are_passed_on_for_ever_are_allocated_in_one_pass() {
+    assert_eq!(effort_of(&chain(400, 6)), Effort::Full);
+    assert_eq!(effort_of(&chain(8000, 6)), Effort::Quick);
+    assert_eq!(effort_of(&middle_exits(600)), Effort::Plain);
+    assert_eq!(effort_of(&middle_exits(2000)), Effort::Quick);
+}
+
 #[test]
 fn the_allocator_splits_and_climbs_little() {
     assert_eq!(effort_of(&web(600, 16)), Effort::Full);

@@ -1,6 +1,7 @@
 //! Memory of every kind, and arguments.
 
 use super::*;
+use marquetry_ir::diag::Code;
 
 /// Shared memory, slots, constants, generic pointers, and accesses of several widths.
 const KERNELS: &str = "
@@ -183,10 +184,85 @@ entry:
 }
 ";
     for target in targets() {
-        let result = emit(&legal(source, &target), &target);
         match target.env.api {
-            Api::OpenCl => validate(&result.unwrap().code, &target),
-            Api::Vulkan => assert!(result.unwrap_err().to_string().contains("'seen'")),
+            Api::OpenCl => drop(module(source, &target)),
+            Api::Vulkan => {
+                let list = refusals(source, &target);
+                assert_eq!(list.len(), 1, "{list:?}");
+                let wanted = format!("target {target} has no variables in global memory, where 'seen' is");
+                assert_eq!((list[0].code, &*list[0].message), (Code::Unsupported, &*wanted));
+                assert!(source[list[0].span.start as usize..].starts_with("seen:"), "{list:?}");
+            }
         }
+    }
+}
+
+/// What lowering finds comes at once, whatever it is.
+#[test]
+fn all_that_vulkan_lacks_is_said_together() {
+    let source = "
+global first: i32 in global
+global unused: i32 in global
+global second: i32 in global
+kernel k(x: ptr<global>) {
+entry:
+    p = address.global first
+    q = address.global second
+    u = address.global unused
+    a = rmw_add p, i32 1 seq_cst device
+    fence seq_cst device
+    store q, a volatile
+    return
+}
+";
+    let messages: Vec<String> =
+        refusals(source, &SpirvTarget::vulkan()).into_iter().map(|problem| problem.message).collect();
+    assert_eq!(messages.len(), 4, "{messages:?}");
+    for wanted in ["'rmw_add' of order seq_cst", "'fence' of order seq_cst", "'first'", "'second'"] {
+        assert!(messages.iter().any(|message| message.contains(wanted)), "{wanted}: {messages:?}");
+    }
+}
+
+/// What depends on where pointers point is the emitter's to say: at its place, all of it.
+#[test]
+fn atomics_that_vulkan_has_no_form_for_are_refused_at_their_places() {
+    let source = "
+global one: array<i32, 4> in shared
+global two: array<i32, 4> in shared
+kernel k(x: ptr<global>, c: i1, n: i64) {
+entry:
+    p = address.shared one
+    q = address.shared two
+    store p, i8 1
+    a = rmw_add p, i32 1 relaxed device
+    r = select c, p, q
+    b = rmw_or r, i32 1 relaxed device
+    s = inttoptr.ptr<shared> n
+    d = atomic_load.i32 s relaxed device
+    e = add a, b
+    f = add e, d
+    store x, f
+    return
+}
+kernel nowhere(x: ptr<global>, n: i64) {
+entry:
+    s = inttoptr.ptr<local> n
+    a = load.i32 s
+    store x, a
+    return
+}
+";
+    let list = refusals(source, &SpirvTarget::vulkan());
+    let rows = [
+        ("'load' at this address", "a = load"),
+        ("'rmw_add' on shared memory that is also accessed in other sizes or kinds", "a = rmw_add"),
+        ("'rmw_or' through this pointer", "b = rmw_or"),
+        ("'atomic_load' through this pointer", "d = atomic_load"),
+    ];
+    assert_eq!(list.len(), rows.len(), "{list:?}");
+    for (problem, (what, place)) in list.iter().zip(rows) {
+        assert_eq!(problem.message, format!("target spirv:vulkan1.3 has no {what}"));
+        assert!(source[problem.span.start as usize..].starts_with(place), "{problem:?}");
+        assert_eq!(problem.notes.len(), 1, "{problem:?}");
     }
 }

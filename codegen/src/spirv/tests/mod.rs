@@ -8,9 +8,11 @@ mod memory;
 mod ops;
 
 use super::*;
+use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::program::Program;
 use marquetry_ir::text;
 use marquetry_lower::dispatch::view::View;
+use marquetry_lower::failure::Failure;
 use marquetry_lower::job::{Job, OptLevel};
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -22,6 +24,24 @@ pub(super) fn targets() -> Vec<SpirvTarget> {
 
 /// Every kernel of a text, legal for a target.
 pub(super) fn legal(source: &str, target: &SpirvTarget) -> Legal {
+    lower(source, target).unwrap_or_else(|e| panic!("{e}\n{source}"))
+}
+
+/// What a text is refused for, by lowering or by the emitter.
+pub(super) fn refusals(source: &str, target: &SpirvTarget) -> Vec<Diagnostic> {
+    let legal = match lower(source, target) {
+        Ok(legal) => legal,
+        Err(Failure::Program(list)) => return list,
+        Err(other) => panic!("{other}\n{source}"),
+    };
+    match emit(&legal, target) {
+        Err(EmitError::Program(list)) => list,
+        Err(other) => panic!("{other}\n{source}"),
+        Ok(_) => panic!("accepted\n{source}"),
+    }
+}
+
+fn lower(source: &str, target: &SpirvTarget) -> Result<Legal, Failure> {
     let mut program = Program::new();
     let diagnostics = text::parse(&mut program, "test.mq", source);
     assert!(diagnostics.is_empty(), "{diagnostics:?}\n{source}");
@@ -30,7 +50,7 @@ pub(super) fn legal(source: &str, target: &SpirvTarget) -> Legal {
     let job = Job::new(entries, View::device(&[]), OptLevel::None);
     let unit = marquetry_lower::pipeline::specialised(&program, &job).unwrap();
     let lowered = marquetry_lower::exceptions::run(unit).unwrap();
-    marquetry_lower::legalise::run(lowered, target).unwrap_or_else(|e| panic!("{e}\n{source}"))
+    marquetry_lower::legalise::run(lowered, target)
 }
 
 /// The module of a text, checked.

@@ -164,8 +164,10 @@ fn vulkan_refuses_sequential_consistency() {
     let source =
         "kernel k(x: ptr<global>) {\nentry:\n    c = rmw_add x, i32 1 seq_cst device\n    return\n}\n";
     let target = SpirvTarget::vulkan();
-    let error = emit(&legal(source, &target), &target).unwrap_err().to_string();
-    assert!(error.contains("sequentially consistent"), "{error}");
+    let list = refusals(source, &target);
+    assert_eq!(list.len(), 1, "{list:?}");
+    assert_eq!(list[0].message, "target spirv:vulkan1.3 has no 'rmw_add' of order seq_cst");
+    assert!(source[list[0].span.start as usize..].starts_with("c = rmw_add"), "{list:?}");
     module(source, &SpirvTarget::opencl());
 }
 

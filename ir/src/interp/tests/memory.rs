@@ -1,6 +1,7 @@
 //! What memory allows and what it catches.
 
 use super::*;
+use crate::program::{Reference, Words};
 use crate::types::Space;
 
 /// A function of a buffer of 16 bytes and an index.
@@ -260,4 +261,31 @@ fn hosts_read_and_write_within_buffers() {
     assert_ne!(again, buffer);
     assert!(matches!(memory.alloc(&[0; 20_000]), Err(FaultKind::OutOfMemory { .. })));
     assert!(memory.alloc_uninit(u64::MAX, Space::Global).is_err());
+}
+
+#[test]
+fn slots_are_filled_before_anybody_reads_or_not_at_all() {
+    let text = "global a: array<i64, 2> in constant with [0: address b, 8: value \"x\"]\n\
+                global b: array<i64, 2> in constant with [0: address a at 8, 8: value \"y\"]\n\
+                method f() -> i64 {\nentry:\n    p = address.constant a\n    n = load.i64 p\n    q = inttoptr.ptr<constant> n\n    \
+                m = load.i64 q\n    r = inttoptr.ptr<constant> m\n    v = load.i64 r\n    s = ptr_add q, i64 8\n    \
+                w = load.i64 s\n    u = sub v, w\n    return u\n}\n";
+    let unit = unit(text);
+    let mut interp = Interp::new(&unit, Config::default());
+    let func = unit.find("f").expect("f");
+    for known in [&[][..], &["x"], &["y"]] {
+        let known: Vec<String> = known.iter().map(|name| (*name).to_owned()).collect();
+        interp.set_host(Arc::new(move |reference: &Reference| {
+            let found = known.iter().any(|name| **name == **reference.name());
+            if found { Ok(7) } else { Err("nobody knows".to_owned()) }
+        }));
+        let fault = interp.call(func, &[]).expect_err("a word is missing");
+        assert!(matches!(*fault.kind, FaultKind::NoWord { .. }), "{fault}");
+        assert!(fault.to_string().contains("nobody knows"), "{fault}");
+    }
+    // Nothing is left of those.
+    let words = [(Reference::value("x"), 50), (Reference::value("y"), 8)];
+    interp.set_host(Arc::new(Words(words.into_iter().collect())));
+    let ended = interp.call(func, &[]);
+    assert_eq!(ended, Ok(Ended::Returned(vec![Val::i64(42)])));
 }

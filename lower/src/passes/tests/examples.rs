@@ -286,6 +286,35 @@ entry:
     assert_eq!(ops(&found), [Op::Return]);
 }
 
+/// Three levels of calls become one, with the calls of the last level left.
+#[test]
+fn small_functions_are_inlined_into_themselves() {
+    let calls = |attribute: &str, level: OptLevel| {
+        let mut found = unit(&format!(
+            "method fib(n: i32) -> i32 {attribute} {{
+entry:
+    small = lt.s n, i32 2
+    branch small, base, more
+base:
+    return n
+more:
+    n1 = sub n, i32 1
+    a = call fib(n1)
+    n2 = sub n, i32 2
+    b = call fib(n2)
+    c = add a, b
+    return c
+}}
+"
+        ));
+        optimise::run(&mut found, level, &mut Silent);
+        ops(&found).iter().filter(|&&op| op == Op::Call).count()
+    };
+    assert_eq!(calls("", OptLevel::Default), 8);
+    assert_eq!(calls("", OptLevel::Less), 2);
+    assert_eq!(calls("noinline", OptLevel::Default), 2);
+}
+
 /// Functions that are inlined keep their calls until they are part of something that stays.
 #[test]
 fn small_functions_are_inlined_through_each_other() {

@@ -50,6 +50,7 @@ fn load(
         params: &params(extra),
         block,
         shared_bytes: 0,
+        fillings: &[],
     })
 }
 
@@ -159,6 +160,7 @@ fn refusals(device: &dyn Device, code: &dyn Fn(usize) -> Vec<u8>) {
         params: &params(0),
         block: [1; 3],
         shared_bytes: 0,
+        fillings: &[],
     };
     let shared_bytes = info.shared_bytes + 1;
     let error = device.load(&KernelImage { shared_bytes, ..image }).unwrap_err();

@@ -18,6 +18,7 @@ use crate::stack::{CALLER_BYTES, CallStack, RECURSION_BYTES};
 use group::{Runner, overflow, template};
 use marquetry_codegen::native::context::{MAX_SHARED_BYTES, SUBGROUP_SIZE};
 use marquetry_codegen::native::{NativeKernel, NativeOptions, NativeTarget};
+use marquetry_ir::limits::MAX_GLOBAL_ALIGN;
 use memory::HostMemory;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -177,6 +178,16 @@ impl Device for CpuDevice {
     }
 }
 
+/// Bytes of a [`Page`].
+const PAGE_BYTES: usize = MAX_GLOBAL_ALIGN as usize;
+
+/// Shared memory, aligned as any global may ask.
+#[derive(Copy, Clone)]
+#[repr(C, align(4096))]
+struct Page([u8; PAGE_BYTES]);
+
+const _: () = assert!(align_of::<Page>() == PAGE_BYTES && size_of::<Page>() == PAGE_BYTES);
+
 /// One launch, shared by the threads that carry it out.
 struct Launch<'a> {
     kernel: &'a NativeKernel,
@@ -235,7 +246,8 @@ impl Launch<'_> {
     fn work(&self, threads: u64) {
         let groups = self.groups();
         let some = (groups / (threads * 8)).clamp(1, 1 << 16);
-        let mut shared = vec![0u128; self.kernel.shared_bytes().div_ceil(16) as usize];
+        let mut shared =
+            vec![Page([0; PAGE_BYTES]); self.kernel.shared_bytes().div_ceil(PAGE_BYTES as u64) as usize];
         let (mut runner, mut stack) = (Runner::new(self.kernel), CallStack::new());
         while !self.stop.load(Ordering::Relaxed) {
             let first = self.next.fetch_add(some, Ordering::Relaxed);
@@ -254,7 +266,7 @@ impl Launch<'_> {
     fn group(
         &self,
         number: u64,
-        shared: &mut [u128],
+        shared: &mut [Page],
         runner: &mut Runner<'_>,
         stack: &mut CallStack,
     ) -> Result<(), DeviceError> {

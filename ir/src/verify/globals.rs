@@ -1,0 +1,121 @@
+//! What holds of one global: its space, alignment, first contents and slots.
+
+use crate::diag::Code;
+use crate::limits::{MAX_GLOBAL_ALIGN, MAX_SLOTS};
+use crate::program::{GlobalData, GlobalSlot, Reference, WORD_BYTES, fits, word_at};
+use crate::types::{Space, Types};
+use crate::verify::module::{Item, problem};
+use crate::verify::report::Report;
+
+/// Checks a global by itself.
+pub(super) fn global(item: &Item<'_>, types: &Types, data: &GlobalData, report: &mut Report) {
+    if !matches!(data.space, Space::Global | Space::Constant | Space::Shared) {
+        let message = format!("a global cannot be in {} memory", data.space.name());
+        report.push(item.error(Code::GlobalSpace, message));
+    }
+    if let Some(align) = data.align
+        && !(align.is_power_of_two() && u64::from(align) <= MAX_GLOBAL_ALIGN)
+    {
+        let message = format!("an alignment of {align}, not a power of two of at most {MAX_GLOBAL_ALIGN}");
+        report.push(item.error(Code::GlobalAlign, message));
+    }
+    if let Some((code, problem)) = problem(types, data.ty, false) {
+        report.push(item.error(code, format!("global {problem}")));
+        return;
+    }
+    let size = types.layout(data.ty).map_or(0, |layout| layout.size);
+    match &data.init {
+        Some(_) if data.space == Space::Shared => {
+            let message = "shared memory has no first contents".into();
+            report.push(item.error(Code::GlobalInit, message));
+        }
+        Some(init) if init.len() as u64 != size => {
+            let message = format!("first contents have {} bytes, the type has {size}", init.len());
+            report.push(item.error(Code::GlobalInit, message));
+        }
+        _ => {}
+    }
+    if data.slots.is_empty() {
+        return;
+    }
+    if data.space == Space::Shared {
+        let message = "shared memory has no slots: nobody could fill them".into();
+        report.push(item.error(Code::SlotSpace, message));
+    } else if data.slots.len() > MAX_SLOTS {
+        let message = format!("{} slots, the most is {MAX_SLOTS}", data.slots.len());
+        report.push(item.error(Code::Limit, message));
+    } else {
+        slots(item, types, data, size, report);
+    }
+}
+
+fn slots(item: &Item<'_>, types: &Types, data: &GlobalData, size: u64, report: &mut Report) {
+    let mut free = 0;
+    for slot in &data.slots {
+        let GlobalSlot { offset, reference } = slot;
+        let mut complain = |code, problem: String| {
+            report.push(item.error(code, format!("the slot at {offset} for {reference} {problem}")));
+        };
+        let end = offset.checked_add(WORD_BYTES).filter(|&end| end <= size);
+        let Some(end) = end else {
+            complain(Code::SlotPlace, format!("is outside of the {size} bytes"));
+            continue;
+        };
+        if *offset < free {
+            complain(Code::SlotPlace, "overlaps the one before, or is not in its place by offset".into());
+        }
+        free = free.max(end);
+        let Some(word) = word_at(types, data.ty, *offset) else {
+            let ty = types.display(data.ty);
+            complain(Code::SlotPlace, format!("is where no i64 and no pointer of {ty} starts"));
+            continue;
+        };
+        if reference.is_of_host() && !fits(word, None) {
+            complain(Code::SlotSpace, format!("is a {word}, which cannot hold an address of the host"));
+        }
+        // Two texts for one word would be a choice between them.
+        let range = *offset as usize..end as usize;
+        let init = data.init.as_deref().and_then(|init| init.get(range));
+        if init.is_some_and(|bytes| bytes.iter().any(|&byte| byte != 0)) {
+            complain(Code::SlotPlace, "has first contents, too".into());
+        }
+        if reference.name().contains('\0') {
+            complain(Code::SlotTarget, "has a name with a zero byte".into());
+        }
+    }
+}
+
+/// Checks the slots of a global that are addresses of others, of which `find` knows the space and the size by name.
+pub(super) fn addresses(
+    item: &Item<'_>,
+    types: &Types,
+    data: &GlobalData,
+    find: &dyn Fn(&str) -> Option<(Space, u64)>,
+    report: &mut Report,
+) {
+    for GlobalSlot { offset, reference } in &data.slots {
+        let Reference::Global { name, offset: inside } = reference else { continue };
+        let mut complain = |code, problem: String| {
+            report.push(item.error(code, format!("the slot at {offset} for {reference} {problem}")));
+        };
+        let Some((space, size)) = find(name) else {
+            complain(Code::SlotTarget, "stands for a global that does not exist".into());
+            continue;
+        };
+        if space == Space::Shared {
+            let message = "stands for shared memory, which each group has at another address";
+            complain(Code::SlotTarget, message.into());
+            continue;
+        }
+        if *inside > size {
+            complain(Code::SlotTarget, format!("stands for a place outside of the {size} bytes there"));
+        }
+        // Another place is complained about elsewhere.
+        if let Some(word) = word_at(types, data.ty, *offset)
+            && !fits(word, Some(space))
+        {
+            let message = format!("is a {word}, the global is in {} memory", space.name());
+            complain(Code::SlotSpace, message);
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Instances: a method with concrete arguments becomes a function of the unit, made when it is first asked for.
+//!
+//! Names are stable, so that units compiled apart agree on them. Instances that lead to ever more instances end at a
+//! limit, with the chain in the message.
+
+use super::{Home, Record, Specialiser, mangle, settle};
+use crate::dispatch::edges::Instance;
+use crate::dispatch::{explain, pattern};
+use crate::failure::{Failure, Limit};
+use crate::job::JobEntry;
+use crate::report::{self, Place};
+use crate::runtime::host;
+use crate::validate;
+use cranelift_entity::EntityRef;
+use marquetry_ir::body::Body;
+use marquetry_ir::entity::{Func, Method, Table};
+use marquetry_ir::library;
+use marquetry_ir::limits::{MAX_INSTANCES, MAX_PARAMS, MAX_SPECIALISATION_DEPTH};
+use marquetry_ir::program::{MethodData, MethodKind, Program, World};
+use marquetry_ir::signature::Signature;
+use marquetry_ir::span::Span;
+use marquetry_ir::types::{Type, TypeError};
+use marquetry_ir::unit::Function;
+use std::sync::Arc;
+
+/// The message for a job of a world that a program does not know any more.
+pub fn forgotten(program: &Program, world: World) -> String {
+    let oldest = program.oldest_world().0;
+    format!("world {} is forgotten: the earliest that the program knows is {oldest}", world.0)
+}
+
+impl Specialiser<'_> {
+    pub(super) fn entry(&mut self, entry: &JobEntry) -> Result<Func, Failure> {
+        let method = entry.method;
+        let world = self.world.0;
+        if self.world < self.program.oldest_world() {
+            return Err(Failure::Job(forgotten(self.program, self.world)));
+        }
+        if !self.program.method_exists(method) {
+            return Err(Failure::Job(format!("{method} does not exist in world {world}")));
+        }
+        let data = self.program.method(method);
+        let types = &self.program.types;
+        let header = || explain::header(types, data);
+        if !self.program.is_alive(method, self.world) {
+            let life = self.program.lifetime(method);
+            let why = match life.from > self.world {
+                true => format!("was defined in world {}", life.from.0),
+                false => format!("was deleted or redefined in world {}", life.until.0),
+            };
+            let message = format!("{} {why}, the job is of world {world}", header());
+            return Err(Failure::Job(message));
+        }
+        if data.kind == MethodKind::Kernel {
+            let arguments = entry.arguments.as_deref().unwrap_or(&data.signature.params);
+            self.diagnostics.extend(validate::arguments(types, data, arguments));
+        }
+        match &entry.arguments {
+            Some(arguments) => {
+                let open = arguments.iter().find(|ty| !ty.is_known() || types.layout(**ty).is_none());
+                if let Some(&ty) = open {
+                    let message =
+                        format!("{}: argument type {} is not concrete", header(), types.display(ty));
+                    return Err(Failure::Job(message));
+                }
+                pattern::accept(self.program, data, arguments).map_err(|rejection| {
+                    Failure::Job(format!("{}: {}", header(), rejection.describe(types)))
+                })?;
+                self.instance(method, arguments, None)
+            }
+            None if data.is_generic() => Err(Failure::Job(format!(
+                "{} has type variables: as an entry it needs the types of its arguments",
+                header()
+            ))),
+            None => self.instance(method, &data.signature.params, None),
+        }
+    }
+
+    /// The function for a method with these arguments, made and put on the worklist when first asked for.
+    pub(super) fn instance(
+        &mut self,
+        method: Method,
+        arguments: &[Type],
+        caller: Option<(Func, Span)>,
+    ) -> Result<Func, Failure> {
+        let parent = caller.map(|(func, _)| func);
+        let site = caller.map_or(Span::NOWHERE, |(_, span)| span);
+        let key = (method, Box::from(arguments));
+        if let Some(&func) = self.instances.get(&key) {
+            return Ok(func);
+        }
+        let found = self.instances.len() + 1;
+        if found > MAX_INSTANCES {
+            let data = self.program.method(method);
+            let limit = Limit::new("instances", MAX_INSTANCES as u64, found as u64);
+            return Err(Failure::Limit(limit.at(&data.name, data.file, data.span)));
+        }
+        let program = self.program;
+        let data = program.method(method);
+        let is_generic = data.is_generic();
+        let outer = parent.and_then(|func| self.records.get(func.index())).map_or(0, |record| record.nesting);
+        let nesting = outer + usize::from(is_generic);
+        if nesting > MAX_SPECIALISATION_DEPTH {
+            let why = format!("more than {MAX_SPECIALISATION_DEPTH} instances lead to one another");
+            return Err(self.endless(data, arguments, parent, &why));
+        }
+        let mut bindings = Vec::new();
+        let mut results = data.signature.results.clone();
+        if is_generic {
+            let types = Arc::make_mut(&mut self.unit.types);
+            // The look-up accepted these arguments.
+            let bound = pattern::accept_in(types, data, arguments)
+                .map_err(|_| Failure::Internal(format!("'{}' was chosen and does not apply", data.name)))?;
+            let made = bound.as_types(types).and_then(|list| {
+                bindings = list;
+                let bind = |variable: Type| bindings.iter().find(|(v, _)| *v == variable).map(|(_, ty)| *ty);
+                data.signature.results.iter().map(|&ty| types.substitute(ty, &bind)).collect()
+            });
+            match made {
+                Ok(list) => results = list,
+                Err(error @ (TypeError::TooDeep | TypeError::TooLarge)) => {
+                    return Err(self.endless(data, arguments, parent, &error.to_string()));
+                }
+                Err(error) => {
+                    let place = Place { function: &data.name, file: data.file, span: data.span };
+                    let header = explain::header(&self.unit.types, data);
+                    let message = format!("the results of {header} cannot be made: {error}");
+                    return Err(Failure::Program(vec![report::dispatch(&place, message)]));
+                }
+            }
+        }
+        let params: Vec<Type> =
+            arguments.iter().copied().filter(|&ty| settle::has_size(&self.unit.types, ty)).collect();
+        let mut name = self.symbol_name(data, arguments);
+        // Entries are made first and keep theirs: hosts look them up.
+        if caller.is_some() && self.names.contains(&name) {
+            let numbered = (1u32..).map(|n| Arc::from(format!("{name}_{n}")));
+            name = { numbered }.find(|name| !self.names.contains(name)).unwrap_or(name);
+        }
+        self.names.insert(name.clone());
+        let func = self.unit.funcs.push(Function {
+            name,
+            kind: data.kind,
+            signature: Signature::new(params, results.clone()),
+            body: Body::new(),
+            inlining: data.inlining,
+            file: data.file,
+            span: data.span,
+        });
+        let worlds = program.lifetime(method);
+        let instance = Instance { func, method, arguments: arguments.into(), edges: Vec::new(), worlds };
+        self.records.push(Record { instance, bindings, results, parent, site, nesting });
+        self.instances.insert(key, func);
+        self.worklist.push(func);
+        Ok(func)
+    }
+
+    /// The error for instances that ask for ever more instances, naming the last of the chain.
+    pub(super) fn endless(
+        &self,
+        data: &MethodData,
+        arguments: &[Type],
+        parent: Option<Func>,
+        why: &str,
+    ) -> Failure {
+        let place = Place { function: &data.name, file: data.file, span: data.span };
+        let chain = self.leading_to(data, arguments, parent);
+        let message = format!("specialisation of '{}' does not end: {chain}; {why}", data.name);
+        Failure::Program(vec![report::limit(&place, message)])
+    }
+
+    /// The error for a call that packs make too long.
+    pub(super) fn too_many(&self, home: Home<'_>, span: Span) -> Failure {
+        let data = home.data;
+        let place = Place { function: &data.name, file: data.file, span };
+        let record = self.records.get(home.func.index());
+        let arguments = record.map_or(&[][..], |record| &record.instance.arguments);
+        let chain = self.leading_to(data, arguments, record.and_then(|record| record.parent));
+        let message = format!(
+            "with its packs the call has more than {MAX_PARAMS} arguments, which is the most: {chain}"
+        );
+        Failure::Program(vec![report::limit(&place, message)])
+    }
+
+    /// Which instances lead to the one with these arguments: the last few of them.
+    fn leading_to(&self, data: &MethodData, arguments: &[Type], parent: Option<Func>) -> String {
+        const SHOWN: usize = 4;
+        let types = &self.unit.types;
+        let mut chain = vec![format!("{}{}", data.name, Signature::new(arguments, []).display(types))];
+        let mut next = parent;
+        while let Some(func) = next.filter(|_| chain.len() < SHOWN) {
+            let Some(record) = self.records.get(func.index()) else { break };
+            let name = &self.program.method(record.instance.method).name;
+            let signature = Signature::new(&*record.instance.arguments, []);
+            chain.push(format!("{name}{}", signature.display(types)));
+            next = record.parent;
+        }
+        chain.reverse();
+        let short = |text: &String| match text.char_indices().nth(80) {
+            Some((end, _)) => format!("{}...", text.get(..end).unwrap_or("")),
+            None => text.clone(),
+        };
+        chain.iter().map(short).collect::<Vec<_>>().join(" calls ")
+    }
+
+    /// The plain name where the generic function has one signature without variables, else with the argument types, for
+    /// kernels mangled.
+    /// Depends on the program in this world only, so that units compiled apart agree, unless it is taken in this one.
+    fn symbol_name(&self, data: &MethodData, arguments: &[Type]) -> Arc<str> {
+        if data.table == Table::BASE
+            && library::is_device_function(&data.name)
+            && host::is_host_body(&data.body)
+        {
+            // Neither half of a pair is taken for the other, nor for a function of the C library.
+            return format!("host_{}", data.name).into();
+        }
+        let params = &data.signature.params;
+        let siblings = self.program.all_methods_of(&data.name).iter();
+        let mut siblings = siblings.filter(|&&method| self.program.is_alive(method, self.world));
+        let is_alone = siblings.all(|&method| self.program.method(method).signature.params == *params);
+        if is_alone && !data.is_generic() {
+            return data.name.clone();
+        }
+        // Drivers look kernels up by name, and not all of them take every character.
+        if data.kind == MethodKind::Kernel {
+            return mangle::symbol(&self.unit.types, &data.name, arguments).into();
+        }
+        let signature = Signature::new(arguments, []);
+        format!("{}{}", data.name, signature.display(&self.unit.types)).into()
+    }
+}

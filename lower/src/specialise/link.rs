@@ -1,0 +1,366 @@
+//! Linking: what an instruction names becomes what it stands for in the unit.
+//!
+//! Calls are dispatched by the types of their arguments, which are known when a call is reached; globals and functions
+//! of the host are taken over from the program when they are first mentioned.
+
+use super::{Home, Specialiser, settle};
+use crate::dispatch::edges::Edge;
+use crate::dispatch::explain;
+use crate::dispatch::resolve::{Answer, look_up_in};
+use crate::failure::Failure;
+use crate::job::Unresolved;
+use crate::runtime::host::{self, HostPolicy};
+use cranelift_entity::EntityRef;
+use marquetry_ir::body::{Body, Symbol};
+use marquetry_ir::entity::{Extern, Func, Global, Inst, Method, SigRef, Switch, SymbolRef, Value};
+use marquetry_ir::infer::infer;
+use marquetry_ir::library;
+use marquetry_ir::limits::MAX_PARAMS;
+use marquetry_ir::op::{Op, Shape};
+use marquetry_ir::program::{GlobalData, MethodKind, Reference};
+use marquetry_ir::text::mismatch_message;
+use marquetry_ir::types::{Scalar, Singleton, Space, Type, Types};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// What a call turned out to mean.
+pub(super) enum Callee {
+    Method(Method),
+    Extern(Extern),
+}
+
+impl Specialiser<'_> {
+    pub(super) fn link(&mut self, body: &mut Body, home: Home<'_>, inst: Inst) -> Result<(), Failure> {
+        let shape = body.inst(inst).op.info().shape;
+        if shape != Shape::Call && !self.packs.is_empty() {
+            let mut found = false;
+            body.visit_operands(inst, |value| found |= self.packs.contains_key(&value));
+            if found {
+                let op = body.inst(inst).op;
+                self.complain(body, home, inst, format!("{op}: a pack can only be an argument of a call"));
+                return Ok(());
+            }
+        }
+        match shape {
+            Shape::Call => return self.link_call(body, home, inst),
+            Shape::FunctionAddress => self.link_function(body, home, inst)?,
+            Shape::GlobalAddress => self.link_global(body, home, inst),
+            Shape::CallIndirect => {
+                complete_signature(body, inst);
+                drop_sizeless(body, &self.unit.types, inst);
+            }
+            Shape::Switch => complete_cases(body, inst),
+            Shape::Scratch => self.link_scratch(body, home, inst),
+            _ => {}
+        }
+        match infer(body, &self.unit.types, inst) {
+            Ok(types) => self.set_result_types(body, inst, &types),
+            Err(mismatch) => self.complain(
+                body,
+                home,
+                inst,
+                mismatch_message(&self.unit.types, body.inst(inst).op, &mismatch),
+            ),
+        }
+        Ok(())
+    }
+
+    fn link_call(&mut self, body: &mut Body, home: Home<'_>, inst: Inst) -> Result<(), Failure> {
+        let mut args: SmallVec<[Value; 8]> = SmallVec::new();
+        for &arg in body.args(inst) {
+            match self.packs.get(&arg) {
+                Some(values) => {
+                    args.extend(values.iter().copied());
+                    // Packs that are passed on twice grow by powers.
+                    if args.len() > MAX_PARAMS {
+                        return Err(self.too_many(home, body.span(inst)));
+                    }
+                }
+                None => args.push(arg),
+            }
+        }
+        let mut arguments: SmallVec<[Type; 8]> = args.iter().map(|&arg| body.value_type(arg)).collect();
+        if arguments.contains(&Type::ERROR) {
+            let root = args.iter().find_map(|arg| self.roots.get(arg).copied());
+            if let Some(problem) = root.and_then(|root| self.problems.get_mut(root)) {
+                problem.followers += 1;
+            }
+            self.set_result_types(body, inst, &vec![Type::ERROR; body.results(inst).len()]);
+            return Ok(());
+        }
+        let name = match self.callee_name(body, inst, &arguments) {
+            Ok((name, from_operand)) => {
+                if from_operand {
+                    args.remove(0);
+                    arguments.remove(0);
+                }
+                name
+            }
+            Err(message) => {
+                self.complain(body, home, inst, message);
+                return Ok(());
+            }
+        };
+        if let Some(intrinsic) = library::intrinsic(&name) {
+            self.link_intrinsic(body, home, inst, intrinsic, &args);
+            return Ok(());
+        }
+        let found = match body.inst(inst).op {
+            Op::Unresolved => None,
+            _ => self.find(&name, &arguments, home.func),
+        };
+        if let Some(Callee::Method(method)) = found
+            && let Some(intrinsic) = self.stands_for(method, &arguments, body.results(inst).len())
+        {
+            self.link_intrinsic(body, home, inst, intrinsic, &args);
+            return Ok(());
+        }
+        let (symbol, results) = match found {
+            Some(Callee::Method(method)) => {
+                let view = &self.job.view;
+                let refused = !view.is_device() && view.host_policy() == HostPolicy::Error;
+                if refused && host::is_host_body(&self.program.method(method).body) {
+                    let message = format!("'{name}' runs on devices only, and this is code for the host");
+                    self.complain(body, home, inst, message);
+                    return Ok(());
+                }
+                if self.program.method(method).kind == MethodKind::Kernel {
+                    let message = format!("'{name}' is a kernel: kernels are launched, not called");
+                    self.complain(body, home, inst, message);
+                    return Ok(());
+                }
+                let func = self.instance(method, &arguments, Some((home.func, body.span(inst))))?;
+                let results = self.records.get(func.index()).map(|record| record.results.clone());
+                (Symbol::Func(func), results.unwrap_or_default())
+            }
+            Some(Callee::Extern(id)) => {
+                (Symbol::Extern(self.external(id)), self.program.externs[id].signature.results.clone())
+            }
+            None => match self.asked(body, home, inst, &name, &arguments) {
+                Some((id, results)) => (Symbol::Extern(id), results),
+                None => {
+                    self.leave_unresolved(body, home, inst, &name, &args);
+                    return Ok(());
+                }
+            },
+        };
+        let found = body.results(inst).len();
+        if found != results.len() {
+            let wanted = results.len();
+            self.complain(body, home, inst, format!("{name} returns {wanted} values, {found} are named"));
+            return Ok(());
+        }
+        self.set_result_types(body, inst, &results);
+        let id = body.make_symbol(symbol.clone());
+        body.inst_mut(inst).imm = id.as_u32();
+        if matches!(symbol, Symbol::Func(_)) || matches!(self.job.options.unresolved, Unresolved::Callback(_))
+        {
+            args.retain(|arg| settle::has_size(&self.unit.types, body.value_type(*arg)));
+        }
+        if body.args(inst) != &args[..] {
+            let (op, ty) = (body.inst(inst).op, body.inst(inst).ty);
+            body.replace_inst(inst, op, ty, &args, id.as_u32());
+        }
+        Ok(())
+    }
+
+    /// The generic function that a call names, and whether its first operand does.
+    fn callee_name(&self, body: &Body, inst: Inst, arguments: &[Type]) -> Result<(Arc<str>, bool), String> {
+        let imm = body.inst(inst).imm;
+        match body.symbol_exists(imm).then(|| body.symbol(SymbolRef::from_u32(imm))) {
+            Some(Symbol::Name(name)) => Ok((name.clone(), false)),
+            Some(Symbol::Operand) => {
+                let callee = arguments.first().copied().unwrap_or(Type::ERROR);
+                match self.unit.types.as_singleton(callee) {
+                    Some(Singleton::Function(name)) => Ok((name.clone(), true)),
+                    _ => {
+                        let found = self.unit.types.display(callee);
+                        Err(format!("call of a value of type {found}, expected a function: fn NAME"))
+                    }
+                }
+            }
+            _ => Err("call: the callee is not a name".into()),
+        }
+    }
+
+    /// What a call means; the look-up is recorded with the caller.
+    pub(super) fn find(&mut self, name: &Arc<str>, arguments: &[Type], caller: Func) -> Option<Callee> {
+        let found = look_up_in(self.program, &self.unit.types, &self.job.view, name, arguments);
+        if let Some(record) = self.records.get_mut(caller.index()) {
+            let edge = Edge { name: name.clone(), arguments: arguments.into(), answer: found.answer };
+            let instance = &mut record.instance;
+            instance.worlds = instance.worlds.intersect(found.worlds);
+            if self.seen.insert(edge.clone()) {
+                instance.edges.push(edge);
+            }
+        }
+        match found.answer {
+            Answer::Method(method) => Some(Callee::Method(method)),
+            Answer::Ambiguous(..) => None,
+            Answer::Nothing => {
+                let id = self.program.find_extern(name)?;
+                (self.program.externs[id].signature.params == arguments).then_some(Callee::Extern(id))
+            }
+        }
+    }
+
+    fn link_function(&mut self, body: &mut Body, home: Home<'_>, inst: Inst) -> Result<(), Failure> {
+        let Symbol::Overload(name, params) = body.symbol(SymbolRef::from_u32(body.inst(inst).imm)).clone()
+        else {
+            return Ok(());
+        };
+        match self.find(&name, &params, home.func) {
+            Some(Callee::Method(method)) => {
+                let func = self.instance(method, &params, Some((home.func, body.span(inst))))?;
+                let id = body.make_symbol(Symbol::Func(func));
+                body.inst_mut(inst).imm = id.as_u32();
+            }
+            _ => {
+                let view = &self.job.view;
+                let message = explain::unresolved(self.program, &self.unit.types, view, &name, &params);
+                self.complain(body, home, inst, message);
+            }
+        }
+        Ok(())
+    }
+
+    fn link_global(&mut self, body: &mut Body, home: Home<'_>, inst: Inst) {
+        let Some(name) = name_of(body, inst) else { return };
+        let Some(id) = self.program.find_global(&name) else {
+            self.complain(body, home, inst, format!("no global '{name}'"));
+            return;
+        };
+        let global = &self.program.globals[id];
+        let found = body.inst(inst).ty;
+        if found != Type::pointer(global.space) {
+            let wanted = global.space.name();
+            self.complain(
+                body,
+                home,
+                inst,
+                format!("global '{name}' is in space {wanted}, its address is taken as {found}"),
+            );
+            return;
+        }
+        let linked = self.global(id);
+        let id = body.make_symbol(Symbol::Global(linked));
+        body.inst_mut(inst).imm = id.as_u32();
+    }
+
+    /// The unit's copy of a global, and of those whose addresses it holds.
+    fn global(&mut self, id: Global) -> Global {
+        let (mut first, mut wanted) = (None, vec![id]);
+        while let Some(id) = wanted.pop() {
+            let linked = *self.globals.entry(id).or_insert_with(|| {
+                let data = &self.program.globals[id];
+                wanted.extend(data.slots.iter().filter_map(|slot| match &slot.reference {
+                    Reference::Global { name, .. } => self.program.find_global(name),
+                    _ => None,
+                }));
+                self.unit.globals.push(data.clone())
+            });
+            first.get_or_insert(linked);
+        }
+        first.unwrap_or(id)
+    }
+
+    /// Scratch memory is a slot or a global of the instance's own, or null if it takes no room.
+    fn link_scratch(&mut self, body: &mut Body, home: Home<'_>, inst: Inst) {
+        let (ty, imm) = (body.inst(inst).ty, body.inst(inst).imm);
+        let Some(&space) = Space::ALL.get(imm as usize).filter(|_| ty.is_known()) else { return };
+        let pointer = Type::pointer(space);
+        if !settle::has_size(&self.unit.types, ty) {
+            let zero = body.make_scalar(Type::I64, 0);
+            return body.replace_inst(inst, Op::IntToPtr, pointer, &[zero], 0);
+        }
+        match space {
+            Space::Shared => {
+                let name = &self.unit.funcs[home.func].name;
+                let name = format!("{name}$scratch{}", self.unit.globals.len());
+                let (file, span) = (home.data.file, body.span(inst));
+                let global = GlobalData { file, span, ..GlobalData::new(&name, ty, space) };
+                let symbol = Symbol::Global(self.unit.globals.push(global));
+                let id = body.make_symbol(symbol);
+                body.replace_inst(inst, Op::GlobalAddress, pointer, &[], id.as_u32());
+            }
+            Space::Local => body.replace_inst(inst, Op::Slot, ty, &[], 0),
+            _ => {
+                let slot = body.make_inst(Op::Slot, ty, &[], 0);
+                body.make_results(slot, &[Type::pointer(Space::Local)]);
+                body.insert_inst_before(slot, inst);
+                let Some(local) = body.first_result(slot) else { return };
+                body.set_span(slot, body.span(inst));
+                body.replace_inst(inst, Op::SpaceCast, pointer, &[local], 0);
+            }
+        }
+    }
+
+    pub(super) fn external(&mut self, id: Extern) -> Extern {
+        let externs = &mut self.unit.externs;
+        let data = &self.program.externs[id];
+        *self.externs.entry(id).or_insert_with(|| externs.push(data.clone()))
+    }
+}
+
+fn name_of(body: &Body, inst: Inst) -> Option<Arc<str>> {
+    let data = body.inst(inst);
+    debug_assert!(matches!(data.op, Op::Call | Op::Unresolved | Op::GlobalAddress));
+    match body.symbol_exists(data.imm).then(|| body.symbol(SymbolRef::from_u32(data.imm))) {
+        Some(Symbol::Name(name)) => Some(name.clone()),
+        _ => None,
+    }
+}
+
+/// Parameter types of an indirect call come from its arguments; those that calls compute are known only now.
+fn complete_signature(body: &mut Body, inst: Inst) {
+    let id = body.inst(inst).imm;
+    if !body.signature_exists(id) {
+        return;
+    }
+    let mut signature = body.signature(SigRef::from_u32(id)).clone();
+    if signature.params.iter().all(|ty| ty.is_known()) {
+        return;
+    }
+    let types = body.args(inst).iter().skip(1).map(|&arg| body.value_type(arg));
+    for (param, ty) in signature.params.iter_mut().zip(types) {
+        if !param.is_known() {
+            *param = ty;
+        }
+    }
+    body.inst_mut(inst).imm = body.make_signature(signature).as_u32();
+}
+
+/// Nothing is passed for arguments of no size: the functions that addresses are taken of have no parameters for them.
+fn drop_sizeless(body: &mut Body, types: &Types, inst: Inst) {
+    let id = body.inst(inst).imm;
+    if !body.signature_exists(id) {
+        return;
+    }
+    let mut signature = body.signature(SigRef::from_u32(id)).clone();
+    let keep: SmallVec<[bool; 8]> = signature.params.iter().map(|&ty| settle::has_size(types, ty)).collect();
+    let args = body.args(inst).to_vec();
+    // Another number of arguments is reported where the op's types are inferred.
+    if keep.iter().all(|&kept| kept) || args.len() != keep.len() + 1 {
+        return;
+    }
+    let is_kept = |n: usize| keep.get(n).copied().unwrap_or(true);
+    let passed: Vec<Value> =
+        args.iter().enumerate().filter(|&(n, _)| n == 0 || is_kept(n - 1)).map(|(_, &arg)| arg).collect();
+    let mut kept = keep.iter();
+    signature.params.retain(|_| kept.next().copied().unwrap_or(true));
+    let imm = body.make_signature(signature).as_u32();
+    let (op, ty) = (body.inst(inst).op, body.inst(inst).ty);
+    body.replace_inst(inst, op, ty, &passed, imm);
+}
+
+/// Cases of a selector of unknown type are kept in 128 bits; its type cuts them.
+fn complete_cases(body: &mut Body, inst: Inst) {
+    let id = body.inst(inst).imm;
+    let selector = body.args(inst).first().and_then(|&arg| body.value_type(arg).as_scalar());
+    let Some(mask) = selector.map(Scalar::mask).filter(|_| body.switch_exists(id)) else { return };
+    let cases = body.switch_cases(Switch::from_u32(id));
+    if cases.iter().any(|case| case & !mask != 0) {
+        let cut: Vec<u128> = cases.iter().map(|case| case & mask).collect();
+        body.inst_mut(inst).imm = body.make_switch(&cut).as_u32();
+    }
+}

@@ -1,0 +1,130 @@
+//! The command line: what a launch is given, and why a call means what it means.
+#![cfg(feature = "cli")]
+
+mod command;
+
+use command::{Folder, GOOD, code, marq, stderr, stdout, text};
+
+#[test]
+fn run_passes_state_and_hidden_inputs() {
+    let folder = Folder::new();
+    let source = "struct config { scale: i64, low: i8 }
+kernel k(out: ptr<global>) {
+entry:
+    s = kernel_input.config state
+    scale = get s, 0
+    n = kernel_input.i64 seed
+    table = kernel_input.ptr<global> table
+    x = load.i64 table
+    y = mul n, scale
+    z = add x, y
+    store out, z
+    store table, y
+    return
+}
+";
+    let path = folder.file("k.mq", source);
+    let (state, seed, table) = ("config=bytes(i64=[5], i8[8])", "seed=i64 8", "table=buf i64=[100, 7]");
+    let base = ["run", text(&path), "--entry", "k", "--args", "buf i64[1]", "--grid", "1", "--block", "1"];
+    let with = |more: &[&str]| marq(&[&base[..], more].concat());
+    for engine in ["interp", "cpu"] {
+        let output = with(&["--on", engine, "--state", state, "--input", seed, "--input", table]);
+        assert_eq!(stdout(&output), "[0] i64[1] = [140]\n[table] i64[2] = [40, 7]\n", "{}", stderr(&output));
+    }
+    // What is missing is named.
+    let output = with(&["--state", state, "--input", seed]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("'table'"), "{}", stderr(&output));
+    let output = with(&["--input", seed, "--input", table, "--state", "nosuch=bytes(i64=[5])"]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("--state: there is no struct 'nosuch'"), "{}", stderr(&output));
+    for (more, wanted) in [
+        (&["--input", seed, "--input", seed][..], "'seed' is given twice"),
+        (&["--input", "seed"], "--input:"),
+        (&["--input", "state=i32 1"], "give --state"),
+        (&["--state", "i32"], "--state:"),
+    ] {
+        let output = with(more);
+        assert_eq!(code(&output), 2, "{more:?}");
+        assert!(stderr(&output).contains(wanted), "{}", stderr(&output));
+    }
+    let good = folder.file("a.mq", GOOD);
+    let output = marq(&["run", text(&good), "--entry", "twice", "--args", "i32 2", "--input", seed]);
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("only launches have it"), "{}", stderr(&output));
+}
+
+/// Every table in order, every candidate, and why it lost: by the first argument that differs, by one that is more
+/// specific, or by a table that was asked before.
+#[test]
+fn which_explains_every_decision() {
+    let folder = Folder::new();
+    let body = "{\nentry:\n    return x\n}\n";
+    let source = format!(
+        "abstract Real\nimpl f32, f64 : Real\nextern func host(f64) -> f64\n\
+         method f(x: f32) -> f32 {body}method f<T: Real>(x: T) -> T {body}method f<T>(x: T) -> T {body}\
+         method f(x: i8, y: i8) -> i8 {body}overlay upper method f(x: f32) -> f32 {body}\
+         method g(x: Real, y: f32) {{\nentry:\n    return\n}}\nmethod g(x: f32, y: Real) {{\nentry:\n    return\n}}\n\
+         method g(x: Real, y: Real) {{\nentry:\n    return\n}}\n\
+         overlay mine method gpu_malloc(size: i64) -> ptr<generic> {{\nentry:\n    return ptr<generic> null\n}}\n"
+    );
+    let path = folder.file("w.mq", source);
+    let which = |call: &str, more: &[&str]| marq(&[&["which", text(&path), call], more].concat());
+    let shown = |call: &str, more: &[&str]| {
+        let output = which(call, more);
+        assert_eq!(code(&output), 0, "{}{}", stdout(&output), stderr(&output));
+        stdout(&output)
+    };
+    assert_eq!(
+        shown("f(f32)", &["--target", "ptx", "--table", "upper"]),
+        "f(f32) -> upper: f(f32) -> f32\n\
+         table upper\n    f(f32) -> f32: chosen\n\
+         table device\n    no methods of this name\n\
+         table base\n    f(f32) -> f32: applies, but table upper is asked first\n    \
+         f<T: Real>(T) -> T: applies, but table upper is asked first\n    \
+         f<T>(T) -> T: applies, but table upper is asked first\n    \
+         f(i8, i8) -> i8: takes 2 arguments, found 1\n"
+    );
+    assert_eq!(
+        shown("f(f64)", &["--table", "upper"]),
+        "f(f64) -> base: f<T: Real>(T) -> T\n\
+         table upper\n    f(f32) -> f32: argument 1 is f64, expected f32\n\
+         table base\n    f(f32) -> f32: argument 1 is f64, expected f32\n    \
+         f<T: Real>(T) -> T: chosen\n    \
+         f<T>(T) -> T: applies, but f<T: Real>(T) -> T is more specific\n    \
+         f(i8, i8) -> i8: takes 2 arguments, found 1\n"
+    );
+    let output = which("g(f32, f32)", &[]);
+    assert_eq!(code(&output), 1);
+    assert_eq!(
+        stdout(&output),
+        "g(f32, f32) -> ambiguous\ntable base\n    \
+         g(Real, f32): applies, and so does g(f32, Real); neither is more specific\n    \
+         g(f32, Real): applies, and so does g(Real, f32); neither is more specific\n    \
+         g(Real, Real): applies, but g(Real, f32) is more specific\n"
+    );
+    assert_eq!(
+        shown("host(f64)", &[]),
+        "host(f64) -> the host: host(f64) -> f64\ntable base\n    no methods of this name\nthe host\n    \
+         host(f64) -> f64: chosen\n"
+    );
+    let output = which("host(f32)", &[]);
+    assert_eq!(code(&output), 1);
+    assert!(
+        stdout(&output).ends_with("the host\n    host(f64) -> f64: argument 1 is f32, expected f64\n"),
+        "{output:?}"
+    );
+    let output = which("sqrt(f32)", &[]);
+    assert_eq!(code(&output), 1);
+    assert!(stdout(&output).contains("'sqrt' is an instruction, not a generic function"), "{output:?}");
+    let device = ["--target", "spirv", "--provider", "mine"];
+    let supplied = shown("gpu_malloc(i64)", &device);
+    assert!(
+        supplied.starts_with("gpu_malloc(i64) -> mine: gpu_malloc(i64) -> ptr<generic>\ntable mine\n"),
+        "{supplied}"
+    );
+    assert!(shown("gpu_malloc(i64)", &["--target", "spirv"]).contains("-> standard: "));
+    assert_eq!(code(&which("gpu_malloc(i64)", &["--provider", "mine"])), 2);
+    assert_eq!(code(&which("gpu_malloc(i64)", &["--target", "spirv", "--provider", "base"])), 2);
+    assert_eq!(code(&which("gpu_malloc(i64)", &["--target", "spirv", "--provider", "nosuch"])), 1);
+}
