@@ -161,9 +161,12 @@ entry:
 }
 kernel far(out: ptr<global>, n: i32) {
 entry:
-    i = call global_id(i32 0)
+    i = local_id 0
+    g = group_id 0
+    before = mul g, i32 4
+    id = add before, i
     w = zext.i64 n
-    call go(i, w)
+    call go(id, w)
     return
 }
 ";
@@ -474,7 +477,7 @@ fn an_artifact_tells_what_was_thrown_without_the_program() {
         let place = thrown.place.as_ref().expect("a place");
         assert_eq!((&*place.file, place.line), ("t.mq", 80));
         let report = thrown.report(DebugLevel::Full);
-        assert!(report.contains("\n  in 'go', t.mq:80:5\n  called by 'far', t.mq:86:5\n"), "{report}");
+        assert!(report.contains("\n  in 'go', t.mq:80:5\n  called by 'far', t.mq:89:5\n"), "{report}");
     }
 }
 
