@@ -8,7 +8,8 @@ use marquetry_ir::program::{MethodKind, Reference, Resolve};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::types::{Layout, Space, Type, Types};
 use marquetry_ir::unit::{PrintFormat, Unit};
-use marquetry_lower::legal::{Argument, EntryAbi, Legal, Passing, Site};
+use marquetry_lower::exceptions::places::{self, ThrowPlace};
+use marquetry_lower::legal::{Argument, EntryAbi, Legal, Passing};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -66,8 +67,8 @@ pub struct Artifact {
     pub code: Vec<u8>,
     /// What can be called, in the order of the unit's entries.
     pub entries: Vec<Entry>,
-    /// The places that throw, by number.
-    pub sites: Vec<Site>,
+    /// The places that throw, by number: all that a host must know to tell what was thrown.
+    pub places: Arc<[ThrowPlace]>,
     /// The formats of what is printed, by number.
     pub formats: Vec<PrintFormat>,
     /// Bytes of shared memory that a group needs.
@@ -89,7 +90,7 @@ pub struct Scheduling {
     /// The stack that calls and work-items need.
     pub stack: StackNeeds,
     /// The functions that check the limit of the stack, by number.
-    pub checked: Arc<[Site]>,
+    pub checked: Arc<[ThrowPlace]>,
 }
 
 impl Artifact {
@@ -100,7 +101,7 @@ impl Artifact {
             format,
             code,
             entries: entries(legal),
-            sites: legal.sites().to_vec(),
+            places: places::table(legal.sites(), &legal.unit().files),
             formats: legal.unit().formats.clone(),
             shared_bytes: shared_memory(legal.unit()).1,
             relocations: Vec::new(),

@@ -58,7 +58,7 @@ pub fn filetest(case: &Case, ends: &[End]) -> String {
                 format!("; run: @{entry}({args}) == {}\n", spell_all(values))
             }
             End::Returned(values) => format!("; run: @{entry}({args}) == ({})\n", spell_all(values)),
-            End::Threw(kind) => format!("; throws: @{entry}({args}) {kind}\n"),
+            End::Threw(kind, _) => format!("; throws: @{entry}({args}) {kind}\n"),
             End::Fault(why) => format!("; @{entry}({args}): {why}\n"),
         };
     }

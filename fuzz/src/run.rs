@@ -3,12 +3,13 @@
 use crate::generate::methods::{Case, ENTRY, KERNEL, STRIDE};
 use marquetry::value::{HostValue, regroup};
 use marquetry_ir::entity::{Func, Method};
-use marquetry_ir::interp::{Config, Ended, Fault, FaultKind, Interp, Val};
+use marquetry_ir::interp::{Config, Ended, Fault, FaultKind, Interp, Thrown, Val};
 use marquetry_ir::program::Program;
 use marquetry_ir::text;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
 use marquetry_lower::dispatch::view::View;
+use marquetry_lower::exceptions::record::Record;
 use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::legal::{EntryAbi, Site};
 
@@ -17,8 +18,8 @@ use marquetry_lower::legal::{EntryAbi, Site};
 pub enum End {
     /// With these results.
     Returned(Vec<HostValue>),
-    /// With an exception of this kind.
-    Threw(String),
+    /// With an exception of this kind, with the bits of its operands.
+    Threw(String, Vec<u64>),
     /// The interpreter, or the engine, gave up for this reason.
     Fault(String),
 }
@@ -111,6 +112,11 @@ fn from_val(ty: Type, value: &Val) -> Option<HostValue> {
     }
 }
 
+/// An exception that the interpreter threw.
+fn threw(thrown: &Thrown) -> End {
+    End::Threw(thrown.kind.to_string(), thrown.operands.iter().map(|operand| operand.1).collect())
+}
+
 /// How exceptions leave a unit, if they were lowered.
 #[derive(Copy, Clone)]
 pub struct Lowering<'a> {
@@ -121,10 +127,10 @@ pub struct Lowering<'a> {
 }
 
 impl Lowering<'_> {
-    fn thrown(&self, status: u128) -> Option<End> {
+    fn thrown(&self, status: u128, operands: impl Iterator<Item = u64>) -> Option<End> {
         let site = (status as usize).checked_sub(1)?;
         Some(match self.sites.get(site) {
-            Some(site) => End::Threw(site.kind.to_string()),
+            Some(site) => End::Threw(site.kind.to_string(), operands.take(site.operands.len()).collect()),
             None => End::Fault(format!("status {status} of {} sites", self.sites.len())),
         })
     }
@@ -158,12 +164,14 @@ fn call(
     let types = &signature.results;
     match interp.call(entry, &args) {
         Err(found) => fault(&found),
-        Ok(Ended::Threw(thrown)) => End::Threw(thrown.kind.to_string()),
+        Ok(Ended::Threw(thrown)) => threw(&thrown),
         Ok(Ended::Returned(values)) => {
-            let skipped = usize::from(lowering.is_some_and(|lowering| lowering.abi.status));
-            if skipped == 1
+            let abi = lowering.map(|lowering| lowering.abi);
+            let skipped = abi.map_or(0, |abi| usize::from(abi.status) + abi.operands);
+            let operands = values.iter().skip(1).filter_map(Val::bits).map(|bits| bits as u64);
+            if skipped > 0
                 && let Some(status) = values.first().and_then(Val::bits)
-                && let Some(end) = lowering.and_then(|lowering| lowering.thrown(status))
+                && let Some(end) = lowering.and_then(|lowering| lowering.thrown(status, operands))
             {
                 return end;
             }
@@ -208,19 +216,20 @@ pub fn launches(unit: &Unit, case: &Case, types: &[Type], lowering: Option<Lower
         let place = interp.memory_mut().alloc(&to)?;
         let mut values = vec![Val::pointer(from), Val::pointer(place)];
         let mailbox = match lowering.filter(|lowering| lowering.abi.mailbox) {
-            Some(lowering) => Some((lowering, interp.memory_mut().alloc(&[0; 16])?)),
+            Some(lowering) => Some((lowering, interp.memory_mut().alloc(&[0; Record::BYTES])?)),
             None => None,
         };
         values.extend(mailbox.map(|(_, address)| Val::pointer(address)));
         match interp.launch(entry, [1; 3], [1; 3], &values) {
             Err(found) => return Ok(fault(&found)),
-            Ok(Ended::Threw(thrown)) => return Ok(End::Threw(thrown.kind.to_string())),
+            Ok(Ended::Threw(thrown)) => return Ok(threw(&thrown)),
             Ok(Ended::Returned(_)) => {}
         }
         if let Some((lowering, address)) = mailbox {
-            let status = interp.memory().read(address, 4)?;
-            let status = status.iter().rev().fold(0u128, |all, &byte| all << 8 | u128::from(byte));
-            if let Some(end) = lowering.thrown(status) {
+            let record = Record::read(interp.memory().read(address, Record::BYTES as u64)?);
+            if let Some(end) =
+                record.and_then(|record| lowering.thrown(record.status.into(), record.operands.into_iter()))
+            {
                 return Ok(end);
             }
         }

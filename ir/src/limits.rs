@@ -43,6 +43,7 @@ limits! {
 
     // In the form that passes see, for targets that hold no arrays and structs.
     MAX_LEAVES: u64 = 4096, "scalars in one value";
+    MAX_THROW_OPERANDS: usize = 4, "operands of a 'throw'";
     MAX_PRINT_WIDTH: usize = 1000, "characters of a field of a format, and digits of its precision";
 
     MAX_INSTANCES: usize = 1 << 16, "instances of a unit";

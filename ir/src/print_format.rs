@@ -1,4 +1,4 @@
-//! Formats of `print`: C's `printf`, with the types of the operands known.
+//! Formats of `print` and of reasons: C's `printf`, with the types of the operands known.
 //!
 //! The verifier checks a format against its operands, the interpreter keeps records, and whoever reads the print buffer of
 //! a launch renders them. Nothing here depends on the host's C library or locale.
@@ -7,6 +7,7 @@ use crate::limits::MAX_PRINT_WIDTH;
 use crate::op::Op;
 use crate::semantics::{Outcome, scalar};
 use crate::types::{Scalar, Type, Types};
+use std::borrow::Cow;
 use std::fmt;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -28,6 +29,14 @@ impl fmt::Display for Printed {
             // Verification refuses such formats.
             Err(_) => f.write_str(&self.format),
         }
+    }
+}
+
+/// The reason of an exception with its operands put in. Without operands it is no format.
+pub fn reason<'t>(text: &'t str, operands: &[(Type, u64)]) -> Cow<'t, str> {
+    match Format::parse(text) {
+        Ok(format) if !operands.is_empty() => format.render(operands).into(),
+        _ => text.into(),
     }
 }
 
@@ -378,6 +387,13 @@ mod tests {
         assert_eq!(float("%5f", f64::NAN), "  nan");
         assert_eq!(render("%g", &[(Type::F32, 0.1f32.to_bits().into())]), "0.1");
         assert_eq!(render("%p", &[(Type::pointer(crate::types::Space::Global), 4096)]), "0x1000");
+    }
+
+    #[test]
+    fn a_reason_is_a_format_if_it_has_operands() {
+        assert_eq!(reason("100%", &[]), "100%");
+        assert_eq!(reason("%d of %u%%", &[(Type::I32, u64::MAX), (Type::I8, 255)]), "-1 of 255%");
+        assert_eq!(reason("%q", &[(Type::I32, 1)]), "%q");
     }
 
     #[test]

@@ -319,6 +319,7 @@ fn spelling(op: Op) -> String {
         | Rule::MemorySet
         | Rule::Nothing
         | Rule::Terminator
+        | Rule::Throw
         | Rule::Print
         | Rule::Assert => "",
         Rule::AtomicAny if op == Op::AtomicStore => "",
@@ -353,7 +354,7 @@ fn spelling(op: Op) -> String {
         Shape::Branch => " a, block(b), block",
         Shape::Switch => " a, block(b), [0: block(c), -5: block]",
         Shape::Return => " a, b",
-        Shape::Throw => " Kind, \"reason\"",
+        Shape::Throw => " Kind, \"reason\", a, b",
         Shape::Assert => " a, \"message\"",
         Shape::Query => ".TYPE \"key\"",
         Shape::Scratch => ".SPACE TYPE",
@@ -438,6 +439,13 @@ fn rule_in_words(op: Op) -> String {
             Op::Return => "the results of the method",
             _ => "no operands",
         },
+        Rule::Throw => {
+            return format!(
+                "none, or one operand per conversion of the reason: integers of at most 64 bits, floats, pointers; at \
+                 most {}",
+                limits::MAX_THROW_OPERANDS
+            );
+        }
         Rule::Assert => "i1",
         Rule::Query => "result: i1 or an integer",
         Rule::Scratch => "result: a pointer in that space: local, generic or shared",

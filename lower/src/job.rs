@@ -47,6 +47,38 @@ impl DebugLevel {
     }
 }
 
+/// How a work-item that throws leaves, and what it tells besides the record in the mailbox.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum ThrowPolicy {
+    /// The first one reports as the debug level says, every one signals and returns: the others go on.
+    #[default]
+    Report,
+    /// Every one signals and returns; nothing is reported, whatever the debug level.
+    Exit,
+    /// As `Exit`, and then the target's trap ends the launch, or the process if it is native code; where there is none, it
+    /// returns. In code without kernels the trap stands at the place that throws.
+    Trap,
+}
+
+impl ThrowPolicy {
+    /// All of them.
+    pub const ALL: [ThrowPolicy; 3] = [ThrowPolicy::Report, ThrowPolicy::Exit, ThrowPolicy::Trap];
+
+    /// As the command line spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ThrowPolicy::Report => "report",
+            ThrowPolicy::Exit => "exit",
+            ThrowPolicy::Trap => "trap",
+        }
+    }
+
+    /// The policy of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        ThrowPolicy::ALL.into_iter().find(|policy| policy.name() == name)
+    }
+}
+
 /// Which calls are replaced by the callee's body.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub enum InlinePolicy {
@@ -108,6 +140,8 @@ pub struct Options {
     pub opt_level: OptLevel,
     /// What of the source goes into the code, and what code gets that asks for `debug_level`.
     pub debug_level: DebugLevel,
+    /// What becomes of a work-item that throws.
+    pub throws: ThrowPolicy,
     /// Which calls are inlined.
     pub inlining: InlinePolicy,
     /// The symbol of the only entry, in place of its method's name.
@@ -136,6 +170,7 @@ impl Default for Options {
         Options {
             opt_level: OptLevel::default(),
             debug_level: DebugLevel::default(),
+            throws: ThrowPolicy::default(),
             inlining: InlinePolicy::default(),
             name: None,
             optimize: true,

@@ -99,9 +99,9 @@ fn arguments(function: &Function, abi: &EntryAbi, types: &Types) -> Vec<Argument
     described.collect()
 }
 
-/// The results of an entry besides its status.
+/// The results of an entry besides its status and the operands of what it throws.
 fn results(function: &Function, abi: &EntryAbi, types: &Types) -> Vec<Returned> {
-    let own = function.signature.results.iter().skip(usize::from(abi.status));
+    let own = function.signature.results.iter().skip(usize::from(abi.status) + abi.operands);
     let described = own.map(|&ty| {
         let size = types.layout(ty).map_or(0, |layout| layout.size);
         Returned { ty, size, first: 0, parts: Vec::new() }

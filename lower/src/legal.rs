@@ -17,16 +17,21 @@ use std::sync::Arc;
 pub struct Site {
     /// The kind of exception.
     pub kind: Arc<str>,
-    /// The reason that the author gave.
+    /// The reason that the author gave: a format if there are operands.
     pub reason: Option<Arc<str>>,
+    /// The types of the operands.
+    pub operands: Box<[Type]>,
     /// The function whose code throws.
     pub function: Arc<str>,
     /// Its source file, an index into [`Unit::files`].
     pub file: Option<u32>,
     /// Where in it.
     pub span: Span,
-    /// The functions that its code was inlined into, from the inside to the outside.
+    /// Who called it, from the inside to the outside: the functions that its code was inlined into, and then those that
+    /// must have called these, because nobody else does.
     pub callers: Box<[Frame]>,
+    /// The calls of which one came next, where there are several.
+    pub candidates: Arc<[Frame]>,
 }
 
 /// What a parameter is to whoever calls an entry.
@@ -98,8 +103,11 @@ pub struct EntryAbi {
     pub convention: EntryConvention,
     /// Whether the first result is a status: 0, or a site's number plus one.
     pub status: bool,
-    /// Whether the parameter after the arguments is the address of the mailbox: four `i32`, all 0 at launch; the first
-    /// work-item that throws stores its status in the first.
+    /// How many results behind the status are operands of an exception, words of 64 bits: those that its site lists, then
+    /// others that mean nothing.
+    pub operands: usize,
+    /// Whether the parameter after the arguments is the address of the mailbox, all 0 at launch, in which the first
+    /// work-item that throws leaves a [`Record`](crate::exceptions::record::Record).
     pub mailbox: bool,
     /// The parameters after that, which the host passes besides the arguments.
     pub inputs: Vec<Input>,

@@ -335,11 +335,12 @@ impl<'a> Pipeline<'a> {
             }
             if linked { self.answer(unit) } else { Ok(()) }
         })?;
-        let mut lowered = exceptions::run(verified)?;
+        let mut lowered = exceptions::run_with(verified, options.throws, target.caps().structured)?;
         if !lowered.sites.is_empty() {
-            reports::LINK_NAMES.iter().for_each(|name| self.linker.note(name));
+            let names = reports::link_names(options.debug_level, options.throws);
+            names.iter().for_each(|name| self.linker.note(name));
         }
-        if reports::run(&mut lowered, &self.linker)? {
+        if reports::run(&mut lowered, &self.linker, options.debug_level, options.throws)? {
             link_after_exceptions(&mut self.linker, &mut lowered)?;
             self.answer(&mut lowered.unit)?;
         }

@@ -1,7 +1,7 @@
 //! From a program and a job to code for one target: the whole way, in one function.
 
 use crate::device::{DeviceInfo, DeviceKind, KernelCode, KernelImage, KernelParam};
-use crate::engine::{Caller, EngineError, Outcome, Thrown, parts};
+use crate::engine::{EngineError, Outcome, Thrown, parts};
 use crate::memory::{self, Memory};
 use crate::stack::CallStack;
 use crate::value::HostArg;
@@ -18,13 +18,13 @@ use marquetry_codegen::spirv::{self, SpirvTarget};
 use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::program::{NoHost, Program, Resolve};
-use marquetry_ir::span::{Location, SourceFile};
 use marquetry_ir::text;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::PrintFormat;
+use marquetry_lower::exceptions::places::ThrowPlace;
 use marquetry_lower::failure::Failure;
 use marquetry_lower::job::{DebugLevel, Job, OptLevel};
-use marquetry_lower::legal::{Legal, Site};
+use marquetry_lower::legal::Legal;
 use marquetry_lower::observe::{Observer, Silent};
 use marquetry_lower::pipeline::{self, Lowering, Setup};
 use marquetry_lower::references::Strategy;
@@ -189,15 +189,7 @@ pub struct Compiled {
     pub formats: Vec<PrintFormat>,
     /// What hooks warned of.
     pub warnings: Vec<Diagnostic>,
-    places: Places,
-}
-
-/// Where code throws, by number.
-enum Places {
-    /// Places in texts.
-    Texts { sites: Vec<Site>, files: Vec<SourceFile> },
-    /// Places in texts that are not here; and where it checks the stack.
-    Known { sites: Vec<Thrown>, checked: Vec<Thrown> },
+    places: Arc<[ThrowPlace]>,
 }
 
 /// Where native code goes; everything else is an artifact anyway.
@@ -235,7 +227,7 @@ pub fn compile_for(
     memory::with(|memory| {
         let setup = Setup { host, ..Setup::new(target.lowering(), library) };
         let lowering = lower(memory, program, job, &setup, &mut Silent)?;
-        emit(memory, program, &lowering, target, Form::Memory, &|_| None, host)
+        emit(memory, &lowering, target, Form::Memory, &|_| None, host)
     })
 }
 
@@ -268,7 +260,6 @@ pub(crate) fn lower(
 /// The last step of a job.
 pub(crate) fn emit(
     memory: &mut Memory,
-    program: &Program,
     lowering: &Lowering,
     target: &Target,
     form: Form,
@@ -296,13 +287,12 @@ pub(crate) fn emit(
         }
         (other, _) => (Code::Artifact(Box::new(other.emit_in(legal, memory)?)), None),
     };
-    let entries = match &code {
-        Code::Artifact(artifact) => artifact.entries.clone(),
-        Code::Jit(_) => marquetry_codegen::artifact::entries(legal),
+    let (entries, places) = match &code {
+        Code::Artifact(artifact) => (artifact.entries.clone(), artifact.places.clone()),
+        Code::Jit(jit) => (marquetry_codegen::artifact::entries(legal), jit.places().clone()),
     };
     let results = lowering.signatures.first().map(|signature| signature.results.clone()).unwrap_or_default();
     let formats = legal.unit().formats.clone();
-    let places = Places::Texts { sites: legal.sites().to_vec(), files: program.files.clone() };
     let (children, warnings) = (Vec::new(), lowering.warnings.clone());
     Ok(Compiled { code, entries, children, results, kernel, formats, warnings, places })
 }
@@ -457,9 +447,9 @@ impl std::fmt::Debug for Compiled {
 
 impl Compiled {
     /// An object that was linked and loaded, its first entry being this kernel.
-    pub fn linked(artifact: Artifact, kernel: NativeKernel, program: &Program) -> Self {
-        let (entries, formats) = (artifact.entries.clone(), artifact.formats.clone());
-        let places = Places::Texts { sites: artifact.sites.clone(), files: program.files.clone() };
+    pub fn linked(artifact: Artifact, kernel: NativeKernel) -> Self {
+        let (entries, places) = (artifact.entries.clone(), artifact.places.clone());
+        let formats = artifact.formats.clone();
         let (code, kernel) = (Code::Artifact(Box::new(artifact)), Some(kernel));
         let (children, results, warnings) = Default::default();
         Compiled { code, entries, children, results, kernel, formats, warnings, places }
@@ -471,11 +461,9 @@ impl Compiled {
         entry: Entry,
         results: Vec<Type>,
         formats: Vec<PrintFormat>,
-        sites: Vec<Thrown>,
-        checked: Vec<Thrown>,
+        places: Arc<[ThrowPlace]>,
     ) -> Self {
         let (kernel, entries) = (code.kernel(0), vec![entry]);
-        let places = Places::Known { sites, checked };
         let (code, children, warnings) = (Code::Jit(code), Vec::new(), Vec::new());
         Compiled { code, entries, children, results, kernel, formats, warnings, places }
     }
@@ -531,10 +519,7 @@ impl Compiled {
         if let Err(exhausted) = done? {
             return Err(self.exhausted(exhausted.function));
         }
-        match self.thrown(status?) {
-            Some(thrown) => Ok(Outcome::Threw(thrown)),
-            None => parts::join(&self.results, types, &results).map(Outcome::Returned),
-        }
+        parts::outcome(status?, entry, &self.places, &self.results, &results)
     }
 
     /// What a device is told of the first entry's parameters: those of the source, then what the entry's ABI adds.
@@ -567,7 +552,7 @@ impl Compiled {
     }
 
     /// The functions that check the limit of the stack, by number.
-    fn checked(&self) -> &[Site] {
+    fn checked(&self) -> &[ThrowPlace] {
         match &self.code {
             Code::Jit(jit) => jit.checked(),
             Code::Artifact(artifact) => artifact.scheduling.as_ref().map_or(&[], |known| &known.checked),
@@ -576,45 +561,30 @@ impl Compiled {
 
     /// The error for a function, by number, for which there was no stack left.
     pub fn exhausted(&self, function: usize) -> EngineError {
-        match &self.places {
-            Places::Texts { files, .. } => exhausted_in(self.checked(), function, files),
-            Places::Known { checked, .. } => match checked.get(function) {
-                Some(place) => EngineError::StackOverflow(Box::new(place.clone())),
-                None => EngineError::Failed("stack overflow".into()),
-            },
-        }
+        exhausted_in(self.checked(), function)
     }
 
-    /// The exception that a status stands for; none for 0.
+    /// The places that throw, by number: with the entries all that it takes to tell what was thrown, for as long as
+    /// somebody holds them ([`Thrown::in_mailbox`]).
+    pub fn places(&self) -> &Arc<[ThrowPlace]> {
+        &self.places
+    }
+
+    /// The exception that a status stands for; none for 0. Its operands count as 0.
     pub fn thrown(&self, status: u32) -> Option<Thrown> {
-        let number = (status as usize).checked_sub(1)?;
-        let known = match &self.places {
-            Places::Texts { sites, files } => sites.get(number).map(|site| thrown_at(site, files)),
-            Places::Known { sites, .. } => sites.get(number).cloned(),
-        };
-        let unknown = || {
-            let kind = format!("unknown exception {status}");
-            Thrown { kind, reason: None, function: "?".into(), place: None, callers: vec![] }
-        };
-        Some(known.unwrap_or_else(unknown))
+        Thrown::of_status(&self.places, status, &[])
+    }
+
+    /// The exception that a launch left in its mailbox, if any; with the kernel and the work-item.
+    pub fn thrown_in(&self, mailbox: &[u8]) -> Option<Thrown> {
+        Thrown::in_mailbox(&self.entries, &self.places, mailbox)
     }
 }
 
 /// The error for a function, by number, for which there was no stack left.
-pub fn exhausted_in(checked: &[Site], function: usize, files: &[SourceFile]) -> EngineError {
+pub fn exhausted_in(checked: &[ThrowPlace], function: usize) -> EngineError {
     match checked.get(function) {
-        Some(site) => EngineError::StackOverflow(Box::new(thrown_at(site, files))),
+        Some(place) => EngineError::StackOverflow(Box::new(Thrown::at(place, &[]))),
         None => EngineError::Failed("stack overflow".into()),
-    }
-}
-
-/// An exception from its site.
-pub fn thrown_at(site: &Site, files: &[SourceFile]) -> Thrown {
-    Thrown {
-        kind: site.kind.to_string(),
-        reason: site.reason.as_deref().map(String::from),
-        function: site.function.to_string(),
-        place: Location::of(files, site.file, site.span),
-        callers: site.callers.iter().map(|caller| Caller::new(caller, files)).collect(),
     }
 }

@@ -224,7 +224,7 @@ mod tests {
             let mut stack = CallStack::new();
             assert_eq!(call(&mut stack, &code, 1000), Ok(500_500));
             assert_eq!(call(&mut stack, &code, -1), Err(Exhausted { function: 0 }));
-            assert_eq!(code.checked()[0].function, "f".into());
+            assert_eq!(code.checked()[0].at.function, "f".into());
         }
     }
 

@@ -616,3 +616,43 @@ fn the_entry_abi_is_chosen_per_compilation() {
     let message = stderr(&refused);
     assert!(message.contains("'boxed' is not an entry ABI: expected one of native, packed"), "{message}");
 }
+
+const THROWS: &str = "method quotient(a: i32, b: i32) -> i32 noinline {\nentry:\n    q = div.u a, b\n    return q\n}\n\
+kernel k(out: ptr<global>, n: i32) {\nentry:\n    q = call quotient(i32 1, n)\n    store out, q\n    return\n}\n";
+
+#[test]
+fn run_says_as_much_of_an_exception_as_it_is_asked_for() {
+    let folder = Folder::new();
+    let file = folder.file("a.mq", THROWS);
+    let run = |level: &str| {
+        let kernel = ["--entry", "k", "--on", "cpu", "--grid", "1", "--block", "1"];
+        let mut args = vec!["run", text(&file), level, "--args", "buf i32[1], i32 0"];
+        args.extend(kernel);
+        let output = marq(&args);
+        assert_eq!(code(&output), 1, "{}", stderr(&output));
+        stderr(&output)
+    };
+    let short = run("-g0");
+    assert_eq!(short.lines().count(), 1, "{short}");
+    assert!(short.contains("threw DivideError (in 'quotient', "), "{short}");
+    let item = "thrown by work-item (0, 0, 0) of group (0, 0, 0) of kernel 'k'";
+    assert!(run("-g1").contains(item) && !short.contains(item));
+    let long = run("-g2");
+    let lines: Vec<&str> = long.lines().collect();
+    let [kind, place, caller, last] = lines[..] else { panic!("{long}") };
+    assert!(kind.ends_with("threw DivideError") && place.starts_with("  in 'quotient', "), "{long}");
+    assert!(caller.starts_with("  called by 'k', ") && last.ends_with(item), "{long}");
+}
+
+#[test]
+fn compile_takes_a_policy_for_exceptions() {
+    let folder = Folder::new();
+    let file = folder.file("a.mq", THROWS);
+    let compile = |policy: &str| marq(&["compile", text(&file), "--target", "ptx", "--exceptions", policy]);
+    for (policy, traps) in [("report", false), ("exit", false), ("trap", true)] {
+        assert_eq!(stdout(&compile(policy)).contains("trap;"), traps, "{policy}");
+    }
+    let output = compile("explode");
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("expected one of report, exit, trap"), "{}", stderr(&output));
+}

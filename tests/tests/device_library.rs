@@ -14,8 +14,9 @@ use marquetry_ir::op::Op;
 use marquetry_ir::program::{MethodKind, Program};
 use marquetry_ir::text;
 use marquetry_lower::dispatch::view::View;
+use marquetry_lower::exceptions::record::Record;
 use marquetry_lower::failure::Failure;
-use marquetry_lower::job::{Job, OptLevel};
+use marquetry_lower::job::{DebugLevel, Job, OptLevel};
 use marquetry_lower::pipeline;
 use marquetry_lower::runtime::Library;
 use marquetry_lower::runtime::host::HostPolicy;
@@ -292,7 +293,8 @@ fn a_provider_from_outside_runs() {
     let mine = program.find_table("mine").expect("a table");
     let view = View::device(&[]).with_provider(&[mine]);
     let kernel = *program.methods_of("work").first().expect("a kernel");
-    let job = Job::new(vec![kernel], view, OptLevel::Default);
+    let mut job = Job::new(vec![kernel], view, OptLevel::Default);
+    job.options.debug_level = DebugLevel::Lines;
     let shared = Library::new();
     for name in ["ptx:sm_90", "spirv:vulkan1.3"] {
         let target = Target::parse(name, OptLevel::Default).expect("a target");
@@ -308,7 +310,7 @@ fn a_provider_from_outside_runs() {
         device.write(&buffer, 0, bytes).expect("it is written");
         buffer
     };
-    let [out, mailbox, log, pool] = [16, 16, 16, 256].map(|size| buffer(&vec![0; size]));
+    let [out, mailbox, log, pool] = [16, Record::BYTES, 16, 256].map(|size| buffer(&vec![0; size]));
     let read = |buffer: &Buffer| {
         let mut words = [0; 16];
         device.read(buffer, 0, &mut words).expect("it is read");

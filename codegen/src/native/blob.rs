@@ -22,8 +22,9 @@ use cranelift_module::{
 };
 use marquetry_ir::entity::{Extern, Func, Global};
 use marquetry_ir::unit::{PrintFormat, Unit};
+use marquetry_lower::exceptions::places::{self, ThrowPlace};
 use marquetry_lower::job::EntryConvention;
-use marquetry_lower::legal::{Legal, Site};
+use marquetry_lower::legal::Legal;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
@@ -91,7 +92,7 @@ pub struct Blob {
     /// What can be called, in the order of the unit's entries.
     pub entries: Vec<BlobEntry>,
     /// The places that throw, by number.
-    pub sites: Vec<Site>,
+    pub places: Arc<[ThrowPlace]>,
     /// The formats of what is printed, by number.
     pub formats: Vec<PrintFormat>,
     /// Bytes of shared memory that a group needs.
@@ -111,7 +112,7 @@ impl Blob {
     pub fn empty() -> Self {
         Blob {
             entries: Vec::new(),
-            sites: Vec::new(),
+            places: [].into(),
             formats: Vec::new(),
             shared_bytes: 0,
             scheduling: Scheduling { waits: Vec::new(), stack: StackNeeds::default(), checked: [].into() },
@@ -181,7 +182,7 @@ pub fn emit_blob(
         let (symbols, fixups) = module.resolve()?;
         Ok(Blob {
             entries: known,
-            sites: legal.sites().to_vec(),
+            places: places::table(legal.sites(), &unit.files),
             formats: unit.formats.clone(),
             shared_bytes: declared.shared_bytes,
             scheduling,

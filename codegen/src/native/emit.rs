@@ -16,8 +16,9 @@ use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, ModuleE
 use marquetry_ir::entity::{Extern, Func, Global};
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::unit::Unit;
+use marquetry_lower::exceptions::places::{Locator, ThrowPlace};
 use marquetry_lower::job::EntryConvention;
-use marquetry_lower::legal::{EntryAbi, Legal, Site};
+use marquetry_lower::legal::{EntryAbi, Legal};
 use std::sync::Arc;
 
 /// Memory that is reused from one emission to the next.
@@ -124,7 +125,7 @@ pub(super) struct Declared {
     /// The record of a stack without limit, if there are wrappers that pass it.
     pub(super) no_limit: Option<u32>,
     /// The functions that check the stack, by number, and the number of each.
-    checked: Arc<[Site]>,
+    checked: Arc<[ThrowPlace]>,
     check_numbers: SecondaryMap<Func, u32>,
     pub(super) solo: Option<Solo>,
     pub(super) shared_bytes: u64,
@@ -159,6 +160,7 @@ impl Declared {
         }
 
         let (mut checked, mut check_numbers) = (Vec::new(), SecondaryMap::new());
+        let mut locator = Locator::new(&unit.files);
         let mut funcs = SecondaryMap::new();
         for (func, function) in unit.funcs.iter() {
             let facts = reach.facts(func);
@@ -181,7 +183,7 @@ impl Declared {
             funcs[func] = Some((id.map_err(module_error)?.as_u32(), signature));
             if facts.checks {
                 check_numbers[func] = checked.len() as u32;
-                checked.push(stack::site(function));
+                checked.push(stack::place(function, &mut locator));
             }
         }
         let mut externs = SecondaryMap::new();

@@ -4,10 +4,13 @@ use super::context::{SubgroupOp, WIDE, offset};
 use super::select::{Callee, Selector, internal};
 use super::types::as_int;
 use crate::error::EmitError;
-use cranelift_codegen::ir::{self, InstBuilder, MemFlagsData, types};
+use cranelift_codegen::ir::{self, InstBuilder, MemFlagsData, TrapCode, types};
 use marquetry_ir::entity::Inst;
 use marquetry_ir::op::Op;
 use marquetry_ir::types::Type;
+
+/// Code of a trap that the program asks for.
+const ASKED: TrapCode = TrapCode::unwrap_user(2);
 
 impl Selector<'_> {
     /// The address of the work-item.
@@ -68,6 +71,12 @@ impl Selector<'_> {
                 let signature = self.cursor.func.import_signature(self.convention.registers(2, 0));
                 let site = self.site(inst);
                 self.cursor.ins().call_indirect(signature, function, &[item, site]);
+                return Ok(());
+            }
+            Op::Trap => {
+                // Cranelift's `trap` would end the block.
+                let always = self.constant(types::I8, 1);
+                self.cursor.ins().trapnz(always, ASKED);
                 return Ok(());
             }
             Op::SubgroupBarrier => {

@@ -19,8 +19,9 @@ use marquetry_ir::entity::{Extern, Func, Global};
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
+use marquetry_lower::exceptions::places::{self, ThrowPlace};
 use marquetry_lower::job::{DebugLevel, EntryConvention};
-use marquetry_lower::legal::{Legal, Site};
+use marquetry_lower::legal::Legal;
 use std::any::Any;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
@@ -76,7 +77,7 @@ pub struct MappedCode {
     /// What can be called.
     pub entries: Vec<MappedEntry>,
     /// The places that throw, by number.
-    pub sites: Vec<Site>,
+    pub places: Arc<[ThrowPlace]>,
     /// Bytes of shared memory that a group needs.
     pub shared_bytes: u64,
     /// What running it takes.
@@ -92,10 +93,10 @@ pub struct JitCode {
     /// Keeps code in memory that was not made here.
     _owner: Option<Arc<dyn Any + Send + Sync>>,
     entries: Vec<JitEntry>,
-    sites: Vec<Site>,
+    places: Arc<[ThrowPlace]>,
     shared_bytes: u64,
     stack: StackNeeds,
-    checked: Arc<[Site]>,
+    checked: Arc<[ThrowPlace]>,
     map: CodeMap,
 }
 
@@ -107,7 +108,7 @@ impl JitCode {
     /// everything that the code uses, are in memory, may be executed, read and written as it needs, and stay there until
     /// the owner is dropped.
     pub unsafe fn mapped(code: MappedCode) -> JitCode {
-        let MappedCode { entries, sites, shared_bytes, scheduling, owner } = code;
+        let MappedCode { entries, places, shared_bytes, scheduling, owner } = code;
         let Scheduling { waits, stack, checked } = scheduling;
         let waits = waits.into_iter().chain(std::iter::repeat(true));
         let entries = entries.into_iter().zip(waits).map(|(mapped, waits)| {
@@ -118,7 +119,7 @@ impl JitCode {
             module: Mutex::default(),
             _owner: Some(owner),
             entries: entries.collect(),
-            sites,
+            places,
             shared_bytes,
             stack,
             checked,
@@ -137,8 +138,8 @@ impl JitCode {
     }
 
     /// The places that throw, by number.
-    pub fn sites(&self) -> &[Site] {
-        &self.sites
+    pub fn places(&self) -> &Arc<[ThrowPlace]> {
+        &self.places
     }
 
     /// What addresses in the code stand for; empty unless the job asked for debug information.
@@ -157,7 +158,7 @@ impl JitCode {
     }
 
     /// The functions that check the limit of the stack, by number.
-    pub fn checked(&self) -> &[Site] {
+    pub fn checked(&self) -> &[ThrowPlace] {
         &self.checked
     }
 
@@ -335,7 +336,7 @@ pub fn emit_jit_with(
             module: Mutex::new(guard.0.take()),
             _owner: None,
             entries: known,
-            sites: legal.sites().to_vec(),
+            places: places::table(legal.sites(), &unit.files),
             shared_bytes: declared.shared_bytes,
             stack,
             checked,

@@ -5,7 +5,7 @@ use super::context::WorkGroup;
 use super::stack::{StackLimit, StackNeeds};
 use crate::artifact::{Artifact, argument_block};
 use marquetry_ir::program::MethodKind;
-use marquetry_lower::legal::Site;
+use marquetry_lower::exceptions::places::ThrowPlace;
 use std::any::Any;
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub struct NativeKernel {
     pub(super) waits: bool,
     pub(super) shared_bytes: u64,
     pub(super) stack: StackNeeds,
-    pub(super) checked: Arc<[Site]>,
+    pub(super) checked: Arc<[ThrowPlace]>,
     /// Frees the code when it is dropped.
     pub(super) _code: Arc<dyn Any + Send + Sync>,
 }
@@ -92,7 +92,7 @@ impl NativeKernel {
     }
 
     /// The functions that check the limit of the stack, by number.
-    pub fn checked(&self) -> &[Site] {
+    pub fn checked(&self) -> &[ThrowPlace] {
         &self.checked
     }
 }

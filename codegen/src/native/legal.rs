@@ -130,7 +130,7 @@ pub(super) fn action(arch: Arch, byte_shuffles: bool, op: Op, from: Type, to: Ty
         Op::RmwMin | Op::RmwMax => Action::Expand,
         Op::CompareExchange | Op::Fence => Action::Legal,
         Op::LocalId | Op::GroupId | Op::GroupSize | Op::GroupCount => Action::Legal,
-        Op::SubgroupSize | Op::SubgroupLane | Op::Barrier | Op::SubgroupBarrier => Action::Legal,
+        Op::SubgroupSize | Op::SubgroupLane | Op::Barrier | Op::SubgroupBarrier | Op::Trap => Action::Legal,
         Op::SubgroupShuffle | Op::SubgroupShuffleXor => Action::Legal,
         Op::SubgroupShuffleUp | Op::SubgroupShuffleDown => Action::Legal,
         Op::SubgroupAny | Op::SubgroupAll | Op::SubgroupBallot => Action::Legal,

@@ -353,7 +353,9 @@ impl<'a> Selector<'a> {
             Op::LocalId | Op::GroupId | Op::GroupSize | Op::GroupCount | Op::SubgroupSize => {
                 self.work_item(inst, op)
             }
-            Op::SubgroupLane | Op::Barrier | Op::SubgroupBarrier | Op::Clock => self.work_item(inst, op),
+            Op::SubgroupLane | Op::Barrier | Op::SubgroupBarrier | Op::Clock | Op::Trap => {
+                self.work_item(inst, op)
+            }
             Op::SubgroupShuffle | Op::SubgroupShuffleXor | Op::SubgroupShuffleUp => self.subgroup(inst, op),
             Op::SubgroupShuffleDown | Op::SubgroupAny | Op::SubgroupAll => self.subgroup(inst, op),
             Op::SubgroupBallot | Op::SubgroupReduceAdd | Op::SubgroupReduceAnd => self.subgroup(inst, op),

@@ -16,9 +16,11 @@ use crate::error::EmitError;
 use cranelift_entity::SecondaryMap;
 use marquetry_ir::entity::Func;
 use marquetry_ir::unit::{Function, Unit};
+use marquetry_lower::exceptions::places::{Locator, ThrowPlace};
 use marquetry_lower::legal::Site;
 use std::ffi::c_void;
 use std::mem::offset_of;
+use std::sync::Arc;
 
 /// Most bytes of stack that calls may need without recursion.
 pub const MAX_STACK_BYTES: u64 = 1 << 30;
@@ -66,19 +68,21 @@ impl StackNeeds {
 }
 
 /// Where a function begins that checks the stack.
-pub(super) fn site(function: &Function) -> Site {
+pub(super) fn place(function: &Function, locator: &mut Locator<'_>) -> ThrowPlace {
     let body = &function.body;
     let first = body.entry().and_then(|entry| body.first_inst(entry));
     let outermost = first.and_then(|inst| function.frames(body.origin(inst)).last());
-    Site {
+    locator.place(&Site {
         kind: "stack overflow".into(),
         reason: None,
+        operands: Box::default(),
         function: function.name.clone(),
         file: function.file,
         // Of code that was inlined, where that was called in this function.
         span: outermost.map_or(function.span, |(_, _, span)| span),
         callers: Box::default(),
-    }
+        candidates: Arc::default(),
+    })
 }
 
 /// Bytes of the frames of what was compiled.

@@ -79,7 +79,7 @@ pub(super) fn action(sm: u16, op: Op, from: Type, to: Type) -> Action {
         RmwMinS | RmwMinU | RmwMaxS | RmwMaxU | CompareExchange | Fence => Action::Legal,
         RmwMin | RmwMax => Action::Expand,
         LocalId | GroupId | GroupSize | GroupCount | SubgroupSize | SubgroupLane | Clock => Action::Legal,
-        Barrier | SubgroupBarrier | SubgroupAny | SubgroupAll | SubgroupBallot => Action::Legal,
+        Barrier | SubgroupBarrier | Trap | SubgroupAny | SubgroupAll | SubgroupBallot => Action::Legal,
         SubgroupShuffle | SubgroupShuffleXor | SubgroupShuffleUp | SubgroupShuffleDown => Action::Legal,
         SubgroupReduceAdd | SubgroupReduceAnd | SubgroupReduceOr | SubgroupReduceXor => Action::Legal,
         SubgroupReduceMinS | SubgroupReduceMinU | SubgroupReduceMaxS | SubgroupReduceMaxU => Action::Legal,

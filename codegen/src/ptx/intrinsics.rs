@@ -33,6 +33,10 @@ impl Selector<'_> {
                 self.out.line(&["bar.warp.sync"], &[Arg::Int(-1)]);
                 return Ok(());
             }
+            Op::Trap => {
+                self.out.line(&["trap"], &[]);
+                return Ok(());
+            }
             Op::SubgroupSize => return self.alias(here, inst, Place::Const(WARP_LANES)),
             Op::LocalId => ("mov.u32", dimension(["%tid.x", "%tid.y", "%tid.z"], data.imm)),
             Op::GroupId => ("mov.u32", dimension(["%ctaid.x", "%ctaid.y", "%ctaid.z"], data.imm)),

@@ -125,7 +125,7 @@ impl<'a> Selector<'a> {
             | RmwMaxU | CompareExchange => self.atomic_update(here, inst),
             Fence => self.fence(here, inst),
             LocalId | GroupId | GroupSize | GroupCount | SubgroupSize | SubgroupLane | Clock | Barrier
-            | SubgroupBarrier => self.special(here, inst),
+            | Trap | SubgroupBarrier => self.special(here, inst),
             SubgroupShuffle | SubgroupShuffleXor | SubgroupShuffleUp | SubgroupShuffleDown => {
                 self.lane_shuffle(here, inst)
             }

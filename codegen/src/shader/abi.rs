@@ -1,7 +1,7 @@
 //! Functions and entry points: how arguments and positions arrive.
 
 use super::intrinsics::POSITIONS;
-use super::module::{Mailboxes, State};
+use super::module::State;
 use super::objects::Objects;
 use super::select::Selector;
 use super::{ShaderTarget, internal, refuse};
@@ -45,16 +45,7 @@ pub(super) fn module(legal: &Legal, target: &ShaderTarget) -> Result<Shader, Emi
         })
         .collect();
     let objects = Objects::new(unit, &cfgs)?;
-    let mut mailboxes = Mailboxes::default();
-    for (&entry, abi) in unit.entries.iter().zip(legal.entries()) {
-        if abi.mailbox {
-            // What follows it are hidden inputs.
-            let params = unit.funcs[entry].signature.params.len();
-            let mailbox = params.saturating_sub(1 + abi.inputs.len());
-            mailboxes.insert(entry, mailbox as u32);
-        }
-    }
-    refuse::check(unit, &cfgs, &objects, &mailboxes, target)?;
+    refuse::check(unit, &cfgs, &objects, target)?;
     let mut state = State::new(unit, objects, target.block());
     for func in callees_first(unit) {
         let cfg = cfgs.get(func.as_u32() as usize).ok_or_else(|| internal("a dangling function"))?;

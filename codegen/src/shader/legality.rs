@@ -66,7 +66,7 @@ impl Target for ShaderTarget {
             }
             Clock => Action::Unsupported("shading languages have no clock"),
             Fence => Action::Unsupported("shading languages order memory by barriers only"),
-            MemCopy | MemSet | Make | GetField | SetField | BoundsCheck => Action::Expand,
+            MemCopy | MemSet | Make | GetField | SetField | BoundsCheck | Trap => Action::Expand,
             Select | Call | Return => Action::Legal,
             Load | Store => {
                 if from == Type::I1 || to == Type::I1 {

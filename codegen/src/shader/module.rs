@@ -32,9 +32,6 @@ pub(super) struct State<'u> {
     pub group_count: bool,
 }
 
-/// The parameter of each kernel that is its mailbox.
-pub(super) type Mailboxes = FxHashMap<Func, u32>;
-
 /// The most words of a table that is written into the text.
 const MAX_INITIAL_WORDS: u64 = 1 << 16;
 

@@ -1,11 +1,9 @@
 //! What programs ask for that the languages have no form for, found before anything is selected.
 //!
-//! Lowering refuses ops, types and flags. What is left depends on where pointers point, and so does which orders atomics
-//! may have: the mailbox is an exception.
+//! Lowering refuses ops, types and flags. What is left depends on where pointers point, and on the orders of atomics.
 
 use super::ShaderTarget;
-use super::module::Mailboxes;
-use super::objects::{Kind, Objects, Points};
+use super::objects::{Objects, Points};
 use crate::error::EmitError;
 use crate::refusals::Refusals;
 use marquetry_ir::analysis::cfg::ControlFlow;
@@ -23,10 +21,9 @@ pub(super) fn check(
     unit: &Unit,
     cfgs: &[ControlFlow],
     objects: &Objects,
-    mailboxes: &Mailboxes,
     target: &ShaderTarget,
 ) -> Result<(), EmitError> {
-    let mut checker = Checker { unit, objects, mailboxes, refusals: Refusals::new(unit, target.to_string()) };
+    let mut checker = Checker { unit, objects, refusals: Refusals::new(unit, target.to_string()) };
     for (func, cfg) in unit.funcs.keys().zip(cfgs) {
         let body = &unit.funcs[func].body;
         for &block in cfg.reverse_post_order() {
@@ -41,7 +38,6 @@ pub(super) fn check(
 struct Checker<'a> {
     unit: &'a Unit,
     objects: &'a Objects,
-    mailboxes: &'a Mailboxes,
     refusals: Refusals<'a>,
 }
 
@@ -74,10 +70,10 @@ impl Checker<'_> {
         let body = &self.unit.funcs[func].body;
         let flags = MemFlags::from_bits(body.inst(inst).imm);
         match self.objects.points(func, body, pointer) {
-            Points::One(object) => {
+            Points::One(_) => {
                 let plain = matches!(op.info().shape, Shape::Load | Shape::Store);
                 let order = flags.order();
-                if !plain && order != Order::Relaxed && !self.is_mailbox(object) {
+                if !plain && order != Order::Relaxed {
                     self.refusals.at(
                         func,
                         inst,
@@ -99,14 +95,6 @@ impl Checker<'_> {
                 "it may point into several buffers or variables, or was returned by a function: shading languages \
                  must know which one while they are compiled",
             ),
-        }
-    }
-
-    /// Orders beyond relaxed exist for the mailbox alone, whose content nothing in the kernel depends on.
-    fn is_mailbox(&self, object: u32) -> bool {
-        match self.objects.list.get(object as usize).map(|data| data.kind) {
-            Some(Kind::Buffer { kernel, param }) => self.mailboxes.get(&kernel) == Some(&param),
-            _ => false,
         }
     }
 }

@@ -73,7 +73,8 @@ impl Target for SpirvTarget {
             Op::MemCopy | Op::MemSet | Op::Make | Op::GetField | Op::SetField | Op::BoundsCheck => {
                 Action::Expand
             }
-            Op::RmwMin | Op::RmwMax => Action::Expand,
+            // There is no trap.
+            Op::RmwMin | Op::RmwMax | Op::Trap => Action::Expand,
             // Float addition is atomic in hardware for f32 where the extension is; the others loop.
             Op::RmwAdd if from.is_float() && !(vulkan && from == Type::F32) => Action::Expand,
             // Where the mention of a float is only about bits.

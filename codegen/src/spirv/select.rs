@@ -350,7 +350,7 @@ impl<'s, 'u> Selector<'s, 'u> {
             | ReduceMinS | ReduceMinU | ReduceMaxS | ReduceMaxU | ReduceMin | ReduceMax | Make | GetField
             | SetField | BoundsCheck | MemCopy | MemSet | RmwMin | RmwMax | CallIndirect
             | FunctionAddress | Unresolved | StaticAssert | Assert | Sentinel | Print | KernelInput
-            | TargetQuery | Scratch => Err(internal(&format!("'{op}' in a unit for SPIR-V"))),
+            | TargetQuery | Scratch | Trap => Err(internal(&format!("'{op}' in a unit for SPIR-V"))),
             Jump | Branch | Switch | Return | Throw | Unreachable => {
                 Err(internal(&format!("'{op}' in the middle of a block")))
             }

@@ -7,7 +7,7 @@ use crate::run::{self, End, buffers};
 use crate::stats::Verdict;
 use arbitrary::Unstructured;
 use marquetry::device::DeviceKind;
-use marquetry::engine::{Engine, EngineError, EngineKind, Extent, Outcome};
+use marquetry::engine::{Engine, EngineError, EngineKind, Extent, Outcome, Thrown};
 use marquetry::value::HostArg;
 use marquetry_ir::types::Scalar;
 use marquetry_lower::job::OptLevel;
@@ -65,7 +65,7 @@ pub fn check_case(case: Case) -> Checked {
 fn end(outcome: Outcome) -> End {
     match outcome {
         Outcome::Returned(values) => End::Returned(values),
-        Outcome::Threw(thrown) => End::Threw(thrown.kind),
+        Outcome::Threw(thrown) => threw(thrown),
     }
 }
 
@@ -93,7 +93,7 @@ fn launched(reference: &Reference, engine: &mut dyn Engine) -> Result<Vec<End>, 
             let mut args = [buffer(from), buffer(to)];
             let outcome = engine.launch(kernel, Extent { grid: [1; 3], block: [1; 3] }, &mut args)?;
             if let Outcome::Threw(thrown) = outcome {
-                return Ok(End::Threw(thrown.kind));
+                return Ok(threw(thrown));
             }
             let [_, HostArg::Buffer { bytes, .. }] = &args else {
                 return Err(EngineError::Failed("the buffers are gone".into()));
@@ -102,4 +102,9 @@ fn launched(reference: &Reference, engine: &mut dyn Engine) -> Result<Vec<End>, 
             Ok(results.map_or_else(|| End::Fault("results do not read".into()), End::Returned))
         })
         .collect()
+}
+
+/// An exception that arrived.
+fn threw(thrown: Thrown) -> End {
+    End::Threw(thrown.kind, thrown.operands.into_iter().map(|operand| operand.1).collect())
 }

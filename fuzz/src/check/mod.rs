@@ -110,7 +110,7 @@ impl Reference {
 
     /// What the case is counted as, if all is well.
     pub fn verdict(&self) -> Verdict {
-        let threw = |end: &End| matches!(end, End::Threw(_));
+        let threw = |end: &End| matches!(end, End::Threw(..));
         if self.ends.iter().all(threw) { Verdict::Threw } else { Verdict::Agreed }
     }
 

@@ -177,7 +177,11 @@ impl BodyWriter<'_, '_, '_, '_> {
         match self.choices.below(6) {
             0..3 => self.finish(),
             3 => self.line("throw OwnError, \"on purpose\""),
-            4 => self.line("throw BoundsError"),
+            4 if self.choices.chance(1, 2) => self.line("throw BoundsError"),
+            4 => {
+                let [x, y] = [Type::I32, Type::I64].map(|ty| self.plain(ty));
+                self.line(&format!("throw OwnError, \"%d of %d\", {x}, {y}"));
+            }
             _ => self.line("unreachable"),
         }
         self.block(&stays, &[]);

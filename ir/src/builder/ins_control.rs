@@ -130,6 +130,12 @@ impl InstBuilder<'_, '_> {
         self.bare(Op::Throw, &[], symbol);
     }
 
+    /// As [`throw`](Self::throw), with operands that the host puts into the reason, which is a format as that of `print`.
+    pub fn throw_with(mut self, kind: &str, reason: &str, args: &[Value]) {
+        let symbol = self.symbol(Symbol::Exception(kind.into(), Some(reason.into())));
+        self.bare(Op::Throw, args, symbol);
+    }
+
     /// What the target says about itself, as a constant of this type.
     pub fn target_query(mut self, ty: Type, key: &str) -> Value {
         let symbol = self.symbol(Symbol::Message(key.into()));

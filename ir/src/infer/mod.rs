@@ -9,6 +9,7 @@ mod values;
 
 use crate::body::{Body, Symbol};
 use crate::entity::{Inst, SymbolRef, Value};
+use crate::limits;
 use crate::op::{Op, Rule};
 use crate::print_format::Format;
 use crate::types::{Scalar, Space, Type, TypeKind, Types};
@@ -327,6 +328,22 @@ impl Rules<'_> {
                 if let Symbol::Message(format) = self.body.symbol(SymbolRef::from_u32(self.imm)) {
                     let format = Format::parse(format).map_err(TypeMismatch::Format)?;
                     format.check(&self.args, self.types).map_err(TypeMismatch::Format)?;
+                }
+                self.nothing()
+            }
+            Rule::Throw => {
+                self.name()?;
+                match self.body.symbol(SymbolRef::from_u32(self.imm)) {
+                    Symbol::Exception(_, Some(reason)) if !self.args.is_empty() => {
+                        let (found, most) = (self.args.len(), limits::MAX_THROW_OPERANDS);
+                        if found > most {
+                            let problem = format!("{found} operands, the most is {most}");
+                            return Err(TypeMismatch::Format(problem));
+                        }
+                        let format = Format::parse(reason).map_err(TypeMismatch::Format)?;
+                        format.check(&self.args, self.types).map_err(TypeMismatch::Format)?;
+                    }
+                    _ => self.count(0)?,
                 }
                 self.nothing()
             }

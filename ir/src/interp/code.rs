@@ -175,6 +175,7 @@ pub(super) enum Step {
         dest: u32,
     },
     Barrier,
+    Trap,
     Subgroup {
         op: Op,
         ty: Scalar,
@@ -218,6 +219,8 @@ pub(super) enum Step {
     },
     Throw {
         kind: u32,
+        types: u32,
+        args: List,
     },
     Unreachable,
     Assert {

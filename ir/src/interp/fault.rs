@@ -132,6 +132,8 @@ pub enum FaultKind {
     NotInKernel,
     /// Work-items of a group wait at different barriers, and nobody can go on.
     BarrierDivergence,
+    /// A `trap` was reached.
+    Trapped,
     /// A division that earlier code should have guarded got operands that it throws for.
     Unguarded,
     /// The condition of a `static_assert` is false.
@@ -196,6 +198,7 @@ impl fmt::Display for FaultKind {
                 write!(f, "indirect call of '{function}' with another signature")
             }
             Self::NotInKernel => f.write_str("work-item op outside of a kernel launch"),
+            Self::Trapped => f.write_str("trap"),
             Self::BarrierDivergence => f.write_str("work-items wait at different barriers"),
             Self::Unguarded => f.write_str("guarded op got operands that it throws for"),
             Self::AssertionFailed(message) => write!(f, "static assertion failed: {message}"),

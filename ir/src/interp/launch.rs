@@ -7,7 +7,7 @@
 
 use super::code::Step;
 use super::fault::{Checked, Fault, FaultKind, malformed};
-use super::machine::{Grid, Machine};
+use super::machine::{Grid, Machine, local};
 use super::run::{Stop, run};
 use super::stack::{Item, Library, Position};
 use super::value::Val;
@@ -96,7 +96,10 @@ fn run_group(
             *state = match run(library, machine, item)? {
                 Stop::Returned(_) => State::Returned,
                 Stop::Waits => State::Waits,
-                Stop::Threw(thrown) => return Ok(Some(thrown)),
+                Stop::Threw(thrown) => {
+                    let place = machine.grid.map(|grid| (grid.group, local(item.linear, grid.block)));
+                    return Ok(Some(Thrown { item: place, ..thrown }));
+                }
             };
         }
         started = true;

@@ -52,6 +52,12 @@ pub(super) struct Grid {
     pub group: [u32; 3],
 }
 
+/// The place in a group of a work-item, by its linear position.
+pub(super) fn local(linear: u32, [width, height, _]: [u32; 3]) -> [u32; 3] {
+    let (width, height) = (width.max(1), height.max(1));
+    [linear % width, linear / width % height, linear / width / height]
+}
+
 impl Machine {
     /// An access that orders others happened.
     #[inline]
@@ -123,8 +129,7 @@ impl Machine {
 
     pub fn work_item(&self, op: Op, dimension: usize, linear: u32) -> Checked<u32> {
         let Some(grid) = &self.grid else { return Err(Box::new(FaultKind::NotInKernel)) };
-        let [width, height, _] = grid.block.map(|size| size.max(1));
-        let local = [linear % width, linear / width % height, linear / width / height];
+        let local = local(linear, grid.block);
         let of = |dimensions: [u32; 3]| dimensions.get(dimension).copied().unwrap_or(0);
         Ok(match op {
             Op::LocalId => of(local),

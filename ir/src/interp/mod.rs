@@ -27,6 +27,7 @@ use crate::entity::Func;
 use crate::limits::{DEFAULT_FUEL, DEFAULT_MEMORY_BYTES};
 use crate::print_format::Printed;
 use crate::program::{MethodKind, NoHost, Resolve};
+use crate::types::Type;
 use crate::unit::Unit;
 use machine::Machine;
 use run::Stop;
@@ -67,10 +68,14 @@ pub enum Ended {
 pub struct Thrown {
     /// Which exception.
     pub kind: Arc<str>,
-    /// What the `throw` says besides.
+    /// What the `throw` says besides, its operands put in.
     pub reason: Option<Arc<str>>,
+    /// Type and bits of each operand.
+    pub operands: Vec<(Type, u64)>,
     /// The instruction that threw.
     pub location: Option<Location>,
+    /// In a launch, the group and the place in it of the work-item that threw.
+    pub item: Option<([u32; 3], [u32; 3])>,
 }
 
 /// A function of the host: takes the program's memory and arguments, gives as many results as its signature has,

@@ -295,6 +295,7 @@ impl Prepare<'_> {
             | Op::SubgroupSize
             | Op::SubgroupLane => Step::WorkItem { op, dimension: (imm % 3) as u8, dest },
             Op::Barrier => Step::Barrier,
+            Op::Trap => Step::Trap,
             Op::SubgroupBarrier => {
                 Step::Subgroup { op, ty: Scalar::I32, value: CONSTANT, lane: CONSTANT, dest }
             }
@@ -330,7 +331,10 @@ impl Prepare<'_> {
             Op::Throw => match self.symbol(imm)? {
                 Symbol::Exception(kind, reason) => {
                     self.code.thrown.push((kind.clone(), reason.clone()));
-                    Step::Throw { kind: self.code.thrown.len() as u32 - 1 }
+                    let kind = self.code.thrown.len() as u32 - 1;
+                    self.code.printed.push(values.iter().map(|&value| self.value_type(value)).collect());
+                    let types = self.code.printed.len() as u32 - 1;
+                    Step::Throw { kind, types, args: self.list(values)? }
                 }
                 _ => return Err("throws what is no exception".into()),
             },

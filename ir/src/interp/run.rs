@@ -10,6 +10,7 @@ use super::stack::{Item, Library, call, leave, put};
 use super::value::{Val, read_bits, write_bits};
 use crate::entity::{Extern, Func};
 use crate::exception::Exception;
+use crate::print_format;
 use crate::semantics::{self, LaneOutcome, Outcome};
 use crate::types::{Scalar, Space, Type};
 use crate::unit::Unit;
@@ -206,6 +207,7 @@ fn steps(library: &Library, machine: &mut Machine, item: &mut Item) -> Checked<S
                 let number = machine.work_item(op, dimension.into(), item.linear)?;
                 put(frame, dest, Val::Bits(number.into()));
             }
+            Step::Trap => return Err(Box::new(FaultKind::Trapped)),
             Step::Barrier | Step::Subgroup { .. } => {
                 if machine.grid.is_none() {
                     return Err(Box::new(FaultKind::NotInKernel));
@@ -262,12 +264,17 @@ fn steps(library: &Library, machine: &mut Machine, item: &mut Item) -> Checked<S
                 }
                 continue;
             }
-            Step::Throw { kind } => {
+            Step::Throw { kind, types, args } => {
                 let Some((kind, reason)) = code.thrown.get(kind as usize) else {
                     return malformed("no such exception");
                 };
+                let types = code.printed.get(types as usize).map_or(&[][..], |types| types);
+                let values = code.list(args).iter().map(|&at| bits(code, frame, at) as u64);
+                let operands: Vec<(Type, u64)> = types.iter().copied().zip(values).collect();
+                let reason = reason.as_ref().map(|reason| print_format::reason(reason, &operands).into());
                 let location = library.location(item);
-                return Ok(Stop::Threw(Thrown { kind: kind.clone(), reason: reason.clone(), location }));
+                let kind = kind.clone();
+                return Ok(Stop::Threw(Thrown { kind, reason, operands, location, item: None }));
             }
             Step::Unreachable => return throws(library, item, Exception::UnreachableError, false),
             Step::Assert { condition, message } => {
@@ -282,7 +289,13 @@ fn steps(library: &Library, machine: &mut Machine, item: &mut Item) -> Checked<S
                         return malformed("no such exception");
                     };
                     let location = library.location(item);
-                    return Ok(Stop::Threw(Thrown { kind: kind.clone(), reason: reason.clone(), location }));
+                    return Ok(Stop::Threw(Thrown {
+                        kind: kind.clone(),
+                        reason: reason.clone(),
+                        operands: Vec::new(),
+                        location,
+                        item: None,
+                    }));
                 }
             }
             Step::Input { name, dest } => {
@@ -313,7 +326,8 @@ fn throws(library: &Library, item: &Item, exception: Exception, guarded: bool) -
         return Err(Box::new(FaultKind::Unguarded));
     }
     let location = library.location(item);
-    Ok(Stop::Threw(Thrown { kind: exception.name().into(), reason: None, location }))
+    let (kind, operands) = (exception.name().into(), Vec::new());
+    Ok(Stop::Threw(Thrown { kind, reason: None, operands, location, item: None }))
 }
 
 /// Moves an edge's arguments and gives the first step of its destination.

@@ -55,7 +55,7 @@ pub enum Shape {
     Switch,
     /// `return a, b`
     Return,
-    /// `throw Kind` and `throw Kind, "reason"`
+    /// `throw Kind`, `throw Kind, "reason"` and `throw Kind, "format", a, b`
     Throw,
     /// `static_assert c, "message"`
     Assert,
@@ -182,6 +182,8 @@ pub enum Rule {
     FunctionAddress,
     /// Terminators: checked against the destinations and the signature.
     Terminator,
+    /// What the reason converts, if there is anything; nothing.
+    Throw,
     /// An `i1`; nothing.
     Assert,
     /// Nothing; the suffix: `i1` or an integer.

@@ -253,6 +253,7 @@ pub fn scalar(op: Op, operand: Scalar, result: Scalar, args: &[u128]) -> Option<
         | Op::Unreachable
         | Op::Assert
         | Op::StaticAssert
+        | Op::Trap
         | Op::TargetQuery
         | Op::Scratch => None,
     }

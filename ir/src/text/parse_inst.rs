@@ -162,7 +162,11 @@ impl<'t> Parser<'_, 't> {
             Shape::Throw => {
                 let (kind, _) = self.symbol("the name of an exception")?;
                 let reason = if self.eat(Kind::Comma) { Some(self.quoted_text()?.into()) } else { None };
+                let has_reason = reason.is_some();
                 parts.imm = self.body.make_symbol(Symbol::Exception(kind, reason)).as_u32();
+                while has_reason && self.eat(Kind::Comma) {
+                    self.push_operand(parts)?;
+                }
                 Ok(())
             }
             Shape::Input => {

@@ -110,7 +110,11 @@ impl Printer<'_> {
                 }
                 line.values(if args.is_empty() { "" } else { ", " }, args)
             }
-            Shape::Throw | Shape::Assert => {
+            Shape::Throw => {
+                line.texts(data.imm)?;
+                line.values(if args.is_empty() { "" } else { ", " }, args)
+            }
+            Shape::Assert => {
                 line.values(" ", args)?;
                 line.texts(data.imm)
             }

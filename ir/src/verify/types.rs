@@ -119,8 +119,7 @@ impl Checker<'_> {
             | Shape::Input
             | Shape::Fence
             | Shape::FunctionAddress
-            | Shape::Jump
-            | Shape::Throw => 0,
+            | Shape::Jump => 0,
             Shape::Unary
             | Shape::Convert
             | Shape::FieldAddress
@@ -136,7 +135,8 @@ impl Checker<'_> {
             Shape::Atomic if op == Op::CompareExchange => 3,
             Shape::Atomic => 2,
             // Their own checks know: fields, signatures, results of the function.
-            Shape::Make | Shape::Call | Shape::CallIndirect | Shape::Return | Shape::Print => return true,
+            Shape::Make | Shape::Call | Shape::CallIndirect | Shape::Return => return true,
+            Shape::Print | Shape::Throw => return true,
         };
         if found != wanted {
             let message = mismatch_message(self.types, op, &TypeMismatch::Count { found, wanted });

@@ -2,18 +2,26 @@
 //!
 //! A function that may throw gets a first result, its status: 0, or the number of the throwing site plus one. Its
 //! callers test the status and pass it on. A kernel that may throw gets a last parameter, the mailbox; the first
-//! work-item to throw stores its status there, and every work-item that throws returns.
+//! work-item to throw leaves a [`record`] there, and every work-item that throws returns.
+//!
+//! Operands of exceptions are results as well, words of 64 bits behind the status: of the functions that such an
+//! exception passes, and as many for all of them as the `throw` with the most has. Where no `throw` has operands nothing
+//! is different.
 //!
 //! Functions whose address is taken count as throwing, so that indirect calls have one convention: the first result
 //! is a status. After this stage no op throws: divisions are `guarded`, which also means that a guarded `rem.s`
 //! never sees the divisor -1.
 
+mod callers;
 mod guards;
+pub mod places;
+pub mod record;
 mod rewrite;
 mod throwing;
 
 use crate::failure::{Failure, Limit};
 use crate::fresh::fresh_name;
+use crate::job::ThrowPolicy;
 use crate::legal::{EntryAbi, Site};
 use crate::observe::Observer;
 use crate::optimise;
@@ -27,7 +35,8 @@ use marquetry_ir::span::Span;
 use marquetry_ir::types::{Space, Type};
 use marquetry_ir::unit::{Function, Unit};
 use marquetry_ir::verify::Verified;
-use rustc_hash::{FxHashMap, FxHashSet};
+use record::Exits;
+use rustc_hash::FxHashMap;
 
 /// A unit without `throw`, as only this stage makes it, from verified code.
 #[derive(Clone, Debug)]
@@ -39,8 +48,8 @@ pub struct Lowered {
     pub(crate) rewritten: Vec<Func>,
     /// Whether nothing is left that nobody uses: the optimiser ran.
     pub(crate) tidy: bool,
-    /// The functions and kernels that may throw.
-    pub(crate) throwing: FxHashSet<Func>,
+    /// How kernels are left with an exception.
+    pub(crate) exits: Exits,
 }
 
 impl Lowered {
@@ -68,18 +77,31 @@ impl Lowered {
 /// Type of a kernel's mailbox parameter.
 pub const MAILBOX: Type = Type::pointer(Space::Global);
 
-/// Lowers the exceptions of a unit.
+/// Lowers the exceptions of a unit, which leave as usual.
 ///
 /// # Errors
 /// A limit is passed.
 pub fn run(unit: Verified) -> Result<Lowered, Failure> {
+    run_with(unit, ThrowPolicy::default(), false)
+}
+
+/// As [`run`], by a policy, and for a target whose control flow must be structured. How it differs is in the code of what
+/// throws: the tables are the same.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(unit: Verified, policy: ThrowPolicy, structured: bool) -> Result<Lowered, Failure> {
     let mut unit = unit.into_unit();
     wrap_addressed_externs(&mut unit);
     let throwing = throwing::find(&unit);
     for function in unit.funcs.values() {
         for signature in mentioned_signatures(&function.body) {
-            check_room(signature.results.len() + 1, "results of an indirect call", MAX_RESULTS)
-                .map_err(|limit| Failure::Limit(limit.at(&function.name, function.file, function.span)))?;
+            check_room(
+                signature.results.len() + 1 + throwing.indirect_operands(),
+                "results of an indirect call",
+                MAX_RESULTS,
+            )
+            .map_err(|limit| Failure::Limit(limit.at(&function.name, function.file, function.span)))?;
         }
     }
     for (func, function) in unit.funcs.iter_mut() {
@@ -88,31 +110,46 @@ pub fn run(unit: Verified) -> Result<Lowered, Failure> {
         }
         match function.kind {
             MethodKind::Kernel => function.signature.params.push(MAILBOX),
-            MethodKind::Function => function.signature.results.insert(0, Type::I32),
+            MethodKind::Function => {
+                function.signature.results.splice(0..0, rewrite::status_types(throwing.operands(func)));
+            }
         }
         check_room(function.signature.params.len(), "parameters", MAX_PARAMS)
             .and_then(|()| check_room(function.signature.results.len(), "results", MAX_RESULTS))
             .map_err(|limit| Failure::Limit(limit.at(&function.name, function.file, function.span)))?;
     }
-    let mut sites = Vec::new();
     let funcs: Vec<Func> = unit.funcs.keys().collect();
+    let leaves = |func: &Func| throwing.contains(*func) && unit.funcs[*func].kind == MethodKind::Kernel;
+    let leaving: Vec<Func> = funcs.iter().copied().filter(leaves).collect();
+    let mut sites = rewrite::Sites::default();
+    let mut throwers = FxHashMap::default();
+    for (n, &kernel) in leaving.iter().enumerate().filter(|_| structured) {
+        let (thrower, claim) = record::add_thrower(&mut unit, n, throwing.operands(kernel));
+        throwers.insert(kernel, thrower);
+        sites.exits.claims.push(claim);
+    }
+    let kernels = (1..).zip(&unit.entries).map(|(number, &entry)| (entry, number)).collect();
+    let trap = policy == ThrowPolicy::Trap;
+    let manner = rewrite::Manner { throwers, recorded: !leaving.is_empty(), kernels, trap };
     let mut rewritten = Vec::new();
     for func in funcs {
         let before = unit.funcs[func].body.inst_count();
-        rewrite::function(&mut unit, func, &throwing, &mut sites);
+        rewrite::function(&mut unit, func, &throwing, &manner, &mut sites);
         if unit.funcs[func].body.inst_count() != before {
             rewritten.push(func);
         }
     }
+    let rewrite::Sites { list: mut sites, funcs, exits } = sites;
     check_room(sites.len(), "places that throw", i32::MAX as usize - 1).map_err(Failure::Limit)?;
+    callers::find(&unit, &mut sites, &funcs);
     let abi = |&func: &Func| {
         let throws = throwing.contains(func);
         let kernel = unit.funcs[func].kind == MethodKind::Kernel;
-        EntryAbi { status: throws && !kernel, mailbox: throws && kernel, ..EntryAbi::default() }
+        let operands = if kernel { 0 } else { throwing.operands(func) };
+        EntryAbi { status: throws && !kernel, operands, mailbox: throws && kernel, ..EntryAbi::default() }
     };
     let entries = unit.entries.iter().map(abi).collect();
-    let throwing = unit.funcs.keys().filter(|&func| throwing.contains(func)).collect();
-    Ok(Lowered { unit, sites, entries, rewritten, tidy: false, throwing })
+    Ok(Lowered { unit, sites, entries, rewritten, tidy: false, exits })
 }
 
 /// The functions that throw by an op of their own or of a callee. After lowering there are none, but new ones.

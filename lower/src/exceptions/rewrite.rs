@@ -1,18 +1,20 @@
 //! One function: every op that throws becomes a test and a branch to a block that returns the status.
 //!
-//! Each place that throws has a block of its own, so that no block is entered from all over the function: where
-//! control flow must be structured, a `return` may stand anywhere. Instructions behind a test move to a new block,
-//! each at most once, so that the cost is the size of the function.
+//! Each place that throws has a block of its own that ends in `return`: where control flow must be structured, a
+//! `return` may stand anywhere. Only kernels have one block for all, and only where control flow need not be structured
+//! ([`record`]). Instructions behind a test move to a new block, each at most once, so that the cost is the size
+//! of the function.
 
 use super::MAILBOX;
 use super::guards::{self, Guard, least};
-use super::throwing::Funcs;
+use super::record::{self, Claim, Exits};
+use super::throwing::Throwing;
 use crate::legal::Site;
 use crate::passes::replace::Replacements;
+use crate::runtime::print;
 use marquetry_ir::body::{Body, Origin, Symbol};
 use marquetry_ir::entity::{Block, Func, Inst, SigRef, SymbolRef, Value};
 use marquetry_ir::exception::Exception;
-use marquetry_ir::inst::{MemFlags, Order, Scope};
 use marquetry_ir::op::{Effects, Op, Shape};
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::semantics::{const_from_lanes, const_lanes};
@@ -37,19 +39,55 @@ pub(super) fn symbol(body: &Body, inst: Inst) -> Option<&Symbol> {
     (mentions && body.symbol_exists(data.imm)).then(|| body.symbol(SymbolRef::from_u32(data.imm)))
 }
 
+/// Type of an operand of an exception on its way.
+pub(super) const WORD: Type = Type::I64;
+
+/// The types of a status and its operands.
+pub(super) fn status_types(operands: usize) -> impl Iterator<Item = Type> {
+    std::iter::once(Type::I32).chain(std::iter::repeat_n(WORD, operands))
+}
+
 /// How a function leaves with a status.
 enum Leave {
-    /// It returns the status and then these.
+    /// It returns the status, its operands, and then these.
     Return(Vec<Value>),
-    /// It writes the status to this mailbox, if that is still empty, and returns.
-    Mailbox(Value),
+    /// It jumps to this block with the status and its operands.
+    Jump(Block),
+    /// It passes its mailbox, the status, its number plus one and the operands to this function, and returns.
+    Call { mailbox: Value, thrower: Func, kernel: u32 },
+}
+
+/// How a unit's kernels and functions are left.
+pub(super) struct Manner {
+    /// By kernel that throws, what it calls, if it calls something.
+    pub throwers: FxHashMap<Func, Func>,
+    /// Whether kernels record what is thrown.
+    pub recorded: bool,
+    /// The numbers of the entries, from 1.
+    pub kernels: FxHashMap<Func, u32>,
+    /// Whether a trap follows.
+    pub trap: bool,
+}
+
+/// The places that throw and the function that each is in, and how kernels leave.
+#[derive(Default)]
+pub(super) struct Sites {
+    pub list: Vec<Site>,
+    pub funcs: Vec<Func>,
+    pub exits: Exits,
 }
 
 struct Rewriter<'a> {
     body: &'a mut Body,
-    throwing: &'a Funcs,
-    sites: &'a mut Vec<Site>,
+    throwing: &'a Throwing,
+    /// How many operands of exceptions the function passes on.
+    operands: usize,
+    sites: &'a mut Sites,
+    func: Func,
     leave: Leave,
+    trap: bool,
+    /// Whether the unit has kernels that record what is thrown.
+    recorded: bool,
     name: Arc<str>,
     file: Option<u32>,
     /// Where instructions go; the block that holds them already, until the first test.
@@ -61,7 +99,8 @@ struct Rewriter<'a> {
 }
 
 /// Rewrites one function of a unit whose signatures are lowered already.
-pub(super) fn function(unit: &mut Unit, func: Func, throwing: &Funcs, sites: &mut Vec<Site>) {
+pub(super) fn function(unit: &mut Unit, func: Func, throwing: &Throwing, manner: &Manner, sites: &mut Sites) {
+    let kernel = manner.kernels.get(&func).copied().unwrap_or(0);
     let function = &mut unit.funcs[func];
     let body = &mut function.body;
     let Some(entry) = body.entry() else { return };
@@ -73,18 +112,34 @@ pub(super) fn function(unit: &mut Unit, func: Func, throwing: &Funcs, sites: &mu
     if !throws && !body.blocks().flat_map(|block| body.block_insts(block)).any(concerned) {
         return;
     }
-    let leave = match function.kind {
-        MethodKind::Kernel if throws => Leave::Mailbox(body.append_block_param(entry, MAILBOX)),
-        MethodKind::Kernel | MethodKind::Function => {
-            let rest = function.signature.results.get(usize::from(throws)..).unwrap_or(&[]);
+    let operands = throwing.operands(func);
+    let is_left = throws && function.kind == MethodKind::Kernel;
+    let mailbox = is_left.then(|| body.append_block_param(entry, MAILBOX));
+    let leave = match (mailbox, manner.throwers.get(&func)) {
+        (Some(mailbox), Some(&thrower)) => Leave::Call { mailbox, thrower, kernel },
+        (Some(_), None) => {
+            let block = body.make_block();
+            body.append_block_param(block, Type::I32);
+            for _ in 0..operands {
+                body.append_block_param(block, WORD);
+            }
+            Leave::Jump(block)
+        }
+        (None, _) => {
+            let skipped = usize::from(throws) + operands;
+            let rest = function.signature.results.get(skipped..).unwrap_or(&[]);
             Leave::Return(rest.iter().map(|&ty| body.make_scalar(ty, 0)).collect())
         }
     };
     let mut rewriter = Rewriter {
         body,
         throwing,
+        operands,
         sites,
+        func,
         leave,
+        trap: manner.trap,
+        recorded: manner.recorded,
         name: function.name.clone(),
         file: function.file,
         block: entry,
@@ -96,6 +151,9 @@ pub(super) fn function(unit: &mut Unit, func: Func, throwing: &Funcs, sites: &mu
     let gives_status = throws && function.kind == MethodKind::Function;
     for block in blocks {
         rewriter.rewrite_block(block, gives_status);
+    }
+    if let (&Leave::Jump(block), Some(mailbox)) = (&rewriter.leave, mailbox) {
+        rewriter.record(block, mailbox, kernel);
     }
     let mut replaced = rewriter.replaced;
     replaced.apply(body);
@@ -120,14 +178,14 @@ impl Rewriter<'_> {
                 Op::Unreachable => {
                     self.body.remove_inst(inst);
                     let status = self.site(Exception::UnreachableError.name().into(), None);
-                    self.finish(self.block, status);
+                    self.finish(self.block, status, &[]);
                 }
                 Op::Call => self.call(inst),
                 Op::CallIndirect => self.call_indirect(inst),
                 Op::Return if gives_status => {
                     let fine = self.body.make_scalar(Type::I32, 0);
-                    let results: Vec<Value> =
-                        std::iter::once(fine).chain(self.body.args(inst).iter().copied()).collect();
+                    let mut results = self.with_operands(fine, &[]);
+                    results.extend_from_slice(self.body.args(inst));
                     self.body.replace_inst(inst, Op::Return, Type::UNKNOWN, &results, 0);
                 }
                 _ => {}
@@ -152,47 +210,100 @@ impl Rewriter<'_> {
         self.body.first_result(new).unwrap_or(args[0])
     }
 
-    /// The status of a new place that throws.
+    /// The status of a new place that throws without operands.
     fn site(&mut self, kind: Arc<str>, reason: Option<Arc<str>>) -> Value {
+        self.site_with(kind, reason, Box::default())
+    }
+
+    /// The status of a new place that throws with operands of these types.
+    fn site_with(&mut self, kind: Arc<str>, reason: Option<Arc<str>>, operands: Box<[Type]>) -> Value {
         let mut frames = self.body.frames(&self.name, self.file, self.origin);
         let (function, file, span) = frames.next().unwrap_or((&self.name, self.file, self.origin.span));
         let (function, callers) = (function.clone(), frames.owned().collect());
-        self.sites.push(Site { kind, reason, function, file, span, callers });
-        self.body.make_scalar(Type::I32, self.sites.len() as u128)
+        let candidates = Arc::default();
+        self.sites.list.push(Site { kind, reason, operands, function, file, span, callers, candidates });
+        self.sites.funcs.push(self.func);
+        self.body.make_scalar(Type::I32, self.sites.list.len() as u128)
     }
 
-    /// Ends a block by leaving the function with a status.
-    fn finish(&mut self, block: Block, status: Value) {
+    /// A status, and as many operands as the function passes on: these, then zeros.
+    fn with_operands(&mut self, status: Value, operands: &[Value]) -> Vec<Value> {
+        if self.operands == 0 {
+            return vec![status];
+        }
+        let zero = self.body.make_scalar(WORD, 0);
+        let operands = operands.iter().copied().chain(std::iter::repeat(zero)).take(self.operands);
+        std::iter::once(status).chain(operands).collect()
+    }
+
+    /// Ends a block by leaving the function with a status and its operands.
+    fn finish(&mut self, block: Block, status: Value, operands: &[Value]) {
+        let left = self.with_operands(status, operands);
         match &self.leave {
             Leave::Return(rest) => {
-                let results: Vec<Value> = std::iter::once(status).chain(rest.iter().copied()).collect();
+                // Where there is a kernel, it records the status first.
+                let traps = self.trap && !self.recorded && self.body.value_const(status).is_some();
+                let results = [&left[..], rest.as_slice()].concat();
+                if traps {
+                    self.append(block, Op::Trap, &[], &[]);
+                }
                 self.append(block, Op::Return, &results, &[]);
             }
-            &Leave::Mailbox(mailbox) => {
-                let empty = self.body.make_scalar(Type::I32, 0);
-                let exchange = self.append(
-                    block,
-                    Op::CompareExchange,
-                    &[mailbox, empty, status],
-                    &[Type::I32, Type::I1],
-                );
-                self.body.inst_mut(exchange).imm = MemFlags::atomic(Order::AcqRel, Scope::Device).bits();
-                self.append(block, Op::Return, &[], &[]);
+            &Leave::Jump(leave) => {
+                let edge = self.body.make_block_call(leave, &left);
+                let jump = self.append(block, Op::Jump, &[], &[]);
+                self.body.set_targets(jump, &[edge]);
+            }
+            &Leave::Call { mailbox, thrower, kernel } => {
+                let callee = self.body.make_symbol(Symbol::Func(thrower));
+                let kernel = self.body.make_scalar(Type::I32, u128::from(kernel));
+                let mut args = vec![mailbox, status, kernel];
+                args.extend(left.get(1..).unwrap_or(&[]));
+                let call = self.append(block, Op::Call, &args, &[]);
+                self.body.inst_mut(call).imm = callee.as_u32();
+                self.leave_kernel(block);
             }
         }
     }
 
+    /// Ends a block of a kernel.
+    fn leave_kernel(&mut self, block: Block) {
+        let trap = self.trap.then(|| self.append(block, Op::Trap, &[], &[]));
+        let leave = self.append(block, Op::Return, &[], &[]);
+        self.sites.exits.leaves.push((self.func, trap.unwrap_or(leave)));
+    }
+
+    /// Fills the block with which a kernel leaves, if anything jumps to it.
+    fn record(&mut self, block: Block, mailbox: Value, kernel: u32) {
+        let [status, operands @ ..] = &self.body.block_params(block).to_vec()[..] else { return };
+        let status = *status;
+        self.body.append_block(block);
+        self.origin = Origin::default();
+        let kernel = self.body.make_scalar(Type::I32, u128::from(kernel));
+        let (done, end) = record::append_record(self.body, block, mailbox, status, kernel, operands);
+        self.sites.exits.claims.push(Claim { func: self.func, end, status });
+        self.leave_kernel(done);
+    }
+
     /// Ends the current block: where `fine` holds (or, if `inverted`, does not), control goes on in a new block,
-    /// which becomes the current one; elsewhere the function leaves with the status.
-    fn branch(&mut self, condition: Value, inverted: bool, status: Value) {
+    /// which becomes the current one; elsewhere the function leaves with the status and its operands.
+    fn branch(&mut self, condition: Value, inverted: bool, status: Value, operands: &[Value]) {
         let go_on = self.body.make_block();
         self.body.insert_block_after(go_on, self.block);
-        let leave = self.body.make_block();
-        self.body.append_block(leave);
-        self.finish(leave, status);
-        let edges = [go_on, leave].map(|block| self.body.make_block_call(block, &[]));
+        let leave_edge = match self.leave {
+            Leave::Jump(leave) => {
+                let left = self.with_operands(status, operands);
+                self.body.make_block_call(leave, &left)
+            }
+            _ => {
+                let leave = self.body.make_block();
+                self.body.append_block(leave);
+                self.finish(leave, status, operands);
+                self.body.make_block_call(leave, &[])
+            }
+        };
+        let go_on_edge = self.body.make_block_call(go_on, &[]);
         let branch = self.append(self.block, Op::Branch, &[condition], &[]);
-        let [go_on_edge, leave_edge] = edges;
         let targets = if inverted { [leave_edge, go_on_edge] } else { [go_on_edge, leave_edge] };
         self.body.set_targets(branch, &targets);
         self.block = go_on;
@@ -233,7 +344,7 @@ impl Rewriter<'_> {
                 let zeros = self.any_equal(right, zero);
                 let bad = self.any(zeros);
                 let status = self.site(Exception::DivideError.name().into(), None);
-                self.branch(bad, true, status);
+                self.branch(bad, true, status, &[]);
             }
             if guard.overflow {
                 let minus_one = self.body.make_scalar(ty, lane.mask());
@@ -244,7 +355,7 @@ impl Rewriter<'_> {
                 let both = self.body.first_result(both).unwrap_or(divisors);
                 let bad = self.any(both);
                 let status = self.site(Exception::OverflowError.name().into(), None);
-                self.branch(bad, true, status);
+                self.branch(bad, true, status, &[]);
             }
             self.body.append_inst(inst, self.block);
         }
@@ -277,7 +388,7 @@ impl Rewriter<'_> {
         let inside = self.append(self.block, Op::LtU, &[index, bound], &[Type::I1]);
         let inside = self.body.first_result(inside).unwrap_or(index);
         let status = self.site(Exception::BoundsError.name().into(), None);
-        self.branch(inside, false, status);
+        self.branch(inside, false, status, &[]);
         if let Some(result) = self.body.first_result(inst) {
             self.replaced.set(result, index);
         }
@@ -291,7 +402,7 @@ impl Rewriter<'_> {
         let &[condition] = self.body.args(inst) else { return };
         self.body.remove_inst(inst);
         let status = self.site(Exception::AssertionFailed.name().into(), message);
-        self.branch(condition, false, status);
+        self.branch(condition, false, status, &[]);
     }
 
     fn throw(&mut self, inst: Inst) {
@@ -300,18 +411,19 @@ impl Rewriter<'_> {
             Some(Symbol::Name(kind)) => (kind.clone(), None),
             _ => ("Exception".into(), None),
         };
+        let args = self.body.args(inst).to_vec();
+        let types = args.iter().map(|&arg| self.body.value_type(arg)).collect();
+        let words: Vec<Value> = args.iter().map(|&arg| print::word(self.body, inst, arg)).collect();
         self.body.remove_inst(inst);
-        let status = self.site(kind, reason);
-        self.finish(self.block, status);
+        let status = self.site_with(kind, reason, types);
+        self.finish(self.block, status, &words);
     }
 
     fn call(&mut self, inst: Inst) {
-        let throws = match symbol(self.body, inst) {
-            Some(Symbol::Func(callee)) => self.throwing.contains(*callee),
-            _ => false,
-        };
-        if throws {
-            self.test_call(inst);
+        if let Some(&Symbol::Func(callee)) = symbol(self.body, inst)
+            && self.throwing.contains(callee)
+        {
+            self.test_call(inst, self.throwing.operands(callee));
         }
     }
 
@@ -320,27 +432,28 @@ impl Rewriter<'_> {
         if !self.body.signature_exists(old) {
             return;
         }
+        let operands = self.throwing.indirect_operands();
         let new = match self.signatures.get(&old) {
             Some(&new) => new,
             None => {
                 let mut signature = self.body.signature(SigRef::from_u32(old)).clone();
-                signature.results.insert(0, Type::I32);
+                signature.results.splice(0..0, status_types(operands));
                 self.body.make_signature(signature)
             }
         };
         self.signatures.insert(old, new);
         self.body.inst_mut(inst).imm = new.as_u32();
-        self.test_call(inst);
+        self.test_call(inst, operands);
     }
 
-    /// Gives a call its status and tests it.
-    fn test_call(&mut self, inst: Inst) {
+    /// Gives a call its status, with this many operands, and tests it.
+    fn test_call(&mut self, inst: Inst, operands: usize) {
         let old: Vec<Value> = self.body.results(inst).collect();
-        let types: Vec<Type> =
-            std::iter::once(Type::I32).chain(old.iter().map(|&value| self.body.value_type(value))).collect();
+        let results = old.iter().map(|&value| self.body.value_type(value));
+        let types: Vec<Type> = status_types(operands).chain(results).collect();
         self.body.make_results(inst, &types);
         let new: Vec<Value> = self.body.results(inst).collect();
-        for (&old, &new) in old.iter().zip(new.iter().skip(1)) {
+        for (&old, &new) in old.iter().zip(new.iter().skip(1 + operands)) {
             self.replaced.set(old, new);
             if let Some(name) = self.body.names.value(old).map(str::to_owned) {
                 self.body.names.set_value(new, &name);
@@ -351,6 +464,6 @@ impl Rewriter<'_> {
         let zero = self.body.make_scalar(Type::I32, 0);
         let failed = self.append(self.block, Op::Ne, &[status, zero], &[Type::I1]);
         let failed = self.body.first_result(failed).unwrap_or(status);
-        self.branch(failed, true, status);
+        self.branch(failed, true, status, new.get(1..1 + operands).unwrap_or(&[]));
     }
 }

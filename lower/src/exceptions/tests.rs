@@ -1,9 +1,10 @@
 //! What exceptions become, as text.
 
-use super::{Lowered, run};
+use super::{Lowered, run, run_with};
 use crate::dispatch::view::View;
-use crate::job::{Job, OptLevel};
+use crate::job::{Job, OptLevel, ThrowPolicy};
 use marquetry_ir::body::Symbol;
+use marquetry_ir::op::Op;
 use marquetry_ir::program::{ExternData, Program};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::span::Span;
@@ -153,4 +154,42 @@ fn addresses_of_functions_have_one_convention() {
     // It is called by one that adds the status.
     assert_eq!(lowered.unit.funcs.len(), 3);
     assert!(text.contains("method host_status(") && text.contains("function_address host_status"), "{text}");
+}
+
+const KERNELS: &str = "kernel main(a: i32, b: i32) {
+     entry:
+         q = div.s a, b
+         c = bounds_check q, i32 4
+         call may(c)
+         return
+     }
+     method may(a: i32) noinline {
+     entry:
+         r = rem.u a, a
+         return
+     }";
+
+#[test]
+fn a_kernel_leaves_from_one_block() {
+    let lowered = lower(KERNELS);
+    assert_eq!(lowered.sites.len(), 4);
+    let text = print_unit(&lowered.unit);
+    assert_eq!((text.matches("cmpxchg").count(), text.matches("group_id").count()), (1, 3), "{text}");
+    assert!(!text.contains("mq_throw"), "{text}");
+    assert_eq!((lowered.exits.claims.len(), lowered.exits.leaves.len()), (1, 1));
+    let &(func, leave) = &lowered.exits.leaves[0];
+    assert_eq!(lowered.unit.funcs[func].body.inst(leave).op, Op::Return);
+}
+
+#[test]
+fn a_kernel_whose_control_flow_is_structured_leaves_where_it_throws() {
+    let unit = marquetry_ir::verify::Verified::new(unit(KERNELS)).unwrap();
+    let lowered = run_with(unit, ThrowPolicy::Trap, true).unwrap();
+    assert_eq!(marquetry_ir::verify::verify_unit(&lowered.unit), []);
+    let text = print_unit(&lowered.unit);
+    assert_eq!((text.matches("cmpxchg").count(), text.matches("call mq_throw(").count()), (1, 4), "{text}");
+    assert_eq!((lowered.exits.claims.len(), lowered.exits.leaves.len()), (1, 4));
+    for &(func, leave) in &lowered.exits.leaves {
+        assert_eq!(lowered.unit.funcs[func].body.inst(leave).op, Op::Trap);
+    }
 }

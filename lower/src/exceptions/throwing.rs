@@ -1,4 +1,7 @@
-//! Which functions may throw.
+//! Which functions may throw, and which of them with operands.
+//!
+//! Functions whose address is taken have one convention, so if any of them throws with operands, all of them may, and so
+//! may every indirect call.
 
 use super::guards::{self, Guard};
 use super::rewrite::symbol;
@@ -6,6 +9,7 @@ use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::entity::{Func, Inst};
 use marquetry_ir::op::Op;
 use marquetry_ir::unit::Unit;
+use rustc_hash::FxHashSet;
 
 /// A set of functions.
 #[derive(Clone, Debug)]
@@ -33,16 +37,59 @@ fn throws(body: &Body, inst: Inst) -> bool {
     }
 }
 
+/// What is known of a unit.
+#[derive(Clone, Debug)]
+pub(super) struct Throwing {
+    funcs: Funcs,
+    /// Those that may throw with operands.
+    carrying: Funcs,
+    /// Whether indirect calls may.
+    indirect: bool,
+    /// The most operands of a `throw`.
+    most: usize,
+}
+
+impl Throwing {
+    /// Whether a function may throw.
+    pub(super) fn contains(&self, func: Func) -> bool {
+        self.funcs.contains(func)
+    }
+
+    /// How many operands of an exception a function passes on, behind the status.
+    pub(super) fn operands(&self, func: Func) -> usize {
+        if self.carrying.contains(func) { self.most } else { 0 }
+    }
+
+    /// As [`operands`](Self::operands), of indirect calls.
+    pub(super) fn indirect_operands(&self) -> usize {
+        if self.indirect { self.most } else { 0 }
+    }
+}
+
 /// The functions that may throw: those with an op that does, those whose address is taken, and their callers.
 /// Costs the size of the unit.
-pub(super) fn find(unit: &Unit) -> Funcs {
+pub(super) fn find(unit: &Unit) -> Throwing {
     let mut found = Funcs(vec![false; unit.funcs.len()]);
+    let mut carrying = found.clone();
+    let (mut carriers, mut addressed, mut indirect_callers) = (Vec::new(), Vec::new(), Vec::new());
+    let mut most = 0;
     let mut callers: Vec<Vec<Func>> = vec![Vec::new(); unit.funcs.len()];
     let mut work = Vec::new();
     for (func, function) in &unit.funcs {
         let body = &function.body;
         for inst in body.blocks().flat_map(|block| body.block_insts(block)) {
-            match (body.inst(inst).op, symbol(body, inst)) {
+            let op = body.inst(inst).op;
+            if op == Op::Throw && !body.args(inst).is_empty() {
+                most = most.max(body.args(inst).len());
+                carriers.push(func);
+            }
+            if op == Op::CallIndirect {
+                indirect_callers.push(func);
+            }
+            if let (Op::FunctionAddress, Some(Symbol::Func(func))) = (op, symbol(body, inst)) {
+                addressed.push(*func);
+            }
+            match (op, symbol(body, inst)) {
                 (Op::Call, Some(Symbol::Func(callee))) => {
                     if let Some(list) = callers.get_mut(callee.as_u32() as usize) {
                         list.push(func);
@@ -64,5 +111,17 @@ pub(super) fn find(unit: &Unit) -> Funcs {
             }
         }
     }
-    found
+    let is_addressed: FxHashSet<Func> = addressed.iter().copied().collect();
+    let mut indirect = false;
+    let mut work: Vec<Func> = carriers.into_iter().filter(|&func| carrying.insert(func)).collect();
+    while let Some(func) = work.pop() {
+        let callers = callers.get(func.as_u32() as usize).map_or(&[][..], |list| list);
+        let calling = callers.iter().copied().filter(|&caller| carrying.insert(caller));
+        work.extend(calling);
+        if is_addressed.contains(&func) && !std::mem::replace(&mut indirect, true) {
+            let others = addressed.iter().chain(&indirect_callers).copied();
+            work.extend(others.filter(|&other| carrying.insert(other)));
+        }
+    }
+    Throwing { funcs: found, carrying, indirect, most }
 }

@@ -260,6 +260,9 @@ impl Legaliser<'_> {
                     self.define(old, map, result, val);
                 }
             }
+            // A target without traps goes on; that could not be known before.
+            Op::Trap
+                if self.target.action(Op::Trap, Type::I32, Type::I32) == crate::target::Action::Expand => {}
             Op::StaticAssert => self.assertion(old, inst, &args),
             Op::Shuffle => {
                 let mask = old.const_exists(data.imm).then(|| old.constant(Const::from_u32(data.imm)));

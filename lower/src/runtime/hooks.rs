@@ -1,115 +1,256 @@
 //! Telling the provider of exceptions, where it wants to know.
 //!
-//! The mailbox and the table of places tell the host what was thrown and where. A provider that supplies
-//! `gpu_report_exception` is called besides with the kind, at every place that throws in code for devices; one that supplies
-//! `gpu_signal_exception` is called last before a kernel is left with an exception. They must not throw: exceptions are
-//! lowered when they are linked.
+//! The mailbox and the table of places tell the host what was thrown and where, at every debug level. A provider may be
+//! told besides, on the device:
+//!
+//! | debug level | functions that are called, as far as the provider supplies them |
+//! |---|---|
+//! | none | `gpu_signal_exception` |
+//! | lines | `gpu_report_exception` with the kind, then `gpu_signal_exception` |
+//! | full | `gpu_report_exception_name` with the kind, `gpu_report_exception_frame` for every frame that is known during compilation, then `gpu_signal_exception` |
+//!
+//! Only the first work-item of a launch that throws reports, so that reports are never mixed; every one that throws
+//! signals, last, in the kernel itself. Without the functions of the full level that of the lines is called, if there is
+//! one. Where a function has several callers, the last frame that is certain is followed by one that says so and by one for
+//! each of them. What is supplied must not throw: exceptions are lowered when it is linked.
 
 use super::link::Linker;
 use super::provider::supplies;
 use crate::exceptions::Lowered;
+use crate::exceptions::places::Locator;
 use crate::failure::Failure;
+use crate::fresh::fresh_name;
+use crate::job::{DebugLevel, ThrowPolicy};
+use crate::legal::Site;
 use marquetry_ir::body::{Body, Symbol};
-use marquetry_ir::entity::{Func, Global, Inst};
+use marquetry_ir::entity::{Block, Func, Global, Inst, Value};
 use marquetry_ir::library::intrinsic;
 use marquetry_ir::op::Op;
-use marquetry_ir::program::{GlobalData, MethodKind};
-use marquetry_ir::types::{Space, Type};
+use marquetry_ir::program::{GlobalData, Inlining, MethodKind};
+use marquetry_ir::signature::Signature;
+use marquetry_ir::span::Span;
+use marquetry_ir::types::{Space, Type, Types};
+use marquetry_ir::unit::{Function, Unit};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
 const REPORT: &str = "gpu_report_exception";
+const NAME: &str = "gpu_report_exception_name";
+const FRAME: &str = "gpu_report_exception_frame";
 const SIGNAL: &str = "gpu_signal_exception";
 
+/// What the frame says that stands before the candidates.
+const SEVERAL: &str = "multiple call sites";
+
 /// What the provider may supply, and the code depends on where it throws.
-pub(crate) const LINK_NAMES: [&str; 2] = [REPORT, SIGNAL];
+pub(crate) fn link_names(level: DebugLevel, policy: ThrowPolicy) -> &'static [&'static str] {
+    match (policy, level) {
+        (ThrowPolicy::Report, DebugLevel::Full) => &[NAME, FRAME, REPORT, SIGNAL],
+        (ThrowPolicy::Report, DebugLevel::Lines) => &[REPORT, SIGNAL],
+        _ => &[SIGNAL],
+    }
+}
+
+/// How much is reported.
+#[derive(Copy, Clone, PartialEq, Eq)]
+enum Detail {
+    Kind,
+    Frames,
+}
 
 /// Adds the calls; whether there are any to link.
 ///
 /// # Errors
-/// The text of a kind cannot be made.
-pub fn run(lowered: &mut Lowered, linker: &Linker<'_>) -> Result<bool, Failure> {
-    if lowered.sites.is_empty() {
+/// A text cannot be made.
+pub fn run(
+    lowered: &mut Lowered,
+    linker: &Linker<'_>,
+    level: DebugLevel,
+    policy: ThrowPolicy,
+) -> Result<bool, Failure> {
+    let exits = std::mem::take(&mut lowered.exits);
+    if exits.claims.is_empty() {
         return Ok(false);
     }
     let wants = |name: &str| {
-        intrinsic(name).is_some_and(|intrinsic| supplies(linker.program(), linker.view(), intrinsic))
+        link_names(level, policy).contains(&name)
+            && intrinsic(name).is_some_and(|intrinsic| supplies(linker.program(), linker.view(), intrinsic))
     };
-    let (report, signal) = (wants(REPORT), wants(SIGNAL));
-    if !(report || signal) {
-        return Ok(false);
+    let detail = match () {
+        () if wants(NAME) && wants(FRAME) => Some(Detail::Frames),
+        () if wants(REPORT) => Some(Detail::Kind),
+        () => None,
+    };
+    if let Some(detail) = detail {
+        let report = add_report(&mut lowered.unit, &lowered.sites, detail)?;
+        for claim in &exits.claims {
+            let body = &mut lowered.unit.funcs[claim.func].body;
+            let call = make_call(body, Symbol::Func(report), &[claim.status]);
+            body.insert_inst_before(call, claim.end);
+        }
     }
-    let mut texts: FxHashMap<Arc<str>, Global> = FxHashMap::default();
-    for func in lowered.unit.funcs.keys().collect::<Vec<Func>>() {
-        let kernel = lowered.unit.funcs[func].kind == MethodKind::Kernel;
-        let body = &lowered.unit.funcs[func].body;
-        let blocks: Vec<_> = body.blocks().collect();
-        for block in blocks {
-            let body = &lowered.unit.funcs[func].body;
-            let Some(leave) = body.last_inst(block).filter(|&inst| body.inst(inst).op == Op::Return) else {
-                continue;
+    let signals = wants(SIGNAL);
+    for &(func, leave) in exits.leaves.iter().filter(|_| signals) {
+        let body = &mut lowered.unit.funcs[func].body;
+        let call = make_call(body, Symbol::Name(SIGNAL.into()), &[]);
+        body.set_origin(call, body.origin(leave));
+        body.insert_inst_before(call, leave);
+    }
+    Ok(signals || detail.is_some())
+}
+
+fn make_call(body: &mut Body, callee: Symbol, args: &[Value]) -> Inst {
+    let callee = body.make_symbol(callee);
+    body.make_inst(Op::Call, Type::UNKNOWN, args, callee.as_u32())
+}
+
+/// One line of a report: which function gets it, and what it says.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Line {
+    Kind(Arc<str>),
+    Name(Arc<str>),
+    Frame { function: Arc<str>, file: Arc<str>, line: usize },
+}
+
+/// Adds a function that reports what a status stands for.
+fn add_report(unit: &mut Unit, sites: &[Site], detail: Detail) -> Result<Func, Failure> {
+    // Places that are reported alike share a block.
+    let mut reports: Vec<(Vec<Line>, Vec<u128>)> = Vec::new();
+    {
+        let mut numbers: FxHashMap<Vec<Line>, usize> = FxHashMap::default();
+        let mut places = Places(Locator::new(&unit.files));
+        for (site, status) in sites.iter().zip(1_u128..) {
+            let lines = match detail {
+                Detail::Kind => vec![Line::Kind(site.kind.clone())],
+                Detail::Frames => places.lines(site),
             };
-            let exchange = body.prev_inst(leave).filter(|&inst| kernel && is_mailbox(body, inst));
-            // The status with which the function is left, where it is a place of its own.
-            let status = match exchange {
-                Some(inst) => body.args(inst).get(2).copied(),
-                None => body.args(leave).first().copied().filter(|_| !kernel),
-            };
-            let number = status.and_then(|status| body.value_const(status)).and_then(|c| c.scalar());
-            let site = number.and_then(|n| lowered.sites.get(usize::try_from(n).ok()?.checked_sub(1)?));
-            let throws = exchange.is_some() || gives_status(lowered, func);
-            if let Some(site) = site.filter(|_| report && throws) {
-                let kind = site.kind.clone();
-                let text = match texts.get(&kind) {
-                    Some(&text) => text,
-                    None => text_of(lowered, &kind)?,
-                };
-                texts.insert(kind, text);
-                let body = &mut lowered.unit.funcs[func].body;
-                let symbol = body.make_symbol(Symbol::Global(text));
-                let pointer = Type::pointer(Space::Constant);
-                let address = body.make_inst(Op::GlobalAddress, pointer, &[], symbol.as_u32());
-                body.make_results(address, &[pointer]);
-                let before = exchange.unwrap_or(leave);
-                body.insert_inst_before(address, before);
-                let args: Vec<_> = body.results(address).collect();
-                call(body, REPORT, &args, before);
-            }
-            if signal && exchange.is_some() {
-                call(&mut lowered.unit.funcs[func].body, SIGNAL, &[], leave);
+            let number = *numbers.entry(lines.clone()).or_insert_with(|| {
+                reports.push((lines, Vec::new()));
+                reports.len() - 1
+            });
+            if let Some((_, statuses)) = reports.get_mut(number) {
+                statuses.push(status);
             }
         }
     }
-    Ok(true)
+    let name = fresh_name(unit, "mq_report");
+    let mut texts = Texts::default();
+    let mut body = Body::new();
+    let entry = body.make_block();
+    body.append_block(entry);
+    let status = body.append_block_param(entry, Type::I32);
+    body.names.set_value(status, "status");
+    let mut cases = Vec::new();
+    let mut blocks = Vec::new();
+    for (lines, statuses) in &reports {
+        let block = body.make_block();
+        body.append_block(block);
+        for (line, number) in lines.iter().zip(0_u32..) {
+            let (callee, args) = match line {
+                Line::Kind(kind) => (REPORT, vec![texts.address(unit, &mut body, block, kind)?]),
+                Line::Name(kind) => (NAME, vec![texts.address(unit, &mut body, block, kind)?]),
+                Line::Frame { function, file, line } => {
+                    let function = texts.address(unit, &mut body, block, function)?;
+                    let file = texts.address(unit, &mut body, block, file)?;
+                    let [number, line] =
+                        [number.into(), *line as u128].map(|n| body.make_scalar(Type::I32, n & 0xffff_ffff));
+                    (FRAME, vec![number, function, file, line])
+                }
+            };
+            let call = make_call(&mut body, Symbol::Name(callee.into()), &args);
+            body.append_inst(call, block);
+        }
+        let leave = body.make_inst(Op::Return, Type::UNKNOWN, &[], 0);
+        body.append_inst(leave, block);
+        statuses.iter().for_each(|&status| {
+            cases.push(status);
+            blocks.push(block);
+        });
+    }
+    let nothing = body.make_block();
+    body.append_block(nothing);
+    let leave = body.make_inst(Op::Return, Type::UNKNOWN, &[], 0);
+    body.append_inst(leave, nothing);
+    let table = body.make_switch(&cases);
+    let choose = body.make_inst(Op::Switch, Type::UNKNOWN, &[status], table.as_u32());
+    let edges: Vec<_> =
+        std::iter::once(nothing).chain(blocks).map(|block| body.make_block_call(block, &[])).collect();
+    body.set_targets(choose, &edges);
+    body.append_inst(choose, entry);
+    Ok(unit.funcs.push(Function {
+        name,
+        kind: MethodKind::Function,
+        signature: Signature::new([Type::I32], []),
+        body,
+        inlining: Inlining::Never,
+        file: None,
+        span: Span::NOWHERE,
+    }))
 }
 
-/// Whether an instruction writes a status to the mailbox.
-fn is_mailbox(body: &Body, inst: Inst) -> bool {
-    let params = body.entry().map_or(&[][..], |entry| body.block_params(entry));
-    body.inst(inst).op == Op::CompareExchange && body.args(inst).first() == params.last()
+/// What is reported of places.
+struct Places<'a>(Locator<'a>);
+
+impl Places<'_> {
+    fn frame(&mut self, function: &Arc<str>, file: Option<u32>, span: Span) -> Line {
+        let (file, line) = match self.0.location(file, span) {
+            Some(location) => (location.file, location.line),
+            None => ("".into(), 0),
+        };
+        Line::Frame { function: function.clone(), file, line }
+    }
+
+    fn lines(&mut self, site: &Site) -> Vec<Line> {
+        let mut lines = vec![Line::Name(site.kind.clone())];
+        lines.push(self.frame(&site.function, site.file, site.span));
+        for caller in &site.callers {
+            lines.push(self.frame(&caller.function, caller.file, caller.span));
+        }
+        if !site.candidates.is_empty() {
+            lines.push(Line::Frame { function: SEVERAL.into(), file: "".into(), line: 0 });
+        }
+        for caller in site.candidates.iter() {
+            lines.push(self.frame(&caller.function, caller.file, caller.span));
+        }
+        lines
+    }
 }
 
-/// Whether a function that is no kernel has a status: its bodies' places were numbered under its name.
-fn gives_status(lowered: &Lowered, func: Func) -> bool {
-    let function = &lowered.unit.funcs[func];
-    lowered.throwing.contains(&func) && function.kind == MethodKind::Function
-}
+/// Globals that hold texts, each once.
+#[derive(Default)]
+struct Texts(FxHashMap<Arc<str>, Global>);
 
-fn call(body: &mut Body, name: &str, args: &[marquetry_ir::entity::Value], before: Inst) {
-    let callee = body.make_symbol(Symbol::Name(name.into()));
-    let inst = body.make_inst(Op::Call, Type::I1, args, callee.as_u32());
-    body.set_origin(inst, body.origin(before));
-    body.insert_inst_before(inst, before);
+impl Texts {
+    fn address(
+        &mut self,
+        unit: &mut Unit,
+        body: &mut Body,
+        block: Block,
+        text: &Arc<str>,
+    ) -> Result<Value, Failure> {
+        let global = match self.0.get(text) {
+            Some(&global) => global,
+            None => text_of(unit, text)?,
+        };
+        self.0.insert(text.clone(), global);
+        let symbol = body.make_symbol(Symbol::Global(global));
+        let pointer = Type::pointer(Space::Constant);
+        let address = body.make_inst(Op::GlobalAddress, pointer, &[], symbol.as_u32());
+        body.make_results(address, &[pointer]);
+        body.append_inst(address, block);
+        body.first_result(address).ok_or_else(|| Failure::Internal("an address has no result".into()))
+    }
 }
 
 /// A global that holds a text and a zero byte.
-fn text_of(lowered: &mut Lowered, text: &str) -> Result<Global, Failure> {
-    let mut bytes = text.as_bytes().to_vec();
+fn text_of(unit: &mut Unit, text: &str) -> Result<Global, Failure> {
+    // A zero byte of the text would end it for whoever reads it.
+    let mut bytes: Vec<u8> = text.bytes().take_while(|&byte| byte != 0).collect();
     bytes.push(0);
-    let types = Arc::make_mut(&mut lowered.unit.types);
+    let types: &mut Types = Arc::make_mut(&mut unit.types);
     let ty = types
         .array(Type::I8, bytes.len() as u64)
         .map_err(|error| Failure::Internal(format!("the text of '{text}': {error}")))?;
-    let name = crate::fresh::fresh_name(&lowered.unit, &format!("kind_{text}"));
-    Ok(lowered.unit.globals.push(GlobalData::new(&name, ty, Space::Constant).with_init(&bytes)))
+    let name = fresh_name(unit, &format!("mq_text_{}", unit.globals.len()));
+    Ok(unit.globals.push(GlobalData::new(&name, ty, Space::Constant).with_init(&bytes)))
 }

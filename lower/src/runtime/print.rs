@@ -74,8 +74,8 @@ fn call(body: &mut Body, print: Inst, link_name: &str, args: &[Value]) -> Value 
     before(body, print, Op::Call, args, PLACE, callee.as_u32())
 }
 
-/// An operand as a word.
-fn word(body: &mut Body, print: Inst, arg: Value) -> Value {
+/// An operand as a word, computed before the instruction that it is an operand of.
+pub(crate) fn word(body: &mut Body, print: Inst, arg: Value) -> Value {
     let ty = body.value_type(arg);
     if ty.is_pointer() {
         return before(body, print, Op::PtrToInt, &[arg], Type::I64, 0);

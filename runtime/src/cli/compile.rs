@@ -45,6 +45,10 @@ pub(super) struct Compile {
     /// Debug information: 0 for none, 1 for lines, 2 for inlined calls and names of values as well; -g is -g2
     #[arg(short = 'g', value_name = "LEVEL", default_value = "0", default_missing_value = "2", num_args = 0..=1, value_parser = clap::value_parser!(u32).range(0..=2))]
     debug_level: u32,
+    /// What becomes of a work-item that throws: report (the first one reports as -g says, all signal and return), exit (all
+    /// signal and return) or trap (all signal, then the target's trap ends the launch)
+    #[arg(long, value_name = "POLICY", default_value = "report")]
+    exceptions: String,
     /// How hosts call functions: native (the platform's C convention) or packed (the addresses of a block of arguments
     /// and of one for results, for every function alike)
     #[arg(long, value_name = "ABI", default_value = "native")]
@@ -77,6 +81,7 @@ impl Compile {
             let names = EntryConvention::ALL.map(EntryConvention::name).join(", ");
             CliError::Usage(format!("'{}' is not an entry ABI: expected one of {names}", self.entry_abi))
         })?;
+        let throws = input::throw_policy(&self.exceptions)?;
         let references = Strategy::from_name(&self.references)
             .map_err(|e| CliError::Usage(format!("--references: {e}")))?;
         let words = input::words(&self.resolve)?;
@@ -99,6 +104,7 @@ impl Compile {
         let view = if target.is_device() { View::device(&tables) } else { View::native(&tables) };
         let mut job = Job::new(entries, view.with_host_policy(policy), opt_level);
         job.options.debug_level = DebugLevel::from_number(self.debug_level).unwrap_or_default();
+        job.options.throws = throws;
         job.options.entry_abi = entry_abi;
         job.options.references = references;
         job.entries.append(&mut instances);

@@ -17,7 +17,7 @@ use marquetry_ir::text;
 use marquetry_lower::dispatch::explain::unresolved;
 use marquetry_lower::dispatch::resolve::{Answer, look_up};
 use marquetry_lower::dispatch::view::View;
-use marquetry_lower::job::JobEntry;
+use marquetry_lower::job::{JobEntry, ThrowPolicy};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
@@ -94,6 +94,14 @@ pub(super) fn programs(paths: &[PathBuf]) -> Result<Vec<Vec<PathBuf>>, CliError>
         programs.extend(files(&folders)?.into_iter().map(|file| vec![file]));
     }
     Ok(programs)
+}
+
+/// The policy of this name for work-items that throw.
+pub(super) fn throw_policy(name: &str) -> Result<ThrowPolicy, CliError> {
+    ThrowPolicy::from_name(name).ok_or_else(|| {
+        let known = ThrowPolicy::ALL.map(ThrowPolicy::name).join(", ");
+        CliError::Usage(format!("'{name}' is not a policy for exceptions: expected one of {known}"))
+    })
 }
 
 /// The tables of these names, which are the program's own: what the library's are for is not to be chosen.

@@ -10,7 +10,7 @@ use crate::value::{HostArg, write_lane};
 use clap::Args;
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::MethodKind;
-use marquetry_lower::job::OptLevel;
+use marquetry_lower::job::{DebugLevel, OptLevel};
 use marquetry_lower::runtime::inputs::STATE;
 use marquetry_lower::specialise;
 use std::fmt::{Display, Write};
@@ -59,6 +59,12 @@ pub(super) struct Run {
     /// Optimisation level, 0 to 3
     #[arg(short = 'O', value_name = "LEVEL", default_value = "2", value_parser = clap::value_parser!(u32).range(0..=3))]
     opt_level: u32,
+    /// Debug level, 0 to 2: what a provider is told of exceptions, and how much is said of one that arrives; -g is -g2
+    #[arg(short = 'g', value_name = "LEVEL", default_value = "0", default_missing_value = "2", num_args = 0..=1, value_parser = clap::value_parser!(u32).range(0..=2))]
+    debug_level: u32,
+    /// What becomes of a work-item that throws: report, exit or trap
+    #[arg(long, value_name = "POLICY", default_value = "report")]
+    exceptions: String,
 }
 
 impl Run {
@@ -81,7 +87,10 @@ impl Run {
         let name = self.on.as_deref().unwrap_or(default);
         let kind = EngineKind::from_name(name).ok_or_else(|| unknown_engine(name))?;
         let level = OptLevel::from_number(self.opt_level).unwrap_or_default();
+        let throws = input::throw_policy(&self.exceptions)?;
+        let debug_level = DebugLevel::from_number(self.debug_level).unwrap_or_default();
         let mut engine = kind.open(level).map_err(|e| CliError::Failed(format!("{name}: {e}")))?;
+        engine.set_exceptions(debug_level, throws);
         let wanted = if extent.is_some() { MethodKind::Kernel } else { MethodKind::Function };
         let entry = Entry::of(&self.entry);
         let found = match &entry {
@@ -128,7 +137,9 @@ impl Run {
                 engine.options().inputs.iter().for_each(|(name, arg)| show_buffer(&mut text, name, arg));
                 output::print(text.as_bytes())
             }
-            Ok(Outcome::Threw(thrown)) => Err(CliError::Failed(format!("threw {thrown}"))),
+            Ok(Outcome::Threw(thrown)) => {
+                Err(CliError::Failed(format!("threw {}", thrown.report(debug_level))))
+            }
             Err(EngineError::Program(diagnostics)) => {
                 input::show(&diagnostics, &program.files);
                 Err(CliError::Reported)

@@ -9,7 +9,7 @@ use crate::filetest::report::Report;
 use crate::filetest::runner;
 use clap::Args;
 use marquetry_ir::diag::printable;
-use marquetry_lower::job::OptLevel;
+use marquetry_lower::job::{DebugLevel, OptLevel};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
@@ -40,6 +40,12 @@ pub(super) struct Test {
     /// Optimisation level, 0 to 3
     #[arg(short = 'O', value_name = "LEVEL", default_value = "2", value_parser = clap::value_parser!(u32).range(0..=3))]
     opt_level: u32,
+    /// Debug level, 0 to 2: what a provider is told of exceptions; -g is -g2
+    #[arg(short = 'g', value_name = "LEVEL", default_value = "0", default_missing_value = "2", num_args = 0..=1, value_parser = clap::value_parser!(u32).range(0..=2))]
+    debug_level: u32,
+    /// What becomes of a work-item that throws: report, exit or trap
+    #[arg(long, value_name = "POLICY", default_value = "report")]
+    exceptions: String,
 }
 
 impl Test {
@@ -87,10 +93,15 @@ impl Test {
                 kinds.push(EngineKind::from_name(name).ok_or_else(|| unknown_engine(name))?);
             }
         }
+        let throws = input::throw_policy(&self.exceptions)?;
+        let debug_level = DebugLevel::from_number(self.debug_level).unwrap_or_default();
         let mut engines = Vec::new();
         for kind in kinds {
             match kind.open(level) {
-                Ok(engine) => engines.push(engine),
+                Ok(mut engine) => {
+                    engine.set_exceptions(debug_level, throws);
+                    engines.push(engine);
+                }
                 Err(reason) if !self.on.is_empty() => {
                     return Err(CliError::Failed(format!("{}: {reason}", kind.name())));
                 }

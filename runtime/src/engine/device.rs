@@ -11,7 +11,7 @@ use marquetry_ir::entity::Method;
 use marquetry_ir::program::{Program, Resolve};
 use marquetry_ir::types::Type;
 use marquetry_lower::dispatch::view::View;
-use marquetry_lower::job::{Job, OptLevel};
+use marquetry_lower::job::{DebugLevel, Job, OptLevel, ThrowPolicy};
 use marquetry_lower::runtime::Library;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,6 +27,7 @@ pub(super) struct DeviceEngine {
     target: Target,
     compiler: Compiler,
     opt_level: OptLevel,
+    exceptions: (DebugLevel, ThrowPolicy),
     program: Arc<Program>,
     /// Kernels loaded from the program, by method, block and type of the state.
     kernels: HashMap<(Method, [u32; 3], Option<Type>), Arc<Loaded>>,
@@ -77,6 +78,7 @@ impl DeviceEngine {
             target,
             compiler,
             opt_level,
+            exceptions: Default::default(),
             program,
             kernels,
             functions,
@@ -95,6 +97,7 @@ impl DeviceEngine {
     ) -> Result<Arc<Loaded>, EngineError> {
         let mut job = Job::new(vec![kernel], View::device(&[]), self.opt_level);
         job.options.state = state;
+        (job.options.debug_level, job.options.throws) = self.exceptions;
         let compiled = (self.compiler)(program, &job, &self.target, &self.library, self.launcher.host())?;
         let module = self.launcher.load(&compiled, block)?;
         Ok(Arc::new(Loaded { compiled, module }))
@@ -111,6 +114,10 @@ impl Engine for DeviceEngine {
         self.kernels.clear();
         self.functions.clear();
         self.library = Library::new();
+    }
+
+    fn set_exceptions(&mut self, debug_level: DebugLevel, throws: ThrowPolicy) {
+        self.exceptions = (debug_level, throws);
     }
 
     fn program(&self) -> &Program {
@@ -149,7 +156,7 @@ impl Engine for DeviceEngine {
         let launched = launched?;
         let joined = match launched.outcome {
             Outcome::Threw(_) => Ok(launched.outcome),
-            Outcome::Returned(_) => parts::join(types, types, &launched.results).map(Outcome::Returned),
+            Outcome::Returned(_) => parts::join(types, types, 0, &launched.results).map(Outcome::Returned),
         };
         self.output = launched.output;
         joined

@@ -10,6 +10,7 @@ use marquetry_ir::span::Location;
 use marquetry_ir::unit::Unit;
 use marquetry_ir::verify::Verified;
 use marquetry_lower::dispatch::view::View;
+use marquetry_lower::exceptions::record::WorkItem;
 use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::pipeline;
 use marquetry_lower::runtime::inputs::{STATE, collect};
@@ -153,9 +154,13 @@ fn interpret(
             Ok(Outcome::Threw(Thrown {
                 kind: thrown.kind.to_string(),
                 reason: thrown.reason.as_deref().map(String::from),
+                operands: thrown.operands.into(),
                 function: location.map_or_else(String::new, |l| l.function.to_string()),
                 place: location.and_then(|l| place(unit, l)),
                 callers: callers.iter().map(|caller| Caller::new(caller, &unit.files)).collect(),
+                candidates: Vec::new(),
+                kernel: extent.map(|_| unit.funcs[entry].name.to_string()),
+                item: extent.and(thrown.item).map(|(group, local)| WorkItem { group, local }),
             }))
         }
     }

@@ -9,12 +9,10 @@ use crate::device::{
 use crate::inputs::{self, LaunchOptions};
 use crate::value::HostArg;
 use marquetry_ir::program::{NoHost, Resolve};
+use marquetry_lower::exceptions::record::Record;
 use marquetry_lower::runtime::print;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-
-/// Bytes of a mailbox: four `i32`.
-const MAILBOX_BYTES: usize = 16;
 
 /// What a launch left, besides what is in the buffers.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -151,7 +149,7 @@ impl Launcher {
         }
         let mut results = result_bytes.map_or_else(Vec::new, |size| vec![0; size as usize]);
         let result_buffer = result_bytes.map(|_| self.upload(&results)).transpose()?;
-        let mut mailbox = [0; MAILBOX_BYTES];
+        let mut mailbox = [0; Record::BYTES];
         let has_mailbox = compiled.entry()?.abi.mailbox;
         let mailbox_buffer = has_mailbox.then(|| self.upload(&mailbox)).transpose()?;
         let entry = compiled.entry()?;
@@ -201,10 +199,14 @@ impl Launcher {
         if let Some(buffer) = &mailbox_buffer {
             self.device.read(buffer, 0, &mut mailbox).map_err(failed)?;
         }
-        let [a, b, c, d, ..] = mailbox;
-        let outcome = match compiled.thrown(u32::from_le_bytes([a, b, c, d])) {
+        let outcome = match compiled.thrown_in(&mailbox) {
             Some(mut thrown) => {
-                thrown.callers.retain(|caller| caller.function != wrap::KERNEL);
+                for list in [&mut thrown.callers, &mut thrown.candidates] {
+                    list.retain(|caller| caller.function != wrap::KERNEL);
+                }
+                if thrown.kernel.as_deref() == Some(wrap::KERNEL) {
+                    (thrown.kernel, thrown.item) = (None, None);
+                }
                 Outcome::Threw(thrown)
             }
             None => Outcome::Returned(Vec::new()),

@@ -18,14 +18,19 @@ use crate::compile::CompileError;
 use crate::device::DeviceKind;
 use crate::inputs::LaunchOptions;
 use crate::value::{HostArg, HostValue};
+use marquetry_codegen::artifact::Entry;
 use marquetry_codegen::error::EmitError;
 use marquetry_ir::body::Frame;
 use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::entity::Method;
+use marquetry_ir::print_format;
 use marquetry_ir::program::{MethodKind, Program, Resolve};
 use marquetry_ir::span::{Location, SourceFile};
+use marquetry_ir::types::Type;
+use marquetry_lower::exceptions::places::{ThrowFrame, ThrowPlace};
+use marquetry_lower::exceptions::record::{Record, WorkItem};
 use marquetry_lower::failure::Failure;
-use marquetry_lower::job::OptLevel;
+use marquetry_lower::job::{DebugLevel, OptLevel, ThrowPolicy};
 use std::fmt;
 use std::sync::Arc;
 
@@ -38,20 +43,41 @@ pub enum Outcome {
     Threw(Thrown),
 }
 
+impl Outcome {
+    /// The results, or the exception as an error: what `?` passes on.
+    ///
+    /// # Errors
+    /// It threw.
+    pub fn returned(self) -> Result<Vec<HostValue>, Box<Thrown>> {
+        match self {
+            Outcome::Returned(values) => Ok(values),
+            Outcome::Threw(thrown) => Err(Box::new(thrown)),
+        }
+    }
+}
+
 /// An exception that arrived at the host.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Thrown {
     /// Its kind.
     pub kind: String,
-    /// The reason that the author gave.
+    /// The reason that the author gave, its operands put in.
     pub reason: Option<String>,
+    /// Type and bits of each operand.
+    pub operands: Box<[(Type, u64)]>,
     /// The function whose code threw.
     pub function: String,
     /// Where in the source.
     pub place: Option<Location>,
     /// Who called it, from the inside to the outside, as far as the engine knows: the interpreter knows all, compiled
-    /// code knows those that the function was inlined into.
+    /// code knows those that the function was inlined into, and those that are the only ones to call these.
     pub callers: Vec<Caller>,
+    /// Which calls may come next, where there are several and the engine does not know which.
+    pub candidates: Vec<Caller>,
+    /// The kernel, if one was launched.
+    pub kernel: Option<String>,
+    /// The work-item of the launch that threw first.
+    pub item: Option<WorkItem>,
 }
 
 /// A function on the way to a place that threw.
@@ -70,8 +96,104 @@ impl Caller {
     }
 }
 
+impl From<&ThrowFrame> for Caller {
+    fn from(frame: &ThrowFrame) -> Caller {
+        Caller { function: frame.function.to_string(), place: frame.location.clone() }
+    }
+}
+
 /// How many callers a message names.
 const SHOWN_CALLERS: usize = 8;
+
+impl Thrown {
+    /// The exception of a place, with its operands as they arrived; those that are missing count as 0.
+    pub fn at(place: &ThrowPlace, operands: &[u64]) -> Thrown {
+        let words = operands.iter().copied().chain(std::iter::repeat(0));
+        let operands: Box<[(Type, u64)]> = place.operands.iter().copied().zip(words).collect();
+        Thrown {
+            kind: place.kind.to_string(),
+            reason: place.reason.as_ref().map(|text| print_format::reason(text, &operands).into_owned()),
+            operands,
+            function: place.at.function.to_string(),
+            place: place.at.location.clone(),
+            callers: place.callers.iter().map(Caller::from).collect(),
+            candidates: place.candidates.iter().map(Caller::from).collect(),
+            kernel: None,
+            item: None,
+        }
+    }
+
+    /// The exception that a status stands for in a table, with its operands; none for 0.
+    pub fn of_status(places: &[ThrowPlace], status: u32, operands: &[u64]) -> Option<Thrown> {
+        Some(match places.get((status as usize).checked_sub(1)?) {
+            Some(place) => Thrown::at(place, operands),
+            None => Thrown {
+                kind: format!("unknown exception {status}"),
+                reason: None,
+                operands: Box::default(),
+                function: "?".into(),
+                place: None,
+                callers: Vec::new(),
+                candidates: Vec::new(),
+                kernel: None,
+                item: None,
+            },
+        })
+    }
+
+    /// The exception that a launch left in a mailbox, if any, by the tables of an artifact: its entries and the places that
+    /// throw. Nothing else is needed, neither the program nor its source.
+    pub fn in_mailbox(entries: &[Entry], places: &[ThrowPlace], mailbox: &[u8]) -> Option<Thrown> {
+        let record = Record::read(mailbox)?;
+        let kernel = record.kernel.and_then(|number| entries.get(number as usize));
+        let thrown = Thrown::of_status(places, record.status, &record.operands)?;
+        let kernel = kernel.map(|entry| entry.symbol.to_string());
+        Some(Thrown { kernel, item: Some(record.item), ..thrown })
+    }
+
+    /// What is known, for people: at level none in one line; at the others also which work-item of which kernel; at the
+    /// full level every frame in a line of its own.
+    pub fn report(&self, level: DebugLevel) -> String {
+        let mut text = match level {
+            DebugLevel::None | DebugLevel::Lines => self.to_string(),
+            DebugLevel::Full => {
+                let mut text = self.kind.clone();
+                text.extend(self.reason.iter().flat_map(|reason| [": ", reason]));
+                text.push_str(&format!("\n  in {}", Place(&self.function, &self.place)));
+                for Caller { function, place } in &self.callers {
+                    text.push_str(&format!("\n  called by {}", Place(function, place)));
+                }
+                if !self.candidates.is_empty() {
+                    text.push_str("\n  called by one of");
+                }
+                for Caller { function, place } in &self.candidates {
+                    text.push_str(&format!("\n    {}", Place(function, place)));
+                }
+                text
+            }
+        };
+        if level > DebugLevel::None
+            && let Some(WorkItem { group: [x, y, z], local: [i, j, k] }) = self.item
+        {
+            text.push_str(&format!("\n  thrown by work-item ({i}, {j}, {k}) of group ({x}, {y}, {z})"));
+            text.extend(self.kernel.iter().map(|kernel| format!(" of kernel '{kernel}'")));
+        }
+        text
+    }
+}
+
+/// A function and where in it.
+struct Place<'a>(&'a str, &'a Option<Location>);
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}'", self.0)?;
+        match self.1 {
+            Some(place) => write!(f, ", {place}"),
+            None => Ok(()),
+        }
+    }
+}
 
 impl fmt::Display for Thrown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -79,25 +201,26 @@ impl fmt::Display for Thrown {
         if let Some(reason) = &self.reason {
             write!(f, ": {reason}")?;
         }
-        let show = |f: &mut fmt::Formatter<'_>, function: &str, place: &Option<Location>| {
-            write!(f, "'{function}'")?;
-            match place {
-                Some(place) => write!(f, ", {place}"),
-                None => Ok(()),
-            }
-        };
-        f.write_str(" (in ")?;
-        show(f, &self.function, &self.place)?;
+        write!(f, " (in {}", Place(&self.function, &self.place))?;
         for caller in self.callers.iter().take(SHOWN_CALLERS) {
-            f.write_str("; called by ")?;
-            show(f, &caller.function, &caller.place)?;
+            write!(f, "; called by {}", Place(&caller.function, &caller.place))?;
         }
         match self.callers.len().saturating_sub(SHOWN_CALLERS) {
+            0 => {}
+            more => return write!(f, "; and {more} more)"),
+        }
+        for (n, caller) in self.candidates.iter().take(SHOWN_CALLERS).enumerate() {
+            let before = if n == 0 { "; called by one of " } else { " or " };
+            write!(f, "{before}{}", Place(&caller.function, &caller.place))?;
+        }
+        match self.candidates.len().saturating_sub(SHOWN_CALLERS) {
             0 => f.write_str(")"),
-            more => write!(f, "; and {more} more)"),
+            more => write!(f, " or {more} more)"),
         }
     }
 }
+
+impl std::error::Error for Thrown {}
 
 /// Why an engine did not carry something out.
 #[derive(Clone, Debug)]
@@ -195,6 +318,9 @@ pub trait Engine: Send {
     /// # Errors
     /// The program is wrong, or the engine cannot do it or fails.
     fn call_checked(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError>;
+
+    /// How code is compiled that is not compiled yet, as far as exceptions are concerned. For engines that compile.
+    fn set_exceptions(&mut self, _debug_level: DebugLevel, _throws: ThrowPolicy) {}
 
     /// Takes who supplies the words that globals leave to the host, in place of an earlier one; code that was given words
     /// of that one is made anew. Engines that cannot hand words to code refuse programs that need some.

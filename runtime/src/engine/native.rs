@@ -10,7 +10,7 @@ use crate::value::HostArg;
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::{NoHost, Program, Resolve};
 use marquetry_lower::dispatch::view::View;
-use marquetry_lower::job::{Job, OptLevel};
+use marquetry_lower::job::{DebugLevel, Job, OptLevel, ThrowPolicy};
 use marquetry_lower::runtime::Library;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use std::sync::Arc;
 pub(super) struct NativeEngine {
     target: Target,
     opt_level: OptLevel,
+    exceptions: (DebugLevel, ThrowPolicy),
     program: Arc<Program>,
     functions: HashMap<Method, Compiled>,
     kernels: DeviceEngine,
@@ -31,9 +32,9 @@ impl NativeEngine {
     pub(super) fn new(opt_level: OptLevel) -> Result<Self, String> {
         let target = Target::parse("native", opt_level).map_err(|error| error.to_string())?;
         let kernels = DeviceEngine::open(DeviceKind::Cpu, opt_level)?;
-        let (program, functions, stack) = Default::default();
+        let (exceptions, program, functions, stack) = Default::default();
         let host = Arc::new(NoHost);
-        Ok(NativeEngine { target, opt_level, program, functions, kernels, host, stack })
+        Ok(NativeEngine { target, opt_level, exceptions, program, functions, kernels, host, stack })
     }
 }
 
@@ -50,7 +51,8 @@ impl Engine for NativeEngine {
 
     fn call_checked(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
         if !self.functions.contains_key(&method) {
-            let job = Job::new(vec![method], View::native(&[]), self.opt_level);
+            let mut job = Job::new(vec![method], View::native(&[]), self.opt_level);
+            (job.options.debug_level, job.options.throws) = self.exceptions;
             self.functions.insert(
                 method,
                 compile_for(&self.program, &job, &self.target, &Library::new(), &*self.host)?,
@@ -60,6 +62,11 @@ impl Engine for NativeEngine {
             Some(compiled) => compiled.call_on(&mut self.stack, args),
             None => Err(EngineError::Failed("the function is missing".into())),
         }
+    }
+
+    fn set_exceptions(&mut self, debug_level: DebugLevel, throws: ThrowPolicy) {
+        self.exceptions = (debug_level, throws);
+        self.kernels.set_exceptions(debug_level, throws);
     }
 
     fn program(&self) -> &Program {

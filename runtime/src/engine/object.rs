@@ -4,7 +4,7 @@
 
 use super::device::DeviceEngine;
 use super::{Engine, EngineError, Extent, Outcome, parts};
-use crate::compile::{Compiled, Target, compile_artifact_with, exhausted_in, thrown_at};
+use crate::compile::{Compiled, Target, compile_artifact_with, exhausted_in};
 use crate::device::DeviceKind;
 use crate::inputs::LaunchOptions;
 use crate::stack::CallStack;
@@ -15,7 +15,7 @@ use marquetry_codegen::native::{KernelFn, NativeKernel, StackLimit, StackNeeds};
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::{MethodKind, NoHost, Program, Resolve};
 use marquetry_lower::dispatch::view::View;
-use marquetry_lower::job::{Job, OptLevel};
+use marquetry_lower::job::{DebugLevel, Job, OptLevel, ThrowPolicy};
 use marquetry_lower::references::Strategy;
 use marquetry_lower::runtime::Library as RuntimeLibrary;
 use std::collections::HashMap;
@@ -26,6 +26,7 @@ use std::sync::Arc;
 pub(super) struct ObjectEngine {
     target: Target,
     opt_level: OptLevel,
+    exceptions: (DebugLevel, ThrowPolicy),
     program: Arc<Program>,
     functions: HashMap<Method, Linked>,
     kernels: DeviceEngine,
@@ -58,9 +59,9 @@ impl ObjectEngine {
             _ => return Err("no C compiler: 'cc' does not run".into()),
         }
         let kernels = DeviceEngine::open_with(DeviceKind::Cpu, opt_level, link_kernel)?;
-        let (program, functions, stack) = Default::default();
+        let (exceptions, program, functions, stack) = Default::default();
         let host = Arc::new(NoHost);
-        Ok(ObjectEngine { target, opt_level, program, functions, kernels, host, stack })
+        Ok(ObjectEngine { target, opt_level, exceptions, program, functions, kernels, host, stack })
     }
 }
 
@@ -139,7 +140,7 @@ fn link_kernel(
         NativeKernel::linked(&artifact, 0, function, image.clone())
     };
     let kernel = kernel.ok_or_else(|| EngineError::Failed(format!("'{}' is no kernel", entry.symbol)))?;
-    Ok(Compiled::linked(artifact, kernel, program))
+    Ok(Compiled::linked(artifact, kernel))
 }
 
 impl Engine for ObjectEngine {
@@ -156,11 +157,12 @@ impl Engine for ObjectEngine {
     fn call_checked(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
         debug_assert_eq!(self.program.method(method).kind, MethodKind::Function);
         if !self.functions.contains_key(&method) {
-            let job = Job::new(vec![method], View::native(&[]), self.opt_level);
+            let mut job = Job::new(vec![method], View::native(&[]), self.opt_level);
+            (job.options.debug_level, job.options.throws) = self.exceptions;
             let linked = link(&self.program, &job, &self.target, &RuntimeLibrary::new(), &*self.host)?;
             self.functions.insert(method, linked);
         }
-        let (Some(linked), files) = (self.functions.get(&method), &self.program.files) else {
+        let Some(linked) = self.functions.get(&method) else {
             return Err(EngineError::Failed("the function is missing".into()));
         };
         let Some(entry) = linked.artifact.entries.first() else {
@@ -188,13 +190,15 @@ impl Engine for ObjectEngine {
         };
         if let Err(exhausted) = done? {
             let checked = scheduling.map_or(&[][..], |known| &known.checked);
-            return Err(exhausted_in(checked, exhausted.function, files));
-        }
-        if let Some(site) = (status as usize).checked_sub(1).and_then(|n| linked.artifact.sites.get(n)) {
-            return Ok(Outcome::Threw(thrown_at(site, files)));
+            return Err(exhausted_in(checked, exhausted.function));
         }
         let wanted = parts::held(&self.program.types, &self.program.method(method).signature.results);
-        parts::join(&wanted, types, &results).map(Outcome::Returned)
+        parts::outcome(status, entry, &linked.artifact.places, &wanted, &results)
+    }
+
+    fn set_exceptions(&mut self, debug_level: DebugLevel, throws: ThrowPolicy) {
+        self.exceptions = (debug_level, throws);
+        self.kernels.set_exceptions(debug_level, throws);
     }
 
     fn program(&self) -> &Program {

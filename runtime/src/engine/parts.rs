@@ -5,13 +5,14 @@
 //! and put together without knowing how it was lowered. What became of each argument stands in the artifact
 //! ([`Entry::arguments`]).
 
-use super::EngineError;
+use super::{EngineError, Outcome, Thrown};
 use crate::inputs::{self, KernelState, LaunchOptions};
 use crate::stack::{CallStack, Exhausted};
 use crate::value::{HostArg, HostValue, regroup};
 use marquetry_codegen::artifact::{Entry, Slot, argument_block};
 use marquetry_codegen::native::{StackLimit, StackNeeds};
 use marquetry_ir::types::{Scalar, Type, TypeKind, Types};
+use marquetry_lower::exceptions::places::ThrowPlace;
 use marquetry_lower::legal::{Argument, Passing, Role};
 use marquetry_lower::runtime::Input;
 use std::sync::Arc;
@@ -217,8 +218,32 @@ pub(crate) fn pack(args: &mut [HostArg], entry: &Entry) -> Result<Vec<u8>, Engin
     Ok(block)
 }
 
-/// Puts values of these types together from a block that holds lowered results.
-pub(crate) fn join(types: &[Type], lowered: &[Type], block: &[u8]) -> Result<Vec<HostValue>, EngineError> {
+/// How a call of native code ended, by its status and the block that holds operands of an exception and results.
+pub(crate) fn outcome(
+    status: u32,
+    entry: &Entry,
+    places: &[ThrowPlace],
+    types: &[Type],
+    block: &[u8],
+) -> Result<Outcome, EngineError> {
+    // They stand first, and have no need of padding.
+    let (words, _) = block.as_chunks();
+    let operands: Vec<u64> =
+        words.iter().take(entry.abi.operands).map(|&word| u64::from_ne_bytes(word)).collect();
+    if let Some(thrown) = Thrown::of_status(places, status, &operands) {
+        return Ok(Outcome::Threw(thrown));
+    }
+    let lowered = entry.signature.results.get(usize::from(entry.abi.status)..).unwrap_or(&[]);
+    join(types, lowered, entry.abi.operands, block).map(Outcome::Returned)
+}
+
+/// Puts values of these types together from a block that holds lowered results, behind others that are skipped.
+pub(crate) fn join(
+    types: &[Type],
+    lowered: &[Type],
+    skipped: usize,
+    block: &[u8],
+) -> Result<Vec<HostValue>, EngineError> {
     // Of what an image returns only types are known that need no table.
     if types.iter().any(|ty| ty.is_aggregate() || !ty.is_known()) {
         return Err(EngineError::Unsupported("aggregates do not pass to the host".into()));
@@ -228,7 +253,7 @@ pub(crate) fn join(types: &[Type], lowered: &[Type], block: &[u8]) -> Result<Vec
         HostValue::from_bytes(ty, bytes)
     };
     let parts: Option<Vec<HostValue>> =
-        argument_block(lowered).0.into_iter().zip(lowered).map(read).collect();
+        argument_block(lowered).0.into_iter().zip(lowered).skip(skipped).map(read).collect();
     let values = parts.and_then(|parts| regroup(&parts, types));
     values.ok_or_else(|| EngineError::Failed("the results do not fit the lowered signature".into()))
 }

@@ -41,7 +41,14 @@ pub enum Expected {
         buffers: Vec<BufferCheck>,
     },
     /// It throws this kind of exception.
-    Throws(String),
+    Throws {
+        /// The kind.
+        kind: String,
+        /// The reason with its operands, if that is stated.
+        reason: Option<String>,
+        /// The functions on the way, from the one whose code throws outwards, if that is stated.
+        functions: Vec<String>,
+    },
     /// It ends with an error that contains this.
     Fails(String),
 }
@@ -153,9 +160,23 @@ fn extent(lexer: &mut Lexer<'_>) -> Result<[u32; 3], String> {
     Ok(extent)
 }
 
-/// `KIND`
+/// `KIND ["REASON"] [in FUNCTION, CALLER, ...]`
 pub(super) fn thrown(lexer: &mut Lexer<'_>) -> Result<Expected, String> {
-    Ok(Expected::Throws(lexer.name("an exception")?.into()))
+    let kind = lexer.name("an exception")?.into();
+    let mut reason = None;
+    if let Token::Text(text) = lexer.peek() {
+        lexer.advance();
+        reason = Some(text.to_string());
+    }
+    let mut functions = Vec::new();
+    if lexer.peek() == Token::Name("in") {
+        lexer.advance();
+        functions.push(lexer.name("a function")?.to_string());
+        while lexer.accept(',') {
+            functions.push(lexer.name("a function")?.to_string());
+        }
+    }
+    Ok(Expected::Throws { kind, reason, functions })
 }
 
 /// `"TEXT"`

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `; run: @f(i32 1) == i32 2` | calling gives this; several results in parentheses |
 //! | `; run: @sort(buf i32[9]=9-iota, i64 9) => [0] == i32[9]=1+iota` | calling leaves this in an argument's buffer |
-//! | `; throws: @div(i32 1, i32 0) DivideError` | calling throws this |
+//! | `; throws: @div(i32 1, i32 0) DivideError` | calling throws this; `... DivideError in div, caller`: from `div`, called by `caller`; `... MyError "index 7"`: for this reason |
 //! | `; launch: @k grid=4 block=64 (i64 256, buf f32[256]=iota) => [1] == f32[256]=2*iota` | launching leaves this |
 //! | `; launch: ... throws BoundsError` | launching throws this |
 //! | `; prints: item 3` | the `launch` above prints this line; one directive per line, in any order unless it has one work-item; without a text, nothing is printed |

@@ -408,9 +408,23 @@ fn compare(
     wanted: &[Vec<u8>],
 ) -> Result<(), String> {
     match (expected, outcome) {
-        (Expected::Throws(kind), Outcome::Threw(thrown)) if *kind == thrown.kind => Ok(()),
-        (Expected::Throws(kind), Outcome::Threw(thrown)) => Err(format!("threw {thrown}, expected {kind}")),
-        (Expected::Throws(kind), Outcome::Returned(_)) => Err(format!("returned, expected to throw {kind}")),
+        (Expected::Throws { kind, reason, functions }, Outcome::Threw(thrown)) => {
+            let way = std::iter::once(&thrown.function).chain(thrown.callers.iter().map(|c| &c.function));
+            match () {
+                () if *kind != thrown.kind => Err(format!("threw {thrown}, expected {kind}")),
+                () if reason.is_some() && *reason != thrown.reason => Err(format!(
+                    "threw {thrown}, expected the reason \"{}\"",
+                    reason.as_deref().unwrap_or("")
+                )),
+                () if !functions.iter().eq(way.take(functions.len())) => {
+                    Err(format!("threw {thrown}, expected it in {}", functions.join(", called by ")))
+                }
+                () => Ok(()),
+            }
+        }
+        (Expected::Throws { kind, .. }, Outcome::Returned(_)) => {
+            Err(format!("returned, expected to throw {kind}"))
+        }
         (Expected::Fails(text), Outcome::Threw(thrown)) => {
             Err(format!("threw {thrown}, expected to fail with '{text}'"))
         }

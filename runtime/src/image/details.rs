@@ -5,17 +5,17 @@ use super::ImageError;
 use super::format::{NONE, Part, Reader, Writer};
 use super::read::Tables;
 use super::write::Strings;
-use crate::engine::{Caller, Thrown};
 use marquetry_codegen::artifact::{Entry, Scheduling};
 use marquetry_codegen::native::StackNeeds;
 use marquetry_ir::program::{MethodKind, Program};
 use marquetry_ir::signature::Signature;
-use marquetry_ir::span::{Location, Span};
+use marquetry_ir::span::Location;
 use marquetry_ir::text;
 use marquetry_ir::types::{self, Scalar, Space, Type};
 use marquetry_ir::unit::PrintFormat;
+use marquetry_lower::exceptions::places::{ThrowFrame, ThrowPlace};
 use marquetry_lower::job::EntryConvention;
-use marquetry_lower::legal::{Argument, EntryAbi, Passing, Role, Site};
+use marquetry_lower::legal::{Argument, EntryAbi, Passing, Role};
 use marquetry_lower::runtime::Input;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,10 +31,8 @@ pub(crate) struct Details {
     pub(crate) formats: Vec<PrintFormat>,
     pub(crate) shared_bytes: u64,
     pub(crate) scheduling: Scheduling,
-    /// The functions that check the stack, by number.
-    pub(crate) checked: Vec<Thrown>,
     /// The places that throw, by number.
-    pub(crate) sites: Vec<Thrown>,
+    pub(crate) places: Arc<[ThrowPlace]>,
     pub(crate) wrapper: u32,
     pub(crate) direct: u32,
 }
@@ -163,7 +161,11 @@ impl Details {
             return Err(from.damaged("a lowered signature with types that are not lowered"));
         }
         let convention = from.one_of(&EntryConvention::ALL, "entry convention")?;
-        let (status, mailbox) = (from.flag()?, from.flag()?);
+        let (status, mailbox, operands) = (from.flag()?, from.flag()?, from.u32()? as usize);
+        let head = results.get(usize::from(status)..usize::from(status) + operands);
+        if head.is_none_or(|words| words.iter().any(|&ty| ty != Type::I64)) {
+            return Err(from.damaged(format!("{operands} operands of exceptions, which it does not return")));
+        }
         let inputs =
             from.list(8, |from| Ok(Input { name: text(from)?.into(), ty: types.read(tables, from)? }))?;
         let state = optional(from, |from| types.read(tables, from))?;
@@ -173,8 +175,16 @@ impl Details {
         if let Some(bad) = arguments.iter().find(|argument| !fits(argument)) {
             return Err(from.damaged(format!("an argument from parameter {} on, of {lowered}", bad.first)));
         }
-        let abi =
-            EntryAbi { convention, status, mailbox, inputs, state, arguments, results: Default::default() };
+        let abi = EntryAbi {
+            convention,
+            status,
+            operands,
+            mailbox,
+            inputs,
+            state,
+            arguments,
+            ..EntryAbi::default()
+        };
         let kind = if from.flag()? { MethodKind::Kernel } else { MethodKind::Function };
         let entry = Entry { symbol, kind, signature: Signature { params, results }, abi };
         let results = types.list(tables, from)?;
@@ -195,8 +205,8 @@ impl Details {
         if shared_bytes > marquetry_codegen::native::context::MAX_SHARED_BYTES {
             return Err(from.damaged(format!("{shared_bytes} bytes of shared memory")));
         }
-        let checked = from.list(14, |from| thrown(tables, from))?;
-        let sites = from.list(14, |from| thrown(tables, from))?;
+        let checked = from.list(LEAST_PLACE, |from| place(tables, types, from))?.into();
+        let places = from.list(LEAST_PLACE, |from| place(tables, types, from))?.into();
         let instances = from.list(12, |from| {
             let definition = from.u32()?;
             let arguments = types.list(tables, from)?;
@@ -209,26 +219,15 @@ impl Details {
             Ok(StoredInstance { definition, arguments, edges })
         })?;
         from.end()?;
-        let scheduling =
-            Scheduling { waits: vec![waits], stack, checked: checked.iter().map(site).collect() };
+        let scheduling = Scheduling { waits: vec![waits], stack, checked };
         let (wrapper, direct) = (row.wrapper, row.direct);
-        let details =
-            Details { entry, results, formats, shared_bytes, scheduling, checked, sites, wrapper, direct };
+        let details = Details { entry, results, formats, shared_bytes, scheduling, places, wrapper, direct };
         Ok((details, instances))
     }
 }
 
-/// A place without its text, for whoever only asks which function it is in.
-fn site(thrown: &Thrown) -> Site {
-    Site {
-        kind: thrown.kind.as_str().into(),
-        reason: thrown.reason.as_deref().map(Into::into),
-        function: thrown.function.as_str().into(),
-        file: None,
-        span: Span::NOWHERE,
-        callers: Box::default(),
-    }
-}
+/// Bytes that a place that throws has at least.
+const LEAST_PLACE: usize = 22;
 
 fn argument(
     tables: Tables<'_>,
@@ -260,26 +259,31 @@ fn argument(
     Ok(Argument { name, role, passing, ty, size, align, first, parts })
 }
 
-fn place(tables: Tables<'_>, from: &mut Reader<'_>) -> Result<Option<Location>, ImageError> {
-    optional(from, |from| {
-        let file = from.u32()?;
-        let file = string(tables, file, from)?.into();
-        Ok(Location { file, line: from.u32()? as usize, column: from.u32()? as usize })
-    })
-}
-
-fn thrown(tables: Tables<'_>, from: &mut Reader<'_>) -> Result<Thrown, ImageError> {
+fn frame(tables: Tables<'_>, from: &mut Reader<'_>) -> Result<ThrowFrame, ImageError> {
     let text = |from: &mut Reader<'_>| {
         let id = from.u32()?;
-        string(tables, id, from).map(str::to_owned)
+        Ok::<Arc<str>, ImageError>(string(tables, id, from)?.into())
+    };
+    let function = text(from)?;
+    let location = optional(from, |from| {
+        let file = text(from)?;
+        Ok(Location { file, line: from.u32()? as usize, column: from.u32()? as usize })
+    })?;
+    Ok(ThrowFrame { function, location })
+}
+
+fn place(tables: Tables<'_>, types: &mut Types<'_>, from: &mut Reader<'_>) -> Result<ThrowPlace, ImageError> {
+    let text = |from: &mut Reader<'_>| {
+        let id = from.u32()?;
+        Ok::<Arc<str>, ImageError>(string(tables, id, from)?.into())
     };
     let kind = text(from)?;
     let reason = optional(from, text)?;
-    let function = text(from)?;
-    let place = self::place(tables, from)?;
-    let callers =
-        from.list(5, |from| Ok(Caller { function: text(from)?, place: self::place(tables, from)? }))?;
-    Ok(Thrown { kind, reason, function, place, callers })
+    let operands = types.list(tables, from)?.into();
+    let at = frame(tables, from)?;
+    let callers = from.list(5, |from| frame(tables, from))?.into();
+    let candidates = from.list(5, |from| frame(tables, from))?.into();
+    Ok(ThrowPlace { kind, reason, operands, at, callers, candidates })
 }
 
 /// What is written of an entry, besides what it depends on.
@@ -289,8 +293,7 @@ pub(super) struct Stored<'a> {
     pub(super) formats: &'a [PrintFormat],
     pub(super) shared_bytes: u64,
     pub(super) scheduling: &'a Scheduling,
-    pub(super) checked: &'a [Thrown],
-    pub(super) sites: &'a [Thrown],
+    pub(super) places: &'a [ThrowPlace],
 }
 
 /// A type that needs no table; none of the others is asked for.
@@ -301,7 +304,7 @@ fn write_plain(out: &mut Writer, strings: &mut Strings, ty: Type) {
 
 /// The reading of [`Details::read`], the other way round.
 pub(super) fn write(out: &mut Writer, strings: &mut Strings, stored: &Stored<'_>) {
-    let Stored { entry, results, formats, shared_bytes, scheduling, checked, sites } = stored;
+    let Stored { entry, results, formats, shared_bytes, scheduling, places } = stored;
     let plain = |out: &mut Writer, strings: &mut Strings, list: &[Type]| {
         out.list(list, |out, &ty| write_plain(out, strings, ty));
     };
@@ -313,6 +316,7 @@ pub(super) fn write(out: &mut Writer, strings: &mut Strings, stored: &Stored<'_>
     out.u8(convention.unwrap_or(0) as u8);
     out.u8(abi.status.into());
     out.u8(abi.mailbox.into());
+    out.u32(abi.operands as u32);
     out.list(&abi.inputs, |out, input| {
         out.u32(strings.id(&input.name));
         write_plain(out, strings, input.ty);
@@ -351,28 +355,28 @@ pub(super) fn write(out: &mut Writer, strings: &mut Strings, stored: &Stored<'_>
     out.u64(scheduling.stack.fixed as u64);
     out.u64(scheduling.stack.reserve as u64);
     out.u8(scheduling.stack.recursive.into());
-    for places in [checked, sites] {
-        out.list(places, |out, thrown| write_thrown(out, strings, thrown));
+    for places in [&scheduling.checked, *places] {
+        out.list(places, |out, place| write_place(out, strings, place));
     }
 }
 
-fn write_thrown(out: &mut Writer, strings: &mut Strings, thrown: &Thrown) {
-    out.u32(strings.id(&thrown.kind));
-    out.u8(thrown.reason.is_some().into());
-    thrown.reason.iter().for_each(|reason| out.u32(strings.id(reason)));
-    out.u32(strings.id(&thrown.function));
-    write_place(out, strings, &thrown.place);
-    out.list(&thrown.callers, |out, caller| {
-        out.u32(strings.id(&caller.function));
-        write_place(out, strings, &caller.place);
-    });
+fn write_place(out: &mut Writer, strings: &mut Strings, place: &ThrowPlace) {
+    out.u32(strings.id(&place.kind));
+    out.u8(place.reason.is_some().into());
+    place.reason.iter().for_each(|reason| out.u32(strings.id(reason)));
+    out.list(&place.operands, |out, &ty| write_plain(out, strings, ty));
+    write_frame(out, strings, &place.at);
+    for frames in [&*place.callers, &*place.candidates] {
+        out.list(frames, |out, frame| write_frame(out, strings, frame));
+    }
 }
 
-fn write_place(out: &mut Writer, strings: &mut Strings, place: &Option<Location>) {
-    out.u8(place.is_some().into());
-    if let Some(place) = place {
-        out.u32(strings.id(&place.file));
-        out.u32(u32::try_from(place.line).unwrap_or(u32::MAX));
-        out.u32(u32::try_from(place.column).unwrap_or(u32::MAX));
+fn write_frame(out: &mut Writer, strings: &mut Strings, frame: &ThrowFrame) {
+    out.u32(strings.id(&frame.function));
+    out.u8(frame.location.is_some().into());
+    if let Some(location) = &frame.location {
+        out.u32(strings.id(&location.file));
+        out.u32(u32::try_from(location.line).unwrap_or(u32::MAX));
+        out.u32(u32::try_from(location.column).unwrap_or(u32::MAX));
     }
 }

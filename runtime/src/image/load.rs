@@ -306,25 +306,15 @@ impl LoadedImage {
 
     /// The code of an entry of this image.
     pub(crate) fn code_of(self: &Arc<Self>, details: Details) -> Compiled {
-        let Details {
-            entry,
-            results,
-            formats,
-            shared_bytes,
-            scheduling,
-            checked,
-            sites,
-            wrapper,
-            direct,
-            ..
-        } = details;
+        let Details { entry, results, formats, shared_bytes, scheduling, places, wrapper, direct, .. } =
+            details;
         let text = self.tables().range(Part::Text);
         // Checked when the image was opened: both are in the text.
         let address = |at: u32| self.image.map.as_ptr().wrapping_add(text.start + at as usize);
         let mapped = MappedEntry { entry: entry.clone(), wrapper: address(wrapper), direct: address(direct) };
         let code = MappedCode {
             entries: vec![mapped],
-            sites: Vec::new(),
+            places: places.clone(),
             shared_bytes,
             scheduling,
             owner: self.clone(),
@@ -332,6 +322,6 @@ impl LoadedImage {
         // SAFETY: whoever gave the image to a session vouched for its code. It was linked, is mapped with the rights that it
         // needs, and stays so while the owner lives.
         let code = Arc::new(unsafe { JitCode::mapped(code) });
-        Compiled::stored(code, entry, results, formats, sites, checked)
+        Compiled::stored(code, entry, results, formats, places)
     }
 }

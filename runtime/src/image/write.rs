@@ -8,7 +8,6 @@ use super::format::{
     MAX_BYTES, NONE, Part, SEGMENT, SYMBOL_HOST, SYMBOL_ROUTINE, VERSION, WordRow, Writer,
 };
 use super::read::checksum;
-use crate::engine::Thrown;
 use marquetry_codegen::error::EmitError;
 use marquetry_codegen::native::{Blob, Joined, NativeTarget, Section, Symbol, WordTarget, join};
 use marquetry_ir::entity::Method;
@@ -18,6 +17,7 @@ use marquetry_ir::text::print_type;
 use marquetry_ir::types::{self, Type};
 use marquetry_lower::dispatch::edges::Instance;
 use marquetry_lower::dispatch::resolve::Answer;
+use marquetry_lower::exceptions::places::ThrowPlace;
 use marquetry_lower::failure::Limit;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -45,8 +45,7 @@ pub(crate) struct Draft {
     pub(crate) blob: Blob,
     /// What it returns, before lowering.
     pub(crate) results: Vec<Type>,
-    pub(crate) checked: Vec<Thrown>,
-    pub(crate) sites: Vec<Thrown>,
+    pub(crate) places: Arc<[ThrowPlace]>,
     pub(crate) instances: Vec<Instance>,
     /// The types that these mention.
     pub(crate) types: Arc<types::Types>,
@@ -162,8 +161,7 @@ impl Image<'_> {
             formats: &blob.formats,
             shared_bytes: blob.shared_bytes,
             scheduling: &blob.scheduling,
-            checked: &draft.checked,
-            sites: &draft.sites,
+            places: &draft.places,
         };
         details::write(&mut self.details, &mut self.strings, &stored);
         self.record(draft)?;

@@ -167,6 +167,7 @@ impl Config {
             state,
             entry_abi,
             references,
+            throws,
         } = options;
         let target = match target {
             Target::Native(native) => format!("{} O{}", native.machine(), native.options().opt_level),
@@ -186,11 +187,12 @@ impl Config {
             "backend {backend:?}; target {target}; tables {tables:?}; provider {provider:?}; device {device}; \
              opt {}; debug {}; inlining {inlining}; name {name:?}; optimize {optimize}; cleanup {cleanup}; \
              validate {validate}; unresolved {unresolved}; evaluate {evaluate}; state {state:?}; abi {}; \
-             references {}; toplevel {toplevel}",
+             references {}; throws {}; toplevel {toplevel}",
             *opt_level as u32,
             *debug_level as u32,
             entry_abi.name(),
             references.name(),
+            throws.name(),
         )
     }
 

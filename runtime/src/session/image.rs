@@ -2,7 +2,7 @@
 
 use super::cache::{Key, New, Record};
 use super::{Job, Session, SessionError, view, view_of};
-use crate::compile::{Compiled, Form, Target, lower, thrown_at};
+use crate::compile::{Compiled, Form, Target, lower};
 use crate::engine::EngineError;
 use crate::image::{
     Draft, Image, ImageEntry, ImageError, LoadedImage, Match, Mismatch, Resolver, StoredConfig, assemble,
@@ -172,7 +172,6 @@ impl Session {
         let Some(blob) = blob else { return Err(not_storable(why)) };
         let blob = blob.map_err(|error| failed(SessionError::Compile(error.into())))?;
         let Lowering { types, signatures, .. } = lowering;
-        let places = |sites: &[_]| sites.iter().map(|site| thrown_at(site, &program.files)).collect();
         let results: Vec<Type> = signatures.first().map(|first| first.results.clone()).unwrap_or_default();
         Ok(Draft {
             method: job.entry.method,
@@ -185,8 +184,7 @@ impl Session {
             target: target.clone(),
             validated: job.config.options.validate,
             results,
-            checked: places(&blob.scheduling.checked),
-            sites: places(&blob.sites),
+            places: blob.places.clone(),
             instances,
             types,
             name,

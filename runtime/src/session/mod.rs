@@ -409,7 +409,7 @@ impl Session {
     pub fn compile_observed(&self, job: &Job, observer: &mut dyn Observer) -> Result<Compiled, SessionError> {
         let (program, backend) = self.pinned(job)?;
         let lowering = self.lower(&program, &backend, job, observer)?;
-        Ok(self.emit(&program, job, &lowering)?)
+        Ok(self.emit(job, &lowering)?)
     }
 
     /// Finds out what a job depends on, without compiling it: from now on it is in the cache, and
@@ -536,10 +536,10 @@ impl Session {
         })
     }
 
-    fn emit(&self, program: &Program, job: &Job, lowering: &Lowering) -> Result<Compiled, EngineError> {
+    fn emit(&self, job: &Job, lowering: &Lowering) -> Result<Compiled, EngineError> {
         let symbol = |name: &str| self.symbols.get(name).map(|&at| std::ptr::with_exposed_provenance(at));
         let (target, form) = (&job.config.target, job.config.form);
-        memory::with(|memory| emit(memory, program, lowering, target, form, &symbol, &*self.host))
+        memory::with(|memory| emit(memory, lowering, target, form, &symbol, &*self.host))
     }
 
     /// Compiles a job, or takes it from an image, and puts it into the cache. `above` are the jobs that this one is a child of.
@@ -551,7 +551,7 @@ impl Session {
         let key = Key::from(job);
         let (program, backend) = self.pinned(job)?;
         let mut lowering = self.lower(&program, &backend, job, &mut Silent)?;
-        let mut compiled = self.emit(&program, job, &lowering)?;
+        let mut compiled = self.emit(job, &lowering)?;
         let mut worlds = lowering.worlds;
         let instances = std::mem::take(&mut lowering.instances);
         let types = lowering.types.clone();

@@ -9,7 +9,7 @@ use marquetry::ir::op::Op;
 use marquetry::ir::print_format::Format;
 use marquetry::ir::types::{Scalar, Type};
 use marquetry::lower::hooks::{Anchor, HookContext};
-use marquetry::lower::job::OptLevel;
+use marquetry::lower::job::{DebugLevel, OptLevel};
 use marquetry::lower::query::Answer;
 use marquetry::session::{self, Config, Session, SessionError};
 use marquetry::value::HostArg;
@@ -74,6 +74,8 @@ pub fn define(session: &Session) -> Result<(), SessionError> {
 pub fn config(session: &Session, installed: &Config, params: Params) -> Result<Config, SessionError> {
     let mut config = session.config(&installed.backend, session::Params::new(params))?;
     config.options.state = session.snapshot().types.find_struct("example_state");
+    // Its runtime is told the kinds of exceptions.
+    config.options.debug_level = DebugLevel::Lines;
     Ok(config)
 }
 

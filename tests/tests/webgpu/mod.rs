@@ -11,6 +11,7 @@ use marquetry_ir::diag::Code as Problem;
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::Program;
 use marquetry_lower::dispatch::view::View;
+use marquetry_lower::exceptions::record::Record;
 use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::legal::{Passing, Role};
 use std::future::Future;
@@ -143,7 +144,7 @@ impl Engine for WebGpu {
         });
         // The mailbox, which stands in for null, too; then the arguments' buffers; then what is passed by reference.
         let storage = |bytes: &[u8]| self.buffer(bytes, wgpu::BufferUsages::COPY_SRC);
-        let mut buffers = vec![storage(&[0; 16])];
+        let mut buffers = vec![storage(&[0; Record::BYTES])];
         for arg in args.iter() {
             if let HostArg::Buffer { bytes, .. } = arg {
                 buffers.push(storage(bytes));
@@ -242,11 +243,11 @@ impl Engine for WebGpu {
                 next += 1;
             }
         }
-        let mut mailbox = [0; 4];
+        let mut mailbox = [0; Record::BYTES];
         if let Some(buffer) = buffers.first() {
             self.read(buffer, &mut mailbox).map_err(failed)?;
         }
-        Ok(match compiled.thrown(u32::from_le_bytes(mailbox)) {
+        Ok(match compiled.thrown_in(&mailbox) {
             Some(thrown) => Outcome::Threw(thrown),
             None => Outcome::Returned(Vec::new()),
         })

@@ -125,7 +125,7 @@ fn check(opt_level: u8) {
                 Some(Outcome::Pair(value, flag)) => vec![value, u128::from(flag)],
                 Some(Outcome::Throws(exception)) => {
                     let (status, _) = call_status(&code, &case.name, &args);
-                    let site = code.sites().get((status as usize).wrapping_sub(1));
+                    let site = code.places().get((status as usize).wrapping_sub(1));
                     assert_eq!(site.map(|site| &*site.kind), Some(exception.name()), "{} {args:x?}", case.op);
                     continue;
                 }

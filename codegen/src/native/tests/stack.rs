@@ -46,7 +46,7 @@ fn only_recursive_functions_look_at_the_stack() {
         let artifact = emit_object(&legal(PROGRAM, &target), &target).unwrap();
         let scheduling = artifact.scheduling.unwrap();
         assert!(scheduling.stack.recursive);
-        assert_eq!(scheduling.checked.iter().map(|site| &*site.function).collect::<Vec<_>>(), ["sum"]);
+        assert_eq!(scheduling.checked.iter().map(|site| &*site.at.function).collect::<Vec<_>>(), ["sum"]);
     }
 }
 

@@ -178,7 +178,7 @@ fn check_case(machine: &mut Machine, n: usize, case: &Case, operands: &[u64]) ->
     let wanted = wanted.unwrap_or_else(|| panic!("{} on {:?} should be defined", case.op, case.from));
     let bytes = case.to.bytes() as u32;
     machine.write(OUT, 16, 0xaaaa_aaaa_aaaa_aaaa);
-    machine.write(MAILBOX, 16, 0);
+    machine.write(MAILBOX, 32, 0);
     let args: Vec<u64> = operands.iter().copied().chain([OUT, MAILBOX]).collect();
     machine.launch(&format!("k{n}"), &args);
     let found = machine.read(OUT, bytes);

@@ -13,7 +13,7 @@ fn run<const N: usize>(text: &str, args: &[u64]) -> [u64; N] {
     for word in 0..64 {
         machine.write(OUT + word * 8, 8, 0);
     }
-    machine.write(MAILBOX, 16, 0);
+    machine.write(MAILBOX, 32, 0);
     let args: Vec<u64> = args.iter().copied().chain([OUT, MAILBOX]).collect();
     machine.launch("k", &args);
     std::array::from_fn(|word| machine.read(OUT + word as u64 * 8, 8))

@@ -2,7 +2,7 @@
 
 use super::target::{Circular, Harsh};
 use crate::dispatch::view::View;
-use crate::exceptions;
+use crate::exceptions::{self, record::Record};
 use crate::failure::{Failure, Limit};
 use crate::job::{EntryConvention, Job, OptLevel};
 use crate::legal::Legal;
@@ -38,7 +38,7 @@ struct Outcome {
     memory: Vec<u8>,
 }
 
-const MAILBOX: u64 = 16;
+const MAILBOX: usize = Record::BYTES;
 
 /// The lanes of results, wide integers in two words.
 fn words(vals: &[Val], types: &[Type]) -> Vec<u128> {
@@ -59,7 +59,7 @@ fn run(unit: &Unit, legal: Option<&Legal>, args: &[Val], buffer: &[u8]) -> Outco
     let function = &unit.funcs[entry];
     let mut interp = Interp::new(unit, Config::default());
     let address = interp.memory_mut().alloc(buffer).unwrap();
-    let mailbox = interp.memory_mut().alloc(&[0; MAILBOX as usize]).unwrap();
+    let mailbox = interp.memory_mut().alloc(&[0; MAILBOX]).unwrap();
     let mut args = args.to_vec();
     if let Some(last) = function.signature.params.get(args.len())
         && last.is_pointer()

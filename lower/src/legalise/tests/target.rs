@@ -89,7 +89,7 @@ impl Target for Harsh {
         }
         let narrow = matches!(from, Type::I8 | Type::I16);
         match op {
-            Op::CompareExchange | Op::LocalId => Action::Legal,
+            Op::CompareExchange | Op::LocalId | Op::GroupId => Action::Legal,
             Op::AtomicLoad if !to.is_float() => Action::Legal,
             Op::Bitcast | Op::PtrToInt | Op::IntToPtr | Op::Trunc if to != Type::I1 => Action::Legal,
             Op::And | Op::Or | Op::Xor if from == Type::I1 => Action::Legal,

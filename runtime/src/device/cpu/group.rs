@@ -191,7 +191,8 @@ impl Runner<'_> {
 
 /// The error for a function of a kernel for which there was no stack left.
 pub(super) fn overflow(kernel: &NativeKernel, number: usize) -> DeviceError {
-    let function = kernel.checked().get(number).map_or_else(|| "?".into(), |site| site.function.to_string());
+    let function =
+        kernel.checked().get(number).map_or_else(|| "?".into(), |place| place.at.function.to_string());
     DeviceError::StackOverflow { function, number }
 }
 
