@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
-const CHUNK: usize = 256;
+const CHUNK: usize = 128;
 
 /// The list, by dense ids.
 #[derive(Clone, Debug)]

@@ -7,22 +7,34 @@
 //!
 //! `library/device.mq` is the one table of the runtime's intrinsics: name, signature, documentation, and whether the
 //! real body is given there or supplied by the back-end's provider under the link name. [`intrinsics`] is that table
-//! read back, [`document`] shows it to people.
+//! read back, [`document`] shows it to people. The other files hold ordinary methods of base: mathematics and atomic
+//! accesses, listed by [`functions`].
+
+mod functions;
 
 use crate::diag::Diagnostic;
+use crate::entity::Method;
 use crate::program::Program;
 use crate::signature::Signature;
-use crate::span::SourceFile;
+use crate::span::{SourceFile, Span};
 use crate::text::{self, DeviceFunction};
 use crate::types::Types;
 use rustc_hash::FxHashMap;
 use std::fmt::Write;
 use std::sync::{Arc, OnceLock};
 
+pub use functions::{LibraryFunction, functions, functions_document};
+
 /// The library's files: name and text.
-pub const FILES: [(&str, &str); 2] = [
+pub const FILES: [(&str, &str); 8] = [
     ("library/device.mq", include_str!("../library/device.mq")),
     ("library/standard.mq", include_str!("../library/standard.mq")),
+    ("library/math_exponential.mq", include_str!("../library/math_exponential.mq")),
+    ("library/math_logarithm.mq", include_str!("../library/math_logarithm.mq")),
+    ("library/math_circular.mq", include_str!("../library/math_circular.mq")),
+    ("library/math_inverse.mq", include_str!("../library/math_inverse.mq")),
+    ("library/math_small.mq", include_str!("../library/math_small.mq")),
+    ("library/atomic.mq", include_str!("../library/atomic.mq")),
 ];
 
 /// Who supplies the real body of a device function.
@@ -75,6 +87,7 @@ fn load() -> (Library, Vec<Diagnostic>) {
     let linked = intrinsics.iter().enumerate().filter(|(_, i)| i.supplier == Supplier::Provider);
     let by_link_name = linked.map(|(n, intrinsic)| (intrinsic.link_name.clone(), n)).collect();
     let by_name = intrinsics.iter().enumerate().map(|(n, intrinsic)| (intrinsic.name.clone(), n)).collect();
+    program.share();
     (Library { program, intrinsics, by_link_name, by_name }, diagnostics)
 }
 
@@ -86,13 +99,23 @@ fn library() -> &'static Library {
 
 fn described(function: DeviceFunction, source: &str) -> Intrinsic {
     let DeviceFunction { name, signature, params, is_linked, span } = function;
-    let above = source.get(..span.start as usize).unwrap_or("");
-    let above = above.rfind('\n').map_or("", |end| &above[..end]);
-    let mut lines: Vec<&str> = above.lines().rev().map_while(|line| line.strip_prefix(';')).collect();
-    lines.reverse();
-    let doc = lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
+    let doc = doc_above(source, span).join(" ");
     let supplier = if is_linked { Supplier::Provider } else { Supplier::Library };
     Intrinsic { link_name: link_name(&name).into(), name, signature, params, supplier, doc }
+}
+
+/// The lines of the comment above a declaration, whose name is at a place.
+fn doc_above(source: &str, span: Span) -> Vec<&str> {
+    let above = source.get(..span.start as usize).unwrap_or("");
+    let above = above.rfind('\n').map_or("", |end| &above[..end]);
+    let mut lines: Vec<&str> = above.rsplit('\n').map_while(|line| line.strip_prefix(';')).collect();
+    lines.reverse();
+    lines.iter().map(|line| line.trim()).collect()
+}
+
+/// Whether a method of a program is the library's own object, unchanged since it was read.
+pub(crate) fn is_untouched(program: &Program, method: Method) -> bool {
+    program.has_same(&library().program, method)
 }
 
 /// A program that holds the library and nothing else.
@@ -205,15 +228,46 @@ mod tests {
     }
 
     #[test]
-    fn the_documentation_is_that_of_the_library() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/DEVICE.md");
-        if std::env::var_os("MARQ_BLESS").is_some() {
-            std::fs::write(path, document()).unwrap();
+    fn every_function_is_documented_and_mathematical_ones_tell_their_error() {
+        let functions = functions();
+        let methods = |name: &str| functions.iter().filter(|function| *function.name == *name).count();
+        assert_eq!([methods("math_exp"), methods("math_atan2"), methods("atomic_add")], [2, 2, 1]);
+        for function in &functions {
+            assert_eq!(function.error.is_some(), function.name.starts_with("math_"), "{}", function.name);
         }
-        let found = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(
-            found == document(),
-            "ir/DEVICE.md is stale: MARQ_BLESS=1 cargo test -p marquetry-ir --lib library"
-        );
+        let program = program();
+        for (_, method) in program.methods().filter(|(_, method)| method.file.is_some_and(|file| file > 1)) {
+            let known = method.name.starts_with("math_impl_") || methods(&method.name) > 0;
+            assert!(known, "{} has no documentation", method.name);
+        }
+    }
+
+    #[test]
+    fn the_library_is_not_verified_again_unless_it_was_changed() {
+        let mut program = program();
+        let method = program.methods_of("math_exp")[0];
+        assert!(is_untouched(&program, method));
+        assert_eq!(crate::verify::verify_program(&program), []);
+        let body = program.body_mut(method).expect("a body of base");
+        let last = body.last_inst(body.entry().unwrap()).unwrap();
+        body.remove_inst(last);
+        assert!(!is_untouched(&program, method));
+        assert_ne!(crate::verify::verify_program(&program), []);
+    }
+
+    #[test]
+    fn the_documentation_is_that_of_the_library() {
+        let documents = [("DEVICE.md", document()), ("LIBRARY.md", functions_document())];
+        for (name, document) in documents {
+            let path = format!("{}/{name}", env!("CARGO_MANIFEST_DIR"));
+            if std::env::var_os("MARQ_BLESS").is_some() {
+                std::fs::write(&path, &document).unwrap();
+            }
+            let found = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(
+                found == document,
+                "ir/{name} is stale: MARQ_BLESS=1 cargo test -p marquetry-ir --lib library"
+            );
+        }
     }
 }

@@ -11,6 +11,7 @@
 
 mod boxes;
 mod data;
+mod names;
 mod overloads;
 mod references;
 mod world;
@@ -25,7 +26,8 @@ use crate::types::{Type, Types};
 use cranelift_entity::packed_option::PackedOption;
 use cranelift_entity::{EntityRef, PrimaryMap};
 use data::NOTHING;
-use overloads::{Function, Takes};
+use names::Names;
+use overloads::Takes;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
@@ -60,7 +62,7 @@ pub struct Program {
     forgotten: usize,
     tables: PrimaryMap<Table, Arc<str>>,
     table_names: FxHashMap<Arc<str>, Table>,
-    by_name: FxHashMap<Arc<str>, Arc<Function>>,
+    by_name: Names,
     /// Per step of the world since the oldest, the method that it was about.
     changes: Vec<PackedOption<Method>>,
     global_names: FxHashMap<Arc<str>, Global>,
@@ -98,7 +100,7 @@ impl Program {
             changes: Vec::new(),
             tables: PrimaryMap::new(),
             table_names: FxHashMap::default(),
-            by_name: FxHashMap::default(),
+            by_name: Names::default(),
             global_names: FxHashMap::default(),
             extern_names: FxHashMap::default(),
         };
@@ -154,6 +156,19 @@ impl Program {
         self.check_table(data.table)?;
         check_name(&data)?;
         self.insert_method(data)
+    }
+
+    /// Makes copies of the program share what finds its methods. What is added later is not shared.
+    pub(crate) fn share(&mut self) {
+        self.by_name.share();
+    }
+
+    /// Whether a method is the very one that another program has in its place.
+    pub(crate) fn has_same(&self, other: &Program, method: Method) -> bool {
+        match (self.methods.get(method), other.methods.get(method)) {
+            (Some(mine), Some(theirs)) => Arc::ptr_eq(mine, theirs),
+            _ => false,
+        }
     }
 
     /// Adds a method of this project's library, which may live in its tables. Only [`crate::library`] gets here:
@@ -257,8 +272,7 @@ impl Program {
             (false, true) => Takes::Variables(count),
             (false, false) => Takes::Types,
         };
-        let function = Arc::make_mut(self.by_name.entry(name).or_default());
-        function.push(table, key, method, &data.signature.params, takes);
+        self.by_name.entry(name).push(table, key, method, &data.signature.params, takes);
         self.methods.push(Arc::new(data));
         self.advance(method);
         self.lifetimes.push(Some(Worlds { from: self.world, until: World::MAX }));
@@ -270,9 +284,8 @@ impl Program {
             lifetime.until = until;
             self.ended.push((until, method));
         }
-        if let Some(function) = self.by_name.get_mut(&self.methods[method].name) {
-            Arc::make_mut(function).live.retain(|other| *other != method);
-        }
+        let name = self.methods[method].name.clone();
+        self.by_name.entry(name).live.retain(|other| *other != method);
     }
 
     /// Forgets the methods that ended in this world or before it, which only jobs of earlier worlds see; says how many.
@@ -296,9 +309,7 @@ impl Program {
             count += 1;
         }
         for (name, methods) in gone {
-            if let Some(function) = self.by_name.get_mut(&name) {
-                Arc::make_mut(function).forget(&methods);
-            }
+            self.by_name.entry(name).forget(&methods);
         }
         self.forgotten += count;
         count
@@ -319,7 +330,7 @@ impl Program {
 
     /// The methods of a generic function by what they take; none if there never was one.
     pub fn overloads(&self, name: &str) -> Option<Overloads<'_>> {
-        self.by_name.get(name).map(|function| Overloads(function))
+        self.by_name.get(name).map(Overloads)
     }
 
     /// The parameters with variables numbered in the order of their occurrence, and their bounds: equal for methods

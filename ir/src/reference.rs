@@ -121,6 +121,9 @@ done:
   only the library's text may. Other programs write a method that gives a `sentinel`, and overlay it. A call of such a
   `gpu_NAME` means what the provider supplies and nothing else, so no method of `base` may have that name: a program
   supplies one with `overlay TABLE method gpu_NAME`, in a table that the job names as its provider's.
+- Every program starts with the library's methods in `base` as well: mathematical functions (`math_exp`, `math_sin`, `math_pow`,
+  ...) for all float types, with the same bits on every engine but shading languages, which may rearrange sums, and atomic
+  accesses as methods (`atomic_add`, ...), listed with their errors in `LIBRARY.md`. Tables of back-ends may overlay them.
 - A body is a list of blocks. The first is the entry; the method's parameters are its own. Other blocks may have
   parameters, for which every edge to them brings values. Blocks may stand in any order; every use of a value
   must be reached only through its definition.

@@ -15,7 +15,7 @@
 
 use crate::exceptions::Lowered;
 use crate::job::EntryConvention;
-use crate::legal::{Argument, EntryAbi, Passing, Role};
+use crate::legal::{Argument, EntryAbi, Passing, Returned, Role};
 use crate::passes::replace::Replacements;
 use crate::target::Target;
 use marquetry_ir::body::Body;
@@ -38,6 +38,7 @@ pub fn run(lowered: &mut Lowered, target: &dyn Target, convention: EntryConventi
     for (&func, abi) in entries.iter().zip(&mut lowered.entries) {
         let function = &mut lowered.unit.funcs[func];
         abi.arguments = arguments(function, abi, &types);
+        abi.results = results(function, abi, &types);
         abi.convention = convention;
         if function.kind != MethodKind::Kernel {
             continue;
@@ -94,6 +95,16 @@ fn arguments(function: &Function, abi: &EntryAbi, types: &Types) -> Vec<Argument
         };
         let name = entry.get(n).and_then(|&param| function.body.names.value(param)).map(Into::into);
         Argument { name, role, passing, ty, size, align, first: 0, parts: Vec::new() }
+    });
+    described.collect()
+}
+
+/// The results of an entry besides its status and the operands of exceptions.
+fn results(function: &Function, abi: &EntryAbi, types: &Types) -> Vec<Returned> {
+    let own = function.signature.results.iter().skip(usize::from(abi.status) + abi.operands);
+    let described = own.map(|&ty| {
+        let size = types.layout(ty).map_or(0, |layout| layout.size);
+        Returned { ty, size, first: 0, parts: Vec::new() }
     });
     described.collect()
 }

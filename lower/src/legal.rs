@@ -83,6 +83,19 @@ pub struct Argument {
     pub parts: Vec<u64>,
 }
 
+/// One result of an entry, with the lowered results that it became.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Returned {
+    /// Its type in the source, a type of the unit.
+    pub ty: Type,
+    /// Bytes of its type.
+    pub size: u64,
+    /// Number of its first lowered result.
+    pub first: u32,
+    /// Of each of its lowered results, the byte of the result where it starts.
+    pub parts: Vec<u64>,
+}
+
 /// How an entry of the unit is called from outside, after its signature was lowered.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct EntryAbi {
@@ -102,6 +115,8 @@ pub struct EntryAbi {
     pub state: Option<Type>,
     /// All parameters in order: the state, the arguments, the mailbox, the inputs. Known once the code is legal.
     pub arguments: Vec<Argument>,
+    /// What it returns besides the status, in order. Known once the code is legal.
+    pub results: Vec<Returned>,
 }
 
 /// A unit in which every op on every type is one that the target has.

@@ -8,8 +8,8 @@ use crate::value::HostArg;
 use marquetry_codegen::artifact::{Artifact, Entry, Slot, argument_block};
 use marquetry_codegen::error::EmitError;
 use marquetry_codegen::native::{
-    self, JitCode, NativeKernel, NativeOptions, NativeTarget, StackLimit, emit_jit_with, emit_object,
-    emit_object_with,
+    self, JitCode, NativeKernel, NativeOptions, NativeTarget, ObjectPlan, StackLimit, emit_jit_with,
+    emit_object, emit_object_with, emit_planned,
 };
 use marquetry_codegen::ptx::{self, PtxTarget};
 #[cfg(feature = "shader")]
@@ -279,6 +279,11 @@ pub(crate) fn emit(
             let jit = Arc::new(emit_jit_with(legal, target, symbols, &mut memory.native)?);
             let kernel = jit.kernel(0);
             (Code::Jit(jit), kernel)
+        }
+        (Target::Native(target), Form::Object) => {
+            let addresses = |name: &str| symbols(name).map(|address| address.expose_provenance() as u64);
+            let plan = ObjectPlan { addresses: &addresses, ..ObjectPlan::default() };
+            (Code::Artifact(Box::new(emit_planned(legal, target, &plan, &mut memory.native)?)), None)
         }
         (other, _) => (Code::Artifact(Box::new(other.emit_in(legal, memory)?)), None),
     };

@@ -6,12 +6,13 @@
 //! through packed wrappers, which have one signature for all entries.
 
 use super::Arch;
+use super::export::{CReturn, CSignature};
 use super::types::held;
 use crate::error::EmitError;
 use cranelift_codegen::ir::{AbiParam, Signature, types};
 use cranelift_codegen::isa::{CallConv, TargetIsa};
 use marquetry_ir::signature::Signature as IrSignature;
-use marquetry_ir::types::{Scalar, Type};
+use marquetry_ir::types::{Scalar, Type, Types};
 
 /// How functions of one target are called.
 #[derive(Copy, Clone, Debug)]
@@ -54,6 +55,24 @@ impl Convention {
         out.params.extend(std::iter::repeat_n(AbiParam::new(types::I64), hidden));
         for &ty in &signature.results {
             out.returns.push(self.param(ty, platform)?);
+        }
+        Ok(out)
+    }
+
+    /// The signature by which C calls a function.
+    pub(super) fn seen_from_c(&self, table: &Types, signature: &CSignature) -> Result<Signature, EmitError> {
+        let mut out = Signature::new(self.call_conv);
+        for param in &signature.params {
+            out.params.push(match param.by_address {
+                true => AbiParam::new(types::I64),
+                false => self.param(table.underlying(param.ty), true)?,
+            });
+        }
+        out.params.extend(signature.outs.iter().map(|_| AbiParam::new(types::I64)));
+        match signature.returns {
+            CReturn::Nothing => {}
+            CReturn::Value(ty) => out.returns.push(self.param(table.underlying(ty), true)?),
+            CReturn::Status => out.returns.push(AbiParam::new(types::I32).uext()),
         }
         Ok(out)
     }

@@ -10,7 +10,9 @@ use cranelift_codegen::ir::Endianness;
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_object::ObjectProduct;
 use cranelift_object::object::write::{Relocation as ObjectRelocation, StandardSegment, SymbolId};
-use cranelift_object::object::{RelocationEncoding, RelocationFlags, RelocationKind, SectionKind};
+use cranelift_object::object::{
+    BinaryFormat, RelocationEncoding, RelocationFlags, RelocationKind, SectionKind,
+};
 use gimli::write::{
     Address, AttributeValue, Dwarf, EndianVec, Expression, FileId, LineProgram, LineString, Location as At,
     LocationList, Range, RangeList, RelocateWriter, Relocation, RelocationTarget, Sections, UnitEntryId,
@@ -84,7 +86,10 @@ pub(super) fn add(
             return Ok::<(), EmitError>(());
         }
         let segment = product.object.segment_name(StandardSegment::Debug).to_vec();
-        let name = id.name().as_bytes().to_vec();
+        let name = match product.object.format() {
+            BinaryFormat::MachO => id.name().replace('.', "__").into_bytes(),
+            _ => id.name().as_bytes().to_vec(),
+        };
         let own = product.object.add_section(segment, name, SectionKind::Debug);
         product.object.set_section_data(own, bytes.to_vec(), 1);
         added.insert(id.name(), product.object.section_symbol(own));
@@ -93,18 +98,35 @@ pub(super) fn add(
     })?;
     for (section, relocations) in pending {
         for relocation in relocations {
-            let symbol = match relocation.target {
-                RelocationTarget::Symbol(number) => {
-                    known.get(number).map(|function| product.function_symbol(function.id))
+            // Linkers of COFF do not move debug sections to addresses.
+            let kind = match relocation.target {
+                RelocationTarget::Section(_) if product.object.format() == BinaryFormat::Coff => {
+                    RelocationKind::SectionOffset
                 }
+                _ => RelocationKind::Absolute,
+            };
+            let mut addend = relocation.addend;
+            let symbol = match relocation.target {
+                RelocationTarget::Symbol(number) => known.get(number).map(|function| {
+                    let symbol = product.function_symbol(function.id);
+                    let place = product.object.symbol(symbol);
+                    match (product.object.format(), place.section.id(), i64::try_from(place.value)) {
+                        // Readers of Mach-O follow references to sections only.
+                        (BinaryFormat::MachO, Some(section), Ok(value)) => {
+                            addend += value;
+                            product.object.section_symbol(section)
+                        }
+                        _ => symbol,
+                    }
+                }),
                 RelocationTarget::Section(id) => added.get(id.name()).copied(),
             };
             let relocation = ObjectRelocation {
                 offset: relocation.offset as u64,
                 symbol: symbol.ok_or_else(|| internal("debug information mentions what is not there"))?,
-                addend: relocation.addend,
+                addend,
                 flags: RelocationFlags::Generic {
-                    kind: RelocationKind::Absolute,
+                    kind,
                     encoding: RelocationEncoding::Generic,
                     size: relocation.size * 8,
                 },

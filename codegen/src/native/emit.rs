@@ -1,25 +1,23 @@
-//! What objects and code in memory share: declaring a unit's symbols, translating and compiling its functions.
+//! What objects and code in memory share: declaring a unit's symbols, in a module of either kind.
 
 use super::abi::Convention;
-use super::debug::{Known, Notes};
-use super::effort::Effort;
+use super::export::{Export, ExportKind};
 use super::reach::Reach;
-use super::select::{self, Callee, Tables, internal};
+use super::select::{Callee, Tables, internal};
 use super::stack::{self, Frames};
-use super::wrap;
-use super::{Arch, Isas, NativeTarget};
+use super::{Arch, NativeTarget};
 use crate::artifact::{Relocation, Scheduling};
 use crate::error::EmitError;
+use cranelift_codegen::Context;
 use cranelift_codegen::ir::{self, ExtFuncData, ExternalName, Signature, UserExternalName};
 use cranelift_codegen::isa::TargetIsa;
-use cranelift_codegen::{CodegenError, CompileError, Context};
 use cranelift_entity::SecondaryMap;
-use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, ModuleError, ModuleReloc};
+use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, ModuleError};
 use marquetry_ir::entity::{Extern, Func, Global};
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::unit::Unit;
 use marquetry_lower::exceptions::places::{Locator, ThrowPlace};
-use marquetry_lower::job::{DebugLevel, EntryConvention};
+use marquetry_lower::job::EntryConvention;
 use marquetry_lower::legal::{EntryAbi, Legal};
 use std::sync::Arc;
 
@@ -73,6 +71,40 @@ pub(super) trait Spelling {
     fn import(&mut self, unit: &Unit, id: Extern) -> Result<String, EmitError>;
     /// The name of a function of the C library.
     fn library(&mut self, name: &'static str) -> String;
+    /// The address of a function of the host, where that is known and code calls it.
+    fn address(&self, _: &Unit, _: Extern) -> Option<u64> {
+        None
+    }
+    /// What is seen from outside, where that is not every entry with its wrapper.
+    fn exports(&self) -> Option<&[Export]> {
+        None
+    }
+}
+
+/// How code gets at a function of the host.
+#[derive(Copy, Clone, Debug)]
+enum Reached {
+    Symbol(u32),
+    Address(u64),
+}
+
+/// What waits for a group of one work-item: its barrier and its sub-group operations.
+#[derive(Copy, Clone, Debug)]
+pub(super) enum Solo {
+    /// At these addresses.
+    Addresses([u64; 2]),
+    /// Functions of the object.
+    Functions([FuncId; 2]),
+}
+
+/// What stands in front of an entry that is exported, if anything has to.
+#[derive(Clone, Debug)]
+pub(super) struct Front {
+    pub(super) entry: usize,
+    pub(super) symbol: String,
+    /// Else it is the function itself that is seen under the symbol.
+    pub(super) id: Option<FuncId>,
+    pub(super) kind: ExportKind,
 }
 
 /// The symbols of a unit, declared in a module.
@@ -81,13 +113,13 @@ pub(super) struct Declared {
     pub(super) arch: Arch,
     pub(super) reach: Reach,
     funcs: SecondaryMap<Func, Option<(u32, Signature)>>,
-    externs: SecondaryMap<Extern, Option<(u32, Signature)>>,
+    externs: SecondaryMap<Extern, Option<(Reached, Signature)>>,
     pub(super) places: SecondaryMap<Global, Option<Place>>,
     library: [Option<(u32, Signature)>; 3],
     /// One per entry of the unit.
     pub(super) wrappers: Vec<FuncId>,
     /// What they are called in messages and listings.
-    wrapper_names: Vec<String>,
+    pub(super) wrapper_names: Vec<String>,
     /// One per entry of the unit: what hosts call in its place, if it has the stack as a hidden parameter.
     pub(super) unlimited: Vec<Option<(FuncId, Signature)>>,
     /// The record of a stack without limit, if there are wrappers that pass it.
@@ -95,11 +127,12 @@ pub(super) struct Declared {
     /// The functions that check the stack, by number, and the number of each.
     checked: Arc<[ThrowPlace]>,
     check_numbers: SecondaryMap<Func, u32>,
-    /// What waits for a group of one work-item: the addresses of its barrier and of its sub-group operations.
-    pub(super) solo: Option<(u64, u64)>,
+    pub(super) solo: Option<Solo>,
     pub(super) shared_bytes: u64,
     /// The words that are left to a linker or a loader.
     pub(super) relocations: Vec<Relocation>,
+    /// One per export.
+    pub(super) fronts: Vec<Front>,
 }
 
 impl Declared {
@@ -107,7 +140,7 @@ impl Declared {
         module: &mut M,
         legal: &Legal,
         arch: Arch,
-        solo: Option<(u64, u64)>,
+        solo: Option<Solo>,
         spelling: &mut dyn Spelling,
     ) -> Result<Declared, EmitError> {
         let unit = legal.unit();
@@ -118,8 +151,11 @@ impl Declared {
         let packed = |abi: &EntryAbi, func: Func| {
             abi.convention == EntryConvention::Packed && unit.funcs[func].kind == MethodKind::Function
         };
+        // With exports, nothing but what stands in front of them is special about entries.
+        let exports = spelling.exports().map(<[Export]>::to_vec);
+        let wrapped: &[Func] = if exports.is_none() { &unit.entries } else { &[] };
         let mut is_packed: SecondaryMap<Func, bool> = SecondaryMap::new();
-        for (&func, abi) in unit.entries.iter().zip(legal.entries()) {
+        for (&func, abi) in wrapped.iter().zip(legal.entries()) {
             is_packed[func] = packed(abi, func);
         }
 
@@ -128,10 +164,11 @@ impl Declared {
         let mut funcs = SecondaryMap::new();
         for (func, function) in unit.funcs.iter() {
             let facts = reach.facts(func);
-            let inner = is_entry[func] && (facts.stack || is_packed[func]);
+            let entry = is_entry[func] && exports.is_none();
+            let inner = entry && (facts.stack || is_packed[func]);
             let platform = is_entry[func] && !is_packed[func] || facts.address;
             let signature = convention.signature(&function.signature, facts.hidden(), platform)?;
-            let exported = is_entry[func] && !inner;
+            let exported = entry && !inner;
             let name = match inner {
                 true => spelling.inner(unit, func, if is_packed[func] { "typed" } else { "limited" })?,
                 false => spelling.function(unit, func, exported)?,
@@ -152,13 +189,17 @@ impl Declared {
         let mut externs = SecondaryMap::new();
         for (id, data) in unit.externs.iter() {
             let signature = convention.signature(&data.signature, 0, true)?;
+            if let Some(address) = spelling.address(unit, id) {
+                externs[id] = Some((Reached::Address(address), signature));
+                continue;
+            }
             let name = spelling.import(unit, id)?;
             // Several declarations may share a link name; each call keeps its own idea of the signature.
             let known = match module.get_name(&name) {
                 Some(cranelift_module::FuncOrDataId::Func(known)) => Ok(known),
                 _ => module.declare_function(&name, Linkage::Import, &signature),
             };
-            externs[id] = Some((known.map_err(module_error)?.as_u32(), signature));
+            externs[id] = Some((Reached::Symbol(known.map_err(module_error)?.as_u32()), signature));
         }
         let used = [
             (reach.uses_copy, "memmove", convention.registers(3, 1)),
@@ -176,10 +217,10 @@ impl Declared {
                 *slot = Some((known.map_err(module_error)?.as_u32(), signature));
             }
         }
-        let mut wrappers = Vec::with_capacity(unit.entries.len());
-        let mut wrapper_names = Vec::with_capacity(unit.entries.len());
-        let mut unlimited = Vec::with_capacity(unit.entries.len());
-        for &func in &unit.entries {
+        let mut wrappers = Vec::with_capacity(wrapped.len());
+        let mut wrapper_names = Vec::with_capacity(wrapped.len());
+        let mut unlimited = Vec::with_capacity(wrapped.len());
+        for &func in wrapped {
             let facts = reach.facts(func);
             unlimited.push(if facts.stack && !is_packed[func] {
                 let hidden = usize::from(facts.context);
@@ -210,6 +251,18 @@ impl Declared {
                 false => wrapper_name(unit, func),
             }));
         }
+        let asks =
+            |&&func: &&Func| unit.funcs[func].kind == MethodKind::Function && reach.facts(func).context;
+        let solo = match solo {
+            None if unit.entries.iter().find(asks).is_some() => {
+                let mut declare = |params, results| {
+                    let signature = convention.registers(params, results);
+                    module.declare_anonymous_function(&signature).map_err(module_error)
+                };
+                Some(Solo::Functions([declare(2, 0)?, declare(5, 1)?]))
+            }
+            known => known,
+        };
         let mut declared = Declared {
             convention,
             arch,
@@ -226,8 +279,13 @@ impl Declared {
             solo,
             shared_bytes: 0,
             relocations: Vec::new(),
+            fronts: Vec::new(),
             unlimited,
         };
+        for export in exports.iter().flatten() {
+            let front = declared.front(module, legal, export)?;
+            declared.fronts.push(front);
+        }
         if unit.entries.iter().any(|&func| declared.reach.facts(func).stack) {
             let id = module.declare_anonymous_data(false, false).map_err(module_error)?;
             let mut zeros = DataDescription::new();
@@ -238,6 +296,28 @@ impl Declared {
         }
         declared.globals(module, legal, spelling)?;
         Ok(declared)
+    }
+
+    /// Declares what stands in front of an exported entry.
+    fn front<M: Module>(&self, module: &mut M, legal: &Legal, export: &Export) -> Result<Front, EmitError> {
+        let missing = || internal("an export is no entry");
+        let entry = export.entry;
+        let func = *legal.unit().entries.get(entry).ok_or_else(missing)?;
+        let facts = self.reach.facts(func);
+        let kind = ExportKind::of(legal, entry, facts.waits).ok_or_else(missing)?;
+        let signature = match &kind {
+            ExportKind::Function(signature) if signature.is_direct() && facts.hidden() == 0 => None,
+            ExportKind::Function(signature) => {
+                let types = &legal.unit().types;
+                Some(self.convention.seen_from_c(types, signature)?)
+            }
+            ExportKind::Packed => Some(self.convention.packed()),
+            ExportKind::Kernel { .. } => Some(self.convention.kernel()),
+        };
+        let symbol = export.symbol.to_string();
+        let declare = |signature| module.declare_anonymous_function(&signature).map_err(module_error);
+        let id = signature.map(declare).transpose()?;
+        Ok(Front { entry, symbol, id, kind })
     }
 
     pub(super) fn place(&self, global: Global) -> Result<Place, EmitError> {
@@ -263,19 +343,45 @@ impl Declared {
 
     /// Makes a function callable from another.
     pub(super) fn import(&self, out: &mut ir::Function, callee: Callee) -> Result<ir::FuncRef, EmitError> {
+        let known = |known: &'_ Option<(u32, Signature)>| known.clone();
         let (known, colocated) = match callee {
-            Callee::Func(func) => (&self.funcs[func], true),
-            Callee::Extern(id) => (&self.externs[id], false),
-            Callee::Copy => (&self.library[0], false),
-            Callee::Set => (&self.library[1], false),
-            Callee::Clock => (&self.library[2], false),
+            Callee::Func(func) => (known(&self.funcs[func]), true),
+            Callee::Extern(id) => match &self.externs[id] {
+                Some((Reached::Symbol(id), signature)) => (Some((*id, signature.clone())), false),
+                _ => (None, false),
+            },
+            Callee::Copy => (known(&self.library[0]), false),
+            Callee::Set => (known(&self.library[1]), false),
+            Callee::Clock => (known(&self.library[2]), false),
         };
-        let (id, signature) = known.as_ref().ok_or_else(|| internal("a callee is missing"))?;
-        let signature = out.import_signature(signature.clone());
-        let name = out.declare_imported_user_function(UserExternalName { namespace: 0, index: *id });
-        let data = ExtFuncData { name: ExternalName::user(name), signature, colocated, patchable: false };
-        Ok(out.import_function(data))
+        let (id, signature) = known.ok_or_else(|| internal("a callee is missing"))?;
+        Ok(import_function(out, id, signature, colocated))
     }
+
+    /// The address of a function of the host, if that is how code gets at it.
+    pub(super) fn address(&self, id: Extern) -> Option<(u64, &Signature)> {
+        match &self.externs[id] {
+            Some((Reached::Address(address), signature)) => Some((*address, signature)),
+            _ => None,
+        }
+    }
+}
+
+/// Makes a function callable from another.
+pub(super) fn import_function(
+    out: &mut ir::Function,
+    id: u32,
+    signature: Signature,
+    colocated: bool,
+) -> ir::FuncRef {
+    let signature = out.import_signature(signature);
+    let name = out.declare_imported_user_function(UserExternalName { namespace: 0, index: id });
+    out.import_function(ExtFuncData {
+        name: ExternalName::user(name),
+        signature,
+        colocated,
+        patchable: false,
+    })
 }
 
 /// Makes a data object visible to a function.
@@ -290,79 +396,6 @@ pub(super) fn import_data(out: &mut ir::Function, data: u32) -> ir::GlobalValue 
     })
 }
 
-/// A compiled function, before its context is used for the next.
-pub(super) struct Compiled<'a> {
-    pub(super) id: FuncId,
-    pub(super) name: &'a str,
-    /// The function of the unit; none for what stands around entries.
-    pub(super) func: Option<Func>,
-    pub(super) notes: &'a Notes,
-    pub(super) context: &'a mut Context,
-    /// How much work it is worth.
-    pub(super) effort: Effort,
-}
-
-/// Builds every function and every wrapper and hands each to `sink`, in the order of the unit.
-pub(super) fn each_function(
-    legal: &Legal,
-    declared: &Declared,
-    memory: &mut NativeContext,
-    sink: &mut dyn FnMut(Compiled<'_>) -> Result<(), EmitError>,
-) -> Result<(), EmitError> {
-    let unit = legal.unit();
-    let NativeContext { cranelift, tables } = memory;
-    for (func, function) in unit.funcs.iter() {
-        let (id, signature) = declared.function(func)?;
-        cranelift.clear();
-        cranelift.func.signature = signature.clone();
-        cranelift.func.name = ir::UserFuncName::user(0, id.as_u32());
-        tables.notes.start(legal.debug_level());
-        let translated = select::translate(unit, func, declared, tables, &mut cranelift.func);
-        let effort = translated.map_err(|error| match error {
-            EmitError::Internal(message) => internal(format!("function '{}': {message}", function.name)),
-            other => other.within(function),
-        })?;
-        let (name, notes) = (&*function.name, &tables.notes);
-        let compiled = Compiled { id, name, func: Some(func), notes, context: cranelift, effort };
-        sink(compiled).map_err(|error| error.within(function))?;
-    }
-    let wrappers = declared.wrappers.iter().zip(&declared.wrapper_names);
-    let entries = unit.entries.iter().zip(legal.entries()).zip(wrappers);
-    tables.notes.start(DebugLevel::None);
-    for ((&func, abi), (&id, name)) in entries {
-        cranelift.clear();
-        cranelift.func.name = ir::UserFuncName::user(0, id.as_u32());
-        match unit.funcs[func].kind {
-            MethodKind::Function => wrap::packed(unit, func, abi, declared, &mut cranelift.func)?,
-            MethodKind::Kernel => wrap::kernel(unit, func, declared, &mut cranelift.func)?,
-        }
-        sink(Compiled {
-            id,
-            name,
-            func: None,
-            notes: &tables.notes,
-            context: cranelift,
-            effort: Effort::Full,
-        })?;
-    }
-    for (&func, unlimited) in unit.entries.iter().zip(&declared.unlimited) {
-        let Some((id, signature)) = unlimited else { continue };
-        cranelift.clear();
-        cranelift.func.name = ir::UserFuncName::user(0, id.as_u32());
-        cranelift.func.signature = signature.clone();
-        wrap::unlimited(func, declared, &mut cranelift.func)?;
-        sink(Compiled {
-            id: *id,
-            name: &unit.funcs[func].name,
-            func: None,
-            notes: &tables.notes,
-            context: cranelift,
-            effort: Effort::Full,
-        })?;
-    }
-    Ok(())
-}
-
 /// The usual symbol of an entry's wrapper. All linkers and C compilers take a `$`; only quoted names of the language
 /// have one.
 pub(super) fn wrapper_name(unit: &Unit, func: Func) -> String {
@@ -372,63 +405,6 @@ pub(super) fn wrapper_name(unit: &Unit, func: Func) -> String {
         MethodKind::Kernel => "items",
     };
     format!("{}${suffix}", function.name)
-}
-
-/// Compiles what is in `context`. Gives the bytes of the function's frame, rather too many. Debuggers get to know the
-/// function where `known` is a list.
-pub(super) fn define<M: Module>(
-    module: &mut M,
-    isas: &Isas,
-    compiled: Compiled<'_>,
-    known: Option<&mut Vec<Known>>,
-) -> Result<usize, EmitError> {
-    let Compiled { id, name, func, notes, context, effort } = compiled;
-    match isas.get(effort) {
-        None => module.define_function(id, context).map_err(|error| match error {
-            ModuleError::Compilation(error) => codegen_error(name, context, &error),
-            other => module_error(other),
-        })?,
-        // A module has one set of settings: what is compiled with others is handed over as bytes.
-        Some(isa) => {
-            let compiled = context.compile(isa, &mut Default::default());
-            compiled.map_err(|error| compile_error(name, &error))?;
-            let code = context.compiled_code().ok_or_else(|| internal("nothing was compiled"))?;
-            let buffer = &code.buffer;
-            let relocs = buffer.relocs().iter();
-            let relocs: Vec<_> =
-                relocs.map(|reloc| ModuleReloc::from_mach_reloc(reloc, &context.func, id)).collect();
-            let defined =
-                module.define_function_bytes(id, u64::from(buffer.alignment), buffer.data(), &relocs);
-            defined.map_err(module_error)?;
-        }
-    }
-    if let Some(known) = known {
-        known.extend(Known::read(id, func, name, notes, context, module.isa()));
-    }
-    // From the stack pointer to the frame pointer; above that, what it and the way back take.
-    let layout = context.compiled_code().and_then(|code| code.buffer.frame_layout());
-    let slots = || context.func.sized_stack_slots.values().map(|slot| slot.size as usize + 16).sum::<usize>();
-    Ok(layout.map_or_else(|| slots() + 4096, |layout| layout.frame_to_fp_offset as usize) + 64)
-}
-
-pub(super) fn compile_error(name: &str, error: &CompileError<'_>) -> EmitError {
-    let mut context = Context::new();
-    context.func.clone_from(error.func);
-    codegen_error(name, &context, &error.inner)
-}
-
-fn codegen_error(name: &str, context: &Context, error: &CodegenError) -> EmitError {
-    match error {
-        CodegenError::Verifier(errors) => {
-            let text =
-                cranelift_codegen::print_errors::pretty_verifier_error(&context.func, None, errors.clone());
-            internal(format!("function '{name}' is not valid for Cranelift:\n{text}"))
-        }
-        CodegenError::CodeTooLarge | CodegenError::ImplLimitExceeded => {
-            EmitError::limit("blocks, values or bytes of code in one function", 1 << 24, 1 << 24)
-        }
-        other => internal(format!("function '{name}': {other}")),
-    }
 }
 
 pub(super) fn module_error(error: ModuleError) -> EmitError {

@@ -7,9 +7,9 @@
 
 use super::context;
 use super::data;
-use super::emit::{self, Declared, NativeContext, Spelling, module_error};
+use super::emit::{Declared, NativeContext, Solo, Spelling, module_error};
 use super::stack::{Frames, StackLimit, StackNeeds};
-use super::{CodeMap, KernelFn, NativeKernel, NativeTarget, fence};
+use super::{CodeMap, KernelFn, NativeKernel, NativeTarget, fence, task};
 use crate::artifact::{Entry, Scheduling, argument_block, entries};
 use crate::error::{EmitError, check_deferred, check_words};
 use cranelift_codegen::ir::LibCall;
@@ -236,14 +236,15 @@ pub fn emit_jit_with(
         builder.memory_provider(Box::new(arena));
         let mut guard = Guard(Some(JITModule::new(builder)));
         let module = guard.0.as_mut().ok_or_else(|| EmitError::Internal("no module".to_owned()))?;
-        let solo = (context::solo_barrier as *const () as u64, context::solo_subgroup as *const () as u64);
+        let solo = [context::solo_barrier as *const () as u64, context::solo_subgroup as *const () as u64];
+        let solo = Solo::Addresses(solo);
         let declared = Declared::declare(module, legal, target.arch, Some(solo), &mut Anonymous)?;
         let mut frames = Frames::default();
         let debug = legal.debug_level() > DebugLevel::None;
         let mut noted = Vec::new();
-        emit::each_function(legal, &declared, memory, &mut |compiled| {
+        task::each_function(legal, &declared, memory, &mut |compiled| {
             let func = compiled.func;
-            frames.add(func, emit::define(module, isas, compiled, debug.then_some(&mut noted))?);
+            frames.add(func, task::define(module, isas, compiled, debug.then_some(&mut noted))?);
             Ok(())
         })?;
         module.finalize_definitions().map_err(module_error)?;

@@ -1,4 +1,4 @@
-//! Native code through Cranelift: objects for four architectures, and code in this process's memory.
+//! Native code through Cranelift: objects for four architectures in three formats, and code in this process's memory.
 //!
 //! Decisions:
 //! - One function of the unit becomes one function of CLIF, block parameters one to one, without an intermediate form.
@@ -9,6 +9,9 @@
 //! - Functions that ask which work-item they run for get a hidden last parameter ([`context`]); others do not pay.
 //! - Recursion ends at a limit of the stack that whoever runs the code sets ([`StackLimit`]); code without recursion
 //!   knows nothing of it, and says how much stack it needs ([`StackNeeds`]).
+//! - How addresses in an object are resolved ([`Relocation`]) and how it gets at functions of the host ([`ExternPolicy`])
+//!   are independent of each other. Both are part of a target's name where they are not the usual ones.
+//! - The triple says the format (ELF, Mach-O, COFF) and the calling convention.
 //! - At `-g1` and `-g2` objects carry DWARF and unwind tables, and code in memory a [`CodeMap`]; the code is the same.
 //! - Nothing that Cranelift says or does leaves as a panic: every call into it is fenced.
 
@@ -19,6 +22,7 @@ mod dwarf;
 mod effort;
 mod data;
 mod emit;
+mod export;
 mod homes;
 mod intrinsics;
 mod jit;
@@ -26,6 +30,7 @@ mod kernel;
 mod legal;
 mod map;
 mod object;
+mod parallel;
 mod reach;
 mod select;
 mod select_control;
@@ -33,6 +38,7 @@ mod select_memory;
 mod select_scalar;
 mod select_vector;
 mod stack;
+mod task;
 mod types;
 mod unwind;
 mod wrap;
@@ -41,10 +47,11 @@ mod wrap;
 mod tests;
 
 pub use emit::NativeContext;
+pub use export::{CParam, CReturn, CSignature, Export, ExportKind, c_name};
 pub use jit::{JitCode, JitEntry, emit_jit, emit_jit_with};
 pub use kernel::{KernelFn, NativeKernel};
 pub use map::{CodeMap, MappedFunction};
-pub use object::{emit_object, emit_object_with, emit_text};
+pub use object::{ObjectPlan, emit_object, emit_object_with, emit_planned, emit_text};
 pub use stack::{ExhaustedFn, MAX_STACK_BYTES, StackLimit, StackNeeds};
 
 use crate::error::EmitError;
@@ -67,6 +74,54 @@ pub enum Relocation {
     Pic,
 }
 
+impl Relocation {
+    /// All of them.
+    pub const ALL: [Relocation; 2] = [Relocation::Static, Relocation::Pic];
+
+    /// As the command line and names of targets spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Relocation::Static => "static",
+            Relocation::Pic => "pic",
+        }
+    }
+
+    /// The model of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Relocation::ALL.into_iter().find(|relocation| relocation.name() == name)
+    }
+}
+
+/// How an object gets at the functions of the host that it calls. Routines of the C library that code needs of its own
+/// accord (`memmove`, `fma`) are symbols in any case.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub enum ExternPolicy {
+    /// Undefined symbols of their link names, for linkers and loaders to resolve; in position-independent code through the
+    /// global offset table.
+    #[default]
+    Symbols,
+    /// Absolute addresses that the host states when the object is made, good for one process. None without address.
+    Addresses,
+}
+
+impl ExternPolicy {
+    /// All of them.
+    pub const ALL: [ExternPolicy; 2] = [ExternPolicy::Symbols, ExternPolicy::Addresses];
+
+    /// As the command line and names of targets spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            ExternPolicy::Symbols => "symbols",
+            ExternPolicy::Addresses => "addresses",
+        }
+    }
+
+    /// The policy of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        ExternPolicy::ALL.into_iter().find(|policy| policy.name() == name)
+    }
+}
+
 /// Architectures that code is made for.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Arch {
@@ -87,13 +142,20 @@ pub struct NativeOptions {
     pub opt_level: u8,
     /// Of objects; code in memory is always at a fixed place.
     pub relocation: Relocation,
+    /// Of objects; code in memory is given addresses.
+    pub externs: ExternPolicy,
     /// Whether Cranelift's verifier checks what it is given.
     pub verify: bool,
 }
 
 impl Default for NativeOptions {
     fn default() -> Self {
-        NativeOptions { opt_level: 2, relocation: Relocation::default(), verify: cfg!(test) }
+        NativeOptions {
+            opt_level: 2,
+            relocation: Relocation::default(),
+            externs: ExternPolicy::default(),
+            verify: cfg!(test),
+        }
     }
 }
 
@@ -124,12 +186,12 @@ struct Isas {
 impl Isas {
     fn new(
         options: &NativeOptions,
-        arch: Arch,
+        triple: &Triple,
         jit: bool,
         builder: impl Fn() -> Result<isa::Builder, EmitError>,
     ) -> Result<Isas, EmitError> {
         let isa = |effort| {
-            let flags = settings::Flags::new(flags(options, effort, arch, jit)?);
+            let flags = settings::Flags::new(flags(options, effort, triple, jit)?);
             builder()?.finish(flags).map_err(|error| EmitError::Target(error.to_string()))
         };
         Ok(Isas { full: isa(Effort::Full)?, plain: isa(Effort::Plain)?, quick: isa(Effort::Quick)? })
@@ -145,18 +207,30 @@ impl Isas {
     }
 }
 
-const KNOWN: &str = "expected native, or native:TRIPLE with x86_64, aarch64, riscv64gc or s390x on linux";
+const KNOWN: &str = "expected native, or native:TRIPLE with x86_64, aarch64, riscv64gc or s390x on linux, x86_64 or \
+                     aarch64 on darwin, or x86_64 on windows; then, for objects, +static, +addresses or both";
 
 impl NativeTarget {
     /// From its spelling: `native` is this machine with all its features, `native:TRIPLE` a machine with the features
-    /// that the triple's name promises.
+    /// that the triple's name promises. `+static`, `+pic`, `+symbols` and `+addresses` behind it say what the options say
+    /// else ([`Relocation`], [`ExternPolicy`]).
     ///
     /// # Errors
     /// The spelling is not one of a known target.
     pub fn parse(spelling: &str, options: NativeOptions) -> Result<NativeTarget, EmitError> {
         let bad = |why: &str| EmitError::Target(format!("target '{spelling}': {why}; {KNOWN}"));
-        let triple = match spelling.split_once(':') {
-            None if spelling == "native" => None,
+        let mut options = options;
+        let mut parts = spelling.split('+');
+        let machine = parts.next().unwrap_or("");
+        for part in parts {
+            match (Relocation::from_name(part), ExternPolicy::from_name(part)) {
+                (Some(relocation), _) => options.relocation = relocation,
+                (_, Some(externs)) => options.externs = externs,
+                _ => return Err(bad(&format!("'+{part}' is not a setting"))),
+            }
+        }
+        let triple = match machine.split_once(':') {
+            None if machine == "native" => None,
             Some(("native", triple)) => Some(triple),
             _ => return Err(bad("not a native target")),
         };
@@ -170,13 +244,22 @@ impl NativeTarget {
                     _ => text.to_owned(),
                 };
                 let triple: Triple = full.parse().map_err(|e| bad(&format!("{e}")))?;
-                if triple.operating_system != OperatingSystem::Linux {
-                    return Err(bad("unknown operating system"));
-                }
                 let arch = architecture(&triple).ok_or_else(|| bad("unknown architecture"))?;
+                match (triple.operating_system, arch) {
+                    (OperatingSystem::Linux, _) => {}
+                    (OperatingSystem::Darwin(_) | OperatingSystem::MacOSX(_), Arch::X64 | Arch::Aarch64) => {}
+                    (OperatingSystem::Windows, Arch::X64) => {}
+                    (
+                        OperatingSystem::Darwin(_) | OperatingSystem::MacOSX(_) | OperatingSystem::Windows,
+                        _,
+                    ) => {
+                        return Err(bad("the operating system is not known on this architecture"));
+                    }
+                    _ => return Err(bad("unknown operating system")),
+                }
                 fence(|| {
                     let builder = || isa::lookup(triple.clone()).map_err(|e| bad(&e.to_string()));
-                    let isas = Isas::new(&options, arch, false, builder)?;
+                    let isas = Isas::new(&options, &triple, false, builder)?;
                     Ok(Self::new(format!("native:{triple}"), arch, options, isas, None))
                 })
             }
@@ -193,7 +276,8 @@ impl NativeTarget {
             arch.ok_or_else(|| EmitError::Target(format!("this machine, {}: {KNOWN}", Triple::host())))?;
         fence(|| {
             let builder = || cranelift_native::builder().map_err(|e| EmitError::Target(e.to_owned()));
-            let isas = |jit| Isas::new(&options, arch, jit, builder);
+            let triple = Triple::host();
+            let isas = |jit| Isas::new(&options, &triple, jit, builder);
             Ok(Self::new("native".to_owned(), arch, options, isas(false)?, Some(isas(true)?)))
         })
     }
@@ -226,7 +310,19 @@ impl NativeTarget {
             object_isas.full.isa_flags().iter().any(|f| f.name == name && f.as_bool() == Some(true))
         };
         let byte_shuffles = arch != Arch::X64 || has("has_ssse3");
+        let mut name = name;
+        if options.relocation != Relocation::default() {
+            name = format!("{name}+{}", options.relocation.name());
+        }
+        if options.externs != ExternPolicy::default() {
+            name = format!("{name}+{}", options.externs.name());
+        }
         NativeTarget { name, arch, byte_shuffles, options, caps, object_isas, jit_isas }
+    }
+
+    /// The triple that objects are for.
+    pub fn triple(&self) -> &Triple {
+        self.object_isas.full.triple()
     }
 
     /// The architecture.
@@ -301,7 +397,7 @@ fn architecture(triple: &Triple) -> Option<Arch> {
 fn flags(
     options: &NativeOptions,
     effort: Effort,
-    arch: Arch,
+    triple: &Triple,
     jit: bool,
 ) -> Result<settings::Builder, EmitError> {
     let mut builder = settings::builder();
@@ -322,7 +418,7 @@ fn flags(
     set("enable_multi_ret_implicit_sret", "true")?;
     // A frame larger than the guard page touches each of its pages in order, so that an overflow always faults.
     // On s390x Cranelift has no inline probes.
-    set("enable_probestack", truth(arch != Arch::S390x))?;
+    set("enable_probestack", truth(triple.architecture != Architecture::S390x))?;
     set("probestack_strategy", "inline")?;
     // Unwind tables belong to objects; nothing unwinds through code in memory.
     set("unwind_info", truth(!jit))?;

@@ -1,17 +1,29 @@
 //! Relocatable objects, and the text form of what is in them.
 //!
-//! Entries are exported under their names, and their wrappers beside them. Other functions and all globals are local;
-//! they keep their names, for debuggers and profilers, unless another symbol has the name already. No entry may be
-//! called like a routine of the C library that compiled code calls of its own accord: that call would find the entry.
+//! For engines, entries are exported under their names, and their wrappers beside them. With a list of exports, these are
+//! all that others see. Other functions and all globals are local; they keep their names, for debuggers and profilers,
+//! unless another symbol has the name already. No entry may be called like a routine of the C library that compiled code
+//! calls of its own accord: that call would find the entry.
+//!
+//! An export is a second symbol of its function, or of what stands in front of that. The unit's own calls, addresses and
+//! tables use the local one, so that they mean this function whatever the linker or loader binds the other one to.
+//!
+//! Functions are compiled on as many threads as the plan says, and defined in the order of the unit: the bytes are the
+//! same for any number.
 
-use super::emit::{self, Compiled, Declared, NativeContext, Spelling, module_error, wrapper_name};
+use super::emit::{self, Declared, NativeContext, Spelling, module_error, wrapper_name};
+use super::export::Export;
+use super::select::internal;
 use super::stack::Frames;
-use super::{NativeTarget, dwarf, fence, unwind};
+use super::task::{self, Compiled};
+use super::{ExternPolicy, NativeTarget, dwarf, fence, parallel, unwind};
 use crate::artifact::{Artifact, Format};
 use crate::error::EmitError;
 use cranelift_codegen::ir::LibCall;
 use cranelift_module::default_libcall_names;
-use cranelift_object::{ObjectBuilder, ObjectModule};
+use cranelift_object::object::SymbolScope;
+use cranelift_object::object::write::Symbol;
+use cranelift_object::{ObjectBuilder, ObjectModule, ObjectProduct};
 use marquetry_ir::entity::{Extern, Func, Global};
 use marquetry_ir::unit::Unit;
 use marquetry_lower::job::DebugLevel;
@@ -19,11 +31,34 @@ use marquetry_lower::legal::Legal;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::fmt::Write;
 
-/// A relocatable object of a legal unit.
+/// What an object is made with, besides code and target.
+#[derive(Copy, Clone)]
+pub struct ObjectPlan<'a> {
+    /// What others see, under which symbols; without it, every entry, with its wrapper, as engines need it.
+    pub exports: Option<&'a [Export]>,
+    /// The addresses of functions of the host by link name, where the target says [`ExternPolicy::Addresses`].
+    pub addresses: &'a dyn Fn(&str) -> Option<u64>,
+    /// How many threads compile, at most.
+    pub threads: usize,
+}
+
+impl Default for ObjectPlan<'_> {
+    fn default() -> Self {
+        ObjectPlan { exports: None, addresses: &|_| None, threads: 1 }
+    }
+}
+
+impl std::fmt::Debug for ObjectPlan<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ObjectPlan").field("exports", &self.exports).finish_non_exhaustive()
+    }
+}
+
+/// A relocatable object of a legal unit, for engines.
 ///
 /// # Errors
 /// A limit is passed, two entries or an entry and a function of the host or a routine of the C library have one name,
-/// or an entry that is no kernel asks for its work-item.
+/// or functions of the host have no address and the target wants them.
 pub fn emit_object(legal: &Legal, target: &NativeTarget) -> Result<Artifact, EmitError> {
     emit_object_with(legal, target, &mut NativeContext::new())
 }
@@ -37,19 +72,54 @@ pub fn emit_object_with(
     target: &NativeTarget,
     memory: &mut NativeContext,
 ) -> Result<Artifact, EmitError> {
+    emit_planned(legal, target, &ObjectPlan::default(), memory)
+}
+
+/// A relocatable object of a legal unit, as a plan says.
+///
+/// # Errors
+/// As [`emit_object`], and two exports have one name.
+pub fn emit_planned(
+    legal: &Legal,
+    target: &NativeTarget,
+    plan: &ObjectPlan<'_>,
+    memory: &mut NativeContext,
+) -> Result<Artifact, EmitError> {
     fence(|| {
-        let (mut module, declared) = declare(legal, target)?;
+        let (mut module, declared) = declare(legal, target, plan)?;
         let mut frames = Frames::default();
         let level = legal.debug_level();
         let mut known = Vec::new();
-        emit::each_function(legal, &declared, memory, &mut |compiled| {
-            let known = (level > DebugLevel::None).then_some(&mut known);
-            let func = compiled.func;
-            frames.add(func, emit::define(&mut module, &target.object_isas, compiled, known)?);
-            Ok(())
-        })?;
+        let tasks = task::tasks(legal, &declared);
+        let is_debugged = level > DebugLevel::None;
+        if parallel::is_worth_it(plan.threads, tasks.len()) {
+            let build = |task, memory: &mut NativeContext| {
+                let function = |func| legal.unit().funcs.get(func);
+                let compiled = task::build(task, legal, &declared, memory)?;
+                let function = compiled.func.and_then(function);
+                let finished = task::finish(&target.object_isas, compiled, is_debugged);
+                finished.map_err(|error| match function {
+                    Some(function) => error.within(function),
+                    None => error,
+                })
+            };
+            parallel::each(&tasks, plan.threads, &build, &mut |finished: task::Finished| {
+                frames.add(finished.func, finished.frame);
+                finished.define(&mut module)?;
+                known.extend(finished.known);
+                Ok(())
+            })?;
+        } else {
+            task::each_function(legal, &declared, memory, &mut |compiled| {
+                let known = is_debugged.then_some(&mut known);
+                let func = compiled.func;
+                frames.add(func, task::define(&mut module, &target.object_isas, compiled, known)?);
+                Ok(())
+            })?;
+        }
         let mut product = module.finish();
-        if level > DebugLevel::None {
+        add_exports(&mut product, legal, &declared)?;
+        if is_debugged {
             unwind::add(&mut product, &known, &*target.object_isas.full)?;
             dwarf::add(&mut product, legal.unit(), &known, level, &*target.object_isas.full)?;
         }
@@ -64,24 +134,38 @@ pub fn emit_object_with(
     })
 }
 
+/// Adds the symbols that others see.
+fn add_exports(product: &mut ObjectProduct, legal: &Legal, declared: &Declared) -> Result<(), EmitError> {
+    for front in &declared.fronts {
+        let Some(&func) = legal.unit().entries.get(front.entry) else { continue };
+        let own = product.function_symbol(front.id.unwrap_or(declared.function(func)?.0));
+        let &Symbol { value, size, kind, section, flags, .. } = product.object.symbol(own);
+        let name = front.symbol.clone().into_bytes();
+        let scope = SymbolScope::Dynamic;
+        product.object.add_symbol(Symbol { name, value, size, kind, scope, weak: false, section, flags });
+    }
+    Ok(())
+}
+
 /// What Cranelift was given for each function, and the instructions that it made of it.
 ///
 /// # Errors
 /// As [`emit_object`].
 pub fn emit_text(legal: &Legal, target: &NativeTarget) -> Result<String, EmitError> {
     fence(|| {
-        let (_, declared) = declare(legal, target)?;
+        let plan = ObjectPlan { addresses: &|_| Some(0), ..ObjectPlan::default() };
+        let (_, declared) = declare(legal, target, &plan)?;
         let mut memory = NativeContext::new();
         let mut text = format!("; target {}\n", target.name);
         let isa = emit::target_isa(target, false)?;
         memory.cranelift.set_disasm(true);
-        emit::each_function(legal, &declared, &mut memory, &mut |compiled: Compiled<'_>| {
+        task::each_function(legal, &declared, &mut memory, &mut |compiled: Compiled<'_>| {
             let Compiled { name, context, effort, .. } = compiled;
             let isa = target.object_isas.get(effort).unwrap_or(isa);
             let clif = context.func.display().to_string();
             context.set_disasm(true);
             let code = context.compile(isa, &mut Default::default());
-            let code = code.map_err(|error| emit::compile_error(name, &error))?;
+            let code = code.map_err(|error| task::compile_error(name, &error))?;
             let listing = code.vcode.as_deref().unwrap_or("");
             let _ = writeln!(text, "\n; {name}\n{clif}");
             for line in listing.lines() {
@@ -93,13 +177,35 @@ pub fn emit_text(legal: &Legal, target: &NativeTarget) -> Result<String, EmitErr
     })
 }
 
-fn declare(legal: &Legal, target: &NativeTarget) -> Result<(ObjectModule, Declared), EmitError> {
+fn declare(
+    legal: &Legal,
+    target: &NativeTarget,
+    plan: &ObjectPlan<'_>,
+) -> Result<(ObjectModule, Declared), EmitError> {
     let isa = target.object_isas.full.clone();
     let builder = ObjectBuilder::new(isa, "marquetry", default_libcall_names()).map_err(module_error)?;
     let mut module = ObjectModule::new(builder);
-    let mut names = Names::new(legal.unit());
+    let mut names = Names::new(legal.unit(), plan)?;
+    if target.options.externs == ExternPolicy::Addresses {
+        names.addresses = addresses(legal.unit(), plan)?;
+    }
     let declared = Declared::declare(&mut module, legal, target.arch, None, &mut names)?;
     Ok((module, declared))
+}
+
+/// The addresses of all functions of the host that the unit knows.
+fn addresses(unit: &Unit, plan: &ObjectPlan<'_>) -> Result<FxHashMap<Extern, u64>, EmitError> {
+    let mut known = FxHashMap::default();
+    let mut missing = Vec::new();
+    for (id, data) in unit.externs.iter() {
+        match (plan.addresses)(&data.link_name) {
+            Some(address) => drop(known.insert(id, address)),
+            None => missing.push(data.link_name.to_string()),
+        }
+    }
+    missing.sort_unstable();
+    missing.dedup();
+    if missing.is_empty() { Ok(known) } else { Err(EmitError::Unresolved(missing)) }
 }
 
 /// Names of an object's symbols.
@@ -111,10 +217,15 @@ struct Names {
     hosts: FxHashSet<String>,
     /// Of entries.
     wrappers: FxHashMap<Func, String>,
+    /// What others see, if not every entry.
+    exports: Option<Vec<Export>>,
+    /// The entries that are seen themselves: their local symbols have no names.
+    seen: FxHashSet<Func>,
+    addresses: FxHashMap<Extern, u64>,
 }
 
 impl Names {
-    fn new(unit: &Unit) -> Names {
+    fn new(unit: &Unit, plan: &ObjectPlan<'_>) -> Result<Names, EmitError> {
         let spelled = default_libcall_names();
         let mut library: FxHashSet<String> =
             LibCall::all_libcalls().iter().map(|&routine| spelled(routine)).collect();
@@ -124,6 +235,34 @@ impl Names {
         let slots = unit.globals.values().flat_map(|data| data.host_slots());
         hosts.extend(slots.map(|slot| slot.reference.link_name()));
         let mut taken: FxHashSet<String> = library.union(&hosts).cloned().collect();
+        let exports = plan.exports.map(<[Export]>::to_vec);
+        let mut seen = FxHashSet::default();
+        if let Some(exports) = &exports {
+            let mut by_symbol = FxHashMap::default();
+            for export in exports {
+                let func =
+                    *unit.entries.get(export.entry).ok_or_else(|| internal("an export is no entry"))?;
+                seen.insert(func);
+                let name = &unit.funcs[func].name;
+                check_symbol(&export.symbol, name, &library, &hosts)?;
+                if let Some(other) = by_symbol.insert(export.symbol.clone(), name) {
+                    let symbol = &export.symbol;
+                    let message = format!("'{other}' and '{name}' are both exported as '{symbol}'");
+                    return Err(EmitError::Unsupported(message));
+                }
+                taken.insert(export.symbol.to_string());
+            }
+            let (wrappers, addresses) = Default::default();
+            return Ok(Names {
+                taken,
+                library,
+                hosts,
+                wrappers,
+                exports: Some(exports.clone()),
+                seen,
+                addresses,
+            });
+        }
         // Entries come first: their names are not the object's to choose. Those of wrappers are, where an entry has
         // the usual one.
         taken.extend(unit.entries.iter().map(|&func| unit.funcs[func].name.to_string()));
@@ -136,7 +275,7 @@ impl Names {
             taken.insert(free.clone());
             wrappers.insert(func, free);
         }
-        Names { taken, library, hosts, wrappers }
+        Ok(Names { taken, library, hosts, wrappers, exports, seen, addresses: FxHashMap::default() })
     }
 
     fn local(&mut self, name: &str) -> Option<String> {
@@ -144,23 +283,34 @@ impl Names {
     }
 }
 
+/// Whether an entry may be seen under a symbol.
+fn check_symbol(
+    symbol: &str,
+    name: &str,
+    library: &FxHashSet<String>,
+    hosts: &FxHashSet<String>,
+) -> Result<(), EmitError> {
+    let entry =
+        if symbol == name { format!("entry '{name}'") } else { format!("entry '{name}', as '{symbol}',") };
+    let problem = if symbol.is_empty() || symbol.contains('\0') {
+        "has a name that no symbol can have"
+    } else if hosts.contains(symbol) {
+        "has the name of a function of the host"
+    } else if library.contains(symbol) {
+        "has the name of a routine of the C library, which compiled code may call: it would call the entry instead"
+    } else {
+        return Ok(());
+    };
+    Err(EmitError::Unsupported(format!("{entry} {problem}")))
+}
+
 impl Spelling for Names {
     fn function(&mut self, unit: &Unit, func: Func, entry: bool) -> Result<Option<String>, EmitError> {
         let name = &unit.funcs[func].name;
         if !entry {
-            return Ok(self.local(name));
+            return Ok(if self.seen.contains(&func) { None } else { self.local(name) });
         }
-        if self.hosts.contains(&**name) {
-            let message = format!("entry '{name}' has the name of a function of the host");
-            return Err(EmitError::Unsupported(message));
-        }
-        if self.library.contains(&**name) {
-            let message = format!(
-                "entry '{name}' has the name of a routine of the C library, which compiled code may call: it would \
-                 call the entry instead"
-            );
-            return Err(EmitError::Unsupported(message));
-        }
+        check_symbol(name, name, &self.library, &self.hosts)?;
         Ok(Some(name.to_string()))
     }
 
@@ -191,5 +341,13 @@ impl Spelling for Names {
 
     fn library(&mut self, name: &'static str) -> String {
         name.to_owned()
+    }
+
+    fn address(&self, _: &Unit, id: Extern) -> Option<u64> {
+        self.addresses.get(&id).copied()
+    }
+
+    fn exports(&self) -> Option<&[Export]> {
+        self.exports.as_deref()
     }
 }

@@ -218,10 +218,16 @@ pub(super) fn translate(
     Ok(effort)
 }
 
-/// Has Cranelift keep track of where values with names are.
+/// Has Cranelift keep track of where values with names are. Results that nobody uses may have no place (of an atomic
+/// operation, say), and its single-pass allocator has to be told of none of these.
 fn track_values(body: &Body, tables: &mut Tables, out: &mut ir::Function) {
+    let mut used = SecondaryMap::<Value, bool>::with_capacity(body.value_count());
+    for inst in body.blocks().flat_map(|block| body.block_insts(block)) {
+        body.visit_operands(inst, |value| used[value] = true);
+    }
     for &block in tables.flow.reverse_post_order() {
         let results = body.block_insts(block).flat_map(|inst| body.results(inst));
+        let results = results.filter(|&value| used[value]);
         for value in body.block_params(block).iter().copied().chain(results) {
             if let Some(clif) = tables.values[value].expand() {
                 tables.notes.track(body, value, clif, out);

@@ -37,8 +37,16 @@ impl Selector<'_> {
                     Symbol::Extern(id) => Callee::Extern(id),
                     _ => return Err(internal("a call was not linked")),
                 };
-                let callee = self.callee(callee)?;
-                self.cursor.ins().call(callee, &args)
+                if let Callee::Extern(id) = callee
+                    && let Some((address, signature)) = self.declared.address(id)
+                {
+                    let signature = self.cursor.func.import_signature(signature.clone());
+                    let address = self.constant(types::I64, u128::from(address));
+                    self.cursor.ins().call_indirect(signature, address, &args)
+                } else {
+                    let callee = self.callee(callee)?;
+                    self.cursor.ins().call(callee, &args)
+                }
             }
             Op::CallIndirect => {
                 let reach = &self.declared.reach;
@@ -60,6 +68,13 @@ impl Selector<'_> {
                     Symbol::Extern(id) => Callee::Extern(id),
                     _ => return Err(internal("a function address was not linked")),
                 };
+                if let Callee::Extern(id) = callee
+                    && let Some((address, _)) = self.declared.address(id)
+                {
+                    self.tables.args = args;
+                    let address = self.constant(types::I64, u128::from(address));
+                    return self.define(inst, address);
+                }
                 let callee = self.callee(callee)?;
                 self.tables.args = args;
                 let address = self.cursor.ins().func_addr(types::I64, callee);

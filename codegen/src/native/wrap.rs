@@ -8,13 +8,18 @@
 //! `NAME$items` is `void (const void *args, const WorkGroup *group, uint32_t first, uint32_t end, const StackLimit
 //! *stack)`: it runs the work-items from `first` to before `end`, in order.
 //!
-//! `NAME` itself is what C expects: where the function has the stack as a hidden parameter, another one of this name
+//! For engines, `NAME` itself is what C expects: where the function has the stack as a hidden parameter, another one of this name
 //! passes it, and the function is `NAME$limited`. Where the job's entry ABI is packed, `NAME` is what `NAME$packed` is
 //! else, and the function is `NAME$typed`, which nobody else sees. Where another entry has a wrapper's name, or the host
 //! a function of it, the wrapper's ends in the least number that makes it free: `NAME$packed_1`.
+//!
+//! Where exports are listed ([`super::ObjectPlan`]), there is none of this but what is in front of an export, if anything
+//! has to be: a function of ordinary C types ([`super::export`]), or one of the wrappers above under the export's name. A kernel's
+//! block has the machine's order of bytes then: it is a struct of C.
 
-use super::context::offset;
-use super::emit::{Declared, import_data};
+use super::context::{SubgroupOp, offset};
+use super::emit::{Declared, Solo, import_data, import_function};
+use super::export::{CReturn, CSignature};
 use super::select::{Callee, internal};
 use super::types::{constant, held};
 use crate::artifact::argument_block;
@@ -46,12 +51,12 @@ fn load_args(
     cursor: &mut FuncCursor<'_>,
     types: &[Type],
     args: ir::Value,
+    order: Endianness,
 ) -> Result<Vec<ir::Value>, EmitError> {
     let (slots, _) = argument_block(types);
     let fields = types.iter().zip(slots);
-    fields
-        .map(|(&ty, slot)| Ok(cursor.ins().load(held(ty)?, packed_flags(), args, slot.offset as i32)))
-        .collect()
+    let flags = MemFlagsData::new().with_notrap().with_endianness(order);
+    fields.map(|(&ty, slot)| Ok(cursor.ins().load(held(ty)?, flags, args, slot.offset as i32))).collect()
 }
 
 fn record(cursor: &mut FuncCursor<'_>, bytes: u32) -> ir::Value {
@@ -66,10 +71,20 @@ fn store(cursor: &mut FuncCursor<'_>, ty: ir::Type, bits: u64, base: ir::Value, 
 
 /// A group of one work-item, on the stack.
 fn solo_item(cursor: &mut FuncCursor<'_>, declared: &Declared) -> Result<ir::Value, EmitError> {
-    let Some((barrier, subgroup)) = declared.solo else {
-        return Err(EmitError::Unsupported(
-            "an entry that asks for its work-item, but is no kernel".to_owned(),
-        ));
+    let [barrier, subgroup] = match declared.solo {
+        Some(Solo::Addresses(addresses)) => {
+            addresses.map(|address| constant(cursor, types::I64, u128::from(address)))
+        }
+        Some(Solo::Functions(ids)) => {
+            let signatures = [solo_signature(0, declared), solo_signature(1, declared)];
+            let mut pairs = ids.into_iter().zip(signatures);
+            std::array::from_fn(|_| {
+                let Some((id, signature)) = pairs.next() else { return constant(cursor, types::I64, 0) };
+                let function = import_function(cursor.func, id.as_u32(), signature, true);
+                cursor.ins().func_addr(types::I64, function)
+            })
+        }
+        None => return Err(internal("nothing waits for a group of one work-item")),
     };
     let group = record(cursor, offset::GROUP_BYTES);
     for dimension in 0..3 {
@@ -78,8 +93,8 @@ fn solo_item(cursor: &mut FuncCursor<'_>, declared: &Declared) -> Result<ir::Val
         store(cursor, types::I32, 1, group, offset::GROUP_COUNT + 4 * dimension);
     }
     store(cursor, types::I32, u64::from(super::context::SUBGROUP_SIZE), group, offset::SUBGROUP_SIZE);
-    store(cursor, types::I64, barrier, group, offset::BARRIER);
-    store(cursor, types::I64, subgroup, group, offset::SUBGROUP);
+    cursor.ins().store(MemFlagsData::trusted(), barrier, group, offset::BARRIER);
+    cursor.ins().store(MemFlagsData::trusted(), subgroup, group, offset::SUBGROUP);
     let shared = match u32::try_from(declared.shared_bytes) {
         Ok(0) => constant(cursor, types::I64, 0),
         Ok(bytes) if u64::from(bytes) <= super::context::MAX_SHARED_BYTES => record(cursor, bytes),
@@ -93,6 +108,36 @@ fn solo_item(cursor: &mut FuncCursor<'_>, declared: &Declared) -> Result<ir::Val
     }
     store(cursor, types::I32, 0, item, offset::LINEAR);
     Ok(item)
+}
+
+/// How the barrier (0) and the sub-group operations (1) of a group are called.
+fn solo_signature(number: usize, declared: &Declared) -> ir::Signature {
+    match number {
+        0 => declared.convention.registers(2, 0),
+        _ => declared.convention.registers(5, 1),
+    }
+}
+
+/// What waits for a group of one work-item, in objects: the barrier (0) does nothing, and an operation (1) gives the value,
+/// or of a vote the one bit. Nobody reads what a sub-group's barrier gives.
+pub(super) fn solo(number: usize, declared: &Declared, out: &mut ir::Function) {
+    out.signature = solo_signature(number, declared);
+    let (block, params) = entry(out);
+    let mut cursor = FuncCursor::new(out);
+    cursor.goto_bottom(block);
+    let &[_, op, value, _, _] = &params[..] else {
+        cursor.ins().return_(&[]);
+        return;
+    };
+    let bit = constant(&mut cursor, types::I64, 1);
+    let bit = cursor.ins().band(value, bit);
+    let mut result = value;
+    for vote in [SubgroupOp::Any, SubgroupOp::All, SubgroupOp::Ballot] {
+        let vote = constant(&mut cursor, types::I64, vote as u128);
+        let is_vote = cursor.ins().icmp(IntCC::Equal, op, vote);
+        result = cursor.ins().select(is_vote, bit, result);
+    }
+    cursor.ins().return_(&[result]);
 }
 
 /// The record of a stack without limit.
@@ -130,6 +175,58 @@ pub(super) fn unlimited(func: Func, declared: &Declared, out: &mut ir::Function)
     Ok(())
 }
 
+/// What C calls in place of an entry whose own signature is not one of ordinary types.
+pub(super) fn c_function(
+    unit: &Unit,
+    func: Func,
+    abi: &EntryAbi,
+    seen: &CSignature,
+    declared: &Declared,
+    out: &mut ir::Function,
+) -> Result<(), EmitError> {
+    let inner = &unit.funcs[func].signature;
+    out.signature = declared.convention.seen_from_c(&unit.types, seen)?;
+    let (block, params) = entry(out);
+    let callee = declared.import(out, Callee::Func(func))?;
+    let mut cursor = FuncCursor::new(out);
+    cursor.goto_bottom(block);
+    // Memory of C's: in the order of bytes of the machine, and as aligned as anybody made it.
+    let flags = MemFlagsData::new().with_notrap();
+    let offset = |bytes: u64| i32::try_from(bytes).map_err(|_| internal("a part of a value is far away"));
+    let (passed, outs) =
+        params.split_at_checked(seen.params.len()).ok_or_else(|| internal("too few parameters"))?;
+    let mut values = Vec::with_capacity(inner.params.len());
+    let arguments = abi.arguments.iter().filter(|argument| !argument.parts.is_empty());
+    for ((argument, param), &value) in arguments.zip(&seen.params).zip(passed) {
+        if !param.by_address {
+            values.push(value);
+            continue;
+        }
+        let types = inner.params.iter().skip(argument.first as usize);
+        for (&ty, &part) in types.zip(&argument.parts) {
+            values.push(cursor.ins().load(held(ty)?, flags, value, offset(part)?));
+        }
+    }
+    let facts = declared.reach.facts(func);
+    if facts.stack {
+        values.push(no_limit(&mut cursor, declared)?);
+    }
+    if facts.context {
+        values.push(solo_item(&mut cursor, declared)?);
+    }
+    let call = cursor.ins().call(callee, &values);
+    let returned = cursor.func.dfg.inst_results(call).to_vec();
+    let results = abi.results.iter().filter(|result| !result.parts.is_empty());
+    for (result, &out) in results.zip(outs) {
+        for (&value, &part) in returned.iter().skip(result.first as usize).zip(&result.parts) {
+            cursor.ins().store(flags, value, out, offset(part)?);
+        }
+    }
+    let given = usize::from(seen.returns != CReturn::Nothing);
+    cursor.ins().return_(returned.get(..given).unwrap_or(&[]));
+    Ok(())
+}
+
 /// The wrapper of a function.
 pub(super) fn packed(
     unit: &Unit,
@@ -147,7 +244,7 @@ pub(super) fn packed(
     let &[args, results, stack] = &params[..] else {
         return Err(internal("a wrapper has three parameters"));
     };
-    let mut values = load_args(&mut cursor, &signature.params, args)?;
+    let mut values = load_args(&mut cursor, &signature.params, args, Endianness::Little)?;
     if declared.reach.facts(func).stack {
         values.push(known_stack(&mut cursor, declared, stack)?);
     }
@@ -170,11 +267,12 @@ pub(super) fn packed(
     Ok(())
 }
 
-/// The wrapper of a kernel.
+/// The wrapper of a kernel. `order`: of the bytes in the block of arguments.
 pub(super) fn kernel(
     unit: &Unit,
     func: Func,
     declared: &Declared,
+    order: Endianness,
     out: &mut ir::Function,
 ) -> Result<(), EmitError> {
     let signature = &unit.funcs[func].signature;
@@ -194,7 +292,7 @@ pub(super) fn kernel(
     };
     let mut cursor = FuncCursor::new(out);
     cursor.goto_bottom(block);
-    let mut values = load_args(&mut cursor, &signature.params, args)?;
+    let mut values = load_args(&mut cursor, &signature.params, args, order)?;
     let trusted = MemFlagsData::trusted();
     let size_x = cursor.ins().load(types::I32, trusted, group, offset::GROUP_SIZE);
     let size_y = cursor.ins().load(types::I32, trusted, group, offset::GROUP_SIZE + 4);

@@ -38,7 +38,7 @@ mod wide_ints;
 
 use crate::exceptions::Lowered;
 use crate::failure::{Failure, Limit};
-use crate::legal::{Argument, Legal};
+use crate::legal::{Argument, EntryAbi, Legal};
 use crate::passes::PassContext;
 use crate::report;
 use crate::target::Target;
@@ -142,6 +142,7 @@ pub(crate) fn run_in(ctx: &mut PassContext, lowered: Lowered, target: &dyn Targe
     legaliser.check_caps(&unit, &entries);
     for (&func, abi) in unit.entries.iter().zip(&mut entries) {
         legaliser.number_parts(&unit.funcs[func].signature.params, &mut abi.arguments);
+        legaliser.number_results(abi);
     }
     let mut rewritten = legaliser.legalise_unit(&mut unit, tidy);
     legaliser.check_globals(&unit);
@@ -173,6 +174,18 @@ impl Legaliser<'_> {
             argument.first = first;
             argument.parts = shape.leaves.iter().map(|leaf| leaf.1).collect();
             first += argument.parts.len() as u32;
+        }
+    }
+
+    /// Notes which lowered results each result becomes.
+    fn number_results(&mut self, abi: &mut EntryAbi) {
+        // Functions are entries only where words of 64 bits are held as they are.
+        let mut first = u32::from(abi.status) + abi.operands as u32;
+        for result in &mut abi.results {
+            let shape = self.shape(result.ty);
+            result.first = first;
+            result.parts = shape.leaves.iter().map(|leaf| leaf.1).collect();
+            first += result.parts.len() as u32;
         }
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct Compile {
     /// is no identifier stands in double quotes: '"odd name"'; may be given more than once. Without it: every kernel, or, for native code of a program without kernels, every function
     #[arg(long, value_name = "NAME")]
     entry: Vec<String>,
-    /// native[:TRIPLE], ptx[:sm_XX], spirv[:vulkan1.X|:opencl2.X], or a shading language for groups of one size:
+    /// native[:TRIPLE][+static], ptx[:sm_XX], spirv[:vulkan1.X|:opencl2.X], or a shading language for groups of one size:
     /// wgsl, msl, hlsl with [:XxYxZ], 64 by default. Behind ptx, each after a comma, bounds of launches:
     /// maxntid=XxYxZ, reqntid=XxYxZ, minnctapersm=N, maxnreg=N
     #[arg(long, value_name = "TARGET")]

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 if all is well, 1 if the program or a test is wrong, 2 if the command line is.
 
+mod build;
 mod check;
 mod compile;
 mod devices;
@@ -50,6 +51,8 @@ enum Command {
     Test(test::Test),
     /// Compile to native code, PTX or SPIR-V
     Compile(compile::Compile),
+    /// Compile ahead of time to an object, a library or an executable
+    Build(build::Build),
     /// Say which method a call means, from which table, and why
     Which(which::Which),
     /// List what this machine can run on
@@ -77,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Run(command) => command.run(),
         Command::Test(command) => command.run(),
         Command::Compile(command) => command.run(),
+        Command::Build(command) => command.run(),
         Command::Which(command) => command.run(),
         Command::Devices(command) => command.run(),
     };

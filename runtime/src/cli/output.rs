@@ -37,6 +37,16 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
 /// read-only, which renaming would not mind. Devices and pipes are
 /// written to as they are.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    replace_with(path, bytes, 0o644)
+}
+
+/// As [`replace`], of something that is run or loaded.
+pub(super) fn replace_executable(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    replace_with(path, bytes, 0o755)
+}
+
+/// As [`replace`]; a new file gets these permissions, and an old one keeps its own but may be run if a new one might.
+fn replace_with(path: &Path, bytes: &[u8], new_mode: u32) -> Result<(), CliError> {
     let failed =
         |error: std::io::Error| CliError::Failed(format!("cannot write '{}': {error}", path.display()));
     let old = match std::fs::metadata(path) {
@@ -65,7 +75,7 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        let mode = old.map_or(0o644, |meta| meta.permissions().mode() & 0o777);
+        let mode = old.map_or(new_mode, |meta| meta.permissions().mode() & 0o777 | new_mode & 0o111);
         builder.permissions(std::fs::Permissions::from_mode(mode));
     }
     if !folder.is_dir() {
@@ -75,6 +85,8 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
             folder.display()
         )));
     }
+    #[cfg(not(unix))]
+    let _ = new_mode;
     let mut file = builder.tempfile_in(folder).map_err(failed)?;
     file.write_all(bytes).map_err(failed)?;
     file.persist(&target).map_err(|error| failed(error.error))?;

@@ -45,3 +45,39 @@ impl Folder {
 pub fn text(path: &Path) -> &str {
     path.to_str().expect("a path that is text")
 }
+
+/// Whether a command is there; if not, that is said, or is a failure where everything must be.
+pub fn is_present(command: &str) -> bool {
+    let found = Command::new(command).arg("--version").stdin(Stdio::null()).output();
+    let present = found.is_ok_and(|output| output.status.success());
+    assert!(
+        present || std::env::var_os("MARQ_REQUIRE_ENGINES").is_none(),
+        "'{command}' is required and does not run"
+    );
+    if !present {
+        println!("skipped: '{command}' does not run");
+    }
+    present
+}
+
+/// Runs a command in a folder, and must succeed; gives what it printed.
+pub fn run_in(folder: &Path, command: &str, args: &[&str]) -> String {
+    let output = Command::new(command).current_dir(folder).args(args).stdin(Stdio::null()).output();
+    let output = output.unwrap_or_else(|error| panic!("{command}: {error}"));
+    let said = format!("{}{}", stdout(&output), stderr(&output));
+    assert!(output.status.success(), "{command} {args:?}: {}: {said}", output.status);
+    stdout(&output)
+}
+
+/// Runs `marq` in a folder.
+pub fn marq_in(folder: &Path, args: &[&str]) -> Output {
+    let binary = env!("CARGO_BIN_EXE_marq");
+    let output = Command::new(binary).current_dir(folder).args(args).stdin(Stdio::null()).output();
+    output.expect("marq should start")
+}
+
+/// Runs `marq` in a folder, and must succeed.
+pub fn marq_ok(folder: &Path, args: &[&str]) {
+    let output = marq_in(folder, args);
+    assert_eq!(code(&output), 0, "marq {args:?}: {}", stderr(&output));
+}

@@ -8,6 +8,7 @@
 //! cargo run --release -p marquetry-tests --bin marq-bench -- ptx --peers DIR --nvrtc LIBRARY
 //! cargo run --release -p marquetry-tests --bin marq-bench -- memory
 //! cargo run --release -p marquetry-tests --bin marq-bench -- dispatch
+//! cargo run --release -p marquetry-tests --bin marq-bench -- objects
 //! cargo build --release -p marquetry && cargo run --release -p marquetry-tests --bin marq-bench -- process
 //! ```
 //!
@@ -21,6 +22,7 @@ mod extremes;
 mod measure;
 mod memory;
 mod native;
+mod objects;
 mod ours;
 mod process;
 mod ptx;
@@ -79,6 +81,7 @@ enum Command {
     Ptx(ptx::Ptx),
     Memory(memory::Memory),
     Dispatch(dispatch::Dispatch),
+    Objects(objects::Objects),
     Process(process::Process),
 }
 
@@ -93,6 +96,7 @@ pub fn main() -> ExitCode {
         Command::Ptx(command) => command.run(&options),
         Command::Memory(command) => command.run(&options),
         Command::Dispatch(command) => command.run(&options),
+        Command::Objects(command) => command.run(&options),
         Command::Process(command) => command.run(&options),
     };
     match done {

@@ -201,15 +201,37 @@ done:
 fn targets_are_spelled() {
     for (spelling, name) in [
         ("native", "native"),
+        ("native+pic", "native"),
+        ("native+static", "native+static"),
         ("native:x86_64-unknown-linux-gnu", "native:x86_64-unknown-linux-gnu"),
         ("native:s390x", "native:s390x-unknown-linux-gnu"),
+        ("native:aarch64+addresses", "native:aarch64-unknown-linux-gnu+addresses"),
+        ("native:riscv64+addresses+static", "native:riscv64gc-unknown-linux-gnu+static+addresses"),
+        ("native:x86_64-apple-darwin", "native:x86_64-apple-darwin"),
+        ("native:aarch64-apple-darwin", "native:aarch64-apple-darwin"),
+        ("native:x86_64-pc-windows-msvc+symbols", "native:x86_64-pc-windows-msvc"),
     ] {
-        assert_eq!(NativeTarget::parse(spelling, NativeOptions::default()).unwrap().name(), name);
+        let target = NativeTarget::parse(spelling, NativeOptions::default()).unwrap();
+        assert_eq!(target.name(), name);
+        // The name says it all.
+        assert_eq!(NativeTarget::parse(name, NativeOptions::default()).unwrap(), target);
     }
-    for bad in
-        ["ptx", "native:", "native:wasm32-unknown-unknown", "native:x86_64-pc-windows-msvc", "native:i686"]
-    {
-        assert!(NativeTarget::parse(bad, NativeOptions::default()).is_err(), "{bad}");
+    let host = |spelling| NativeTarget::parse(spelling, NativeOptions::default()).unwrap();
+    assert_ne!(host("native"), host("native+static"));
+    assert_ne!(host("native"), host("native+addresses"));
+    for bad in [
+        "ptx",
+        "native:",
+        "native:wasm32-unknown-unknown",
+        "native:aarch64-pc-windows-msvc",
+        "native:s390x-apple-darwin",
+        "native:x86_64-unknown-freebsd",
+        "native:i686",
+        "native+",
+        "native+fixed",
+    ] {
+        let error = NativeTarget::parse(bad, NativeOptions::default()).unwrap_err().to_string();
+        assert!(error.contains(bad) && error.contains("expected native"), "{error}");
     }
 }
 

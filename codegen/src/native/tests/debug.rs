@@ -218,3 +218,22 @@ fn code_in_memory_has_a_map() {
     let bare = emit_jit(&compile("test.mq", DebugLevel::None, &target), &target, &|_| None).unwrap();
     assert!(bare.map().functions().is_empty());
 }
+
+/// Cranelift gives the unused result of an atomic operation no register, and its single-pass allocator looks it up.
+#[test]
+fn values_that_nobody_uses_need_no_place() {
+    let text = "kernel k(p: ptr<global>) {
+entry:
+    x = load.i32 p
+    old = rmw_add p, x relaxed device
+    return
+}
+";
+    for triple in TRIPLES {
+        for opt_level in [0, 2] {
+            let target = target(triple, opt_level);
+            let legal = legal(text, &target).with_debug_level(DebugLevel::Full);
+            emit_object(&legal, &target).unwrap_or_else(|error| panic!("{triple} -O{opt_level}: {error}"));
+        }
+    }
+}

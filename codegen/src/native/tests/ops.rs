@@ -280,7 +280,8 @@ fn every_architecture_has_every_op() {
     for triple in TRIPLES {
         for opt_level in [0, 2] {
             for relocation in [Relocation::Pic, Relocation::Static] {
-                let options = NativeOptions { opt_level, relocation, verify: true };
+                let options =
+                    NativeOptions { opt_level, relocation, verify: true, ..NativeOptions::default() };
                 let target = NativeTarget::parse(triple, options).unwrap();
                 let (_, text) = cases(&target);
                 let text =

@@ -1,0 +1,109 @@
+//! Work on several threads whose results arrive in order.
+//!
+//! Each thread takes the next few items that nobody has taken and hands their results over; whoever waits for them puts
+//! them in order. The first failure in the order of the items is the one that is reported.
+
+use super::{NativeContext, fence};
+use crate::error::EmitError;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+
+/// Items that a thread takes at once.
+const CHUNK: usize = 16;
+/// Fewer items are not worth starting threads for.
+const FEW: usize = 4 * CHUNK;
+/// Bytes of a thread's stack: as much as a main thread has.
+const STACK: usize = 8 << 20;
+
+/// Whether so much work is to be done on several threads.
+pub(super) fn is_worth_it(threads: usize, items: usize) -> bool {
+    threads > 1 && items >= FEW
+}
+
+/// Does the work for each item on threads of their own and hands the results to `sink`, in the order of the items.
+pub(super) fn each<T: Sync + Copy, R: Send>(
+    items: &[T],
+    threads: usize,
+    work: &(dyn Fn(T, &mut NativeContext) -> Result<R, EmitError> + Sync),
+    sink: &mut dyn FnMut(R) -> Result<(), EmitError>,
+) -> Result<(), EmitError> {
+    let chunks = items.len().div_ceil(CHUNK);
+    let next = AtomicUsize::new(0);
+    let run = |send: mpsc::Sender<(usize, Result<Vec<R>, EmitError>)>| {
+        let mut memory = NativeContext::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(chunk) = items.chunks(CHUNK).nth(number) else { return };
+            let done = fence(|| chunk.iter().map(|&item| work(item, &mut memory)).collect());
+            // Nobody listens any more where something has failed.
+            if send.send((number, done)).is_err() {
+                return;
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let (send, receive) = mpsc::channel();
+        for _ in 0..threads.min(chunks) {
+            let send = send.clone();
+            let started = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || run(send));
+            if started.is_err() {
+                break;
+            }
+        }
+        drop(send);
+        let mut early = BTreeMap::new();
+        for number in 0..chunks {
+            let done = loop {
+                if let Some(done) = early.remove(&number) {
+                    break done;
+                }
+                match receive.recv() {
+                    Ok((other, done)) => drop(early.insert(other, done)),
+                    Err(_) => {
+                        let message = "the threads that compile could not be started or ended";
+                        return Err(EmitError::Internal(message.to_owned()));
+                    }
+                }
+            };
+            for result in done? {
+                sink(result)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_come_in_order_and_the_first_failure_counts() {
+        let items: Vec<usize> = (0..1000).collect();
+        let mut seen = Vec::new();
+        let work = |item: usize, _: &mut NativeContext| Ok(item * 2);
+        each(&items, 3, &work, &mut |result| {
+            seen.push(result);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(seen, items.iter().map(|item| item * 2).collect::<Vec<_>>());
+        let failing = |item: usize, _: &mut NativeContext| match item {
+            500 => Err(EmitError::Unsupported("500".to_owned())),
+            700 => panic!("700"),
+            _ => Ok(item),
+        };
+        let failed = each(&items, 3, &failing, &mut |_| Ok(())).unwrap_err();
+        assert_eq!(failed, EmitError::Unsupported("500".to_owned()));
+        let panicking = |item: usize, _: &mut NativeContext| if item == 3 { panic!("three") } else { Ok(()) };
+        let failed = each(&items, 2, &panicking, &mut |()| Ok(())).unwrap_err();
+        assert_eq!(failed, EmitError::Internal("three".to_owned()));
+        let refusing = each(&items, 2, &work, &mut |result| match result {
+            10 => Err(EmitError::Unsupported("sink".to_owned())),
+            _ => Ok(()),
+        });
+        assert_eq!(refusing.unwrap_err(), EmitError::Unsupported("sink".to_owned()));
+    }
+}

@@ -1,0 +1,240 @@
+//! `marq build`: a whole program, or some of it, ahead of time.
+
+use super::input::{self, Entry};
+use super::{CliError, CliResult, output};
+use crate::aot::link::{self, Linker};
+use crate::aot::{self, BuildError, Emit, Plan, choose};
+use clap::Args;
+use marquetry_codegen::native::{ExternPolicy, NativeOptions, NativeTarget, Relocation};
+use marquetry_ir::program::{MethodKind, Program};
+use marquetry_lower::dispatch::view::View;
+use marquetry_lower::job::{DebugLevel, EntryConvention, Job, JobEntry, OptLevel};
+use marquetry_lower::runtime::host::HostPolicy;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use target_lexicon::{BinaryFormat, OperatingSystem};
+
+/// Compile ahead of time to an object, a library or an executable
+#[derive(Args, Debug)]
+pub(super) struct Build {
+    /// The program; '-' is standard input
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// What to make: obj (a relocatable object), static or shared (a library), exe (an executable, whose 'main' is a
+    /// method of this name)
+    #[arg(long, value_name = "WHAT", default_value = "obj")]
+    emit: String,
+    /// Where to write it, '-' for standard output; without it, a file named like the first one of the program
+    #[arg(short, value_name = "OUT")]
+    output: Option<PathBuf>,
+    /// Where to write a C header with what is exported, '-' for standard output
+    #[arg(long, value_name = "FILE")]
+    header: Option<PathBuf>,
+    /// native, for this machine and its features, or native:TRIPLE: x86_64, aarch64, riscv64gc or s390x on linux,
+    /// x86_64 or aarch64 on darwin, x86_64 on windows
+    #[arg(long, value_name = "TARGET", default_value = "native")]
+    target: String,
+    /// What to compile, with the types of its arguments where it has type variables: 'axpy(f32, f32, f32)'; may be given
+    /// more than once. Without it: every function and kernel of the files that has none
+    #[arg(long, value_name = "NAME")]
+    entry: Vec<String>,
+    /// Compile everything else that is in base, too: the library's functions as the host sees them
+    #[arg(long)]
+    library: bool,
+    /// Compile as the CPU device sees the program: what only devices have comes from the device table. Without --entry:
+    /// every kernel. Kernels that are to be run with positions in a grid need it
+    #[arg(long)]
+    device: bool,
+    /// What others see, under its name as a C identifier, or as NAME=SYMBOL under this one; may be given more than once.
+    /// Without it: every entry. Everything else is local
+    #[arg(long, value_name = "NAME")]
+    export: Vec<String>,
+    /// How addresses in the code are resolved: pic (anywhere) or static (at a fixed place)
+    #[arg(long, value_name = "MODEL", default_value = "pic")]
+    relocation: String,
+    /// How code gets at external functions: symbols, for linkers and loaders to resolve, or addresses, which
+    /// --address states
+    #[arg(long, value_name = "POLICY", default_value = "symbols")]
+    externs: String,
+    /// The address of an external function by link name, as in 'strlen=0x7f0012345678'; may be given more than once
+    #[arg(long, value_name = "NAME=ADDRESS")]
+    address: Vec<String>,
+    /// The C compiler that links, if not 'cc' or, for another machine, one such as aarch64-linux-gnu-gcc
+    #[arg(long, value_name = "CC")]
+    linker: Option<String>,
+    /// A further argument for the linker, such as -lfoo; may be given more than once
+    #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
+    link_arg: Vec<String>,
+    /// A table of overlays to consult; may be given more than once, first asked first
+    #[arg(long, value_name = "NAME")]
+    table: Vec<String>,
+    /// What code gets for functions that only devices have: sentinel (a harmless value), trap (an exception) or error
+    /// (compilation fails)
+    #[arg(long, value_name = "POLICY", default_value = "sentinel")]
+    host_policy: String,
+    /// How functions are called: native (as C functions of ordinary types, as the header says) or packed (the addresses of a
+    /// block of arguments and of one for results, for every function alike)
+    #[arg(long, value_name = "ABI", default_value = "native")]
+    entry_abi: String,
+    /// Optimisation level, 0 to 3
+    #[arg(short = 'O', value_name = "LEVEL", default_value = "2", value_parser = clap::value_parser!(u32).range(0..=3))]
+    opt_level: u32,
+    /// Debug information: 0 for none, 1 for lines, 2 for inlined calls and names of values as well; -g is -g2. File names
+    /// in it are those of the command line
+    #[arg(short = 'g', value_name = "LEVEL", default_value = "0", default_missing_value = "2", num_args = 0..=1, require_equals = false, value_parser = clap::value_parser!(u32).range(0..=2))]
+    debug_level: u32,
+    /// How many threads compile; 0 for as many as the machine has. The result does not depend on it
+    #[arg(long, value_name = "NUMBER", default_value = "0")]
+    threads: usize,
+}
+
+/// One of a list of named things.
+fn one_of<T: Copy>(
+    what: &str,
+    found: &str,
+    all: &[T],
+    name: impl Fn(T) -> &'static str,
+) -> Result<T, CliError> {
+    all.iter().copied().find(|&one| name(one) == found).ok_or_else(|| {
+        let names: Vec<&str> = all.iter().map(|&one| name(one)).collect();
+        CliError::Usage(format!("'{found}' is not {what}: expected one of {}", names.join(", ")))
+    })
+}
+
+impl Build {
+    pub(super) fn run(self) -> CliResult {
+        let emit = one_of("something to emit", &self.emit, &Emit::ALL, Emit::name)?;
+        let relocation = one_of("a relocation model", &self.relocation, &Relocation::ALL, Relocation::name)?;
+        let externs = one_of("a policy for externs", &self.externs, &ExternPolicy::ALL, ExternPolicy::name)?;
+        let policy = one_of("a host policy", &self.host_policy, &HostPolicy::ALL, HostPolicy::name)?;
+        let entry_abi =
+            one_of("an entry ABI", &self.entry_abi, &EntryConvention::ALL, EntryConvention::name)?;
+        let addresses = self.addresses()?;
+        if externs == ExternPolicy::Symbols && !addresses.is_empty() {
+            return Err(CliError::Usage("--address is for --externs addresses".into()));
+        }
+        let options = NativeOptions {
+            opt_level: self.opt_level as u8,
+            relocation,
+            externs,
+            ..NativeOptions::default()
+        };
+        let target = NativeTarget::parse(&self.target, options);
+        let target = target.map_err(|error| CliError::Usage(error.to_string()))?;
+        let out = self.output.clone().unwrap_or_else(|| self.usual_output(emit, &target));
+
+        let mut program = input::read_valid(&self.files)?;
+        let entries = self.entries(&mut program)?;
+        let tables = input::tables(&program, &self.table)?;
+        let opt_level = OptLevel::from_number(self.opt_level).unwrap_or_default();
+        let view = if self.device { View::device(&tables) } else { View::native(&tables) };
+        let mut job = Job::new(Vec::new(), view.with_host_policy(policy), opt_level);
+        job.options.debug_level = DebugLevel::from_number(self.debug_level).unwrap_or_default();
+        job.options.entry_abi = entry_abi;
+        job.entries = entries;
+        let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let plan = Plan {
+            exports: (!self.export.is_empty()).then(|| self.export.clone()),
+            addresses,
+            threads: self.threads,
+            header: self.header.as_deref().and_then(stem).unwrap_or_default(),
+        };
+        let built = aot::build(&program, &job, &target, &plan).map_err(|error| match error {
+            BuildError::Compile(error) => match error.diagnostics() {
+                Some(diagnostics) => {
+                    input::show(&diagnostics, &program.files);
+                    CliError::Reported
+                }
+                None => CliError::Failed(error.to_string()),
+            },
+            BuildError::Plan(message) => CliError::Failed(message),
+        })?;
+        if emit == Emit::Executable {
+            built.check_main().map_err(CliError::Failed)?;
+        }
+        let name = out.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let linker = Linker { command: self.linker.clone(), arguments: self.link_arg.clone(), name };
+        let bytes = link::link(emit, built.artifact.code, &target, &linker)
+            .map_err(|error| CliError::Failed(error.to_string()))?;
+        if let Some(header) = &self.header {
+            output::write(header, built.header.as_bytes())?;
+        }
+        match emit {
+            _ if out == Path::new("-") => output::print(&bytes),
+            Emit::Object | Emit::Static => output::replace(&out, &bytes),
+            Emit::Shared | Emit::Executable => output::replace_executable(&out, &bytes),
+        }
+    }
+
+    fn addresses(&self) -> Result<BTreeMap<String, u64>, CliError> {
+        let mut addresses = BTreeMap::new();
+        for text in &self.address {
+            let read = text.rsplit_once('=').and_then(|(name, address)| {
+                let hex = address.strip_prefix("0x").map(|digits| u64::from_str_radix(digits, 16));
+                Some((name.to_owned(), hex.unwrap_or_else(|| address.parse()).ok()?))
+            });
+            let bad = || CliError::Usage(format!("--address: '{text}' is not NAME=ADDRESS"));
+            let (name, address) = read.ok_or_else(bad)?;
+            if addresses.insert(name.clone(), address).is_some_and(|other| other != address) {
+                return Err(CliError::Usage(format!("--address: '{name}' has two addresses")));
+            }
+        }
+        Ok(addresses)
+    }
+
+    /// The file that is written if none is named.
+    fn usual_output(&self, emit: Emit, target: &NativeTarget) -> PathBuf {
+        let first = self.files.first().filter(|file| file.as_path() != Path::new("-"));
+        let stem =
+            first.and_then(|file| file.file_stem()).map_or("out".into(), |stem| stem.to_string_lossy());
+        let is_windows = target.triple().operating_system == OperatingSystem::Windows;
+        let is_darwin = target.triple().binary_format == BinaryFormat::Macho;
+        let name = match emit {
+            Emit::Object if is_windows => format!("{stem}.obj"),
+            Emit::Object => format!("{stem}.o"),
+            Emit::Static if is_windows => format!("{stem}.lib"),
+            Emit::Static => format!("lib{stem}.a"),
+            Emit::Shared if is_windows => format!("{stem}.dll"),
+            Emit::Shared if is_darwin => format!("lib{stem}.dylib"),
+            Emit::Shared => format!("lib{stem}.so"),
+            Emit::Executable if is_windows => format!("{stem}.exe"),
+            Emit::Executable => stem.into_owned(),
+        };
+        PathBuf::from(name)
+    }
+
+    fn entries(&self, program: &mut Program) -> Result<Vec<JobEntry>, CliError> {
+        let mut entries: Vec<JobEntry> = Vec::new();
+        for entry in self.entry.iter().map(|entry| Entry::of(entry)) {
+            match entry {
+                Entry::Call(call) => entries.push(input::instance(program, call).map_err(CliError::Failed)?),
+                Entry::Name(name) => {
+                    let named = choose::named(program, &name).map_err(CliError::Failed)?;
+                    entries.extend(named.into_iter().map(JobEntry::from));
+                }
+            }
+        }
+        if self.entry.is_empty() || self.library {
+            let mut concrete = choose::concrete(program, self.library);
+            concrete.retain(|&method| !self.device || program.method(method).kind == MethodKind::Kernel);
+            entries.extend(concrete.into_iter().map(JobEntry::from));
+        }
+        // A method that needs no types is the same with them.
+        for entry in &mut entries {
+            if !program.method(entry.method).is_generic() {
+                entry.arguments = None;
+            }
+        }
+        let mut seen = BTreeSet::new();
+        entries.retain(|entry| seen.insert(entry.clone()));
+        match entries.is_empty() {
+            true if self.device => {
+                Err(CliError::Failed("there is no kernel; name a function with --entry".into()))
+            }
+            true => Err(CliError::Failed(
+                "nothing can be compiled without being told types: name what is wanted with --entry".into(),
+            )),
+            false => Ok(entries),
+        }
+    }
+}

@@ -1,0 +1,443 @@
+//! Ahead of time, across processes: C calls what `marq build` made, and what it made calls C.
+#![cfg(feature = "cli")]
+
+mod command;
+
+use command::{Folder, code, is_present, marq_in, marq_ok, run_in, stderr, stdout};
+use object::{Object, ObjectSection, ObjectSymbol};
+use std::path::{Path, PathBuf};
+
+/// A folder with the program that the tests build and the C code that calls it.
+fn sources() -> Folder {
+    let folder = Folder::new();
+    folder.file("library.mq", include_str!("aot/library.mq"));
+    folder.file("kernels.mq", include_str!("aot/kernels.mq"));
+    folder.file("main.c", include_str!("aot/main.c"));
+    folder
+}
+
+/// The kernels that the C code runs, as an object.
+fn build_kernels(folder: &Folder, args: &[&str]) {
+    let mut all = vec!["build", "kernels.mq", "--device", "-o", "kernels.o", "--header", "kernels.h"];
+    all.extend_from_slice(args);
+    marq_ok(root(folder), &all);
+}
+
+fn root(folder: &Folder) -> &Path {
+    folder.0.path()
+}
+
+/// Names of symbols that others see, sorted.
+fn globals(bytes: &[u8]) -> Vec<String> {
+    let file = object::File::parse(bytes).expect("an object");
+    let seen = file.symbols().filter(|symbol| symbol.is_global() && symbol.is_definition());
+    let mut names: Vec<String> = seen.map(|symbol| symbol.name().expect("a name").to_owned()).collect();
+    names.sort_unstable();
+    names
+}
+
+fn undefined(bytes: &[u8]) -> Vec<String> {
+    let file = object::File::parse(bytes).expect("an object");
+    let needed = file.symbols().filter(|symbol| symbol.is_undefined());
+    let names = needed.filter_map(|symbol| symbol.name().ok().map(str::to_owned));
+    names.filter(|name| !name.is_empty()).collect()
+}
+
+const STRICT: [&str; 6] = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic", "-I."];
+
+#[test]
+fn c_calls_an_object() {
+    if !is_present("cc") {
+        return;
+    }
+    for (n, options) in
+        [&["-O2"][..], &["-O0"], &["-g"], &["--relocation=static"], &["-O3", "--threads", "3", "--library"]]
+            .iter()
+            .enumerate()
+    {
+        let folder = sources();
+        let mut args = vec!["build", "library.mq", "-o", "library.o", "--header", "library.h"];
+        args.extend_from_slice(options);
+        marq_ok(root(&folder), &args);
+        build_kernels(&folder, &options[..options.len().min(1)]);
+        let pie = if n == 3 { "-no-pie" } else { "-pie" };
+        let mut cc = vec![pie, "-o", "program", "main.c", "library.o", "kernels.o", "-lm"];
+        cc.extend(STRICT);
+        run_in(root(&folder), "cc", &cc);
+        assert_eq!(run_in(root(&folder), "./program", &[]), "all is well\n", "{options:?}");
+    }
+}
+
+#[test]
+fn c_calls_a_static_library() {
+    if !is_present("cc") {
+        return;
+    }
+    let folder = sources();
+    marq_ok(root(&folder), &["build", "library.mq", "--emit", "static", "--header", "library.h"]);
+    build_kernels(&folder, &[]);
+    let mut cc = vec!["-o", "program", "main.c", "kernels.o", "-L.", "-llibrary", "-lm"];
+    cc.extend(STRICT);
+    run_in(root(&folder), "cc", &cc);
+    assert_eq!(run_in(root(&folder), "./program", &[]), "all is well\n");
+    let listed = run_in(root(&folder), "ar", &["t", "liblibrary.a"]);
+    assert_eq!(listed, "code.o\n");
+}
+
+#[test]
+fn c_calls_a_shared_library() {
+    if !is_present("cc") {
+        return;
+    }
+    let folder = sources();
+    let build =
+        ["build", "library.mq", "--emit", "shared", "--header", "library.h", "--link-arg", "-Wl,-z,defs"];
+    marq_ok(root(&folder), &build);
+    build_kernels(&folder, &[]);
+    let mut cc = vec!["-o", "program", "main.c", "kernels.o", "-L.", "-llibrary", "-Wl,-rpath,$ORIGIN"];
+    cc.extend(STRICT);
+    run_in(root(&folder), "cc", &cc);
+    assert_eq!(run_in(root(&folder), "./program", &[]), "all is well\n");
+    // Its exports are all that the loader sees, and its own calls are not bound to others of the same name.
+    let bytes = std::fs::read(folder.path("liblibrary.so")).expect("the library");
+    let file = object::File::parse(&*bytes).expect("a library");
+    let seen = file.dynamic_symbols().filter(|symbol| symbol.is_definition());
+    let mut names: Vec<&str> = seen.map(|symbol| symbol.name().expect("a name")).collect();
+    names.sort_unstable();
+    assert!(names.contains(&"fib") && names.contains(&"twice_f64"), "{names:?}");
+    assert!(!names.iter().any(|name| name.contains('$') || name.starts_with("host_")), "{names:?}");
+    let text = file.section_by_name(".text").expect("code");
+    assert_eq!(text.relocations().count(), 0);
+}
+
+const LOADER: &str = r#"
+#include <dlfcn.h>
+#include <stdint.h>
+#include <stdio.h>
+int32_t fib(int32_t n) { return -n; } /* not the library's */
+int main(void) {
+    void *library = dlopen("./liblibrary.so", RTLD_NOW | RTLD_LOCAL);
+    if (!library) { puts(dlerror()); return 1; }
+    int64_t (*own)(int32_t) = (int64_t (*)(int32_t))dlsym(library, "fib");
+    uint32_t (*half)(int32_t, int32_t, int32_t *) = (uint32_t (*)(int32_t, int32_t, int32_t *))dlsym(library, "half");
+    int32_t result = 0;
+    if (!own || own(10) != 55) return 2;
+    if (!half || half(9, 3, &result) != 0 || result != 3 || half(1, 0, &result) == 0) return 3;
+    if (dlsym(library, "count")) return 4;
+    return dlclose(library);
+}
+"#;
+
+#[test]
+fn another_process_loads_a_shared_library() {
+    if !is_present("cc") {
+        return;
+    }
+    let folder = sources();
+    folder.file("loader.c", LOADER);
+    let build = ["build", "library.mq", "--emit", "shared", "--export", "fib", "--export", "half"];
+    marq_ok(root(&folder), &build);
+    run_in(root(&folder), "cc", &["-rdynamic", "-o", "loader", "loader.c", "-ldl"]);
+    run_in(root(&folder), "./loader", &[]);
+}
+
+const HELLO: &str = r#"
+extern func puts(ptr<generic>) -> i32 as "puts"
+extern func atoi(ptr<generic>) -> i32 as "atoi"
+extern func qsort(ptr<generic>, i64, i64, ptr<generic>) as "qsort"
+global hello: array<i8, 6> in constant = bytes "hello\x00"
+global numbers: array<i32, 5> in global = [i32 5, i32 3, i32 -1, i32 9, i32 0]
+
+method main(count: i32, values: ptr<generic>) -> i32 {
+entry:
+    p = address.constant hello
+    g = spacecast.ptr<generic> p
+    r = call puts(g)
+    place = index values, i64 1, ptr<generic>
+    text = load.ptr<generic> place
+    n = call atoi(text)
+    s = add n, count
+    return s
+}
+"#;
+
+#[test]
+fn executables_start_at_main() {
+    if !is_present("cc") {
+        return;
+    }
+    for relocation in ["pic", "static"] {
+        let folder = Folder::new();
+        folder.file("hello.mq", HELLO);
+        marq_ok(root(&folder), &["build", "hello.mq", "--emit", "exe", "--relocation", relocation]);
+        let output = std::process::Command::new(folder.path("hello")).arg("40").output().expect("it starts");
+        assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(42), "hello\n"));
+    }
+    let folder = Folder::new();
+    for (source, wanted) in [
+        ("method f() -> i32 {\nentry:\n    return i32 0\n}\n", "an executable starts at 'main'"),
+        (
+            "method main(x: i32) -> i32 {\nentry:\n    q = div.s i32 7, x\n    return q\n}\n",
+            "'main' may throw",
+        ),
+        ("method main(x: i32) -> i32 {\nentry:\n    return x\n}\n", "'main' is not one of C"),
+    ] {
+        let path = folder.file("bad.mq", source);
+        let output = marq_in(root(&folder), &["build", "bad.mq", "--emit", "exe"]);
+        assert_eq!(code(&output), 1, "{source}");
+        assert!(stderr(&output).contains(wanted), "{}", stderr(&output));
+        assert!(!path.with_extension("").exists());
+    }
+}
+
+#[test]
+fn all_of_base_links_and_needs_nothing_of_a_device() {
+    if !is_present("cc") {
+        return;
+    }
+    let folder = sources();
+    folder.file("main.mq", "method main() -> i32 {\nentry:\n    return i32 7\n}\n");
+    let kernels: Vec<PathBuf> = ["saxpy", "reduce", "hist", "scan"]
+        .iter()
+        .map(|name| Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../tests/kernels/{name}.mq")))
+        .collect();
+    let mut files = vec!["build", "main.mq", "--library"];
+    files.extend(kernels.iter().map(|path| path.to_str().expect("text")));
+    let build = |emit: &str, out: &str| {
+        let mut args = files.clone();
+        args.extend(["--emit", emit, "-o", out, "--link-arg", "-Wl,-z,defs"]);
+        marq_ok(root(&folder), &args);
+        std::fs::read(folder.path(out)).expect("what was made")
+    };
+    let object = build("obj", "all.o");
+    let needed = undefined(&object);
+    assert_eq!(needed.iter().find(|name| name.starts_with("gpu_")), None);
+    assert!(globals(&object).iter().any(|name| name.starts_with("host_")), "the library is there");
+    build("shared", "all.so");
+    build("exe", "all");
+    let status = std::process::Command::new(folder.path("all")).status().expect("it starts");
+    assert_eq!(status.code(), Some(7));
+}
+
+#[test]
+fn only_what_is_exported_is_seen() {
+    let folder = sources();
+    let seen = |args: &[&str]| {
+        let mut all = vec!["build", "library.mq", "-o", "library.o"];
+        all.extend_from_slice(args);
+        marq_ok(root(&folder), &all);
+        globals(&std::fs::read(folder.path("library.o")).expect("an object"))
+    };
+    assert_eq!(seen(&["--export", "fib", "--export", "half"]), ["fib", "half"]);
+    assert_eq!(seen(&["--export", "twice"]), ["twice_f64", "twice_i32"]);
+    assert_eq!(seen(&["--export", "twice(f64)=double_it"]), ["double_it"]);
+    assert_eq!(seen(&["--export", "odd name!"]), ["odd_name"]);
+    assert_eq!(seen(&["--entry", "add", "--entry", "fib"]), ["add", "fib"]);
+    assert_eq!(seen(&["--entry", "twice(i32)"]), ["twice_i32"]);
+    assert_eq!(seen(&["--entry", "half", "--entry-abi", "packed"]), ["half"]);
+    let all = seen(&[]);
+    assert_eq!(all.len(), 22, "{all:?}");
+    assert!(all.iter().all(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')), "{all:?}");
+}
+
+#[test]
+fn generic_methods_are_built_for_types() {
+    let folder = Folder::new();
+    let source = "method double<T>(x: T) -> T {\nentry:\n    r = add x, x\n    return r\n}\n";
+    folder.file("g.mq", source);
+    let entries = ["build", "g.mq", "--entry", "double(i32)", "--entry", "double(f64)", "--header", "g.h"];
+    marq_ok(root(&folder), &entries);
+    let bytes = std::fs::read(folder.path("g.o")).expect("an object");
+    assert_eq!(globals(&bytes), ["double_f64", "double_i32"]);
+    let header = std::fs::read_to_string(folder.path("g.h")).expect("a header");
+    assert!(header.contains("double double_f64(double x);"), "{header}");
+    assert!(header.contains("int32_t double_i32(int32_t x);"), "{header}");
+    for (args, wanted) in [
+        (&["--entry", "double"][..], "'double' has type variables: say for which types"),
+        (&[], "nothing can be compiled without being told types"),
+    ] {
+        let mut all = vec!["build", "g.mq"];
+        all.extend_from_slice(args);
+        let output = marq_in(root(&folder), &all);
+        assert_eq!(code(&output), 1);
+        assert!(stderr(&output).contains(wanted), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn externs_are_symbols_or_addresses_whatever_the_relocation_model() {
+    let folder = sources();
+    for relocation in ["pic", "static"] {
+        let build = |args: &[&str]| {
+            let mut all = vec![
+                "build",
+                "library.mq",
+                "-o",
+                "library.o",
+                "--entry",
+                "length",
+                "--relocation",
+                relocation,
+            ];
+            all.extend_from_slice(args);
+            let output = marq_in(root(&folder), &all);
+            (code(&output), stderr(&output))
+        };
+        let object = || std::fs::read(folder.path("library.o")).expect("an object");
+        assert_eq!(build(&["--externs", "symbols"]), (0, String::new()));
+        assert!(undefined(&object()).contains(&"strlen".to_owned()), "{relocation}");
+        let known = ["--externs", "addresses", "--address", "strlen=0x1122334455667788"];
+        assert_eq!(build(&known), (0, String::new()));
+        let bytes = object();
+        assert!(undefined(&bytes).is_empty(), "{relocation}: {:?}", undefined(&bytes));
+        let address = 0x1122_3344_5566_7788_u64.to_le_bytes();
+        let inside = bytes.windows(8).any(|window| window == address);
+        assert!(inside || !cfg!(target_arch = "x86_64"), "{relocation}: the address is in the code");
+        let (status, said) = build(&["--externs", "addresses", "--address", "strlem=1"]);
+        assert_eq!(status, 1);
+        assert!(said.contains("no address for the host's functions strlen"), "{said}");
+        assert_eq!(build(&["--address", "strlen=1"]).0, 2);
+        assert_eq!(build(&["--externs", "addresses", "--address", "strlen=x"]).0, 2);
+        assert_eq!(build(&["--externs", "adresses"]).0, 2);
+    }
+}
+
+#[test]
+fn clashes_are_errors_that_name_both() {
+    let folder = Folder::new();
+    let source = "method \"a b\"() {\nentry:\n    return\n}\nmethod \"a-b\"() {\nentry:\n    return\n}\n";
+    folder.file("clash.mq", source);
+    let output = marq_in(root(&folder), &["build", "clash.mq"]);
+    assert_eq!(code(&output), 1);
+    let said = stderr(&output);
+    assert!(said.contains("'a b' and 'a-b' would both be 'a_b'"), "{said}");
+    marq_ok(root(&folder), &["build", "clash.mq", "--export", "a b", "--export", "a-b=other"]);
+    assert_eq!(globals(&std::fs::read(folder.path("clash.o")).expect("an object")), ["a_b", "other"]);
+    let output = marq_in(root(&folder), &["build", "clash.mq", "--export", "a b=memmove"]);
+    assert_eq!(code(&output), 1);
+    let said = stderr(&output);
+    assert!(said.contains("entry 'a b', as 'memmove', has the name of a routine of the C library"), "{said}");
+    folder.file("host.mq", "extern func g() as \"f\"\nmethod f() {\nentry:\n    call g()\n    return\n}\n");
+    let said = stderr(&marq_in(root(&folder), &["build", "host.mq"]));
+    assert!(said.contains("entry 'f' has the name of a function of the host"), "{said}");
+}
+
+#[test]
+fn mistakes_are_explained() {
+    let folder = sources();
+    let cases: [(&[&str], i32, &str); 12] = [
+        (&["--entry", "ad"], 1, "there is no 'ad'; there is 'add'"),
+        (&["--entry", "minmex"], 1, "there is no 'minmex'; there is 'minmax'"),
+        (&["--export", "fibb"], 1, "nothing that is compiled is called 'fibb'; there is 'fib'"),
+        (&["--export", "twice=two"], 1, "'twice' cannot be 'two': it is twice(i32), twice(f64)"),
+        (&["--target", "native:vax-dec-ultrix"], 2, "target 'native:vax-dec-ultrix'"),
+        (&["--target", "native:wasm32-unknown-unknown"], 2, "unknown architecture"),
+        (&["--target", "ptx"], 2, "not a native target"),
+        (&["--target", "native+fixed"], 2, "'+fixed' is not a setting"),
+        (&["--emit", "picture"], 2, "expected one of obj, static, shared, exe"),
+        (&["--emit", "shared", "--linker", "/no/such/cc"], 1, "the linker '/no/such/cc' does not run"),
+        (&["--emit", "shared", "--relocation", "static"], 1, "a shared library is loaded anywhere"),
+        (&["-o", "no/such/folder/x.o"], 1, "there is no folder 'no/such/folder'"),
+    ];
+    for (args, status, wanted) in cases {
+        let mut all = vec!["build", "library.mq"];
+        all.extend_from_slice(args);
+        let output = marq_in(root(&folder), &all);
+        assert_eq!(code(&output), status, "{args:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(wanted), "{args:?}: {}", stderr(&output));
+    }
+    // What was there stays, and nothing is left behind.
+    if is_present("cc") {
+        folder.file("liblibrary.so", "old");
+        let args = ["build", "library.mq", "--emit", "shared", "--link-arg", "-lno_such_library"];
+        let output = marq_in(root(&folder), &args);
+        assert_eq!(code(&output), 1);
+        let said = stderr(&output);
+        assert!(said.contains("'cc' failed:") && said.contains("no_such_library"), "{said}");
+        assert_eq!(std::fs::read(folder.path("liblibrary.so")).expect("the old file"), b"old");
+    }
+    let mut left: Vec<String> = std::fs::read_dir(root(&folder))
+        .expect("the folder")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    left.sort_unstable();
+    left.retain(|name| name != "liblibrary.so");
+    assert_eq!(left, ["kernels.mq", "library.mq", "main.c"]);
+}
+
+/// A device that is always full.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_an_error() {
+    let folder = sources();
+    let output = marq_in(root(&folder), &["build", "library.mq", "-o", "/dev/full"]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("cannot write '/dev/full'"), "{}", stderr(&output));
+}
+
+#[test]
+fn the_header_says_what_c_must_know() {
+    let folder = sources();
+    marq_ok(root(&folder), &["build", "library.mq", "--header", "library.h"]);
+    let header = std::fs::read_to_string(folder.path("library.h")).expect("a header");
+    for wanted in [
+        "#ifndef MARQ_LIBRARY\n",
+        "\nint32_t add(int32_t a, int32_t b);\n",
+        "\nint8_t narrow(int8_t a, int16_t b, bool c);\n",
+        "\nvoid minmax(int32_t a, int32_t b, int32_t *result0, int32_t *result1);\n",
+        "/* half(x: i32, n: i32) -> i32, returns a status */\nuint32_t half(int32_t x, int32_t n, int32_t *result);\n",
+        "\nvoid flip(const struct point *p, struct point *result);\n",
+        "\nfloat dot(const float *a, const float *b);\n",
+        "\nuint16_t double_half(uint16_t a);\n",
+        " DivideError in half, library.mq:",
+        " CheckError in check, library.mq:",
+    ] {
+        assert!(header.contains(wanted), "{wanted}\n{header}");
+    }
+    build_kernels(&folder, &[]);
+    let kernels = std::fs::read_to_string(folder.path("kernels.h")).expect("a header");
+    for wanted in [
+        "struct saxpy_args {\n    int64_t n;\n    float a;\n    void *x;\n    void *y;\n};\nvoid saxpy(const struct saxpy_args *args, ",
+        "#ifndef MARQ_KERNELS\n",
+    ] {
+        assert!(kernels.contains(wanted), "{wanted}\n{kernels}");
+    }
+    if is_present("c++") {
+        folder.file(
+            "all.cpp",
+            "#include \"kernels.h\"\n#include \"library.h\"\nint main() { return add(1, -1); }\n",
+        );
+        run_in(
+            root(&folder),
+            "c++",
+            &["-std=c++17", "-Wall", "-Wextra", "-Werror", "-o", "all", "all.cpp", "library.o", "-lm"],
+        );
+        run_in(root(&folder), "./all", &[]);
+    }
+}
+
+/// What the README shows is what happens.
+#[test]
+fn the_readme_is_true() {
+    if !is_present("cc") {
+        return;
+    }
+    let readme = include_str!("../../README.md");
+    let (_, rest) = readme.split_once("```console\ncat >area.mq").expect("the README shows it");
+    let (lines, _) = rest.split_once("```").expect("the block ends");
+    let folder = Folder::new();
+    folder.file("lines.sh", format!("set -eu\ncat >area.mq{lines}"));
+    let binaries = Path::new(env!("CARGO_BIN_EXE_marq")).parent().expect("a folder");
+    let path = std::env::join_paths(
+        std::iter::once(binaries.to_owned())
+            .chain(std::env::split_paths(&std::env::var_os("PATH").expect("a path"))),
+    );
+    let output = std::process::Command::new("sh")
+        .arg("lines.sh")
+        .env("PATH", path.expect("a path"))
+        .current_dir(root(&folder))
+        .output()
+        .expect("a shell");
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+    assert!(lines.trim().lines().count() <= 10, "ten lines are enough");
+}

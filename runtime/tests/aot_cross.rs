@@ -1,0 +1,250 @@
+//! Objects for other machines: four architectures run under emulation, and three formats read by others than their
+//! writer.
+#![cfg(feature = "cli")]
+
+mod command;
+
+use command::{Folder, is_present, marq_in, marq_ok, run_in, stderr};
+use object::{Architecture, BinaryFormat, Object, ObjectSection, ObjectSymbol, RelocationTarget};
+
+fn sources() -> Folder {
+    let folder = Folder::new();
+    folder.file("library.mq", include_str!("aot/library.mq"));
+    folder.file("kernels.mq", include_str!("aot/kernels.mq"));
+    folder.file("main.c", include_str!("aot/main.c"));
+    folder
+}
+
+/// Builds for a machine, links with its C library, and runs that.
+fn emulated(machine: &str, args: &[&str], shared: bool) {
+    let (cc, qemu) = (format!("{machine}-linux-gnu-gcc"), format!("qemu-{machine}"));
+    if !is_present(&cc) || !is_present(&qemu) {
+        return;
+    }
+    let folder = sources();
+    let at = folder.0.path();
+    let target = format!("native:{machine}");
+    let build = |file: &str, stem: &str, more: &[&str]| {
+        let (object, header) = (format!("{stem}.o"), format!("{stem}.h"));
+        let mut all = vec!["build", file, "--target", &target, "-o", &object, "--header", &header];
+        all.extend_from_slice(args);
+        all.extend_from_slice(more);
+        marq_ok(at, &all);
+    };
+    build("library.mq", "library", &[]);
+    build("kernels.mq", "kernels", &["--device"]);
+    let mut linked =
+        vec!["-std=c11", "-Wall", "-Wextra", "-Werror", "-I.", "-o", "program", "main.c", "kernels.o"];
+    if shared {
+        marq_ok(at, &["build", "library.mq", "--target", &target, "--emit", "shared", "-o", "liblibrary.so"]);
+        linked.extend(["liblibrary.so", "-Wl,-rpath,$ORIGIN"]);
+    } else {
+        linked.push("library.o");
+    }
+    if args.contains(&"--relocation=static") {
+        linked.push("-no-pie");
+    }
+    linked.push("-lm");
+    run_in(at, &cc, &linked);
+    let root = format!("/usr/{machine}-linux-gnu");
+    assert_eq!(run_in(at, &qemu, &["-L", &root, "./program"]), "all is well\n", "{machine} {args:?}");
+}
+
+#[test]
+fn aarch64_runs() {
+    emulated("aarch64", &["-O2"], false);
+    emulated("aarch64", &["-O0", "--relocation=static", "-g"], false);
+    emulated("aarch64", &["-O2"], true);
+}
+
+#[test]
+fn riscv64_runs() {
+    emulated("riscv64", &["-O2"], false);
+    emulated("riscv64", &["-O0", "--relocation=static", "-g"], false);
+    emulated("riscv64", &["-O2"], true);
+}
+
+#[test]
+fn s390x_runs() {
+    emulated("s390x", &["-O2"], false);
+    emulated("s390x", &["-O0", "--relocation=static", "-g"], false);
+    emulated("s390x", &["-O2"], true);
+}
+
+/// A target, and what is to be found in its objects.
+const TARGETS: [(&str, BinaryFormat, Architecture); 8] = [
+    ("x86_64-unknown-linux-gnu", BinaryFormat::Elf, Architecture::X86_64),
+    ("aarch64-unknown-linux-gnu", BinaryFormat::Elf, Architecture::Aarch64),
+    ("riscv64gc-unknown-linux-gnu", BinaryFormat::Elf, Architecture::Riscv64),
+    ("s390x-ibm-linux-gnu", BinaryFormat::Elf, Architecture::S390x),
+    ("x86_64-apple-darwin", BinaryFormat::MachO, Architecture::X86_64),
+    ("aarch64-apple-darwin", BinaryFormat::MachO, Architecture::Aarch64),
+    ("x86_64-pc-windows-msvc", BinaryFormat::Coff, Architecture::X86_64),
+    ("x86_64-pc-windows-gnu", BinaryFormat::Coff, Architecture::X86_64),
+];
+
+fn object_for(folder: &Folder, triple: &str, args: &[&str]) -> Vec<u8> {
+    let target = format!("native:{triple}");
+    let mut all = vec!["build", "library.mq", "--target", &target, "-o", "out.o"];
+    all.extend_from_slice(args);
+    let output = marq_in(folder.0.path(), &all);
+    assert!(output.status.success(), "{triple} {args:?}: {}", stderr(&output));
+    std::fs::read(folder.path("out.o")).expect("an object")
+}
+
+#[test]
+fn every_format_holds_what_it_should() {
+    let folder = sources();
+    for (triple, format, architecture) in TARGETS {
+        for relocation in ["pic", "static"] {
+            let relocation = format!("--relocation={relocation}");
+            let bytes = object_for(&folder, triple, &[&relocation, "--export", "fib", "--export", "length"]);
+            let file = object::File::parse(&*bytes).expect("an object");
+            assert_eq!((file.format(), file.architecture()), (format, architecture), "{triple}");
+            let prefix = if format == BinaryFormat::MachO { "_" } else { "" };
+            let mut seen: Vec<&str> = file
+                .symbols()
+                .filter(|symbol| symbol.is_global() && symbol.is_definition())
+                .filter_map(|symbol| symbol.name().ok()?.strip_prefix(prefix))
+                .collect();
+            seen.sort_unstable();
+            assert_eq!(seen, ["fib", "length"], "{triple} {relocation}");
+            let strlen = format!("{prefix}strlen");
+            let needed: Vec<&str> = file
+                .symbols()
+                .filter(|symbol| symbol.is_undefined())
+                .filter_map(|symbol| symbol.name().ok())
+                .collect();
+            assert!(needed.contains(&strlen.as_str()), "{triple}: {needed:?}");
+            assert!(!needed.iter().any(|name| name.contains("gpu_")), "{triple}: {needed:?}");
+            let text =
+                file.sections().find(|section| section.kind() == object::SectionKind::Text).expect("code");
+            assert!(text.size() > 100, "{triple}");
+            assert!(text.relocations().count() > 0, "{triple}: calls of others are relocated");
+            // Debug information was not asked for, and nothing says where this was built.
+            assert!(!file.sections().any(|section| section.name().is_ok_and(|name| name.contains("debug"))));
+            let path = folder.0.path().to_str().expect("text").as_bytes();
+            assert!(!bytes.windows(path.len()).any(|window| window == path), "{triple}");
+        }
+    }
+}
+
+#[test]
+fn externs_at_addresses_need_no_symbol_in_any_format() {
+    let folder = sources();
+    for (triple, ..) in TARGETS {
+        for relocation in ["--relocation=pic", "--relocation=static"] {
+            let args = [
+                relocation,
+                "--entry",
+                "length",
+                "--externs",
+                "addresses",
+                "--address",
+                "strlen=0x1122334455667788",
+            ];
+            let bytes = object_for(&folder, triple, &args);
+            let file = object::File::parse(&*bytes).expect("an object");
+            let needed = file.symbols().filter(|symbol| symbol.is_undefined());
+            let needed: Vec<&str> =
+                needed.filter_map(|symbol| symbol.name().ok()).filter(|name| !name.is_empty()).collect();
+            assert!(needed.is_empty(), "{triple} {relocation}: {needed:?}");
+        }
+    }
+}
+
+#[test]
+fn every_format_has_unwind_tables_and_lines() {
+    let folder = sources();
+    for (triple, format, _) in TARGETS {
+        let bytes = object_for(&folder, triple, &["-g"]);
+        let file = object::File::parse(&*bytes).expect("an object");
+        let section =
+            |name: &str| file.sections().find(|section| section.name().is_ok_and(|own| own == name));
+        let (unwind, lines) = match format {
+            BinaryFormat::MachO => ("__eh_frame", "__debug_line"),
+            BinaryFormat::Coff => (".pdata", ".debug_line"),
+            _ => (".eh_frame", ".debug_line"),
+        };
+        let unwind = section(unwind).unwrap_or_else(|| panic!("{triple}: {unwind}"));
+        assert!(unwind.size() > 100 && unwind.relocations().count() > 10, "{triple}");
+        let lines = section(lines).unwrap_or_else(|| panic!("{triple}: {lines}"));
+        let data = lines.data().expect("bytes");
+        let name = b"library.mq";
+        assert!(data.windows(name.len()).any(|window| window == name), "{triple}: the file as it was named");
+        // Each sequence of lines starts at a function.
+        for (_, relocation) in lines.relocations() {
+            let known = match relocation.target() {
+                RelocationTarget::Symbol(index) => {
+                    file.symbol_by_index(index).is_ok_and(|symbol| !symbol.is_undefined())
+                }
+                RelocationTarget::Section(index) => file.section_by_index(index).is_ok(),
+                _ => false,
+            };
+            assert!(known, "{triple}");
+        }
+    }
+}
+
+/// Readers that others wrote accept what is written, whatever the format.
+#[test]
+fn other_readers_agree() {
+    let folder = sources();
+    let at = folder.0.path();
+    if is_present("readelf") {
+        object_for(&folder, "x86_64", &["-g"]);
+        let read = run_in(at, "readelf", &["-sW", "out.o"]);
+        assert!(read.lines().any(|line| line.contains("GLOBAL") && line.ends_with(" fib")), "{read}");
+        assert!(!read.lines().any(|line| line.contains("GLOBAL") && line.contains(".Lfn")), "{read}");
+        run_in(at, "readelf", &["-aW", "--debug-dump=frames,info,decodedline", "out.o"]);
+    }
+    for (machine, tool) in
+        [("aarch64", "aarch64-linux-gnu"), ("riscv64", "riscv64-linux-gnu"), ("s390x", "s390x-linux-gnu")]
+    {
+        let objdump = format!("{tool}-objdump");
+        if is_present(&objdump) {
+            object_for(&folder, machine, &["-g"]);
+            let code = run_in(at, &objdump, &["-dr", "out.o"]);
+            assert!(code.contains("<fib>:") || code.contains("<.Lfn"), "{code}");
+            let nm = run_in(at, &format!("{tool}-nm"), &["-g", "out.o"]);
+            assert!(nm.contains(" T fib\n") && nm.contains(" U strlen\n"), "{nm}");
+        }
+    }
+    // What every machine with a C compiler has reads COFF as well.
+    if is_present("objdump") {
+        object_for(&folder, "x86_64-pc-windows-gnu", &["-g"]);
+        let read = run_in(at, "objdump", &["-x", "out.o"]);
+        assert!(read.contains("pe-x86-64") && read.contains(".pdata") && read.contains("fib"), "{read}");
+    }
+    // Not on every machine: Mach-O has few readers outside of its vendor's.
+    let llvm = std::process::Command::new("llvm-readobj").arg("--version").output();
+    if llvm.is_ok_and(|output| output.status.success()) {
+        for (triple, ..) in TARGETS {
+            object_for(&folder, triple, &["-g"]);
+            let read = run_in(at, "llvm-readobj", &["--sections", "--symbols", "-r", "out.o"]);
+            assert!(read.contains("fib"), "{triple}: {read}");
+        }
+    }
+}
+
+#[test]
+fn archives_are_of_the_targets_kind() {
+    let folder = sources();
+    for (triple, format, _) in TARGETS {
+        let target = format!("native:{triple}");
+        marq_ok(
+            folder.0.path(),
+            &["build", "library.mq", "--target", &target, "--emit", "static", "-o", "out.a"],
+        );
+        let bytes = std::fs::read(folder.path("out.a")).expect("an archive");
+        let archive = object::read::archive::ArchiveFile::parse(&*bytes).expect("an archive");
+        let symbols = archive.symbols().expect("a table").expect("a table");
+        let names: Vec<Vec<u8>> = symbols.map(|symbol| symbol.expect("a symbol").name().to_vec()).collect();
+        let fib: &[u8] = if format == BinaryFormat::MachO { b"_fib" } else { b"fib" };
+        assert!(names.iter().any(|name| name == fib), "{triple}");
+        let members: Vec<_> = archive.members().map(|member| member.expect("a member")).collect();
+        assert_eq!(members.len(), 1, "{triple}");
+        let object = object::File::parse(members[0].data(&*bytes).expect("bytes")).expect("an object");
+        assert_eq!(object.format(), format, "{triple}");
+    }
+}
