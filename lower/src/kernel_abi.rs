@@ -99,7 +99,7 @@ fn arguments(function: &Function, abi: &EntryAbi, types: &Types) -> Vec<Argument
     described.collect()
 }
 
-/// The results of an entry besides its status and the operands of what it throws.
+/// The results of an entry besides its status and the operands of exceptions.
 fn results(function: &Function, abi: &EntryAbi, types: &Types) -> Vec<Returned> {
     let own = function.signature.results.iter().skip(usize::from(abi.status) + abi.operands);
     let described = own.map(|&ty| {

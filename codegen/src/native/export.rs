@@ -11,7 +11,7 @@
 //! | returns nothing | nothing |
 //! | returns one thing of the first rows | that |
 //! | returns several, or something of the last row | nothing; behind the arguments it passes the address where each result goes |
-//! | throws | a status, `uint32_t`: 0, or the number of the place that threw, from 1 on; all results go where addresses lead, and are undefined unless the status is 0; operands of what it throws do not reach C |
+//! | throws | a status, `uint32_t`: 0, or the number of the place that threw, from 1 on; all results go where addresses lead, and are undefined unless the status is 0; operands of exceptions do not reach C |
 //!
 //! Where the compiled function is called just so already, the symbol is its own; else it is one of a small function in
 //! front. Whether a function throws is known when it has been optimised, so signatures belong to the object that they

@@ -179,6 +179,7 @@ impl Legaliser<'_> {
 
     /// Notes which lowered results each result becomes.
     fn number_results(&mut self, abi: &mut EntryAbi) {
+        // Functions are entries only where words of 64 bits are held as they are.
         let mut first = u32::from(abi.status) + abi.operands as u32;
         for result in &mut abi.results {
             let shape = self.shape(result.ty);

@@ -32,6 +32,8 @@ int main(void) {
     CHECK(half(INT32_MIN, -1, &quotient) != half(1, 0, &quotient) || half(1, 0, &quotient) != 0);
     CHECK(check(true) == 0);
     CHECK(check(false) != 0);
+    CHECK(within(3, 4, &quotient) == 0 && quotient == 3);
+    CHECK(within(5, 4, &quotient) != 0);
 
     struct point p = {1.5, -2.5}, q;
     flip(&p, &q);
