@@ -338,6 +338,7 @@ mod tests {
         let Err(Failure::Program(problems)) = write(&mut both, &words) else { panic!("expected an error") };
         let messages: Vec<&str> = problems.iter().map(|problem| &*problem.message).collect();
         assert_eq!(messages, ["no word for value \"a\" at 0 in global 'a': the host supplies value \"b\""]);
+        assert!(problems.iter().all(|problem| problem.code == Code::Reference));
         assert!(both.globals == before);
         let words = Words([(Reference::value("a"), 1), (Reference::value("b"), 2)].into());
         let written = write(&mut both, &words).unwrap();

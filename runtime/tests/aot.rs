@@ -453,15 +453,15 @@ fn an_image_of_a_file_is_loaded_by_a_session() {
     use marquetry_ir::types::Type;
     use marquetry_lower::job::OptLevel;
     const TEXT: &str = "method twice(x: i32) -> i32 {\nentry:\n    y = add x, x\n    return y\n}\n";
-    let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("twice.mq"), TEXT).expect("a file");
+    let folder = Folder::new();
+    folder.file("twice.mq", TEXT);
     marq_ok(root(&folder), &["build", "twice.mq", "--emit", "image"]);
     let session = Session::new();
     let target = Target::parse("native", OptLevel::Default).expect("this machine");
     let native = session.add_backend(Backend::new("native", target)).expect("a back-end");
     session.define("twice.mq", TEXT).expect("a definition");
     // SAFETY: the image comes from this crate, and needs nothing of the host.
-    let loaded = unsafe { session.load_image(&folder.path().join("twice.mqi"), &session.symbols()) };
+    let loaded = unsafe { session.load_image(&root(&folder).join("twice.mqi"), &session.symbols()) };
     loaded.expect("an image for this machine");
     let code = session.compile(&session.job("twice", &native).expect("a job")).expect("code");
     let mut args = [HostArg::Value(HostValue::scalar(Type::I32, 21).expect("an i32"))];
