@@ -95,6 +95,11 @@ fn halves() {
 }
 
 #[test]
+fn image() {
+    smoke("image", 2000);
+}
+
+#[test]
 fn emit() {
     smoke("emit", 2000);
 }

@@ -455,6 +455,18 @@ impl Compiled {
         Compiled { code, entries, children, results, kernel, formats, warnings, places }
     }
 
+    /// Code of one entry that was compiled by another process, with the places that it knew.
+    pub(crate) fn stored(
+        code: Arc<JitCode>,
+        entry: Entry,
+        results: Vec<Type>,
+        formats: Vec<PrintFormat>,
+    ) -> Self {
+        let (kernel, entries, places) = (code.kernel(0), vec![entry], code.places().clone());
+        let (code, children, warnings) = (Code::Jit(code), Vec::new(), Vec::new());
+        Compiled { code, entries, children, results, kernel, formats, warnings, places }
+    }
+
     /// The only or first entry.
     ///
     /// # Errors

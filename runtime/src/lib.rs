@@ -6,6 +6,7 @@
 pub mod library;
 pub mod compile;
 pub mod session;
+pub mod image;
 pub mod aot;
 pub mod value;
 pub mod inputs;

@@ -22,6 +22,7 @@ use marquetry_ir::unit::Unit;
 use marquetry_lower::exceptions::places::{self, ThrowPlace};
 use marquetry_lower::job::{DebugLevel, EntryConvention};
 use marquetry_lower::legal::Legal;
+use std::any::Any;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -45,10 +46,52 @@ pub struct JitEntry {
     direct: usize,
 }
 
+impl JitEntry {
+    fn new(entry: Entry, waits: bool, address: usize, direct: usize) -> Self {
+        let results = entry.signature.results.get(usize::from(entry.abi.status)..).unwrap_or(&[]).to_vec();
+        JitEntry {
+            argument_bytes: argument_block(&entry.signature.params).1,
+            result_bytes: argument_block(&results).1,
+            results,
+            waits,
+            address,
+            direct,
+            entry,
+        }
+    }
+}
+
+/// An entry of code that somebody else brought into memory.
+#[derive(Clone, Debug)]
+pub struct MappedEntry {
+    /// Name, signature and the way it reports exceptions.
+    pub entry: Entry,
+    /// Its wrapper.
+    pub wrapper: *const u8,
+    /// The function itself, or what C calls in its place.
+    pub direct: *const u8,
+}
+
+/// Code that somebody else brought into memory, with what is to be known of it.
+pub struct MappedCode {
+    /// What can be called.
+    pub entries: Vec<MappedEntry>,
+    /// The places that throw, by number.
+    pub places: Arc<[ThrowPlace]>,
+    /// Bytes of shared memory that a group needs.
+    pub shared_bytes: u64,
+    /// What running it takes.
+    pub scheduling: Scheduling,
+    /// Keeps the code in memory.
+    pub owner: Arc<dyn Any + Send + Sync>,
+}
+
 /// Machine code of one unit.
 pub struct JitCode {
     // Never locked but to free it; a `JITModule` may be sent to other threads, not shared between them.
     module: Mutex<Option<JITModule>>,
+    /// Keeps code in memory that was not made here.
+    _owner: Option<Arc<dyn Any + Send + Sync>>,
     entries: Vec<JitEntry>,
     places: Arc<[ThrowPlace]>,
     shared_bytes: u64,
@@ -58,6 +101,32 @@ pub struct JitCode {
 }
 
 impl JitCode {
+    /// Code that somebody else brought into memory.
+    ///
+    /// # Safety
+    /// The addresses are those of the wrappers and functions that a [`Blob`](super::Blob) has for these entries. They, and
+    /// everything that the code uses, are in memory, may be executed, read and written as it needs, and stay there until
+    /// the owner is dropped.
+    pub unsafe fn mapped(code: MappedCode) -> JitCode {
+        let MappedCode { entries, places, shared_bytes, scheduling, owner } = code;
+        let Scheduling { waits, stack, checked } = scheduling;
+        let waits = waits.into_iter().chain(std::iter::repeat(true));
+        let entries = entries.into_iter().zip(waits).map(|(mapped, waits)| {
+            let MappedEntry { entry, wrapper, direct } = mapped;
+            JitEntry::new(entry, waits, wrapper.expose_provenance(), direct.expose_provenance())
+        });
+        JitCode {
+            module: Mutex::default(),
+            _owner: Some(owner),
+            entries: entries.collect(),
+            places,
+            shared_bytes,
+            stack,
+            checked,
+            map: CodeMap::default(),
+        }
+    }
+
     /// What can be called, in the order of the unit's entries.
     pub fn entries(&self) -> &[JitEntry] {
         &self.entries
@@ -257,23 +326,15 @@ pub fn emit_jit_with(
                 None if entry.abi.convention == EntryConvention::Packed => id,
                 None => declared.function(func)?.0,
             };
-            let skipped = usize::from(entry.abi.status);
-            let results = entry.signature.results.get(skipped..).unwrap_or(&[]).to_vec();
-            known.push(JitEntry {
-                argument_bytes: argument_block(&entry.signature.params).1,
-                result_bytes: argument_block(&results).1,
-                results,
-                waits,
-                address: module.get_finalized_function(id).expose_provenance(),
-                direct: module.get_finalized_function(direct).expose_provenance(),
-                entry,
-            });
+            let address = |id| module.get_finalized_function(id).expose_provenance();
+            known.push(JitEntry::new(entry, waits, address(id), address(direct)));
         }
         let address = |id| module.get_finalized_function(id).expose_provenance();
         let map = CodeMap::new(unit, &noted, address);
         Ok(JitCode {
             map,
             module: Mutex::new(guard.0.take()),
+            _owner: None,
             entries: known,
             places: places::table(legal.sites(), &unit.files),
             shared_bytes: declared.shared_bytes,
@@ -337,6 +398,17 @@ impl Spelling for Anonymous {
     fn library(&mut self, name: &'static str) -> String {
         format!("${name}")
     }
+}
+
+/// The address of a routine that position-independent code calls, by its name: what Cranelift calls where the machine has
+/// no instruction, by Cranelift's name, and what is used in place of the C library.
+pub fn routine(name: &str) -> Option<*const u8> {
+    Some(match name {
+        "memmove" => memmove as *const u8,
+        "memset" => memset as *const u8,
+        "clock" => clock as *const u8,
+        _ => return libcall(name.parse().ok()?),
+    })
 }
 
 /// What Cranelift calls where the machine has no instruction.

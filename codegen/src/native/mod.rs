@@ -17,6 +17,7 @@
 
 pub mod context;
 mod abi;
+mod blob;
 mod debug;
 mod dwarf;
 mod effort;
@@ -26,6 +27,7 @@ mod export;
 mod homes;
 mod intrinsics;
 mod jit;
+mod join;
 mod kernel;
 mod legal;
 mod map;
@@ -46,9 +48,11 @@ mod wrap;
 #[cfg(test)]
 mod tests;
 
+pub use blob::{Blob, BlobEntry, Section, Symbol, check_blob_target, emit_blob};
 pub use emit::NativeContext;
 pub use export::{CParam, CReturn, CSignature, Export, ExportKind, c_name};
-pub use jit::{JitCode, JitEntry, emit_jit, emit_jit_with};
+pub use jit::{JitCode, JitEntry, MappedCode, MappedEntry, emit_jit, emit_jit_with, routine};
+pub use join::{Joined, Joint, WORD_BYTES, Word, WordTarget, join};
 pub use kernel::{KernelFn, NativeKernel};
 pub use map::{CodeMap, MappedFunction};
 pub use object::{ObjectPlan, emit_object, emit_object_with, emit_planned, emit_text};
@@ -333,6 +337,21 @@ impl NativeTarget {
     /// The options it was made with.
     pub fn options(&self) -> NativeOptions {
         self.options
+    }
+
+    /// The architecture and the operating system: `x86_64-linux`.
+    pub fn machine(&self) -> String {
+        let triple = self.object_isas.full.triple();
+        format!("{}-{}", triple.architecture, triple.operating_system)
+    }
+
+    /// The optional features of the processor that code may use, sorted.
+    pub fn features(&self) -> Vec<&'static str> {
+        let flags = self.object_isas.full.isa_flags();
+        let mut names: Vec<_> =
+            flags.iter().filter(|flag| flag.as_bool() == Some(true)).map(|flag| flag.name).collect();
+        names.sort_unstable();
+        names
     }
 
     /// Whether code for it can run in this process.

@@ -7,6 +7,7 @@ pub mod engines;
 pub mod reuse;
 pub mod emit;
 pub mod halves;
+pub mod image;
 
 use crate::generate::choices::Choices;
 use crate::generate::methods::Case;
@@ -56,6 +57,7 @@ pub const ALL: &[Check] = &[
     Check { name: "engines", run: engines::check, on_case: Some(engines::check_case), before: nothing },
     Check { name: "reuse", run: reuse::check, on_case: None, before: nothing },
     Check { name: "halves", run: halves::check, on_case: None, before: nothing },
+    Check { name: "image", run: image::check, on_case: None, before: nothing },
     Check { name: "emit", run: emit::check, on_case: Some(emit::check_case), before: nothing },
 ];
 

@@ -22,6 +22,7 @@ mod parse_call;
 mod names;
 mod places;
 mod print;
+mod print_definition;
 mod print_init;
 mod print_slots;
 mod print_inst;
@@ -44,6 +45,7 @@ pub use print::{
     Annotate, Place, print_body, print_inst, print_own_program, print_own_unit_with, print_program,
     print_program_with, print_unit, print_unit_with,
 };
+pub use print_definition::{print_definition, print_type};
 
 /// Reads a text into a program: the file is remembered, and every item without mistakes is added.
 ///

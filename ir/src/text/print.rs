@@ -42,7 +42,7 @@ pub trait Annotate {
 }
 
 /// No comments.
-struct Plain;
+pub(super) struct Plain;
 
 impl Annotate for Plain {}
 
@@ -123,23 +123,33 @@ fn write_program(
     for (id, method) in program.methods().filter(|(_, method)| is_shown(method)) {
         printer.blank(!std::mem::take(&mut is_first))?;
         printer.notes(Place::Method(id), "", false)?;
-        if method.table != Table::BASE {
-            printer.out.write_str("overlay ")?;
-            write_symbol(printer.out, program.table_name(method.table))?;
-            printer.out.write_str(" ")?;
-        }
-        let head = Head {
-            place: Place::Method(id),
-            name: &method.name,
-            kind: method.kind,
-            signature: &method.signature,
-            inlining: method.inlining,
-            consistent: method.consistent,
-            variables: &method.variables,
-        };
-        printer.function(&head, &method.body)?;
+        write_method(&mut printer, program, id, method)?;
     }
     Ok(())
+}
+
+/// A method, with the table that it lives in.
+pub(super) fn write_method(
+    printer: &mut Printer<'_>,
+    program: &Program,
+    id: Method,
+    method: &MethodData,
+) -> fmt::Result {
+    if method.table != Table::BASE {
+        printer.out.write_str("overlay ")?;
+        write_symbol(printer.out, program.table_name(method.table))?;
+        printer.out.write_str(" ")?;
+    }
+    let head = Head {
+        place: Place::Method(id),
+        name: &method.name,
+        kind: method.kind,
+        signature: &method.signature,
+        inlining: method.inlining,
+        consistent: method.consistent,
+        variables: &method.variables,
+    };
+    printer.function(&head, &method.body)
 }
 
 fn write_unit(
@@ -215,6 +225,15 @@ impl<'a> Printer<'a> {
                 self.implementations(id)?;
             }
         }
+        self.memory(globals, externs)
+    }
+
+    /// Globals and functions of the host.
+    pub(super) fn memory<'b>(
+        &mut self,
+        globals: impl Iterator<Item = &'b GlobalData>,
+        externs: impl Iterator<Item = &'b ExternData>,
+    ) -> fmt::Result {
         for global in globals {
             self.out.write_str("global ")?;
             write_symbol(self.out, &global.name)?;
@@ -273,7 +292,8 @@ impl<'a> Printer<'a> {
         self.out.write_str("\n")
     }
 
-    fn nominal(&mut self, nominal: Nominal) -> fmt::Result {
+    /// What stands under a name among types.
+    pub(super) fn nominal(&mut self, nominal: Nominal) -> fmt::Result {
         match nominal {
             Nominal::Struct(ty) => self.structure(ty),
             Nominal::Template(id) => self.template(id),

@@ -244,7 +244,8 @@ pub(crate) fn join(
     skipped: usize,
     block: &[u8],
 ) -> Result<Vec<HostValue>, EngineError> {
-    if types.iter().any(|ty| ty.is_aggregate()) {
+    // Of what an image returns only types are known that need no table.
+    if types.iter().any(|ty| ty.is_aggregate() || !ty.is_known()) {
         return Err(EngineError::Unsupported("aggregates do not pass to the host".into()));
     }
     let read = |(slot, &ty): (Slot, &Type)| {

@@ -6,7 +6,9 @@
 //! no counter, no address.
 
 use crate::compile::{Form, Target};
-use marquetry_lower::job::Options;
+use marquetry_ir::text::print_type;
+use marquetry_ir::types::Types;
+use marquetry_lower::job::{InlinePolicy, Options, Unresolved};
 use std::any::Any;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -145,6 +147,53 @@ impl Config {
     /// Whether this is a whole artifact, and not a part of another one.
     pub fn is_toplevel(&self) -> bool {
         self.toplevel
+    }
+
+    /// All that can change native code in memory, as text that means the same in every process; but for the params, which
+    /// are values of this one. `types` are the program's.
+    pub(crate) fn identity(&self, types: &Types) -> String {
+        let Config { backend, target, tables, provider, device, params: _, options, form: _, toplevel } =
+            self;
+        let Options {
+            opt_level,
+            debug_level,
+            throws,
+            inlining,
+            name,
+            optimize,
+            cleanup,
+            validate,
+            unresolved,
+            evaluate,
+            state,
+            entry_abi,
+            references,
+        } = options;
+        let target = match target {
+            Target::Native(native) => format!("{} O{}", native.machine(), native.options().opt_level),
+            other => other.lowering().name(),
+        };
+        let unresolved = match unresolved {
+            Unresolved::Refuse => "refuse".to_owned(),
+            Unresolved::Throw => "throw".to_owned(),
+            Unresolved::Callback(prefix) => format!("callback {prefix:?}"),
+        };
+        let inlining = match inlining {
+            InlinePolicy::BySize => "by size",
+            InlinePolicy::Always => "always",
+        };
+        let state = state.map(|ty| print_type(types, ty));
+        format!(
+            "backend {backend:?}; target {target}; tables {tables:?}; provider {provider:?}; device {device}; \
+             opt {}; debug {}; exceptions {}; inlining {inlining}; name {name:?}; optimize {optimize}; cleanup {cleanup}; \
+             validate {validate}; unresolved {unresolved}; evaluate {evaluate}; state {state:?}; abi {}; \
+             references {}; toplevel {toplevel}",
+            *opt_level as u32,
+            *debug_level as u32,
+            throws.name(),
+            entry_abi.name(),
+            references.name(),
+        )
     }
 
     /// The same for a part of another artifact, which is optimised, cleaned up and validated with that one: these are

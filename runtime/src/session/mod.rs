@@ -37,14 +37,17 @@
 mod backend;
 mod cache;
 mod config;
+mod image;
 mod results;
 mod state;
 
 pub use backend::Backend;
 pub use config::{Config, Params};
+pub use image::Stale;
 
 use crate::compile::{Child, Compiled, emit, lower};
 use crate::engine::EngineError;
+use crate::image::{Hashes, ImageError};
 use crate::memory;
 use cache::{Key, New, Object, Record};
 use marquetry_ir::diag::{Diagnostic, has_errors};
@@ -96,6 +99,8 @@ pub enum SessionError {
     NotFound(String),
     /// The job did not compile.
     Compile(EngineError),
+    /// An image has the job, but is damaged there.
+    Image(ImageError),
 }
 
 impl fmt::Display for SessionError {
@@ -125,6 +130,7 @@ impl fmt::Display for SessionError {
             ),
             SessionError::NotFound(what) => f.write_str(what),
             SessionError::Compile(error) => error.fmt(f),
+            SessionError::Image(error) => error.fmt(f),
         }
     }
 }
@@ -155,6 +161,8 @@ pub trait Watcher: Send + Sync {
 pub struct Statistics {
     /// Jobs that were compiled, children included.
     pub compilations: u64,
+    /// Jobs that were found in images.
+    pub loaded: u64,
     /// Entries that changes closed.
     pub invalidations: u64,
     /// Entries of the cache, closed ones included.
@@ -173,6 +181,9 @@ pub struct Session {
     library: Library,
     /// Tables of compilations that are over.
     compilations: AtomicU64,
+    loaded: AtomicU64,
+    /// What methods mean, to compare with images.
+    hashes: Hashes,
     invalidations: AtomicU64,
 }
 
@@ -197,6 +208,8 @@ impl Session {
             host: Arc::new(NoHost),
             library: Library::new(),
             compilations: AtomicU64::new(0),
+            loaded: AtomicU64::new(0),
+            hashes: Hashes::default(),
             invalidations: AtomicU64::new(0),
         }
     }
@@ -373,7 +386,7 @@ impl Session {
         }
     }
 
-    /// The code of a job: from the cache, or compiled now.
+    /// The code of a job: from the cache, from an image, or compiled now.
     ///
     /// # Errors
     /// The program is wrong, the target cannot do what it asks for, or a limit is passed. Failures are not remembered.
@@ -477,6 +490,7 @@ impl Session {
         let state = self.shared.lock();
         Statistics {
             compilations: self.compilations.load(Ordering::Relaxed),
+            loaded: self.loaded.load(Ordering::Relaxed),
             invalidations: self.invalidations.load(Ordering::Relaxed),
             entries: state.cache.len() as u64,
             methods: state.program.kept_methods() as u64,
@@ -528,8 +542,11 @@ impl Session {
         memory::with(|memory| emit(memory, lowering, target, form, &symbol, &*self.host))
     }
 
-    /// Compiles a job and puts it into the cache. `above` are the jobs that this one is a child of.
+    /// Compiles a job, or takes it from an image, and puts it into the cache. `above` are the jobs that this one is a child of.
     fn build(&self, job: &Job, above: &mut Vec<Key>) -> Result<Arc<Compiled>, SessionError> {
+        if let Some(stored) = self.stored(job)? {
+            return Ok(stored);
+        }
         let start = Instant::now();
         let key = Key::from(job);
         let (program, backend) = self.pinned(job)?;
@@ -622,20 +639,26 @@ impl Session {
 
 /// The stack of tables of a config.
 fn view(program: &Program, config: &Config) -> Result<View, SessionError> {
-    let find = |names: &[Arc<str>], role: &str| -> Result<Vec<Table>, SessionError> {
-        let found = names.iter().map(|name| {
-            let missing =
-                || format!("there is no table '{name}', {role} of the back-end '{}'", config.backend);
-            program.find_table(name).ok_or_else(|| SessionError::NotFound(missing()))
-        });
-        found.collect()
+    let missing = |name: &str, role| {
+        let message = format!("there is no table '{name}', {role} of the back-end '{}'", config.backend);
+        SessionError::NotFound(message)
     };
-    let tables = find(&config.tables, "one")?;
-    Ok(if config.device {
-        View::device(&tables).with_provider(&find(&config.provider, "one of the runtime provider")?)
-    } else {
-        View::native(&tables)
-    })
+    let roles = [(&config.tables, "one"), (&config.provider, "one of the runtime provider")];
+    for (names, role) in &roles[..if config.device { 2 } else { 1 }] {
+        if let Some(name) = names.iter().find(|name| program.find_table(name).is_none()) {
+            return Err(missing(name, role));
+        }
+    }
+    Ok(view_of(program, &config.tables, &config.provider, config.device))
+}
+
+/// The stack of these tables; those that do not exist have no methods.
+fn view_of<S: AsRef<str>>(program: &Program, tables: &[S], provider: &[S], device: bool) -> View {
+    let find = |names: &[S]| -> Vec<Table> {
+        names.iter().filter_map(|name| program.find_table(name.as_ref())).collect()
+    };
+    let tables = find(tables);
+    if device { View::device(&tables).with_provider(&find(provider)) } else { View::native(&tables) }
 }
 
 /// The instance that a look-up gave.

@@ -5,6 +5,7 @@ use super::backend::Backend;
 use super::cache::{Cache, Entry, Key, New, Object};
 use super::{Job, SessionError};
 use crate::compile::Compiled;
+use crate::image::LoadedImage;
 use marquetry_ir::program::{Program, World};
 use marquetry_lower::specialise::forgotten;
 use std::collections::{HashMap, HashSet};
@@ -19,6 +20,8 @@ pub(super) struct State {
     pub(super) program: Arc<Program>,
     pub(super) cache: Cache,
     pub(super) backends: HashMap<Arc<str>, Arc<Backend>>,
+    /// The last one is asked first.
+    pub(super) images: Vec<Arc<LoadedImage>>,
     /// The program before each change that is not about methods.
     epochs: Vec<Epoch>,
     flights: HashMap<Job, Arc<Flight>>,
@@ -48,6 +51,7 @@ impl Shared {
             program: Arc::new(program),
             cache: Cache::default(),
             backends: HashMap::new(),
+            images: Vec::new(),
             epochs: Vec::new(),
             flights: HashMap::new(),
             compiling: HashSet::new(),

@@ -8,6 +8,7 @@
 //! cargo run --release -p marquetry-tests --bin marq-bench -- ptx --peers DIR --nvrtc LIBRARY
 //! cargo run --release -p marquetry-tests --bin marq-bench -- memory
 //! cargo run --release -p marquetry-tests --bin marq-bench -- dispatch
+//! cargo run --release -p marquetry-tests --bin marq-bench -- image
 //! cargo run --release -p marquetry-tests --bin marq-bench -- objects
 //! cargo build --release -p marquetry && cargo run --release -p marquetry-tests --bin marq-bench -- process
 //! ```
@@ -19,6 +20,7 @@
 pub mod alloc;
 mod dispatch;
 mod extremes;
+mod image;
 mod measure;
 mod memory;
 mod native;
@@ -81,6 +83,7 @@ enum Command {
     Ptx(ptx::Ptx),
     Memory(memory::Memory),
     Dispatch(dispatch::Dispatch),
+    Image(image::Image),
     Objects(objects::Objects),
     Process(process::Process),
 }
@@ -96,6 +99,7 @@ pub fn main() -> ExitCode {
         Command::Ptx(command) => command.run(&options),
         Command::Memory(command) => command.run(&options),
         Command::Dispatch(command) => command.run(&options),
+        Command::Image(command) => command.run(&options),
         Command::Objects(command) => command.run(&options),
         Command::Process(command) => command.run(&options),
     };
