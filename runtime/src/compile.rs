@@ -461,8 +461,9 @@ impl Compiled {
         entry: Entry,
         results: Vec<Type>,
         formats: Vec<PrintFormat>,
+        places: Arc<[ThrowPlace]>,
     ) -> Self {
-        let (kernel, entries, places) = (code.kernel(0), vec![entry], code.places().clone());
+        let (kernel, entries) = (code.kernel(0), vec![entry]);
         let (code, children, warnings) = (Code::Jit(code), Vec::new(), Vec::new());
         Compiled { code, entries, children, results, kernel, formats, warnings, places }
     }

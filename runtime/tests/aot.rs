@@ -334,7 +334,7 @@ fn mistakes_are_explained() {
         (&["--target", "native:wasm32-unknown-unknown"], 2, "unknown architecture"),
         (&["--target", "ptx"], 2, "not a native target"),
         (&["--target", "native+fixed"], 2, "'+fixed' is not a setting"),
-        (&["--emit", "picture"], 2, "expected one of obj, static, shared, exe"),
+        (&["--emit", "picture"], 2, "expected one of obj, static, shared, exe, image"),
         (&["--emit", "shared", "--linker", "/no/such/cc"], 1, "the linker '/no/such/cc' does not run"),
         (&["--emit", "shared", "--relocation", "static"], 1, "a shared library is loaded anywhere"),
         (&["-o", "no/such/folder/x.o"], 1, "there is no folder 'no/such/folder'"),
@@ -440,4 +440,36 @@ fn the_readme_is_true() {
         .expect("a shell");
     assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
     assert!(lines.trim().lines().count() <= 10, "ten lines are enough");
+}
+
+/// What the command line writes, a session with the same text runs without compiling.
+#[test]
+#[allow(unsafe_code)] // the image was written a line before
+fn an_image_of_a_file_is_loaded_by_a_session() {
+    use marquetry::compile::Target;
+    use marquetry::engine::Outcome;
+    use marquetry::session::{Backend, Session};
+    use marquetry::value::{HostArg, HostValue};
+    use marquetry_ir::types::Type;
+    use marquetry_lower::job::OptLevel;
+    const TEXT: &str = "method twice(x: i32) -> i32 {\nentry:\n    y = add x, x\n    return y\n}\n";
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("twice.mq"), TEXT).expect("a file");
+    marq_ok(root(&folder), &["build", "twice.mq", "--emit", "image"]);
+    let session = Session::new();
+    let target = Target::parse("native", OptLevel::Default).expect("this machine");
+    let native = session.add_backend(Backend::new("native", target)).expect("a back-end");
+    session.define("twice.mq", TEXT).expect("a definition");
+    // SAFETY: the image comes from this crate, and needs nothing of the host.
+    let loaded = unsafe { session.load_image(&folder.path().join("twice.mqi"), &session.symbols()) };
+    loaded.expect("an image for this machine");
+    let code = session.compile(&session.job("twice", &native).expect("a job")).expect("code");
+    let mut args = [HostArg::Value(HostValue::scalar(Type::I32, 21).expect("an i32"))];
+    let Outcome::Returned(results) = code.call(&mut args).expect("a call") else { panic!("it threw") };
+    assert_eq!(results[0].to_string(), "i32 42");
+    assert_eq!((session.statistics().compilations, session.statistics().loaded), (0, 1));
+    for (option, value) in [("--header", "x.h"), ("--linker", "cc"), ("--externs", "addresses")] {
+        let output = marq_in(root(&folder), &["build", "twice.mq", "--emit", "image", option, value]);
+        assert_eq!(output.status.code(), Some(2), "{option}");
+    }
 }

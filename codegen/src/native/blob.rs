@@ -112,7 +112,7 @@ impl Blob {
     pub fn empty() -> Self {
         Blob {
             entries: Vec::new(),
-            places: Arc::default(),
+            places: [].into(),
             formats: Vec::new(),
             shared_bytes: 0,
             scheduling: Scheduling { waits: Vec::new(), stack: StackNeeds::default(), checked: [].into() },
@@ -182,7 +182,7 @@ pub fn emit_blob(
         let (symbols, fixups) = module.resolve()?;
         Ok(Blob {
             entries: known,
-            places: places::table(legal.sites(), &legal.unit().files),
+            places: places::table(legal.sites(), &unit.files),
             formats: unit.formats.clone(),
             shared_bytes: declared.shared_bytes,
             scheduling,

@@ -4,6 +4,8 @@ use super::input::{self, Entry};
 use super::{CliError, CliResult, output};
 use crate::aot::link::{self, Linker};
 use crate::aot::{self, BuildError, Emit, Plan, choose};
+use crate::compile::Target;
+use crate::session::{self, Backend, Session};
 use clap::Args;
 use marquetry_codegen::native::{ExternPolicy, NativeOptions, NativeTarget, Relocation};
 use marquetry_ir::program::{MethodKind, Program};
@@ -11,6 +13,7 @@ use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{DebugLevel, EntryConvention, Job, JobEntry, OptLevel};
 use marquetry_lower::runtime::host::HostPolicy;
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use target_lexicon::{BinaryFormat, OperatingSystem};
 
@@ -21,7 +24,8 @@ pub(super) struct Build {
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// What to make: obj (a relocatable object), static or shared (a library), exe (an executable, whose 'main' is a
-    /// method of this name)
+    /// method of this name), or image (what a session loads in place of compiling; its back-end is 'native', with
+    /// --device 'cpu')
     #[arg(long, value_name = "WHAT", default_value = "obj")]
     emit: String,
     /// Where to write it, '-' for standard output; without it, a file named like the first one of the program
@@ -101,9 +105,19 @@ fn one_of<T: Copy>(
     })
 }
 
+/// What is not linked: how the command line spells it.
+const IMAGE: &str = "image";
+
 impl Build {
     pub(super) fn run(self) -> CliResult {
-        let emit = one_of("something to emit", &self.emit, &Emit::ALL, Emit::name)?;
+        if self.emit == IMAGE {
+            return self.image();
+        }
+        let emit = Emit::from_name(&self.emit).ok_or_else(|| {
+            let known = Emit::ALL.map(Emit::name).join(", ");
+            let found = &self.emit;
+            CliError::Usage(format!("'{found}' is not something to emit: expected one of {known}, {IMAGE}"))
+        })?;
         let relocation = one_of("a relocation model", &self.relocation, &Relocation::ALL, Relocation::name)?;
         let externs = one_of("a policy for externs", &self.externs, &ExternPolicy::ALL, ExternPolicy::name)?;
         let policy = one_of("a host policy", &self.host_policy, &HostPolicy::ALL, HostPolicy::name)?;
@@ -164,6 +178,52 @@ impl Build {
             Emit::Object | Emit::Static => output::replace(&out, &bytes),
             Emit::Shared | Emit::Executable => output::replace_executable(&out, &bytes),
         }
+    }
+
+    /// Compiles to an image. What links and what C sees has no meaning for it.
+    fn image(self) -> CliResult {
+        let meaningless = [
+            ("--header", self.header.is_some()),
+            ("--export", !self.export.is_empty()),
+            ("--linker", self.linker.is_some()),
+            ("--link-arg", !self.link_arg.is_empty()),
+            ("--address", !self.address.is_empty()),
+            ("--externs", self.externs != ExternPolicy::default().name()),
+            ("--host-policy", self.host_policy != HostPolicy::default().name()),
+        ];
+        if let Some((option, _)) = meaningless.iter().find(|(_, given)| *given) {
+            return Err(CliError::Usage(format!("{option} is not for images")));
+        }
+        let opt_level = OptLevel::from_number(self.opt_level).unwrap_or_default();
+        let target = Target::parse(&self.target, opt_level);
+        let target = target.map_err(|error| CliError::Usage(error.to_string()))?;
+        let entry_abi =
+            one_of("an entry ABI", &self.entry_abi, &EntryConvention::ALL, EntryConvention::name)?;
+        let mut program = input::read_valid(&self.files)?;
+        let entries = self.entries(&mut program)?;
+        input::tables(&program, &self.table)?;
+        let mut backend =
+            if self.device { Backend::cpu_device("cpu", target) } else { Backend::new("native", target) };
+        let tables: Vec<&str> = self.table.iter().map(String::as_str).collect();
+        backend.tables(&tables);
+        let session = Session::over(program);
+        let config = session.add_backend(backend);
+        let mut config = config.map_err(|error| CliError::Failed(error.to_string()))?;
+        config.options.opt_level = opt_level;
+        config.options.debug_level = DebugLevel::from_number(self.debug_level).unwrap_or_default();
+        config.options.entry_abi = entry_abi;
+        let world = session.world();
+        let job = |entry| session::Job { entry, config: config.clone(), world };
+        let jobs: Vec<session::Job> = entries.into_iter().map(job).collect();
+        let threads = NonZero::new(self.threads).or_else(|| std::thread::available_parallelism().ok());
+        let image = session.image_with_threads(&jobs, threads.map_or(1, NonZero::get));
+        let image = image.map_err(|error| CliError::Failed(error.to_string()))?;
+        let usual = || {
+            let first = self.files.first().filter(|file| file.as_path() != Path::new("-"));
+            let stem = first.and_then(|file| file.file_stem()).unwrap_or("out".as_ref());
+            Path::new(stem).with_extension("mqi")
+        };
+        output::write(&self.output.clone().unwrap_or_else(usual), &image)
     }
 
     fn addresses(&self) -> Result<BTreeMap<String, u64>, CliError> {

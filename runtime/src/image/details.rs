@@ -7,7 +7,6 @@ use super::read::Tables;
 use super::write::Strings;
 use marquetry_codegen::artifact::{Entry, Scheduling};
 use marquetry_codegen::native::StackNeeds;
-use marquetry_ir::limits::MAX_THROW_OPERANDS;
 use marquetry_ir::program::{MethodKind, Program};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::span::Location;
@@ -162,12 +161,10 @@ impl Details {
             return Err(from.damaged("a lowered signature with types that are not lowered"));
         }
         let convention = from.one_of(&EntryConvention::ALL, "entry convention")?;
-        let (status, mailbox) = (from.flag()?, from.flag()?);
-        let operands = usize::from(from.u8()?);
-        let words = results.get(usize::from(status)..).and_then(|results| results.get(..operands));
-        let is_word = |ty: &Type| *ty == Type::I64;
-        if operands > MAX_THROW_OPERANDS || !words.is_some_and(|words| words.iter().all(is_word)) {
-            return Err(from.damaged(format!("{operands} operands of exceptions, which are no results")));
+        let (status, mailbox, operands) = (from.flag()?, from.flag()?, from.u32()? as usize);
+        let head = results.get(usize::from(status)..usize::from(status) + operands);
+        if head.is_none_or(|words| words.iter().any(|&ty| ty != Type::I64)) {
+            return Err(from.damaged(format!("{operands} operands of exceptions, which it does not return")));
         }
         let inputs =
             from.list(8, |from| Ok(Input { name: text(from)?.into(), ty: types.read(tables, from)? }))?;
@@ -178,9 +175,16 @@ impl Details {
         if let Some(bad) = arguments.iter().find(|argument| !fits(argument)) {
             return Err(from.damaged(format!("an argument from parameter {} on, of {lowered}", bad.first)));
         }
-        let results_of = Default::default();
-        let abi =
-            EntryAbi { convention, status, operands, mailbox, inputs, state, arguments, results: results_of };
+        let abi = EntryAbi {
+            convention,
+            status,
+            operands,
+            mailbox,
+            inputs,
+            state,
+            arguments,
+            ..EntryAbi::default()
+        };
         let kind = if from.flag()? { MethodKind::Kernel } else { MethodKind::Function };
         let entry = Entry { symbol, kind, signature: Signature { params, results }, abi };
         let results = types.list(tables, from)?;
@@ -201,8 +205,8 @@ impl Details {
         if shared_bytes > marquetry_codegen::native::context::MAX_SHARED_BYTES {
             return Err(from.damaged(format!("{shared_bytes} bytes of shared memory")));
         }
-        let checked = from.list(22, |from| throw_place(tables, types, from))?.into();
-        let places = from.list(22, |from| throw_place(tables, types, from))?.into();
+        let checked = from.list(LEAST_PLACE, |from| place(tables, types, from))?.into();
+        let places = from.list(LEAST_PLACE, |from| place(tables, types, from))?.into();
         let instances = from.list(12, |from| {
             let definition = from.u32()?;
             let arguments = types.list(tables, from)?;
@@ -221,6 +225,9 @@ impl Details {
         Ok((details, instances))
     }
 }
+
+/// Bytes that a place that throws has at least.
+const LEAST_PLACE: usize = 22;
 
 fn argument(
     tables: Tables<'_>,
@@ -252,37 +259,31 @@ fn argument(
     Ok(Argument { name, role, passing, ty, size, align, first, parts })
 }
 
-fn place(tables: Tables<'_>, from: &mut Reader<'_>) -> Result<Option<Location>, ImageError> {
-    optional(from, |from| {
-        let file = from.u32()?;
-        let file = string(tables, file, from)?.into();
-        Ok(Location { file, line: from.u32()? as usize, column: from.u32()? as usize })
-    })
-}
-
 fn frame(tables: Tables<'_>, from: &mut Reader<'_>) -> Result<ThrowFrame, ImageError> {
-    let function = from.u32()?;
-    let function = string(tables, function, from)?.into();
-    Ok(ThrowFrame { function, location: place(tables, from)? })
+    let text = |from: &mut Reader<'_>| {
+        let id = from.u32()?;
+        Ok::<Arc<str>, ImageError>(string(tables, id, from)?.into())
+    };
+    let function = text(from)?;
+    let location = optional(from, |from| {
+        let file = text(from)?;
+        Ok(Location { file, line: from.u32()? as usize, column: from.u32()? as usize })
+    })?;
+    Ok(ThrowFrame { function, location })
 }
 
-fn throw_place(
-    tables: Tables<'_>,
-    types: &mut Types<'_>,
-    from: &mut Reader<'_>,
-) -> Result<ThrowPlace, ImageError> {
-    let text = |from: &mut Reader<'_>| -> Result<Arc<str>, ImageError> {
+fn place(tables: Tables<'_>, types: &mut Types<'_>, from: &mut Reader<'_>) -> Result<ThrowPlace, ImageError> {
+    let text = |from: &mut Reader<'_>| {
         let id = from.u32()?;
-        string(tables, id, from).map(Into::into)
+        Ok::<Arc<str>, ImageError>(string(tables, id, from)?.into())
     };
-    Ok(ThrowPlace {
-        kind: text(from)?,
-        reason: optional(from, text)?,
-        operands: types.list(tables, from)?.into(),
-        at: frame(tables, from)?,
-        callers: from.list(5, |from| frame(tables, from))?.into(),
-        candidates: from.list(5, |from| frame(tables, from))?.into(),
-    })
+    let kind = text(from)?;
+    let reason = optional(from, text)?;
+    let operands = types.list(tables, from)?.into();
+    let at = frame(tables, from)?;
+    let callers = from.list(5, |from| frame(tables, from))?.into();
+    let candidates = from.list(5, |from| frame(tables, from))?.into();
+    Ok(ThrowPlace { kind, reason, operands, at, callers, candidates })
 }
 
 /// What is written of an entry, besides what it depends on.
@@ -315,8 +316,7 @@ pub(super) fn write(out: &mut Writer, strings: &mut Strings, stored: &Stored<'_>
     out.u8(convention.unwrap_or(0) as u8);
     out.u8(abi.status.into());
     out.u8(abi.mailbox.into());
-    // There are few.
-    out.u8(abi.operands as u8);
+    out.u32(abi.operands as u32);
     out.list(&abi.inputs, |out, input| {
         out.u32(strings.id(&input.name));
         write_plain(out, strings, input.ty);
@@ -355,33 +355,28 @@ pub(super) fn write(out: &mut Writer, strings: &mut Strings, stored: &Stored<'_>
     out.u64(scheduling.stack.fixed as u64);
     out.u64(scheduling.stack.reserve as u64);
     out.u8(scheduling.stack.recursive.into());
-    for places in [&scheduling.checked[..], places] {
-        out.list(places, |out, place| write_throw_place(out, strings, place));
+    for places in [&scheduling.checked, *places] {
+        out.list(places, |out, place| write_place(out, strings, place));
     }
 }
 
-fn write_throw_place(out: &mut Writer, strings: &mut Strings, place: &ThrowPlace) {
-    let ThrowPlace { kind, reason, operands, at, callers, candidates } = place;
-    out.u32(strings.id(kind));
-    out.u8(reason.is_some().into());
-    reason.iter().for_each(|reason| out.u32(strings.id(reason)));
-    out.list(operands, |out, &ty| write_plain(out, strings, ty));
-    write_frame(out, strings, at);
-    for frames in [&callers[..], candidates] {
+fn write_place(out: &mut Writer, strings: &mut Strings, place: &ThrowPlace) {
+    out.u32(strings.id(&place.kind));
+    out.u8(place.reason.is_some().into());
+    place.reason.iter().for_each(|reason| out.u32(strings.id(reason)));
+    out.list(&place.operands, |out, &ty| write_plain(out, strings, ty));
+    write_frame(out, strings, &place.at);
+    for frames in [&*place.callers, &*place.candidates] {
         out.list(frames, |out, frame| write_frame(out, strings, frame));
     }
 }
 
 fn write_frame(out: &mut Writer, strings: &mut Strings, frame: &ThrowFrame) {
     out.u32(strings.id(&frame.function));
-    write_place(out, strings, &frame.location);
-}
-
-fn write_place(out: &mut Writer, strings: &mut Strings, place: &Option<Location>) {
-    out.u8(place.is_some().into());
-    if let Some(place) = place {
-        out.u32(strings.id(&place.file));
-        out.u32(u32::try_from(place.line).unwrap_or(u32::MAX));
-        out.u32(u32::try_from(place.column).unwrap_or(u32::MAX));
+    out.u8(frame.location.is_some().into());
+    if let Some(location) = &frame.location {
+        out.u32(strings.id(&location.file));
+        out.u32(u32::try_from(location.line).unwrap_or(u32::MAX));
+        out.u32(u32::try_from(location.column).unwrap_or(u32::MAX));
     }
 }

@@ -312,11 +312,16 @@ impl LoadedImage {
         // Checked when the image was opened: both are in the text.
         let address = |at: u32| self.image.map.as_ptr().wrapping_add(text.start + at as usize);
         let mapped = MappedEntry { entry: entry.clone(), wrapper: address(wrapper), direct: address(direct) };
-        let code =
-            MappedCode { entries: vec![mapped], places, shared_bytes, scheduling, owner: self.clone() };
+        let code = MappedCode {
+            entries: vec![mapped],
+            places: places.clone(),
+            shared_bytes,
+            scheduling,
+            owner: self.clone(),
+        };
         // SAFETY: whoever gave the image to a session vouched for its code. It was linked, is mapped with the rights that it
         // needs, and stays so while the owner lives.
         let code = Arc::new(unsafe { JitCode::mapped(code) });
-        Compiled::stored(code, entry, results, formats)
+        Compiled::stored(code, entry, results, formats, places)
     }
 }

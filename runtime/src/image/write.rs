@@ -17,6 +17,7 @@ use marquetry_ir::text::print_type;
 use marquetry_ir::types::{self, Type};
 use marquetry_lower::dispatch::edges::Instance;
 use marquetry_lower::dispatch::resolve::Answer;
+use marquetry_lower::exceptions::places::ThrowPlace;
 use marquetry_lower::failure::Limit;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -44,6 +45,7 @@ pub(crate) struct Draft {
     pub(crate) blob: Blob,
     /// What it returns, before lowering.
     pub(crate) results: Vec<Type>,
+    pub(crate) places: Arc<[ThrowPlace]>,
     pub(crate) instances: Vec<Instance>,
     /// The types that these mention.
     pub(crate) types: Arc<types::Types>,
@@ -159,7 +161,7 @@ impl Image<'_> {
             formats: &blob.formats,
             shared_bytes: blob.shared_bytes,
             scheduling: &blob.scheduling,
-            places: &blob.places,
+            places: &draft.places,
         };
         details::write(&mut self.details, &mut self.strings, &stored);
         self.record(draft)?;

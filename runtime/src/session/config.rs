@@ -157,7 +157,6 @@ impl Config {
         let Options {
             opt_level,
             debug_level,
-            throws,
             inlining,
             name,
             optimize,
@@ -168,6 +167,7 @@ impl Config {
             state,
             entry_abi,
             references,
+            throws,
         } = options;
         let target = match target {
             Target::Native(native) => format!("{} O{}", native.machine(), native.options().opt_level),
@@ -185,14 +185,14 @@ impl Config {
         let state = state.map(|ty| print_type(types, ty));
         format!(
             "backend {backend:?}; target {target}; tables {tables:?}; provider {provider:?}; device {device}; \
-             opt {}; debug {}; exceptions {}; inlining {inlining}; name {name:?}; optimize {optimize}; cleanup {cleanup}; \
+             opt {}; debug {}; inlining {inlining}; name {name:?}; optimize {optimize}; cleanup {cleanup}; \
              validate {validate}; unresolved {unresolved}; evaluate {evaluate}; state {state:?}; abi {}; \
-             references {}; toplevel {toplevel}",
+             references {}; throws {}; toplevel {toplevel}",
             *opt_level as u32,
             *debug_level as u32,
-            throws.name(),
             entry_abi.name(),
             references.name(),
+            throws.name(),
         )
     }
 

@@ -184,6 +184,7 @@ impl Session {
             target: target.clone(),
             validated: job.config.options.validate,
             results,
+            places: blob.places.clone(),
             instances,
             types,
             name,
