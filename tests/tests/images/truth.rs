@@ -183,7 +183,7 @@ entry:
     bad = gt.s x, i64 10
     branch bad, no, fine
 no:
-    throw LimitError, "too much"
+    throw LimitError, "%d is too much", x
 fine:
     return x
 }
@@ -342,7 +342,7 @@ fn exceptions_arrive_with_kind_and_place() {
     let thrown = threw(host.call("letter", &mut [long(6)]));
     assert_eq!(thrown.kind, "BoundsError");
     let thrown = threw(host.call("refused_within", &mut [long(11)]));
-    assert_eq!((thrown.kind.as_str(), thrown.reason.as_deref()), ("LimitError", Some("too much")));
+    assert_eq!((thrown.kind.as_str(), thrown.reason.as_deref()), ("LimitError", Some("11 is too much")));
     assert_eq!(thrown.place.unwrap().line, here("throw LimitError").0);
     // The stack ends with an error here, too.
     let code = host.session.compile(&host.job("forever")).unwrap();
