@@ -1,6 +1,7 @@
 //! Writing results: to standard output, or to a file that is replaced as a whole or not at all.
 
 use super::CliError;
+use crate::whole_file;
 use marquetry_ir::diag::printable;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
@@ -69,15 +70,14 @@ fn replace_with(path: &Path, bytes: &[u8], new_mode: u32) -> Result<(), CliError
         Some(_) => std::fs::canonicalize(path).map_err(failed)?,
         None => path.to_path_buf(),
     };
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".marq-");
     #[cfg(unix)]
-    {
+    let mode = {
         use std::os::unix::fs::PermissionsExt;
-        let mode = old.map_or(new_mode, |meta| meta.permissions().mode() & 0o777 | new_mode & 0o111);
-        builder.permissions(std::fs::Permissions::from_mode(mode));
-    }
+        old.map_or(new_mode, |meta| meta.permissions().mode() & 0o777 | new_mode & 0o111)
+    };
+    #[cfg(not(unix))]
+    let mode = new_mode;
+    let folder = whole_file::folder(&target);
     if !folder.is_dir() {
         return Err(CliError::Failed(format!(
             "cannot write '{}': there is no folder '{}'",
@@ -85,10 +85,5 @@ fn replace_with(path: &Path, bytes: &[u8], new_mode: u32) -> Result<(), CliError
             folder.display()
         )));
     }
-    #[cfg(not(unix))]
-    let _ = new_mode;
-    let mut file = builder.tempfile_in(folder).map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
-    file.persist(&target).map_err(|error| failed(error.error))?;
-    Ok(())
+    whole_file::replace(&target, bytes, mode, false).map_err(failed)
 }
