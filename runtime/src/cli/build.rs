@@ -92,19 +92,6 @@ pub(super) struct Build {
     threads: usize,
 }
 
-/// One of a list of named things.
-fn one_of<T: Copy>(
-    what: &str,
-    found: &str,
-    all: &[T],
-    name: impl Fn(T) -> &'static str,
-) -> Result<T, CliError> {
-    all.iter().copied().find(|&one| name(one) == found).ok_or_else(|| {
-        let names: Vec<&str> = all.iter().map(|&one| name(one)).collect();
-        CliError::Usage(format!("'{found}' is not {what}: expected one of {}", names.join(", ")))
-    })
-}
-
 /// What is not linked: how the command line spells it.
 const IMAGE: &str = "image";
 
@@ -118,11 +105,13 @@ impl Build {
             let found = &self.emit;
             CliError::Usage(format!("'{found}' is not something to emit: expected one of {known}, {IMAGE}"))
         })?;
-        let relocation = one_of("a relocation model", &self.relocation, &Relocation::ALL, Relocation::name)?;
-        let externs = one_of("a policy for externs", &self.externs, &ExternPolicy::ALL, ExternPolicy::name)?;
-        let policy = one_of("a host policy", &self.host_policy, &HostPolicy::ALL, HostPolicy::name)?;
+        let relocation =
+            input::one_of("a relocation model", &self.relocation, &Relocation::ALL, Relocation::name)?;
+        let externs =
+            input::one_of("a policy for externs", &self.externs, &ExternPolicy::ALL, ExternPolicy::name)?;
+        let policy = input::one_of("a host policy", &self.host_policy, &HostPolicy::ALL, HostPolicy::name)?;
         let entry_abi =
-            one_of("an entry ABI", &self.entry_abi, &EntryConvention::ALL, EntryConvention::name)?;
+            input::one_of("an entry ABI", &self.entry_abi, &EntryConvention::ALL, EntryConvention::name)?;
         let addresses = self.addresses()?;
         if externs == ExternPolicy::Symbols && !addresses.is_empty() {
             return Err(CliError::Usage("--address is for --externs addresses".into()));
@@ -198,7 +187,7 @@ impl Build {
         let target = Target::parse(&self.target, opt_level);
         let target = target.map_err(|error| CliError::Usage(error.to_string()))?;
         let entry_abi =
-            one_of("an entry ABI", &self.entry_abi, &EntryConvention::ALL, EntryConvention::name)?;
+            input::one_of("an entry ABI", &self.entry_abi, &EntryConvention::ALL, EntryConvention::name)?;
         let mut program = input::read_valid(&self.files)?;
         let entries = self.entries(&mut program)?;
         input::tables(&program, &self.table)?;

@@ -68,19 +68,10 @@ pub(super) struct Compile {
 
 impl Compile {
     pub(super) fn run(self) -> CliResult {
-        let stage = Stage::from_name(&self.stage).ok_or_else(|| {
-            let names: Vec<&str> = Stage::ALL.iter().map(|stage| stage.name()).collect();
-            CliError::Usage(format!("'{}' is not a stage: expected one of {}", self.stage, names.join(", ")))
-        })?;
-        let policy = HostPolicy::from_name(&self.host_policy).ok_or_else(|| {
-            let names: Vec<&str> = HostPolicy::ALL.iter().map(|policy| policy.name()).collect();
-            let (found, names) = (&self.host_policy, names.join(", "));
-            CliError::Usage(format!("'{found}' is not a host policy: expected one of {names}"))
-        })?;
-        let entry_abi = EntryConvention::from_name(&self.entry_abi).ok_or_else(|| {
-            let names = EntryConvention::ALL.map(EntryConvention::name).join(", ");
-            CliError::Usage(format!("'{}' is not an entry ABI: expected one of {names}", self.entry_abi))
-        })?;
+        let stage = input::one_of("a stage", &self.stage, &Stage::ALL, Stage::name)?;
+        let policy = input::one_of("a host policy", &self.host_policy, &HostPolicy::ALL, HostPolicy::name)?;
+        let conventions = &EntryConvention::ALL;
+        let entry_abi = input::one_of("an entry ABI", &self.entry_abi, conventions, EntryConvention::name)?;
         let throws = input::throw_policy(&self.exceptions)?;
         let references = Strategy::from_name(&self.references)
             .map_err(|e| CliError::Usage(format!("--references: {e}")))?;

@@ -1,6 +1,7 @@
 //! Reading programs and showing what is wrong with them.
 
 use super::CliError;
+use crate::engine::EngineKind;
 use crate::filetest::corpus::corpus;
 use crate::filetest::directive::parse_word;
 use codespan_reporting::diagnostic::{self as shown, Label};
@@ -96,12 +97,27 @@ pub(super) fn programs(paths: &[PathBuf]) -> Result<Vec<Vec<PathBuf>>, CliError>
     Ok(programs)
 }
 
+/// One of a list of named things, `what` they are with an article.
+pub(super) fn one_of<T: Copy>(
+    what: &str,
+    found: &str,
+    all: &[T],
+    name: impl Fn(T) -> &'static str,
+) -> Result<T, CliError> {
+    all.iter().copied().find(|&one| name(one) == found).ok_or_else(|| {
+        let names: Vec<&str> = all.iter().map(|&one| name(one)).collect();
+        CliError::Usage(format!("'{found}' is not {what}: expected one of {}", names.join(", ")))
+    })
+}
+
+/// The engine of this name.
+pub(super) fn engine(name: &str) -> Result<EngineKind, CliError> {
+    one_of("an engine", name, &EngineKind::ALL, EngineKind::name)
+}
+
 /// The policy of this name for work-items that throw.
 pub(super) fn throw_policy(name: &str) -> Result<ThrowPolicy, CliError> {
-    ThrowPolicy::from_name(name).ok_or_else(|| {
-        let known = ThrowPolicy::ALL.map(ThrowPolicy::name).join(", ");
-        CliError::Usage(format!("'{name}' is not a policy for exceptions: expected one of {known}"))
-    })
+    one_of("a policy for exceptions", name, &ThrowPolicy::ALL, ThrowPolicy::name)
 }
 
 /// The tables of these names, which are the program's own: what the library's are for is not to be chosen.

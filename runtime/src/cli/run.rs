@@ -2,7 +2,7 @@
 
 use super::input::{self, Entry};
 use super::{CliError, CliResult, output, watchdog};
-use crate::engine::{EngineError, EngineKind, Extent, Outcome};
+use crate::engine::{EngineError, Extent, Outcome};
 use crate::filetest::argument::{Argument, parse_arguments};
 use crate::filetest::call::{Binding, parse_input, parse_state};
 use crate::filetest::runner::{instance_for, launch_options};
@@ -85,7 +85,7 @@ impl Run {
         }
         let default = if extent.is_some() { "cpu" } else { "native" };
         let name = self.on.as_deref().unwrap_or(default);
-        let kind = EngineKind::from_name(name).ok_or_else(|| unknown_engine(name))?;
+        let kind = input::engine(name)?;
         let level = OptLevel::from_number(self.opt_level).unwrap_or_default();
         let throws = input::throw_policy(&self.exceptions)?;
         let debug_level = DebugLevel::from_number(self.debug_level).unwrap_or_default();
@@ -170,11 +170,6 @@ impl Run {
         }
         Ok(with)
     }
-}
-
-pub(super) fn unknown_engine(name: &str) -> CliError {
-    let known: Vec<&str> = EngineKind::ALL.iter().map(|kind| kind.name()).collect();
-    CliError::Usage(format!("'{name}' is not an engine: expected one of {}", known.join(", ")))
 }
 
 fn extent(option: &str, text: &str) -> Result<[u32; 3], CliError> {

@@ -1,6 +1,5 @@
 //! `marq test`: carry out the directives in files, on every engine that this machine has.
 
-use super::run::unknown_engine;
 use super::{CliError, CliResult, input, output, watchdog};
 use crate::engine::{Engine, EngineKind};
 use crate::filetest::coverage::Coverage;
@@ -90,7 +89,7 @@ impl Test {
         if !self.on.is_empty() {
             kinds.clear();
             for name in &self.on {
-                kinds.push(EngineKind::from_name(name).ok_or_else(|| unknown_engine(name))?);
+                kinds.push(input::engine(name)?);
             }
         }
         let throws = input::throw_policy(&self.exceptions)?;
