@@ -13,6 +13,7 @@ pub mod link;
 
 use crate::compile::{CompileError, lower};
 use crate::memory;
+use crate::near::near;
 use marquetry_codegen::artifact::Artifact;
 use marquetry_codegen::error::EmitError;
 use marquetry_codegen::native::{
@@ -202,7 +203,7 @@ fn exports(program: &Program, job: &Job, legal: &Legal, plan: &Plan) -> Result<V
                 match (found.as_slice(), symbol) {
                     ([], _) => {
                         let all = names.iter().flat_map(|&(own, method)| [own, method]);
-                        let near = choose::near(name, all);
+                        let near = near(name, all);
                         return Err(BuildError::Plan(format!(
                             "nothing that is compiled is called '{name}'{near}"
                         )));

@@ -1,5 +1,7 @@
 //! Which comments are directives, and which were meant to be.
 
+use crate::near;
+
 /// The names of all directives, and of the lines that may stand below `compile:`.
 pub(super) const NAMES: [&str; 14] = [
     "run", "throws", "launch", "prints", "which", "compile", "refused", "error", "contains", "lacks",
@@ -122,26 +124,12 @@ fn nearest(word: &str) -> Option<&'static str> {
     (distance <= if name.len() > 4 { 2 } else { 1 }).then_some(name)
 }
 
-/// How many letters must be added, dropped or changed to make one word of another.
+/// How many letters must be added, dropped or changed to make one word of another; far too many where lengths tell already.
 fn distance(a: &str, b: &str) -> usize {
     if a.len().abs_diff(b.len()) > 2 {
         return usize::MAX;
     }
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cell, y) in row.iter_mut().skip(1).zip(b.bytes()) {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = *cell;
-            left = replaced.min(diagonal + 1).min(left + 1);
-            *cell = left;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or(usize::MAX)
+    near::distance(a, b).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
