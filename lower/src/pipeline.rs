@@ -28,7 +28,7 @@ use crate::runtime::{Library, hooks as reports, inputs, print};
 use crate::specialise::Specialised;
 use crate::stage::Stage;
 use crate::target::Target;
-use crate::{convergence, evaluate, exceptions, kernel_abi, legalise, optimise, specialise, validate};
+use crate::{call_graph, convergence, evaluate, exceptions, kernel_abi, legalise, optimise, specialise, validate};
 use cranelift_entity::EntityRef;
 use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::entity::Func;
@@ -320,6 +320,10 @@ impl<'a> Pipeline<'a> {
         verified.pass(|unit| {
             optimise::run_in(&mut self.context.passes, unit, effort, hooks, observer);
             fold::direct_calls(unit);
+            // Tables that are not needed any more hold nothing alive.
+            if call_graph::held(unit).next().is_some() {
+                call_graph::prune(unit);
+            }
         });
         verified = self.hooks(Anchor::AfterOptimise, verified, observer)?;
         clock.report(Stage::Optimised, observer);

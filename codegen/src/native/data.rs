@@ -1,6 +1,6 @@
 //! Globals as data objects, and the words in them that stand for something else.
 //!
-//! Addresses of other globals are relocations that the module resolves, in objects and in memory. Words of the host are
+//! Addresses of other globals and of functions are relocations that the module resolves, in objects and in memory. Words of the host are
 //! data by now in code for this process. In an object they are, by the job's strategy, relocations against undefined
 //! symbols ([`Reference::link_name`]: a symbol of the host is itself, other references have names of their own, whose
 //! address is the word), so that the linker fills them; or zeros in writable memory under an exported name, with the
@@ -117,6 +117,12 @@ impl Declared {
             let id = names.get(name).ok_or_else(|| internal("a slot for no global"))?;
             let target = module.declare_data_in_data(*id, description);
             description.write_data_addr(at, target, *offset as i64);
+            return Ok(());
+        }
+        if let Reference::Func(func) = reference {
+            let (id, _) = self.function(*func)?;
+            let target = module.declare_func_in_data(id, description);
+            description.write_function_addr(at, target);
             return Ok(());
         }
         let (symbol, kind) = match visible {
