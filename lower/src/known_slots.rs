@@ -79,7 +79,12 @@ pub(crate) fn sweep(body: &mut Body) {
     let is_address = |op: Op| {
         matches!(
             op,
-            Op::FunctionAddress | Op::GlobalAddress | Op::PtrAdd | Op::Index | Op::FieldAddress | Op::SpaceCast
+            Op::FunctionAddress
+                | Op::GlobalAddress
+                | Op::PtrAdd
+                | Op::Index
+                | Op::FieldAddress
+                | Op::SpaceCast
         )
     };
     let insts: Vec<Inst> = body.blocks().flat_map(|block| body.block_insts(block)).collect();

@@ -28,7 +28,9 @@ use crate::runtime::{Library, hooks as reports, inputs, print};
 use crate::specialise::Specialised;
 use crate::stage::Stage;
 use crate::target::Target;
-use crate::{call_graph, convergence, evaluate, exceptions, kernel_abi, legalise, optimise, specialise, validate};
+use crate::{
+    call_graph, convergence, evaluate, exceptions, kernel_abi, legalise, optimise, specialise, validate,
+};
 use cranelift_entity::EntityRef;
 use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::entity::Func;

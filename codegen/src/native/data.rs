@@ -28,6 +28,31 @@ pub(super) fn data_bytes(unit: &Unit) -> Result<u64, EmitError> {
     check_data(unit, 16, MAX_NATIVE_DATA_BYTES)
 }
 
+/// Whether all that is imported under one name is one thing.
+fn check_imports(unit: &Unit) -> Result<(), EmitError> {
+    let mut known: FxHashMap<String, &Reference> = FxHashMap::default();
+    for slot in unit.globals.values().flat_map(GlobalData::host_slots) {
+        let reference = &slot.reference;
+        let name = reference.link_name();
+        let Some(other) = known.get(&name).copied() else {
+            known.insert(name, reference);
+            continue;
+        };
+        match (other, reference) {
+            (Reference::Symbol { .. }, Reference::Symbol { library: None, .. }) => {}
+            (Reference::Symbol { library: None, .. }, Reference::Symbol { .. }) => {
+                known.insert(name, reference);
+            }
+            _ if other == reference => {}
+            _ => {
+                let message = format!("{other} and {reference} would both be the symbol '{name}'");
+                return Err(EmitError::Unsupported(message));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Whether a loader fills slots of a global, which is then found by its name, and can be written.
 fn is_patched(data: &GlobalData, strategy: Strategy) -> bool {
     strategy == Strategy::Patch && data.host_slots().next().is_some()
@@ -70,6 +95,9 @@ impl Declared {
         let mut names: FxHashMap<Arc<str>, DataId> = FxHashMap::default();
         if unit.globals.values().any(|data| !data.slots.is_empty()) {
             names.extend(ids.iter().map(|(global, id, _)| (unit.globals[*global].name.clone(), *id)));
+        }
+        if legal.references() != Strategy::Patch {
+            check_imports(unit)?;
         }
         for (global, id, visible) in ids {
             let data = &unit.globals[global];

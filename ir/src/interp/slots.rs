@@ -36,7 +36,9 @@ impl Machine {
                 let word = match &slot.reference {
                     Reference::Global { name, offset } => self.other(unit, name, made)?.wrapping_add(*offset),
                     Reference::Func(func) => function_address(Callee::Func(func.as_u32())),
-                    Reference::Method { .. } => return malformed("a slot for a method that was not looked up"),
+                    Reference::Method { .. } => {
+                        return malformed("a slot for a method that was not looked up");
+                    }
                     host => self.host.resolve(host).map_err(|reason| {
                         Box::new(FaultKind::NoWord {
                             global: data.name.clone(),

@@ -142,6 +142,31 @@ impl Reference {
     }
 }
 
+impl Reference {
+    /// What a symbol that a linker or loader asks for stands for: the opposite of [`link_name`](Self::link_name), of what
+    /// the host supplies. Its library is not known from its name.
+    pub fn from_link_name(link_name: &str) -> Self {
+        let named = |kind: &str| -> Option<Arc<str>> {
+            let spelled = link_name.strip_prefix("marq_")?.strip_prefix(kind)?.strip_prefix('_')?;
+            let (first, rest) = spelled.split_once('$').map_or((spelled, ""), |(first, rest)| (first, rest));
+            let mut bytes = first.as_bytes().to_vec();
+            if first.len() < spelled.len() {
+                for part in rest.split('$') {
+                    let (digits, plain) = part.split_at_checked(2)?;
+                    bytes.push(u8::from_str_radix(digits, 16).ok()?);
+                    bytes.extend_from_slice(plain.as_bytes());
+                }
+            }
+            Some(String::from_utf8(bytes).ok()?.into())
+        };
+        match (named("value"), named("word")) {
+            (Some(name), _) => Reference::Value(name),
+            (_, Some(name)) => Reference::Word(name),
+            _ => Reference::symbol(link_name),
+        }
+    }
+}
+
 /// As the text spells it.
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -384,6 +409,16 @@ mod tests {
         seen.dedup();
         assert_eq!(seen.len(), count);
         assert_eq!(Reference::symbol_of("puts", "libc.so.6").link_name(), "puts");
+        for name in names.iter().copied().chain(["", "\u{e4} \u{1f980}", "$", "value"]) {
+            for reference in [Reference::value(name), Reference::word(name), Reference::symbol(name)] {
+                assert_eq!(Reference::from_link_name(&reference.link_name()), reference);
+            }
+        }
+        for other in
+            ["marq_value", "marq_value_$", "marq_word_$g0", "marq_word_$ff", "marq_value_$1", "marq_x_y"]
+        {
+            assert_eq!(Reference::from_link_name(other), Reference::symbol(other));
+        }
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use crate::diag::Code;
 use crate::limits::{MAX_GLOBAL_ALIGN, MAX_PARAMS, MAX_SLOTS};
-use crate::program::{GlobalData, GlobalSlot, MethodKind, Reference, WORD_BYTES, fits, fits_function, word_at};
+use crate::program::{
+    GlobalData, GlobalSlot, MethodKind, Reference, WORD_BYTES, fits, fits_function, word_at,
+};
 use crate::types::{Space, Type, Types};
 use crate::verify::module::{Item, Module, problem};
 use crate::verify::report::Report;
