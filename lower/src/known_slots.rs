@@ -4,6 +4,9 @@
 //! Nobody writes constant memory, so what such a slot holds is known as soon as the unit is: the address of a function of
 //! the unit, or of another of its globals. A call through a table at a place that is known becomes a direct one, and code
 //! that follows such addresses compiles for targets that have none in memory. The host's words are never known.
+//!
+//! Then slots for addresses that nobody reads are dropped ([`drop_unread`]): a table of which only a number is read holds
+//! no functions alive, and asks nothing of a target that has no such tables.
 
 use crate::passes::addresses::constant_offset;
 use cranelift_entity::SecondaryMap;
@@ -11,10 +14,10 @@ use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::entity::{Func, Global, Inst, SymbolRef, Value};
 use marquetry_ir::inst::MemFlags;
 use marquetry_ir::op::Op;
-use marquetry_ir::program::{GlobalData, Reference};
+use marquetry_ir::program::{GlobalData, GlobalSlot, Reference, WORD_BYTES};
 use marquetry_ir::types::{Space, Type, Types};
 use marquetry_ir::unit::Unit;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -72,6 +75,103 @@ pub fn run(unit: &mut Unit) {
             sweep(body);
         }
     }
+}
+
+/// Drops slots for addresses in constant globals of which all that is ever read is known, and these are not. Costs the
+/// size of the unit.
+pub fn drop_unread(unit: &mut Unit) {
+    let is_address = |slot: &GlobalSlot| !slot.reference.is_of_host();
+    if !unit.globals.values().any(|data| data.slots.iter().any(is_address)) {
+        return;
+    }
+    let names: FxHashMap<Arc<str>, Global> =
+        unit.globals.iter().map(|(id, data)| (data.name.clone(), id)).collect();
+    let mut reads = Reads::default();
+    for function in unit.funcs.values() {
+        reads.of(&function.body, &unit.types);
+    }
+    // Whoever holds the address of a global may read all of it.
+    let mut work: Vec<Global> = std::mem::take(&mut reads.open);
+    let targets = |data: &GlobalData, is_read: &dyn Fn(&GlobalSlot) -> bool| -> Vec<Global> {
+        let read = data.slots.iter().filter(|slot| is_read(slot));
+        read.filter_map(|slot| match &slot.reference {
+            Reference::Global { name, .. } => names.get(name).copied(),
+            _ => None,
+        })
+        .collect()
+    };
+    for (id, data) in &unit.globals {
+        match data.space {
+            Space::Constant => work.extend(targets(data, &|slot| reads.has(id, slot))),
+            _ => work.push(id),
+        }
+    }
+    let mut is_open: SecondaryMap<Global, bool> = SecondaryMap::new();
+    while let Some(global) = work.pop() {
+        if !std::mem::replace(&mut is_open[global], true)
+            && let Some(data) = unit.globals.get(global)
+        {
+            work.extend(targets(data, &|_| true));
+        }
+    }
+    for (id, data) in unit.globals.iter_mut().filter(|(id, _)| !is_open[*id]) {
+        data.slots.retain(|slot| slot.reference.is_of_host() || reads.has(id, slot));
+    }
+}
+
+/// What code reads of globals.
+#[derive(Default)]
+struct Reads {
+    /// The words, by their numbers in their globals, of which a byte is read at a place that is known.
+    words: FxHashSet<(Global, u64)>,
+    /// The globals whose addresses go elsewhere.
+    open: Vec<Global>,
+}
+
+/// Words of a load that are told apart; a larger one may read anything.
+const MAX_WORDS: u64 = 16;
+
+impl Reads {
+    fn has(&self, global: Global, slot: &GlobalSlot) -> bool {
+        let (first, last) = (slot.offset / WORD_BYTES, (slot.offset + WORD_BYTES - 1) / WORD_BYTES);
+        (first..=last).any(|word| self.words.contains(&(global, word)))
+    }
+
+    fn of(&mut self, body: &Body, types: &Types) {
+        for inst in body.blocks().flat_map(|block| body.block_insts(block)) {
+            let mut first = true;
+            body.visit_operands(inst, |value| {
+                let is_first = std::mem::replace(&mut first, false);
+                if !body.value_type(value).is_pointer() {
+                    return;
+                }
+                let Some((global, offset)) = place(body, types, value) else { return };
+                let words = if is_first { read_words(body, types, inst, offset) } else { None };
+                match words {
+                    Some((from, to)) => self.words.extend((from..to).map(|word| (global, word))),
+                    None if is_first && is_placed(body, types, inst) => {}
+                    None => self.open.push(global),
+                }
+            });
+        }
+    }
+}
+
+/// The words that a load at this offset reads, if it is one, and they are few.
+fn read_words(body: &Body, types: &Types, inst: Inst, offset: u64) -> Option<(u64, u64)> {
+    let data = body.inst(inst);
+    if data.op != Op::Load {
+        return None;
+    }
+    let end = offset.checked_add(types.layout(data.ty)?.size)?;
+    let words = (offset / WORD_BYTES, end.div_ceil(WORD_BYTES));
+    (words.1 - words.0 <= MAX_WORDS).then_some(words)
+}
+
+/// Whether an instruction only moves an address, to a place in a global that is known.
+fn is_placed(body: &Body, types: &Types, inst: Inst) -> bool {
+    constant_offset(body, types, inst).is_some()
+        && body.first_result(inst).is_some_and(|result| place(body, types, result).is_some())
 }
 
 /// Removes addresses that nothing uses, with those that they were made of.

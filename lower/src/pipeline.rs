@@ -29,7 +29,8 @@ use crate::specialise::Specialised;
 use crate::stage::Stage;
 use crate::target::Target;
 use crate::{
-    call_graph, convergence, evaluate, exceptions, kernel_abi, legalise, optimise, specialise, validate,
+    call_graph, convergence, evaluate, exceptions, kernel_abi, known_slots, legalise, optimise, specialise,
+    validate,
 };
 use cranelift_entity::EntityRef;
 use marquetry_ir::diag::{Code, Diagnostic};
@@ -323,7 +324,9 @@ impl<'a> Pipeline<'a> {
             optimise::run_in(&mut self.context.passes, unit, effort, hooks, observer);
             fold::direct_calls(unit);
             // Tables that are not needed any more hold nothing alive.
-            if call_graph::held(unit).next().is_some() {
+            let holding = call_graph::held(unit).next().is_some();
+            known_slots::drop_unread(unit);
+            if holding {
                 call_graph::prune(unit);
             }
         });
