@@ -7,8 +7,8 @@
 //! | facts | why |
 //! |---|---|
 //! | T003, T006, T009, T012, T015, T018, T021, T024, T027, T030, T033, T036, T039, T042, T045, T048, T051, T054, T057, T060, T063, T066, T069, T072, T075, T078, T081, T084, T087 | no facts: the numbers are those of the project's list of conformance facts, which leaves these out |
-//! | T010, T025 | objects of the host are no values of the language; what stands for them are words in globals, see `prior_art_references.rs` |
-//! | T049 to T070 | `prior_art_references.rs` |
+//! | T010, T025 | objects of the host are no values of the language; what stands for them are words in globals, see `prior_art_references` |
+//! | T049 to T070 | `prior_art_references` |
 //! | T013, T014, T016, T022 | slots for results in a cache of the host's: the runtime's cache has its own tests; a job has no name, so there is none to differ |
 //! | T028 | coverage is the host's: bodies have spans, what hosts count with them is theirs |
 //! | T034, T071 | arguments that live in a garbage-collected heap: there are none |
