@@ -15,6 +15,15 @@ pub struct Callee {
     pub params: Vec<Ty>,
     /// Types of its results.
     pub results: Vec<Ty>,
+    /// The space of the table that holds its address twice, if there is one.
+    pub table: Option<&'static str>,
+}
+
+impl Callee {
+    /// What its table is called.
+    pub fn table_name(&self) -> String {
+        format!("calls_{}", self.name)
+    }
 }
 
 /// What the methods of a program share.

@@ -255,8 +255,13 @@ impl BodyWriter<'_, '_, '_, '_> {
         let define = if names.is_empty() { String::new() } else { format!("{} = ", names.join(", ")) };
         let args = args.join(", ");
         let text = |types: &[Ty]| types.iter().map(Ty::text).collect::<Vec<_>>().join(", ");
-        if self.choices.chance(1, 5) {
-            let address = self.hidden(&format!("function_address {}({})", callee.name, text(&callee.params)));
+        if self.choices.chance(1, if callee.table.is_some() { 2 } else { 5 }) {
+            let address = match callee.table {
+                Some(space) if self.choices.chance(3, 4) => {
+                    self.one_of_two(space, &callee.table_name(), "generic")
+                }
+                _ => self.hidden(&format!("function_address {}({})", callee.name, text(&callee.params))),
+            };
             let results = match callee.results.len() {
                 0 => String::new(),
                 1 => format!(" -> {}", text(&callee.results)),

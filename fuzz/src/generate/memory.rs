@@ -20,6 +20,19 @@ pub struct Place {
     pub ty: Ty,
     /// Whether integers of all sizes lie in it at any place: an array of `i8`.
     pub is_raw: bool,
+    /// A global that holds its address, too.
+    pub holder: Option<Holder>,
+}
+
+/// A global whose two slots hold the same address.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    /// Its name.
+    pub name: String,
+    /// Its space.
+    pub space: &'static str,
+    /// The space of the pointers in it.
+    pub pointer: &'static str,
 }
 
 /// Bytes of the raw places.
@@ -62,8 +75,15 @@ impl BodyWriter<'_, '_, '_, '_> {
         let name = self.hidden(&format!("slot.{}", raw_type().text()));
         let byte = self.plain(Type::I8);
         self.line(&format!("memset {name}, {byte}, i64 {RAW_BYTES}"));
-        let place =
-            Place { name, space: "local", is_global: false, is_mutable: true, ty: raw_type(), is_raw: true };
+        let place = Place {
+            name,
+            space: "local",
+            is_global: false,
+            is_mutable: true,
+            ty: raw_type(),
+            is_raw: true,
+            holder: None,
+        };
         self.places.push(place.clone());
         place
     }
@@ -80,6 +100,7 @@ impl BodyWriter<'_, '_, '_, '_> {
             is_mutable: true,
             ty: raw_type(),
             is_raw: true,
+            holder: None,
         });
     }
 
@@ -91,8 +112,15 @@ impl BodyWriter<'_, '_, '_, '_> {
         let is_raw = self.choices.chance(1, 4);
         let ty = if is_raw { raw_type() } else { place_type(self.choices, &self.world.aggregates) };
         let name = self.hidden(&format!("slot.{}", ty.text()));
-        let place =
-            Place { name: name.clone(), space: "local", is_global: false, is_mutable: true, ty, is_raw };
+        let place = Place {
+            name: name.clone(),
+            space: "local",
+            is_global: false,
+            is_mutable: true,
+            ty,
+            is_raw,
+            holder: None,
+        };
         if is_raw {
             let byte = self.plain(Type::I8);
             self.line(&format!("memset {name}, {byte}, i64 {RAW_BYTES}"));
@@ -109,14 +137,40 @@ impl BodyWriter<'_, '_, '_, '_> {
         self.places.push(place);
     }
 
+    /// The address of a global, and its space: its own, or what another global holds.
+    fn global_address(&mut self, place: &Place) -> (String, &'static str) {
+        match place.holder.clone() {
+            Some(Holder { name, space, pointer }) if self.choices.chance(1, 2) => {
+                (self.one_of_two(space, &name, pointer), pointer)
+            }
+            _ => (self.hidden(&format!("address.{} {}", place.space, place.name)), place.space),
+        }
+    }
+
+    /// A pointer from a global that holds it twice: from a place that is known, or that is not.
+    pub fn one_of_two(&mut self, space: &str, name: &str, pointer: &str) -> String {
+        let base = self.hidden(&format!("address.{space} {name}"));
+        let index = match self.choices.below(3) {
+            0 => "i64 0".to_owned(),
+            1 => "i64 1".to_owned(),
+            _ => {
+                let number = self.plain(Type::I64);
+                self.hidden(&format!("and {number}, i64 1"))
+            }
+        };
+        let place = self.hidden(&format!("index {base}, {index}, ptr<{pointer}>"));
+        let volatile = if self.choices.chance(1, 12) { " volatile" } else { "" };
+        self.hidden(&format!("load.ptr<{pointer}> {place}{volatile}"))
+    }
+
     /// An access to some place.
     pub fn access(&mut self) {
         let Some(place) = self.choices.pick(&self.places).cloned() else { return self.make_slot() };
-        let mut base = match place.is_global {
-            true => self.hidden(&format!("address.{} {}", place.space, place.name)),
-            false => place.name.clone(),
+        let (mut base, space) = match place.is_global {
+            true => self.global_address(&place),
+            false => (place.name.clone(), place.space),
         };
-        if place.space != "generic" && self.choices.chance(1, 10) {
+        if space != "generic" && self.choices.chance(1, 10) {
             base = self.hidden(&format!("spacecast.ptr<generic> {base}"));
         }
         if place.is_raw {

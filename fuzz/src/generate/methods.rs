@@ -2,7 +2,7 @@
 
 use super::body::{BodyWriter, Callee, World};
 use super::choices::Choices;
-use super::memory::{Place, place_type, raw_type};
+use super::memory::{Holder, Place, place_type, raw_type};
 use super::types::{self, Ty};
 use marquetry::value::HostValue;
 use marquetry_ir::types::{Scalar, Space, Type};
@@ -49,6 +49,19 @@ fn aggregates(choices: &mut Choices, text: &mut String) -> Vec<Ty> {
     all
 }
 
+/// A global that holds the address of another one, twice: what to load it from.
+fn holder(choices: &mut Choices, name: &str, space: &'static str, text: &mut String) -> Holder {
+    let own = choices.chance(1, 2);
+    let pointer = if own { space } else { "generic" };
+    let space = if choices.chance(3, 4) { "constant" } else { "global" };
+    let holder = format!("{name}_holder");
+    let _ = writeln!(
+        text,
+        "global {holder}: array<ptr<{pointer}>, 2> in {space} with [0: address {name}, 8: address {name}]"
+    );
+    Holder { name: holder, space, pointer }
+}
+
 /// A program that means the same on every engine, and always ends.
 pub fn case(choices: &mut Choices) -> Case {
     let mut text = String::new();
@@ -69,7 +82,9 @@ pub fn case(choices: &mut Choices) -> Case {
             let _ = write!(text, " = {}", types::constant(choices, &Ty::Plain(ty)));
         }
         text.push('\n');
-        world.globals.push(Place { name: format!("g{n}"), space, is_global: true, is_mutable, ty, is_raw });
+        let name = format!("g{n}");
+        let holder = choices.chance(1, 2).then(|| holder(choices, &name, space, &mut text));
+        world.globals.push(Place { name, space, is_global: true, is_mutable, ty, is_raw, holder });
     }
     let count = choices.below(4);
     let mut methods = Vec::new();
@@ -90,13 +105,25 @@ pub fn case(choices: &mut Choices) -> Case {
         }
         let name = if is_entry { ENTRY.to_string() } else { format!("m{n}") };
         methods.push(method(choices, &world, &name, &params, &results));
-        world.callees.push(Callee { name, params, results });
+        let table = [None, Some("constant"), Some("global")][choices.below(3)].filter(|_| !is_entry);
+        let callee = Callee { name, params, results, table };
+        if let Some(space) = table {
+            let params: Vec<String> = callee.params.iter().map(Ty::text).collect();
+            let slot = format!("function {}({})", callee.name, params.join(", "));
+            let name = callee.table_name();
+            let _ = writeln!(
+                text,
+                "global {name}: array<ptr<generic>, 2> in {space} with [0: {slot}, 8: {slot}]"
+            );
+        }
+        world.callees.push(callee);
     }
     methods.iter().for_each(|method| text.push_str(method));
     let entry = world.callees.last().cloned().unwrap_or(Callee {
         name: String::new(),
         params: Vec::new(),
         results: Vec::new(),
+        table: None,
     });
     kernel(&mut text, &entry);
     // What globals hold after a call, the next one sees; engines may start anew for each call.
@@ -129,6 +156,7 @@ fn method(choices: &mut Choices, world: &World, name: &str, params: &[Ty], resul
                 is_mutable: true,
                 ty: raw_type(),
                 is_raw: true,
+                holder: None,
             });
         } else {
             writer.scope.push((name.clone(), ty.clone()));
