@@ -396,14 +396,21 @@ fn fill(code: &Code, filling: &Filling) -> Result<(), DeviceError> {
     let (mut address, mut size) = (0, 0usize);
     // SAFETY: the context is current, the module is loaded, the name is terminated.
     let found = unsafe { sys::cuModuleGetGlobal_v2(&mut address, &mut size, code.module, name.as_ptr()) };
-    check("cuModuleGetGlobal", found)?;
+    check("cuModuleGetGlobal", found).map_err(|error| match error {
+        DeviceError::Driver { call, code, message } => {
+            DeviceError::Driver { call, code, message: format!("variable `{symbol}`: {message}") }
+        }
+        error => error,
+    })?;
     let bytes = word.to_le_bytes();
     let (length, end) = (size as u64, offset.checked_add(bytes.len() as u64));
     if end.is_none_or(|end| end > length) {
-        return Err(DeviceError::OutOfBounds { offset: *offset, bytes: bytes.len() as u64, len: length });
+        let room = format!("variable `{symbol}` has {length} bytes, a word at {offset} is not inside");
+        return Err(DeviceError::Unsupported { reason: room });
     }
-    // SAFETY: the variable has these bytes, as was just checked, and nothing of the module runs yet; the call returns when
-    // the host's bytes are no longer needed.
+    // SAFETY: the variable has these bytes, as was just checked, and nothing of the module runs yet. The call returns when
+    // the host's bytes are no longer needed (CUDA driver API, "API synchronization behavior"), and it is in the same
+    // stream as all launches, the default one, so that it ends before they begin.
     let copied = unsafe { sys::cuMemcpyHtoD_v2(address + *offset, bytes.as_ptr().cast(), bytes.len()) };
     check("cuMemcpyHtoD", copied)
 }
