@@ -199,7 +199,7 @@ impl Program {
     /// Ends a method; whether it was alive. Jobs pinned to an earlier world still see it.
     ///
     /// # Errors
-    /// The method is the library's.
+    /// The method lives in a table of the library.
     pub fn delete_method(&mut self, method: Method) -> Result<bool, MethodError> {
         let Some(data) = self.methods.get(method) else { return Ok(false) };
         self.check_table(data.table)?;

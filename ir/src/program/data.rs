@@ -82,6 +82,27 @@ pub struct MethodData {
 }
 
 impl MethodData {
+    /// A function in base without type variables.
+    pub fn function(name: &str, signature: Signature, body: Body) -> Self {
+        MethodData {
+            name: name.into(),
+            table: Table::BASE,
+            kind: MethodKind::Function,
+            signature,
+            variables: Vec::new(),
+            body,
+            inlining: Inlining::Auto,
+            consistent: false,
+            file: None,
+            span: Span::NOWHERE,
+        }
+    }
+
+    /// A kernel in base without type variables.
+    pub fn kernel(name: &str, signature: Signature, body: Body) -> Self {
+        MethodData { kind: MethodKind::Kernel, ..Self::function(name, signature, body) }
+    }
+
     /// What a variable, named or not, ranges over.
     pub fn bound(&self, types: &Types, variable: Type) -> Abstract {
         if let Some(Generic::Abstract(bound)) = types.generic(variable) {

@@ -6,6 +6,7 @@ use super::specificity::is_more_specific;
 use super::view::View;
 use marquetry_ir::diag::{Code, Diagnostic, Severity};
 use marquetry_ir::entity::{Extern, Method, Table};
+use marquetry_ir::near::near;
 use marquetry_ir::op::Op;
 use marquetry_ir::program::{MethodData, Program};
 use marquetry_ir::signature::Signature;
@@ -200,6 +201,25 @@ const LINK_PREFIX: &str = "gpu_";
 /// Most near misses that a message lists.
 const NEAR: usize = 4;
 
+/// The message for a name alone, where types of arguments must say what is meant, or where nothing has the name.
+pub fn undecided(program: &Program, view: &View, name: &str) -> String {
+    let header = |method| header(&program.types, program.method(method));
+    let mut candidates = view.candidates(program, name).map(header);
+    let Some(first) = candidates.next() else {
+        let names = program.methods().map(|(_, data)| &*data.name);
+        return format!("there is no method '{name}'{}", near(name, names));
+    };
+    let mut message = format!("'{name}' has to be asked for with the types of its arguments; there is {first}");
+    for other in candidates.by_ref().take(NEAR - 1) {
+        message.push_str("; ");
+        message.push_str(&other);
+    }
+    if candidates.next().is_some() {
+        message.push_str("; and more");
+    }
+    message
+}
+
 /// The message for a call that means nothing: what was called with what, and what there is instead.
 pub fn unresolved(program: &Program, types: &Types, view: &View, name: &str, arguments: &[Type]) -> String {
     let explanation = explain(program, types, view, name, arguments);
@@ -254,7 +274,7 @@ fn what_else(program: &Program, types: &Types, name: &str) -> String {
     } else if name.starts_with(LINK_PREFIX) {
         format!("; names that begin with '{LINK_PREFIX}' are the device library's, and it has no '{name}'")
     } else {
-        String::new()
+        near(name, program.methods().map(|(_, data)| &*data.name))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which methods of a program are compiled.
 
 use crate::library;
-use crate::near::near;
+use marquetry_ir::near::near;
 use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::program::{MethodData, Program};
 

@@ -13,7 +13,7 @@ pub mod link;
 
 use crate::compile::{CompileError, lower};
 use crate::memory;
-use crate::near::near;
+use marquetry_ir::near::near;
 use marquetry_codegen::artifact::Artifact;
 use marquetry_codegen::error::EmitError;
 use marquetry_codegen::native::{

@@ -318,7 +318,7 @@ impl Session {
     /// Ends a method; whether it was alive. Jobs of earlier worlds still see it.
     ///
     /// # Errors
-    /// The method is the library's.
+    /// The method lives in a table of the library.
     pub fn delete(&self, method: Method) -> Result<bool, SessionError> {
         self.change(|program| program.delete_method(method).map_err(SessionError::Method))
     }
@@ -365,8 +365,7 @@ impl Session {
             params.dedup();
             match params[..] {
                 [only] => (name.into(), only.to_vec()),
-                [] => return Err(SessionError::NotFound(format!("there is no '{name}' without variables"))),
-                _ => return Err(SessionError::NotFound(format!("there are several '{name}': say which"))),
+                _ => return Err(SessionError::NotFound(explain::undecided(&program, &view, name))),
             }
         };
         self.job_of(&name, &arguments, config)
