@@ -385,7 +385,11 @@ pub fn mismatch_message(types: &Types, op: Op, mismatch: &TypeMismatch) -> Strin
         }
         TypeMismatch::Operand { index, found, wanted } => {
             let hint = other_spelling(op, found);
-            format!("operand {} of {op} has type {}, expected {wanted}{hint}", index + 1, types.display(found))
+            format!(
+                "operand {} of {op} has type {}, expected {wanted}{hint}",
+                index + 1,
+                types.display(found)
+            )
         }
         TypeMismatch::Differs { index, found, wanted } => {
             let (found, wanted) = (types.display(found), types.display(wanted));
@@ -408,7 +412,9 @@ fn other_spelling(op: Op, found: Type) -> String {
     let plain = op.mnemonic().strip_suffix(".s").or(op.mnemonic().strip_suffix(".u"));
     match plain {
         Some(plain) if lane.is_float() && exists(plain) => format!("; for floats there is {plain}"),
-        None if lane.is_int() && exists(&format!("{op}.s")) => format!("; for integers there are {op}.s and {op}.u"),
+        None if lane.is_int() && exists(&format!("{op}.s")) => {
+            format!("; for integers there are {op}.s and {op}.u")
+        }
         _ => String::new(),
     }
 }

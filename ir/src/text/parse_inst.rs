@@ -64,7 +64,9 @@ impl<'t> Parser<'_, 't> {
             let mut message = format!("found '{}', expected an instruction", shortened(name));
             match self.program.methods_of(name).is_empty() {
                 true => message.push_str(&near(name, Op::ALL.iter().map(|op| op.mnemonic()))),
-                false => message.push_str(&format!("; the method of this name is called by 'call {name}(...)'")),
+                false => {
+                    message.push_str(&format!("; the method of this name is called by 'call {name}(...)'"))
+                }
             }
             self.error(Code::UnknownOp, mnemonic.span(), message)
         })

@@ -4,8 +4,11 @@ use super::pattern::{Rejection, accept_in, subsumes};
 use super::resolve::{Answer, look_up_in};
 use super::specificity::is_more_specific;
 use super::view::View;
+use marquetry_ir::body::Symbol;
 use marquetry_ir::diag::{Code, Diagnostic, Severity};
-use marquetry_ir::entity::{Extern, Method, Table};
+use marquetry_ir::entity::{Extern, Method, SymbolRef, Table};
+use marquetry_ir::library::is_library_file;
+use marquetry_ir::limits::MAX_DIAGNOSTICS;
 use marquetry_ir::near::near;
 use marquetry_ir::op::Op;
 use marquetry_ir::program::{MethodData, Program};
@@ -209,7 +212,8 @@ pub fn undecided(program: &Program, view: &View, name: &str) -> String {
         let names = program.methods().map(|(_, data)| &*data.name);
         return format!("there is no method '{name}'{}", near(name, names));
     };
-    let mut message = format!("'{name}' has to be asked for with the types of its arguments; there is {first}");
+    let mut message =
+        format!("'{name}' has to be asked for with the types of its arguments; there is {first}");
     for other in candidates.by_ref().take(NEAR - 1) {
         message.push_str("; ");
         message.push_str(&other);
@@ -303,6 +307,32 @@ pub fn shadowed(program: &Program, view: &View, table: Table) -> Vec<Diagnostic>
                 let mut warning = Diagnostic::error(Code::Shadow, data.file, data.span, message);
                 warning.severity = Severity::Warning;
                 warnings.push(warning);
+            }
+        }
+    }
+    warnings
+}
+
+/// Warnings for calls of names that nothing has: they are refused where control can get to them, unless another file, or
+/// the host, supplies what they mean.
+pub fn unknown(program: &Program) -> Vec<Diagnostic> {
+    let mut warnings = Vec::new();
+    // The library calls what providers may leave out.
+    for (_, data) in program.methods().filter(|(_, data)| !is_library_file(&program.files, data.file)) {
+        let body = &data.body;
+        for inst in body.blocks().flat_map(|block| body.block_insts(block)) {
+            let call = body.inst(inst);
+            if call.op != Op::Call || !body.symbol_exists(call.imm) {
+                continue;
+            }
+            let Symbol::Name(name) = body.symbol(SymbolRef::from_u32(call.imm)) else { continue };
+            if !program.methods_of(name).is_empty() || program.find_extern(name).is_some() {
+                continue;
+            }
+            let message = format!("nothing is called '{name}'{}", what_else(program, &program.types, name));
+            warnings.push(Diagnostic::warning(Code::Dispatch, data.file, body.span(inst), message));
+            if warnings.len() == MAX_DIAGNOSTICS {
+                return warnings;
             }
         }
     }
