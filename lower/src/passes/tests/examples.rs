@@ -526,7 +526,7 @@ fn a_loop_up_to_the_bound_needs_no_bounds_check() {
 /// Each of a chain of functions that are inlined holds all below it: what is copied is bounded, and calls stay behind.
 #[test]
 fn inlining_copies_a_bounded_number_of_instructions() {
-    let mut source = String::from("method f0(a: i32) -> i32 {\nentry:\n    return a\n}\n");
+    let mut source = String::from("method f0(a: i32) -> i32 inline {\nentry:\n    return a\n}\n");
     for n in 1..400 {
         let header = format!("method f{n}(a: i32) -> i32 inline {{\nentry:\n    r0 = call f{}(a)\n", n - 1);
         source.push_str(&header);
