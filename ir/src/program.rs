@@ -20,7 +20,7 @@ use crate::body::Body;
 use crate::chunks::Chunks;
 use crate::entity::{Extern, Global, Method, Table};
 use crate::library;
-use crate::limits::MAX_METHODS;
+use crate::limits::{MAX_METHODS, MAX_NAME_BYTES};
 use crate::span::SourceFile;
 use crate::types::{Type, Types};
 use cranelift_entity::packed_option::PackedOption;
@@ -69,8 +69,11 @@ pub struct Program {
     extern_names: FxHashMap<Arc<str>, Extern>,
 }
 
-/// Link names are the runtime provider's.
+/// Symbols end at zero bytes, and link names are the runtime provider's.
 fn check_name(data: &MethodData) -> Result<(), MethodError> {
+    if data.name.len() > MAX_NAME_BYTES || data.name.contains('\0') {
+        return Err(MethodError::Name);
+    }
     match library::intrinsic(&data.name) {
         Some(intrinsic) if data.table == Table::BASE => Err(MethodError::LinkName(&intrinsic.name)),
         _ => Ok(()),

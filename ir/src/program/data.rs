@@ -48,6 +48,8 @@ pub enum MethodError {
     /// Calls of this name mean what the runtime provider supplies for this device function, so a method in base would
     /// never be called: the provider's are overlays, in a table that it names.
     LinkName(&'static str),
+    /// The name is longer than [`MAX_NAME_BYTES`](crate::limits::MAX_NAME_BYTES), or has a zero byte: no text can spell it.
+    Name,
     /// There is no such table.
     NoTable(Table),
     /// No parameter mentions this variable, so no call could determine it.

@@ -221,8 +221,9 @@ pub(crate) fn pack(args: &mut [HostArg], entry: &Entry) -> Result<Vec<u8>, Engin
             Part::Bytes(bytes) => bytes,
             Part::Buffer(n) => addresses.get(n).copied().unwrap_or(0).to_le_bytes().to_vec(),
             Part::Null => vec![0; 8],
-            // Functions of native code have none of these.
-            Part::Reference(_) | Part::Input(_) | Part::Mailbox | Part::Results => return Err(unfit()),
+            // Functions of native code have none of these: what is left over of their arguments is no place for results.
+            Part::Results => return Err(miscounted(entry, args.len())),
+            Part::Reference(_) | Part::Input(_) | Part::Mailbox => return Err(unfit()),
         };
         let start = slot.offset as usize;
         block.get_mut(start..start + bytes.len()).ok_or_else(unfit)?.copy_from_slice(&bytes);

@@ -49,7 +49,7 @@ use crate::memory;
 use cache::{Key, New, Object, Record};
 use marquetry_ir::diag::{self, Diagnostic, has_errors};
 use marquetry_ir::entity::{Method, Table};
-use marquetry_ir::limits::MAX_METHODS;
+use marquetry_ir::limits::{MAX_METHODS, MAX_NAME_BYTES};
 use marquetry_ir::program::{MethodData, MethodError, NoHost, Program, Resolve, World};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::text;
@@ -117,6 +117,9 @@ impl fmt::Display for SessionError {
                 "the name is how the device library calls what a runtime provider supplies for '{function}', in a table \
                  of the provider: make the method an overlay there"
             ),
+            SessionError::Method(MethodError::Name) => {
+                write!(f, "the name is longer than {MAX_NAME_BYTES} bytes, or has a zero byte")
+            }
             SessionError::Method(MethodError::NoTable(_)) => f.write_str("there is no such table"),
             SessionError::Method(MethodError::TooMany) => write!(
                 f,
