@@ -18,7 +18,7 @@ use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::entity::{Func, Inst, SigRef, SymbolRef, Value};
-use marquetry_ir::limits::{MAX_DIAGNOSTICS, MAX_INLINED_INSTS};
+use marquetry_ir::limits::{MAX_COPIED_INSTS, MAX_DIAGNOSTICS, MAX_INLINED_INSTS};
 use marquetry_ir::op::Op;
 use marquetry_ir::program::Inlining;
 use marquetry_ir::span::Span;
@@ -65,9 +65,10 @@ pub fn run(unit: &mut Unit, folding: &Folding<'_>) -> Result<Option<Vec<(Func, F
     let graph = call_graph::bottom_up(unit);
     let mut ctx = PassContext::new(unit.types.clone());
     let mut origins: FxHashMap<Func, Origins> = FxHashMap::default();
+    let mut left = MAX_COPIED_INSTS;
     for &func in &graph.order {
         let mut known = written(unit, func);
-        let inlined = inline_concerned(unit, func, &graph, &own, &origins, &mut known);
+        let inlined = inline_concerned(unit, func, &graph, &own, &origins, &mut known, &mut left);
         if inlined {
             own.insert(func);
         }
@@ -199,7 +200,8 @@ fn written(unit: &Unit, func: Func) -> Origins {
     asserts.map(|inst| (inst, origin(inst))).collect()
 }
 
-/// Inlines calls of `inline` functions that ask or assert; whether there were any.
+/// Inlines calls of `inline` functions that ask or assert, as long as instructions are `left` to be copied; whether there
+/// were any.
 fn inline_concerned(
     unit: &mut Unit,
     func: Func,
@@ -207,6 +209,7 @@ fn inline_concerned(
     concerned: &FxHashSet<Func>,
     origins: &FxHashMap<Func, Origins>,
     known: &mut Origins,
+    left: &mut usize,
 ) -> bool {
     let body = &unit.funcs[func].body;
     let wanted = |callee: Func| {
@@ -229,10 +232,11 @@ fn inline_concerned(
     for &(call, callee) in calls.iter().rev() {
         let from = &unit.funcs[callee].body;
         let cost = inline::size(from);
-        if cost > budget {
+        if cost > budget.min(*left) {
             continue;
         }
         budget -= cost;
+        *left -= cost;
         let first = body.inst_count() as u32;
         inline::inline_call(&mut body, call, &unit.funcs[callee]);
         // Copies are made in reverse post-order.
