@@ -34,7 +34,9 @@ use std::sync::Arc;
 pub use boxes::{BoxError, Boxed, Header, ObjectModel};
 pub use data::{ExternData, GlobalData, Inlining, MethodData, MethodError, MethodKind, Variable};
 pub use overloads::Overloads;
-pub use references::{GlobalSlot, NoHost, Reference, Resolve, WORD_BYTES, Words, fits, word_at};
+pub use references::{
+    GlobalSlot, NoHost, Reference, Resolve, WORD_BYTES, Words, fits, fits_function, word_at,
+};
 pub use world::{World, Worlds};
 
 /// Types, globals, externs and methods.

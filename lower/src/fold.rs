@@ -10,6 +10,7 @@
 use crate::call_graph::{self, BottomUp, callee};
 use crate::failure::Failure;
 use crate::inline;
+use crate::known_slots;
 use crate::passes::{PassContext, simplify, simplify_cfg};
 use crate::query::Answer;
 use crate::report::{self, Place};
@@ -293,8 +294,9 @@ fn check(unit: &mut Unit, func: Func, known: &Origins, report: bool, problems: &
 }
 
 /// Calls through the address of a function of the unit become calls of it, so that targets without addresses of
-/// functions can compile them, and inlining sees them.
+/// functions can compile them, and inlining sees them; also where the address stands in a table.
 pub fn direct_calls(unit: &mut Unit) {
+    known_slots::run(unit);
     for func in unit.funcs.keys().collect::<Vec<_>>() {
         let body = &unit.funcs[func].body;
         let is_indirect = |inst| body.inst(inst).op == Op::CallIndirect;
@@ -331,18 +333,6 @@ pub fn direct_calls(unit: &mut Unit) {
             let args: Vec<Value> = body.args(inst).iter().skip(1).copied().collect();
             body.replace_inst(inst, Op::Call, ty, &args, symbol);
         }
-        let mut used: FxHashSet<Value> = FxHashSet::default();
-        let insts = placed(body);
-        for &inst in &insts {
-            body.visit_operands(inst, |value| {
-                used.insert(value);
-            });
-        }
-        for inst in insts {
-            let unused = body.first_result(inst).is_some_and(|result| !used.contains(&result));
-            if unused && body.inst(inst).op == Op::FunctionAddress {
-                body.remove_inst(inst);
-            }
-        }
+        known_slots::sweep(body);
     }
 }

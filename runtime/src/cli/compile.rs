@@ -73,8 +73,9 @@ impl Compile {
         let conventions = &EntryConvention::ALL;
         let entry_abi = input::one_of("an entry ABI", &self.entry_abi, conventions, EntryConvention::name)?;
         let throws = input::throw_policy(&self.exceptions)?;
-        let references = Strategy::from_name(&self.references)
-            .map_err(|e| CliError::Usage(format!("--references: {e}")))?;
+        let strategies = &Strategy::ALL;
+        let references =
+            input::one_of("a strategy for references", &self.references, strategies, Strategy::name)?;
         let words = input::words(&self.resolve)?;
         let opt_level = OptLevel::from_number(self.opt_level).unwrap_or_default();
         let target =
