@@ -133,8 +133,8 @@ const MAX_WORDS: u64 = 16;
 
 impl Reads {
     fn has(&self, global: Global, slot: &GlobalSlot) -> bool {
-        let end = slot.offset.saturating_add(WORD_BYTES);
-        (slot.offset / WORD_BYTES..end.div_ceil(WORD_BYTES)).any(|word| self.words.contains(&(global, word)))
+        let (first, last) = (slot.offset / WORD_BYTES, slot.offset.div_ceil(WORD_BYTES));
+        (first..=last).any(|word| self.words.contains(&(global, word)))
     }
 
     fn of(&mut self, body: &Body, types: &Types) {
