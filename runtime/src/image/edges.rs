@@ -152,12 +152,15 @@ impl LoadedImage {
                 edges.push(Edge { name: edge.name.clone(), arguments, answer: found.answer });
             }
             let arguments = instance.arguments.clone().into();
+            let is_entry = instance.definition == root && instances.is_empty();
+            let alone = is_entry.then(|| view.is_alone(program, method).0);
             instances.push(Instance {
                 func: Func::from_u32(0),
                 method,
                 arguments,
                 edges,
                 worlds: Worlds::ALL,
+                alone,
             });
         }
         Ok(Match { details, instances, types: Arc::new(types.into_table()), worlds })

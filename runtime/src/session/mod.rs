@@ -631,6 +631,7 @@ impl Session {
             arguments: Box::default(),
             edges: vec![edge],
             worlds: found.worlds,
+            alone: None,
         };
         let record = Record { instances: vec![caller], types: Arc::new(program.types.clone()), view: open };
         Ok((Job { entry, config, world: parent.world }, record, found.worlds))

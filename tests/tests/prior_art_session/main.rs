@@ -16,6 +16,7 @@
 //! | T046 | see `T035` |
 //! | T095 | no target has a stack space that pointers are cast from |
 
+mod determinism;
 mod jobs;
 mod parts;
 mod support;
