@@ -147,7 +147,8 @@ impl Selector<'_, '_> {
             }
         }
         self.first_label = labels.first().copied().unwrap_or(0);
-        let returns = |block: &&Block| body.terminator(**block).is_some_and(|i| body.inst(i).op == IrOp::Return);
+        let returns =
+            |block: &&Block| body.terminator(**block).is_some_and(|i| body.inst(i).op == IrOp::Return);
         // Intel's compiler for processors crashes where it merges structs that several places of a function return: what
         // returns several values leaves in one place, where their parts are merged.
         let several = self.function.signature.results.len() > 1 && order.iter().filter(returns).count() > 1;

@@ -349,7 +349,8 @@ impl Prepare<'_> {
                     _ => "".into(),
                 };
                 let operands = values.get(1..).unwrap_or(&[]);
-                let (kind, types) = self.exception(Exception::AssertionFailed.name().into(), Some(text), operands);
+                let (kind, types) =
+                    self.exception(Exception::AssertionFailed.name().into(), Some(text), operands);
                 Step::Check { condition: first, kind, types, args: self.list(operands)? }
             }
             Op::KernelInput => {

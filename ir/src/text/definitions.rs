@@ -122,7 +122,8 @@ pub(crate) fn circle(names: &[&str]) -> String {
     if names.len() <= SHOWN {
         return names.iter().map(quoted).collect::<Vec<_>>().join(" by ");
     }
-    let (first, last) = (names.get(..SHOWN - 2).unwrap_or(names), names.get(names.len() - 2..).unwrap_or(&[]));
+    let (first, last) =
+        (names.get(..SHOWN - 2).unwrap_or(names), names.get(names.len() - 2..).unwrap_or(&[]));
     let list = |names: &[&str]| names.iter().map(quoted).collect::<Vec<_>>().join(" by ");
     format!("{} by {} more by {}", list(first), names.len() - SHOWN, list(last))
 }

@@ -11,6 +11,7 @@ pub mod resolve;
 pub mod resolve_naive;
 pub mod memo;
 pub mod explain;
+pub mod lints;
 pub mod edges;
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Look-ups, worlds and edges, and the indexed resolver against its oracle.
 
 use super::edges::Dependents;
-use super::explain::{explain, header, shadowed};
+use super::explain::{explain, header};
+use super::lints::shadowed;
 use super::memo::Memo;
 use super::pattern::{accept, subsumes};
 use super::resolve::{Answer, look_up};

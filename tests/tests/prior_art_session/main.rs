@@ -18,6 +18,7 @@
 
 mod determinism;
 mod jobs;
+mod mistakes;
 mod parts;
 mod support;
 mod worlds;
