@@ -16,3 +16,5 @@ pub mod edges;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_random;
