@@ -256,7 +256,10 @@ fn no_code_for_devices_holds_the_mark_of_a_host_body() {
     // The mark is where it should be.
     let mut program = library::program();
     mark_host_bodies(&mut program);
-    let object = base_as_object(&program, HostPolicy::Sentinel).expect("an object");
+    let source = "method on_the_host() -> i64 {\nentry:\n    i = call global_id(i32 0)\n    return i\n}\n";
+    assert_eq!(text::parse(&mut program, "t.mq", source), []);
+    let entry = *program.methods_of("on_the_host").first().expect("a method");
+    let object = as_object(&program, vec![entry], HostPolicy::Sentinel).expect("an object");
     assert!(undefined(&object).contains(&MARK.to_owned()));
 }
 

@@ -55,7 +55,7 @@ struct Attached(Mutex<u32>);
 struct Other(Mutex<u32>);
 
 #[test]
-fn t013_t014_t015_results_exist_once_the_job_is_prepared() {
+fn t013_t014_results_exist_once_the_job_is_prepared() {
     let session = Session::new();
     let config = native(&session);
     session.define("t.mq", &constant("f", 1)).unwrap();
