@@ -252,7 +252,7 @@ fn built_methods_are_verified() {
     let snapshot = bench.session.snapshot();
     let leaf = snapshot.method(snapshot.methods_of("leaf")[0]).clone();
     let mut other = leaf.clone();
-    other.signature.results = vec![Type::I64].into();
+    other.signature.results = vec![Type::I64];
     let error = bench.session.define_method(&other).unwrap_err().to_string();
     assert!(error.contains("return"), "{error}");
     let mut mine = leaf.clone();
