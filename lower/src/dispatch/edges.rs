@@ -37,7 +37,7 @@ pub struct Instance {
     pub edges: Vec<Edge>,
     /// The worlds in which it would be made the same.
     pub worlds: Worlds,
-    /// For entries, whose symbol depends on it: whether the method was [alone](View::is_alone).
+    /// For entries without variables, whose symbol depends on it: whether the method was [alone](View::is_alone).
     pub alone: Option<bool>,
 }
 

@@ -137,10 +137,13 @@ impl Specialiser<'_> {
         let name = match caller {
             Some(_) => self.inner_name(func, data, arguments),
             None => {
-                let (is_alone, so_far) = self.job.view.is_alone(program, method);
-                worlds = worlds.intersect(so_far);
-                alone = Some(is_alone);
-                self.entry_name(data, arguments, is_alone)
+                // With variables it has its full name in any case.
+                if !is_generic {
+                    let (is_alone, so_far) = self.job.view.is_alone(program, method);
+                    worlds = worlds.intersect(so_far);
+                    alone = Some(is_alone);
+                }
+                self.entry_name(data, arguments, alone == Some(true))
             }
         };
         self.names.insert(name.clone());
@@ -232,7 +235,7 @@ impl Specialiser<'_> {
         if let Some(name) = host_name(data) {
             return name;
         }
-        if is_alone && !data.is_generic() {
+        if is_alone {
             return data.name.clone();
         }
         // Drivers look kernels up by name, and not all of them take every character.

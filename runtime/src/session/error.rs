@@ -3,15 +3,16 @@
 use crate::engine::EngineError;
 use crate::image::ImageError;
 use marquetry_ir::diag::Diagnostic;
-use marquetry_ir::limits::MAX_METHODS;
+use marquetry_ir::limits::{MAX_METHODS, MAX_NAME_BYTES};
 use marquetry_ir::program::MethodError;
 use std::fmt;
 
 /// Why a session did not do what it was asked to.
 #[derive(Clone, Debug)]
 pub enum SessionError {
-    /// The text or the method is wrong; the program stays as it was.
-    Definition(Vec<Diagnostic>),
+    /// The text or the method is wrong; the program stays as it was. The mistakes, and the same as text, with the place of
+    /// each.
+    Definition(Vec<Diagnostic>, String),
     /// A method cannot be added or deleted; the program stays as it was.
     Method(MethodError),
     /// There is no such method, back-end, or instance.
@@ -25,10 +26,7 @@ pub enum SessionError {
 impl fmt::Display for SessionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SessionError::Definition(diagnostics) => {
-                let messages: Vec<&str> = diagnostics.iter().map(|d| d.message.as_str()).collect();
-                f.write_str(&messages.join("; "))
-            }
+            SessionError::Definition(_, text) => f.write_str(text.trim_end()),
             SessionError::Method(MethodError::Exists(_)) => {
                 f.write_str("its table has a method that takes the same")
             }
@@ -41,6 +39,9 @@ impl fmt::Display for SessionError {
                 "the name is how the device library calls what a runtime provider supplies for '{function}', in a table \
                  of the provider: make the method an overlay there"
             ),
+            SessionError::Method(MethodError::Name) => {
+                write!(f, "the name is longer than {MAX_NAME_BYTES} bytes, or has a zero byte")
+            }
             SessionError::Method(MethodError::NoTable(_)) => f.write_str("there is no such table"),
             SessionError::Method(MethodError::TooMany) => write!(
                 f,

@@ -37,8 +37,7 @@ impl Session {
             params.dedup();
             match params[..] {
                 [only] => (name.into(), only.to_vec()),
-                [] => return Err(SessionError::NotFound(format!("there is no '{name}' without variables"))),
-                _ => return Err(SessionError::NotFound(format!("there are several '{name}': say which"))),
+                _ => return Err(SessionError::NotFound(explain::undecided(&program, &view, name))),
             }
         };
         self.job_of(&name, &arguments, config)

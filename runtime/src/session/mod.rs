@@ -9,8 +9,6 @@
 //! use marquetry::compile::Target;
 //! use marquetry::engine::Outcome;
 //! use marquetry::session::{Backend, Session};
-//! use marquetry::value::{HostArg, HostValue};
-//! use marquetry::ir::types::Type;
 //! use marquetry::lower::job::OptLevel;
 //!
 //! let session = Session::new();
@@ -20,11 +18,10 @@
 //! session.redefine("twice.mq", "method twice(x: i32) -> i32 {\nentry:\n    y = shl x, i32 1\n    return y\n}\n")?;
 //! let new = session.job("twice", &native)?;
 //!
-//! let mut args = [HostArg::Value(HostValue::scalar(Type::I32, 21).ok_or("an i32")?)];
 //! for job in [old, new] {
 //!     let code = session.compile(&job)?;
-//!     let Outcome::Returned(results) = code.call(&mut args)? else { return Err("it threw".into()) };
-//!     assert_eq!(results[0].to_string(), "i32 42");
+//!     let Outcome::Returned(results) = code.call(&mut [21.into()])? else { return Err("it threw".into()) };
+//!     assert_eq!(results[0].get(), Some(42));
 //! }
 //! assert_eq!(session.statistics().compilations, 2);
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -80,8 +80,7 @@ impl Bench {
         // What stands before the mistake must not stay, either.
         let text = format!("{}{text}", constant("innocent", 1));
         for error in [self.session.define("bad.mq", &text), self.session.redefine("bad.mq", &text)] {
-            let Err(SessionError::Definition(problems)) = error else { panic!("{text} is taken: {error:?}") };
-            let said = SessionError::Definition(problems).to_string();
+            let Err(SessionError::Definition(_, said)) = error else { panic!("{text} is taken: {error:?}") };
             wanted.iter().for_each(|part| assert!(said.contains(part), "no '{part}' in: {said}"));
         }
         assert!(Arc::ptr_eq(&before, &self.session.snapshot()), "the program is another one");
