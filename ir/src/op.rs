@@ -217,8 +217,8 @@ macro_rules! op_table {
         Return ret "return" Return Terminator [TERMINATOR] "Leaves the function with its results.";
         Throw throw "throw" Throw Throw [TERMINATOR THROW] "Leaves the function and its callers with an exception of a kind, up to the host. If there are operands, the reason is a format as that of `print`, and the host gets them with it.";
         Unreachable unreachable "unreachable" Nullary Terminator [TERMINATOR THROW] "Claims that control does not get here; throws UnreachableError if it does.";
-        Assert assert "assert" Assert Assert [THROW] "Throws AssertionFailed with the message unless the operand is true.";
-        StaticAssert static_assert "static_assert" Assert Assert [WRITE] "Compilation fails with the message unless the condition is known to be true after constants are folded.";
+        Assert assert "assert" Assert Assert [THROW] "Throws AssertionFailed with the message unless the first operand is true. If there are more, the message is a format as that of `print`, and the host gets them with it.";
+        StaticAssert static_assert "static_assert" StaticAssert StaticAssert [WRITE] "Compilation fails with the message unless the condition is known to be true after constants are folded.";
         TargetQuery target_query "target_query" Query Query [] "What the target says about itself, a constant before anything is optimised: branches on it are decided, and what they do not reach is not compiled. A key that nobody answers is an error.";
         Scratch scratch "scratch" Scratch Scratch [WRITE] "The address of memory for one value of a type, whose size may depend on type variables: private to this activation in `local` and `generic`, one per work-group in `shared`. Its contents are uninitialised. Null for a type of no size.";
         Trap trap "trap" Nullary Nothing [READ WRITE] "Ends the launch, or the process if it is native code, without a word to the host, where the target can; elsewhere it does nothing. What `throw` becomes where the job asks for traps.";

@@ -195,7 +195,7 @@ impl Program {
         self.check_room()?;
         // One step: there is no world in which neither is alive.
         let next = World(self.world.0 + 1);
-        if let Some(old) = self.living(&data, &self.canonical(&data)) {
+        if let Some(old) = self.taking_the_same(&data, data.table) {
             self.end(old, next);
         }
         self.insert_method(data)
@@ -254,16 +254,20 @@ impl Program {
         self.changes.push(about.into());
     }
 
-    /// The living method in the same table that takes the same.
-    fn living(&self, data: &MethodData, key: &[u32]) -> Option<Method> {
-        let last = *self.by_name.get(&data.name)?.taking(data.table, key).last()?;
+    fn living(&self, name: &str, table: Table, key: &[u32]) -> Option<Method> {
+        let last = *self.by_name.get(name)?.taking(table, key).last()?;
         (self.lifetime(last).until == World::MAX).then_some(last)
+    }
+
+    /// The method of a table that takes the same as this one, if there is one.
+    pub fn taking_the_same(&self, data: &MethodData, table: Table) -> Option<Method> {
+        self.living(&data.name, table, &self.canonical(data))
     }
 
     fn insert_method(&mut self, mut data: MethodData) -> Result<Method, MethodError> {
         self.check_variables(&data)?;
         let key = self.canonical(&data);
-        if let Some(old) = self.living(&data, &key) {
+        if let Some(old) = self.living(&data.name, data.table, &key) {
             return Err(MethodError::Exists(old));
         }
         self.check_room()?;

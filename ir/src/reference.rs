@@ -324,6 +324,7 @@ fn spelling(op: Op) -> String {
         | Rule::Terminator
         | Rule::Throw
         | Rule::Print
+        | Rule::StaticAssert
         | Rule::Assert => "",
         Rule::AtomicAny if op == Op::AtomicStore => "",
         _ => "r = ",
@@ -358,7 +359,8 @@ fn spelling(op: Op) -> String {
         Shape::Switch => " a, block(b), [0: block(c), -5: block]",
         Shape::Return => " a, b",
         Shape::Throw => " Kind, \"reason\", a, b",
-        Shape::Assert => " a, \"message\"",
+        Shape::Assert => " a, \"message\", b, c",
+        Shape::StaticAssert => " a, \"message\"",
         Shape::Query => ".TYPE \"key\"",
         Shape::Scratch => ".SPACE TYPE",
         Shape::Input => ".TYPE name",
@@ -449,7 +451,13 @@ fn rule_in_words(op: Op) -> String {
                 limits::MAX_THROW_OPERANDS
             );
         }
-        Rule::Assert => "i1",
+        Rule::Assert => {
+            return format!(
+                "i1, and one operand per conversion of the message, as those of `throw`: at most {}",
+                limits::MAX_THROW_OPERANDS
+            );
+        }
+        Rule::StaticAssert => "i1",
         Rule::Query => "result: i1 or an integer",
         Rule::Scratch => "result: a pointer in that space: local, generic or shared",
         Rule::Input => "result: the suffix's type, one that memory can hold",

@@ -458,6 +458,7 @@ impl Copy<'_> {
             Shape::Call
             | Shape::Throw
             | Shape::Assert
+            | Shape::StaticAssert
             | Shape::Query
             | Shape::Input
             | Shape::Print

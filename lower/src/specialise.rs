@@ -107,6 +107,7 @@ pub(crate) fn run_unlinked(
         unit,
         instances: FxHashMap::default(),
         names: FxHashSet::default(),
+        plain: FxHashMap::default(),
         records: Vec::new(),
         globals: FxHashMap::default(),
         externs: FxHashMap::default(),
@@ -147,6 +148,8 @@ struct Specialiser<'p> {
     instances: FxHashMap<(Method, Box<[Type]>), Func>,
     /// Names of the unit's functions. What a method's instance is called may be another method's own name.
     names: FxHashSet<Arc<str>>,
+    /// By method's name, the function that has it as it is; none if there are several, which are told apart.
+    plain: FxHashMap<Arc<str>, Option<Func>>,
     /// Per function of the unit.
     records: Vec<Record>,
     globals: FxHashMap<Global, Global>,
@@ -210,8 +213,9 @@ impl Specialiser<'_> {
         settler.run(&mut body, &arguments, data.is_generic(), &mut packs);
         let (problems, grown) = (settler.problems, settler.grown);
         if let Some(error) = grown {
-            let parent = self.records.get(func.index()).and_then(|record| record.parent);
-            return Err(self.endless(data, &arguments, parent, &error.to_string()));
+            let record = self.records.get(func.index());
+            let caller = record.and_then(|record| Some((record.parent?, record.site)));
+            return Err(self.endless(data, &arguments, caller, &error.to_string()));
         }
         self.packs = packs;
         for (span, message) in problems {

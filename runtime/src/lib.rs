@@ -27,7 +27,7 @@ pub use marquetry_lower as lower;
 use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::entity::Table;
 use marquetry_ir::program::Program;
-use marquetry_lower::dispatch::explain::{disagreeing, shadowed};
+use marquetry_lower::dispatch::lints::{disagreeing, shadowed};
 use marquetry_lower::dispatch::view::View;
 
 /// Everything that is wrong with a program, as far as it can be known before dispatch; and, if nothing is, warnings for
@@ -35,8 +35,8 @@ use marquetry_lower::dispatch::view::View;
 pub fn check(program: &Program) -> Vec<Diagnostic> {
     let mut diagnostics = marquetry_ir::verify::verify_program(program);
     if diagnostics.is_empty() {
+        diagnostics.extend(disagreeing(program));
         for table in program.tables().filter(|&table| table != Table::BASE) {
-            diagnostics.extend(disagreeing(program, table));
             diagnostics.extend(shadowed(program, &View::device(&[table]), table));
         }
     }

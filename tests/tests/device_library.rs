@@ -13,6 +13,7 @@ use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::op::Op;
 use marquetry_ir::program::{MethodKind, Program};
 use marquetry_ir::text;
+use marquetry_ir::types::Type;
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::exceptions::record::Record;
 use marquetry_lower::failure::Failure;
@@ -22,6 +23,7 @@ use marquetry_lower::runtime::Library;
 use marquetry_lower::runtime::host::HostPolicy;
 use marquetry_tests::corpus;
 use object::{Object, ObjectSymbol};
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -200,6 +202,65 @@ fn no_code_for_devices_holds_a_host_body() {
     let job = Job::new(entries, View::native(&[]), OptLevel::None);
     let unit = pipeline::specialised(&program, &job).expect("it is valid");
     assert_eq!(mentions_host(&text::print_unit(unit.unit())).as_deref(), Some("host_gc_pool_alloc"));
+}
+
+/// The link name of a function that only host bodies call, once they are marked.
+const MARK: &str = "mark_of_the_host";
+
+/// Gives every device function another host body: one that leaves a mark in whatever code it gets into, where the library's
+/// own leave an innocent constant.
+fn mark_host_bodies(program: &mut Program) {
+    let mut source = format!("extern func {MARK}()\n");
+    for intrinsic in intrinsics() {
+        let params: Vec<String> =
+            intrinsic.signature.params.iter().enumerate().map(|(n, ty)| format!("p{n}: {ty}")).collect();
+        let zero = |ty: &Type| format!("{ty} zero");
+        let results: Vec<String> = intrinsic.signature.results.iter().map(zero).collect();
+        let types: Vec<String> = intrinsic.signature.results.iter().map(Type::to_string).collect();
+        let arrow = if types.is_empty() { String::new() } else { format!(" -> ({})", types.join(", ")) };
+        let (name, params, results) = (&intrinsic.name, params.join(", "), results.join(", "));
+        let _ = writeln!(
+            source,
+            "method {name}({params}){arrow} {{\nentry:\n    call {MARK}()\n    return {results}\n}}"
+        );
+    }
+    assert_eq!(text::parse_redefining(program, "marked.mq", &source), []);
+    assert_eq!(marquetry::check(program), []);
+}
+
+#[test]
+fn no_code_for_devices_holds_the_mark_of_a_host_body() {
+    let mut artifacts = 0;
+    for (path, mut program) in programs(&["kernels", "filetests/runtime", "filetests/device"]) {
+        mark_host_bodies(&mut program);
+        for kernel in in_base(&program, |kind| kind == MethodKind::Kernel) {
+            for name in ["ptx:sm_90", "spirv:vulkan1.3", "spirv:opencl2.1", "native"] {
+                let target = Target::parse(name, OptLevel::Default).expect("a target");
+                let job = Job::new(vec![kernel], View::device(&[]), OptLevel::Default);
+                let legal = match pipeline::run(&program, &job, target.lowering()) {
+                    Ok(legal) => legal,
+                    Err(failure) => {
+                        let said = failure.to_string();
+                        assert!(!said.contains(MARK), "{} for {name}: {said}", path.display());
+                        continue;
+                    }
+                };
+                let Ok(artifact) = target.emit(&legal) else { continue };
+                let code = String::from_utf8_lossy(&artifact.code);
+                assert!(!code.contains(MARK), "{} for {name}", path.display());
+                artifacts += 1;
+            }
+        }
+    }
+    assert!(artifacts > 200, "{artifacts}");
+    // The mark is where it should be.
+    let mut program = library::program();
+    mark_host_bodies(&mut program);
+    let source = "method on_the_host() -> i64 {\nentry:\n    i = call global_id(i32 0)\n    return i\n}\n";
+    assert_eq!(text::parse(&mut program, "t.mq", source), []);
+    let entry = *program.methods_of("on_the_host").first().expect("a method");
+    let object = as_object(&program, vec![entry], HostPolicy::Sentinel).expect("an object");
+    assert!(undefined(&object).contains(&MARK.to_owned()));
 }
 
 /// A provider of one's own: memory comes from a pool that is handed over with every launch, and exceptions are counted by

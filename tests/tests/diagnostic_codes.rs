@@ -69,7 +69,14 @@ fn the_tests_that_are_listed_show_their_codes() {
         let head = format!("fn {test}()");
         let found = lines.any(|(mark, line)| mark == "#[test]" && line.starts_with(&head));
         assert!(found, "{file} has no test '{test}'");
-        let names = [format!("Code::{code:?}"), code.name().to_owned()];
-        assert!(names.iter().any(|name| source.contains(name)), "{file} does not mention {code:?}");
+        // In the test itself, or in a row of the table that it goes through, whose rows each say what is found.
+        let body = source.split_once(&head).map_or("", |(_, rest)| rest);
+        let body =
+            body.split_once("\n}\n").or_else(|| body.split_once("\n    }\n")).map_or(body, |(own, _)| own);
+        let names = [format!("Code::{code:?}"), format!("[{}]", code.name())];
+        let row = format!("(Code::{code:?}, |");
+        let shown = names.iter().any(|name| body.contains(name))
+            || body.contains("_CASES") && source.lines().any(|line| line.trim().starts_with(&row));
+        assert!(shown, "'{test}' in {file} does not show {code:?}");
     }
 }

@@ -147,6 +147,12 @@ impl Selector<'_, '_> {
             }
         }
         self.first_label = labels.first().copied().unwrap_or(0);
+        let returns =
+            |block: &&Block| body.terminator(**block).is_some_and(|i| body.inst(i).op == IrOp::Return);
+        // Intel's compiler for processors crashes where it merges structs that several places of a function return: what
+        // returns several values leaves in one place, where their parts are merged.
+        let several = self.function.signature.results.len() > 1 && order.iter().filter(returns).count() > 1;
+        let mut exit = several.then(|| Exit { label: self.module().id(), edges: Vec::new() });
         // Phis may name values that come later: these operands are filled in at the end.
         let mut open: Vec<(usize, Value)> = Vec::new();
         let prologue = self.prologue_label;
@@ -185,7 +191,14 @@ impl Selector<'_, '_> {
             let inst = self.terminator(block)?;
             let calls = body.targets(inst);
             if calls.is_empty() {
-                self.leave(block)?;
+                match &mut exit {
+                    Some(exit) if body.inst(inst).op == IrOp::Return => {
+                        self.at(inst);
+                        exit.edges.push((self.operands(inst)?, id));
+                        self.emit_void(Op::Branch, &[exit.label]);
+                    }
+                    _ => self.leave(block)?,
+                }
                 continue;
             }
             let to: SmallVec<[Id; 4]> =
@@ -198,6 +211,9 @@ impl Selector<'_, '_> {
                 }
             }
         }
+        if let Some(exit) = exit {
+            self.leave_together(&exit)?;
+        }
         for (at, value) in open {
             // Constants of pointers are made in the prologue, which is not finished yet.
             let id = self.value(value)?;
@@ -207,4 +223,35 @@ impl Selector<'_, '_> {
         }
         Ok(())
     }
+
+    /// The one place where a function with several results returns.
+    fn leave_together(&mut self, exit: &Exit) -> Result<(), EmitError> {
+        self.label(exit.label);
+        let results = &self.function.signature.results;
+        let mut values: SmallVec<[Id; 4]> = SmallVec::new();
+        for (n, &ty) in results.iter().enumerate() {
+            let ty = self.type_id(ty)?;
+            let mut operands = Vec::with_capacity(exit.edges.len() * 2);
+            for (returned, from) in &exit.edges {
+                let value = returned.get(n).ok_or_else(|| internal("a return without a result"))?;
+                operands.extend([*value, *from]);
+            }
+            if operands.len() > super::module::MAX_OPERANDS {
+                let (limit, found) = (super::module::MAX_OPERANDS as u64 / 2, exit.edges.len() as u64);
+                return Err(EmitError::limit("returns of a function", limit, found));
+            }
+            values.push(self.emit(Op::Phi, ty, &operands));
+        }
+        let ty = self.state.module.result_type(results)?;
+        let all = self.emit(Op::CompositeConstruct, ty, &values);
+        self.emit_void(Op::ReturnValue, &[all]);
+        Ok(())
+    }
+}
+
+/// The one place where a function with several results returns.
+struct Exit {
+    label: Id,
+    /// What is returned, and the label of the block that returns it.
+    edges: Vec<(SmallVec<[Id; 4]>, Id)>,
 }

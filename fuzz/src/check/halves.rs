@@ -10,7 +10,7 @@ use arbitrary::Unstructured;
 use marquetry::compile::Target;
 use marquetry::library::{Intrinsic, intrinsics, program};
 use marquetry_codegen::native::emit_object;
-use marquetry_ir::body::Symbol;
+use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::diag::Code;
 use marquetry_ir::entity::{Method, SymbolRef};
 use marquetry_ir::op::Op;
@@ -110,6 +110,11 @@ pub fn check(input: &mut Unstructured<'_>) -> Checked {
 fn device_half(program: &Program, entries: Vec<Method>, name: &str, level: OptLevel) -> Result<(), String> {
     let target = Target::parse(name, level).map_err(|error| error.to_string())?;
     let job = Job::new(entries, View::device(&[]), level);
+    // Later stages make a constant of a sentinel: here it is one still.
+    let specialised = pipeline::specialised(program, &job).map_err(|failure| format!("{name}: {failure}"))?;
+    if let Some(found) = sentinels(specialised.unit()).next() {
+        return Err(format!("{name}: {found}"));
+    }
     let legal = match pipeline::run(program, &job, target.lowering()) {
         Ok(legal) => legal,
         Err(Failure::Program(list)) if list.iter().all(|d| d.code == Code::Unsupported) => return Ok(()),
@@ -124,6 +129,16 @@ fn device_half(program: &Program, entries: Vec<Method>, name: &str, level: OptLe
         Some(intrinsic) => Err(format!("{name}: the artifact mentions the host body of {}", intrinsic.name)),
         None => Ok(()),
     }
+}
+
+/// The host bodies of a unit that was just specialised.
+fn sentinels(unit: &Unit) -> impl Iterator<Item = String> + '_ {
+    let has_one = |body: &Body| {
+        let mut insts = body.blocks().flat_map(|block| body.block_insts(block));
+        insts.any(|inst| body.inst(inst).op == Op::Sentinel)
+    };
+    let found = unit.funcs.values().filter(move |function| has_one(&function.body));
+    found.map(|function| format!("a sentinel in {}", function.name))
 }
 
 /// What of a unit for devices must not be there: host bodies, and link names that were not linked.

@@ -183,6 +183,7 @@ macro_rules! method {
     ($variant:ident $method:ident Return $($rest:tt)*) => {};
     ($variant:ident $method:ident Throw $($rest:tt)*) => {};
     ($variant:ident $method:ident Assert $($rest:tt)*) => {};
+    ($variant:ident $method:ident StaticAssert $($rest:tt)*) => {};
     ($variant:ident $method:ident Query $($rest:tt)*) => {};
     ($variant:ident $method:ident Scratch $($rest:tt)*) => {};
     ($variant:ident $method:ident Input $($rest:tt)*) => {};

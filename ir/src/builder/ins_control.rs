@@ -159,6 +159,13 @@ impl InstBuilder<'_, '_> {
         self.bare(Op::Assert, &[condition], symbol);
     }
 
+    /// As [`assert`](Self::assert), with operands that the host puts into the message, which is a format as that of `print`.
+    pub fn assert_with(mut self, condition: Value, message: &str, args: &[Value]) {
+        let symbol = self.symbol(Symbol::Message(message.into()));
+        let operands: Vec<Value> = std::iter::once(condition).chain(args.iter().copied()).collect();
+        self.bare(Op::Assert, &operands, symbol);
+    }
+
     /// What the host passes under this name at launch.
     pub fn kernel_input(mut self, ty: Type, name: &str) -> Value {
         let symbol = self.symbol(Symbol::Name(name.into()));

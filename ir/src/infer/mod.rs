@@ -335,19 +335,25 @@ impl Rules<'_> {
                 self.name()?;
                 match self.body.symbol(SymbolRef::from_u32(self.imm)) {
                     Symbol::Exception(_, Some(reason)) if !self.args.is_empty() => {
-                        let (found, most) = (self.args.len(), limits::MAX_THROW_OPERANDS);
-                        if found > most {
-                            let problem = format!("{found} operands, the most is {most}");
-                            return Err(TypeMismatch::Format(problem));
-                        }
-                        let format = Format::parse(reason).map_err(TypeMismatch::Format)?;
-                        format.check(&self.args, self.types).map_err(TypeMismatch::Format)?;
+                        self.thrown(reason, &self.args)?;
                     }
                     _ => self.count(0)?,
                 }
                 self.nothing()
             }
             Rule::Assert => {
+                let Some((_, operands)) = self.args.split_first() else {
+                    return Err(TypeMismatch::Count { found: 0, wanted: 1 });
+                };
+                self.exactly(0, Type::I1)?;
+                self.name()?;
+                match self.body.symbol(SymbolRef::from_u32(self.imm)) {
+                    Symbol::Message(message) if !operands.is_empty() => self.thrown(message, operands)?,
+                    _ => self.count(1)?,
+                }
+                self.nothing()
+            }
+            Rule::StaticAssert => {
                 self.count(1)?;
                 self.exactly(0, Type::I1)?;
                 self.name()?;
@@ -413,6 +419,16 @@ impl Rules<'_> {
         } else {
             Err(TypeMismatch::Suffix { found: self.suffix, wanted: "a type that memory can hold" })
         }
+    }
+
+    /// What an exception is thrown with: as the reason, a format, says.
+    fn thrown(&self, reason: &str, operands: &[Type]) -> Result<(), TypeMismatch> {
+        let (found, most) = (operands.len(), limits::MAX_THROW_OPERANDS);
+        if found > most {
+            return Err(TypeMismatch::Format(format!("{found} operands, the most is {most}")));
+        }
+        let format = Format::parse(reason).map_err(TypeMismatch::Format)?;
+        format.check(operands, self.types).map_err(TypeMismatch::Format)
     }
 
     fn name(&self) -> Result<(), TypeMismatch> {

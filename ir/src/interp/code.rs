@@ -231,6 +231,8 @@ pub(super) enum Step {
     Check {
         condition: Operand,
         kind: u32,
+        types: u32,
+        args: List,
     },
     Input {
         name: u32,

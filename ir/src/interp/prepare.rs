@@ -104,6 +104,13 @@ impl Prepare<'_> {
         self.code.messages.len() as u32 - 1
     }
 
+    /// The numbers of an exception and of the types of its operands.
+    fn exception(&mut self, kind: Arc<str>, reason: Option<Arc<str>>, operands: &[Value]) -> (u32, u32) {
+        self.code.thrown.push((kind, reason));
+        self.code.printed.push(operands.iter().map(|&value| self.body.value_type(value)).collect());
+        (self.code.thrown.len() as u32 - 1, self.code.printed.len() as u32 - 1)
+    }
+
     pub(super) fn value_type(&self, value: Value) -> Type {
         self.body.value_type(value)
     }
@@ -330,10 +337,7 @@ impl Prepare<'_> {
             Op::Jump | Op::Branch | Op::Switch | Op::Return => self.control(inst, first)?,
             Op::Throw => match self.symbol(imm)? {
                 Symbol::Exception(kind, reason) => {
-                    self.code.thrown.push((kind.clone(), reason.clone()));
-                    let kind = self.code.thrown.len() as u32 - 1;
-                    self.code.printed.push(values.iter().map(|&value| self.value_type(value)).collect());
-                    let types = self.code.printed.len() as u32 - 1;
+                    let (kind, types) = self.exception(kind.clone(), reason.clone(), values);
                     Step::Throw { kind, types, args: self.list(values)? }
                 }
                 _ => return Err("throws what is no exception".into()),
@@ -344,8 +348,10 @@ impl Prepare<'_> {
                     Symbol::Message(text) => text.clone(),
                     _ => "".into(),
                 };
-                self.code.thrown.push((Exception::AssertionFailed.name().into(), Some(text)));
-                Step::Check { condition: first, kind: self.code.thrown.len() as u32 - 1 }
+                let operands = values.get(1..).unwrap_or(&[]);
+                let (kind, types) =
+                    self.exception(Exception::AssertionFailed.name().into(), Some(text), operands);
+                Step::Check { condition: first, kind, types, args: self.list(operands)? }
             }
             Op::KernelInput => {
                 let name = match self.symbol(imm)? {

@@ -1,7 +1,7 @@
 //! Running decoded steps until an item returns, throws or waits.
 
 use super::Thrown;
-use super::code::{Code, Edge, Operand, Step, Via, bits, operand};
+use super::code::{Code, Edge, List, Operand, Step, Via, bits, operand};
 use super::fault::{Checked, Fault, FaultKind, malformed};
 use super::machine::Machine;
 use super::memory::{Callee, Contents, Place, function_at};
@@ -265,16 +265,8 @@ fn steps(library: &Library, machine: &mut Machine, item: &mut Item) -> Checked<S
                 continue;
             }
             Step::Throw { kind, types, args } => {
-                let Some((kind, reason)) = code.thrown.get(kind as usize) else {
-                    return malformed("no such exception");
-                };
-                let types = code.printed.get(types as usize).map_or(&[][..], |types| types);
-                let values = code.list(args).iter().map(|&at| bits(code, frame, at) as u64);
-                let operands: Vec<(Type, u64)> = types.iter().copied().zip(values).collect();
-                let reason = reason.as_ref().map(|reason| print_format::reason(reason, &operands).into());
-                let location = library.location(item);
-                let kind = kind.clone();
-                return Ok(Stop::Threw(Thrown { kind, reason, operands, location, item: None }));
+                let thrown = thrown(code, frame, kind, types, args)?;
+                return Ok(Stop::Threw(Thrown { location: library.location(item), ..thrown }));
             }
             Step::Unreachable => return throws(library, item, Exception::UnreachableError, false),
             Step::Assert { condition, message } => {
@@ -283,19 +275,10 @@ fn steps(library: &Library, machine: &mut Machine, item: &mut Item) -> Checked<S
                     return Err(Box::new(FaultKind::AssertionFailed(text)));
                 }
             }
-            Step::Check { condition, kind } => {
+            Step::Check { condition, kind, types, args } => {
                 if bits(code, frame, condition) & 1 == 0 {
-                    let Some((kind, reason)) = code.thrown.get(kind as usize) else {
-                        return malformed("no such exception");
-                    };
-                    let location = library.location(item);
-                    return Ok(Stop::Threw(Thrown {
-                        kind: kind.clone(),
-                        reason: reason.clone(),
-                        operands: Vec::new(),
-                        location,
-                        item: None,
-                    }));
+                    let thrown = thrown(code, frame, kind, types, args)?;
+                    return Ok(Stop::Threw(Thrown { location: library.location(item), ..thrown }));
                 }
             }
             Step::Input { name, dest } => {
@@ -318,6 +301,18 @@ fn steps(library: &Library, machine: &mut Machine, item: &mut Item) -> Checked<S
         }
         item.frame.pc += 1;
     }
+}
+
+/// What a `throw`, or an `assert` that does not hold, throws, with the operands in the reason; where is not said.
+fn thrown(code: &Code, frame: &[Val], kind: u32, types: u32, args: List) -> Checked<Thrown> {
+    let Some((kind, reason)) = code.thrown.get(kind as usize) else {
+        return malformed("no such exception");
+    };
+    let types = code.printed.get(types as usize).map_or(&[][..], |types| types);
+    let values = code.list(args).iter().map(|&at| bits(code, frame, at) as u64);
+    let operands: Vec<(Type, u64)> = types.iter().copied().zip(values).collect();
+    let reason = reason.as_ref().map(|reason| print_format::reason(reason, &operands).into());
+    Ok(Thrown { kind: kind.clone(), reason, operands, location: None, item: None })
 }
 
 /// An op threw: an exception, or a fault where something promised that it would not.

@@ -58,6 +58,8 @@ pub enum Shape {
     /// `throw Kind`, `throw Kind, "reason"` and `throw Kind, "format", a, b`
     Throw,
     /// `static_assert c, "message"`
+    StaticAssert,
+    /// `assert c, "message"` and `assert c, "format", a, b`
     Assert,
     /// `target_query.TYPE "key"`
     Query,
@@ -185,6 +187,8 @@ pub enum Rule {
     /// What the reason converts, if there is anything; nothing.
     Throw,
     /// An `i1`; nothing.
+    StaticAssert,
+    /// An `i1` and what the message converts, if there is anything; nothing.
     Assert,
     /// Nothing; the suffix: `i1` or an integer.
     Query,

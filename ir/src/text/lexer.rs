@@ -166,6 +166,11 @@ fn mark(text: &str) -> usize {
 }
 
 impl<'t> Lexer<'t> {
+    /// The whole text.
+    pub(crate) fn source(&self) -> &'t str {
+        self.text
+    }
+
     /// Reads code.
     pub(crate) fn new(text: &'t str) -> Self {
         Lexer { text, at: mark(text), comments: false }

@@ -9,6 +9,7 @@
 mod lexer;
 mod literal;
 mod scope;
+mod definitions;
 mod parser;
 mod parse_item;
 mod parse_device;

@@ -77,10 +77,11 @@ impl<'t> Parser<'_, 't> {
         let (name, span) = self.symbol("an abstract type")?;
         match self.program.types.find(&name) {
             Some(Nominal::Abstract(id)) => Ok(id),
-            _ => {
+            Some(_) => {
                 let message = format!("found '{}', expected an abstract type", shortened(&name));
                 Err(self.error(Code::UnknownType, span, message))
             }
+            None => Err(self.unknown_type(&name, span, "an abstract type")),
         }
     }
 
@@ -207,10 +208,7 @@ impl<'t> Parser<'_, 't> {
                 let message = format!("'{name}' is abstract: it can stand for the type of a parameter only");
                 Err(self.error(Code::InvalidType, span, message))
             }
-            None => {
-                let message = format!("found '{}', expected a type", shortened(name));
-                Err(self.error(Code::UnknownType, span, message))
-            }
+            None => Err(self.unknown_type(name, span, "a type")),
         }
     }
 

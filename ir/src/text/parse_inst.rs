@@ -190,11 +190,14 @@ impl<'t> Parser<'_, 't> {
                 }
                 Ok(())
             }
-            Shape::Assert => {
+            shape @ (Shape::Assert | Shape::StaticAssert) => {
                 self.values(parts, 1)?;
                 self.expect(Kind::Comma)?;
                 let message = self.quoted_text()?;
                 parts.imm = self.body.make_symbol(Symbol::Message(message.into())).as_u32();
+                while shape == Shape::Assert && self.eat(Kind::Comma) {
+                    self.push_operand(parts)?;
+                }
                 Ok(())
             }
             Shape::Query => {

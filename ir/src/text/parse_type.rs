@@ -140,10 +140,7 @@ impl<'t> Parser<'_, 't> {
     pub(crate) fn struct_named(&mut self, name: &str, span: Span) -> Parse<Type> {
         match self.program.types.find_struct(name) {
             Some(ty) => Ok(ty),
-            None => {
-                let message = format!("found '{}', expected a type", shortened(name));
-                Err(self.error(Code::UnknownType, span, message))
-            }
+            None => Err(self.unknown_type(name, span, "a type")),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::diag::{Code, Diagnostic};
 use crate::limits::{MAX_DIAGNOSTICS, MAX_NAME_BYTES};
 use crate::program::{Program, Variable};
 use crate::span::Span;
+use crate::text::definitions::{Definitions, Unknown, circle};
 use crate::text::lexer::{Kind, Lexer, Token};
 use crate::text::literal::unquote;
 use crate::text::parse_device::DeviceFunction;
@@ -87,6 +88,8 @@ pub(crate) struct Parser<'p, 't> {
     pub(crate) library: Option<Vec<DeviceFunction>>,
     /// Whether methods take the place of those that take the same.
     pub(crate) redefining: bool,
+    /// The types of the text, once there is a message about one.
+    definitions: Option<Definitions<'t>>,
 }
 
 impl<'p, 't> Parser<'p, 't> {
@@ -108,6 +111,7 @@ impl<'p, 't> Parser<'p, 't> {
             abstracts: false,
             library: None,
             redefining: false,
+            definitions: None,
         };
         parser.scope.values.reserve(64);
         parser.bump();
@@ -204,6 +208,30 @@ impl<'p, 't> Parser<'p, 't> {
             kind => (Code::Syntax, format!("found {}, expected {wanted}", kind.describe())),
         };
         self.error(code, token.span(), message)
+    }
+
+    /// Adds the error that there is no type of a name, and why: each is defined before its use.
+    pub(crate) fn unknown_type(&mut self, name: &str, span: Span, wanted: &str) -> Failed {
+        let message = format!("found '{}', expected {wanted}", shortened(name));
+        let text = self.lexer.source();
+        let error = match self.definitions.get_or_insert_with(|| Definitions::of(text)).why(name, span) {
+            Unknown::Undefined => self.diagnose(Code::UnknownType, span, message),
+            Unknown::Broken(at) => self
+                .diagnose(Code::UnknownType, span, format!("{message}; its definition has a mistake"))
+                .with_label(at, "defined here"),
+            Unknown::Below(at) => self
+                .diagnose(Code::UnknownType, span, format!("{message}; types are defined before their use"))
+                .with_label(at, "defined here"),
+            Unknown::Circle(at, names) => self
+                .diagnose(
+                    Code::UnknownType,
+                    span,
+                    format!("{message}; types cannot define each other: {}", circle(&names)),
+                )
+                .with_label(at, "defined here"),
+        };
+        self.report(error);
+        Failed
     }
 
     /// The current token, which must be of this kind.

@@ -114,9 +114,11 @@ impl Printer<'_> {
                 line.texts(data.imm)?;
                 line.values(if args.is_empty() { "" } else { ", " }, args)
             }
-            Shape::Assert => {
-                line.values(" ", args)?;
-                line.texts(data.imm)
+            Shape::Assert | Shape::StaticAssert => {
+                let (condition, operands) = args.split_at(args.len().min(1));
+                line.values(" ", condition)?;
+                line.texts(data.imm)?;
+                line.values(if operands.is_empty() { "" } else { ", " }, operands)
             }
             Shape::Query => {
                 line.suffix(inst)?;

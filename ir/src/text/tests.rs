@@ -148,7 +148,8 @@ pub(super) fn sample(op: Op) -> String {
         (Shape::Throw, _) => format!("{kind} Error, \"because %d\\n\", i"),
         (Shape::Input, _) => format!("r = {kind}.ptr<global> arena"),
         (Shape::Print, _) => format!("{kind} \"%d and %f\\n\", i, f"),
-        (Shape::Assert, _) => format!("{kind} c, \"must hold\""),
+        (Shape::Assert, _) => format!("{kind} c, \"%d must hold\", i"),
+        (Shape::StaticAssert, _) => format!("{kind} c, \"must hold\""),
         (Shape::Query, _) => format!("r = {kind}.i32 \"sm\""),
         (Shape::Scratch, _) => format!("r = {kind}.shared array<f32, 4>"),
     }

@@ -33,7 +33,7 @@ impl<'a> Checker<'a> {
                 let fits = matches!(self.symbol(inst), Symbol::Name(_));
                 self.kind(inst, fits, "a name")
             }
-            Shape::Assert | Shape::Print => {
+            Shape::Assert | Shape::StaticAssert | Shape::Print => {
                 let fits = matches!(self.symbol(inst), Symbol::Message(_));
                 self.kind(inst, fits, "a message")
             }

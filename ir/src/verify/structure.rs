@@ -203,6 +203,7 @@ impl Checker<'_> {
             | Shape::FunctionAddress
             | Shape::Throw
             | Shape::Assert
+            | Shape::StaticAssert
             | Shape::Query
             | Shape::Input
             | Shape::Print => ("symbol", self.body.symbol_exists(data.imm)),

@@ -127,7 +127,7 @@ impl Checker<'_> {
             | Shape::AtomicLoad
             | Shape::Branch
             | Shape::Switch
-            | Shape::Assert => 1,
+            | Shape::StaticAssert => 1,
             Shape::Binary | Shape::Shuffle | Shape::Index | Shape::Store => 2,
             Shape::Ternary | Shape::Memory => 3,
             Shape::Field if op == Op::SetField => 2,
@@ -136,7 +136,7 @@ impl Checker<'_> {
             Shape::Atomic => 2,
             // Their own checks know: fields, signatures, results of the function.
             Shape::Make | Shape::Call | Shape::CallIndirect | Shape::Return => return true,
-            Shape::Print | Shape::Throw => return true,
+            Shape::Print | Shape::Throw | Shape::Assert => return true,
         };
         if found != wanted {
             let message = mismatch_message(self.types, op, &TypeMismatch::Count { found, wanted });

@@ -1,8 +1,8 @@
 //! Edges: what an instance looked up, and which instances a change of the program concerns.
 //!
-//! An instance depends on the answers of its look-ups, misses included, and on nothing else of the program's methods.
-//! After a change, only the look-ups of changed names can have other answers; they are asked again, so exactly those
-//! instances are invalid whose answers differ.
+//! An instance depends on the answers of its look-ups, misses included, and on nothing else of the program's methods but
+//! one thing: an entry's symbol tells overloads apart where there are any. After a change, only the look-ups of changed names
+//! can have other answers; they are asked again, so exactly those instances are invalid whose answers differ.
 
 use super::pattern::accept;
 use super::resolve::{Answer, look_up};
@@ -37,6 +37,8 @@ pub struct Instance {
     pub edges: Vec<Edge>,
     /// The worlds in which it would be made the same.
     pub worlds: Worlds,
+    /// For entries without variables, whose symbol depends on it: whether the method was [alone](View::is_alone).
+    pub alone: Option<bool>,
 }
 
 /// The id of an instance among [`Dependents`].
@@ -46,12 +48,17 @@ pub struct Dependent(pub u32);
 /// Instances by one look-up and the number of its view.
 type EqualLookUps = FxHashMap<(Edge, u32), Vec<Dependent>>;
 
+/// Entries by the number of their view, the method and whether it was alone.
+type EqualSymbols = FxHashMap<(u32, Method, bool), Vec<Dependent>>;
+
 /// Instances by what they looked up.
 #[derive(Clone, Debug, Default)]
 pub struct Dependents {
     /// Equal look-ups through one view are asked again once, however many made them.
     by_name: FxHashMap<Arc<str>, EqualLookUps>,
     by_method: FxHashMap<Method, Vec<(Dependent, u32)>>,
+    /// Entries, by what their symbols depend on.
+    by_symbol: FxHashMap<Arc<str>, EqualSymbols>,
     views: Vec<View>,
     view_index: FxHashMap<View, u32>,
     count: u32,
@@ -93,6 +100,10 @@ impl Dependents {
             self.by_name.entry(edge.name.clone()).or_default().entry((edge, number)).or_default().push(id);
         }
         self.by_method.entry(instance.method).or_default().push((id, number));
+        if let Some(alone) = instance.alone {
+            let of_name = self.by_symbol.entry(program.method(instance.method).name.clone()).or_default();
+            of_name.entry((number, instance.method, alone)).or_default().push(id);
+        }
         self.count += 1;
         Ok(id)
     }
@@ -114,6 +125,12 @@ impl Dependents {
                 if until > world && until <= program.world() {
                     let instances = self.by_method.get(&method).into_iter().flatten();
                     found.extend(instances.filter(|(_, view)| !self.is_pinned(*view)).map(|(id, _)| *id));
+                }
+            }
+            for (&(view, method, alone), dependents) in self.by_symbol.get(name).into_iter().flatten() {
+                let view = self.views.get(view as usize).filter(|view| !view.is_pinned());
+                if view.is_some_and(|view| view.is_alone(program, method).0 != alone) {
+                    found.extend(dependents);
                 }
             }
             let Some(edges) = self.by_name.get(name) else { continue };

@@ -1,11 +1,11 @@
 //! Why a call means what it means: the tables in order, what each held, and why each candidate lost.
 
-use super::pattern::{Rejection, accept_in, subsumes};
+use super::pattern::{Rejection, accept_in};
 use super::resolve::{Answer, look_up_in};
 use super::specificity::is_more_specific;
 use super::view::View;
 use marquetry_ir::body::Symbol;
-use marquetry_ir::diag::{Code, Diagnostic, Severity};
+use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::entity::{Extern, Method, SymbolRef, Table};
 use marquetry_ir::library::is_library_file;
 use marquetry_ir::limits::MAX_DIAGNOSTICS;
@@ -282,37 +282,6 @@ fn what_else(program: &Program, types: &Types, name: &str) -> String {
     }
 }
 
-/// Warnings for methods of one table of a view that hide more specific ones below.
-pub fn shadowed(program: &Program, view: &View, table: Table) -> Vec<Diagnostic> {
-    let types = &program.types;
-    let world = view.world(program);
-    let place = |table| view.tables().iter().position(|&other| other == table);
-    let mut warnings = Vec::new();
-    for (upper, data) in program.methods() {
-        let Some(above) = place(data.table) else { continue };
-        if data.table != table || !program.is_alive(upper, world) {
-            continue;
-        }
-        for &lower in program.all_methods_of(&data.name) {
-            let hidden = program.method(lower);
-            let below = place(hidden.table).is_some_and(|place| place > above);
-            if below && program.is_alive(lower, world) && is_more_specific(types, hidden, data) {
-                let message = format!(
-                    "{} in table {} shadows the more specific {} in table {}",
-                    header(types, data),
-                    program.table_name(data.table),
-                    header(types, hidden),
-                    program.table_name(hidden.table),
-                );
-                let mut warning = Diagnostic::error(Code::Shadow, data.file, data.span, message);
-                warning.severity = Severity::Warning;
-                warnings.push(warning);
-            }
-        }
-    }
-    warnings
-}
-
 /// Warnings for calls of names that nothing has: they are refused where control can get to them, unless another file, or
 /// the host, supplies what they mean.
 pub fn unknown(program: &Program) -> Vec<Diagnostic> {
@@ -337,38 +306,4 @@ pub fn unknown(program: &Program) -> Vec<Diagnostic> {
         }
     }
     warnings
-}
-
-/// Errors for overlays of a table that take what a method of base takes and return something else: callers could not be
-/// typed without knowing the job.
-pub fn disagreeing(program: &Program, table: Table) -> Vec<Diagnostic> {
-    let types = &program.types;
-    let mut errors = Vec::new();
-    for (_, data) in program.methods().filter(|(_, data)| data.table == table) {
-        for &lower in program.methods_of(&data.name) {
-            let replaced = program.method(lower);
-            let is_same = |a: &MethodData, b: &MethodData| subsumes(types, a, b) && subsumes(types, b, a);
-            // Results with variables follow from the arguments; variables of two methods have nothing in common.
-            let open = |data: &MethodData| data.signature.results.iter().any(|ty| ty.is_generic());
-            let differs = match open(data) || open(replaced) {
-                true => data.signature.results.len() != replaced.signature.results.len(),
-                false => data.signature.results != replaced.signature.results,
-            };
-            if replaced.table == Table::BASE && differs && is_same(data, replaced) {
-                let message = format!(
-                    "{} in table {} replaces {} in table {}: it takes the same and returns something else",
-                    header(types, data),
-                    program.table_name(table),
-                    header(types, replaced),
-                    program.table_name(replaced.table),
-                );
-                let mut error = Diagnostic::error(Code::Replacement, data.file, data.span, message);
-                if replaced.file == data.file {
-                    error = error.with_label(replaced.span, "what it replaces");
-                }
-                errors.push(error);
-            }
-        }
-    }
-    errors
 }

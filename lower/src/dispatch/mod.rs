@@ -11,7 +11,10 @@ pub mod resolve;
 pub mod resolve_naive;
 pub mod memo;
 pub mod explain;
+pub mod lints;
 pub mod edges;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_random;

@@ -9,7 +9,7 @@
 use crate::runtime::host::HostPolicy;
 use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::library;
-use marquetry_ir::program::{Program, World};
+use marquetry_ir::program::{Program, World, Worlds};
 
 /// An ordered stack of tables, and the world in which they are read.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -100,6 +100,30 @@ impl View {
     /// The world in which a program is read.
     pub fn world(&self, program: &Program) -> World {
         self.world.map_or(program.world(), |world| world.min(program.world()))
+    }
+
+    /// Whether all methods of a method's name that this view can see take the same, and worlds around the view's in
+    /// which it is so or not.
+    pub fn is_alone(&self, program: &Program, method: Method) -> (bool, Worlds) {
+        let world = self.world(program);
+        let data = program.method(method);
+        let mut worlds = Worlds::ALL;
+        for &other in program.all_methods_of(&data.name) {
+            let sibling = program.method(other);
+            if !self.tables.contains(&sibling.table) || sibling.signature.params == data.signature.params {
+                continue;
+            }
+            let lifetime = program.lifetime(other);
+            if lifetime.contains(world) {
+                return (false, lifetime);
+            }
+            if lifetime.from > world {
+                worlds.until = worlds.until.min(lifetime.from);
+            } else {
+                worlds.from = worlds.from.max(lifetime.until);
+            }
+        }
+        (true, worlds)
     }
 
     /// The methods of a generic function that this view can see, for messages.

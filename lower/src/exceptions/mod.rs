@@ -5,7 +5,7 @@
 //! work-item to throw leaves a [`record`] there, and every work-item that throws returns.
 //!
 //! Operands of exceptions are results as well, words of 64 bits behind the status: of the functions that such an
-//! exception passes, and as many for all of them as the `throw` with the most has. Where no `throw` has operands nothing
+//! exception passes, and as many for all of them as the `throw` or `assert` with the most has. Where none has operands nothing
 //! is different.
 //!
 //! Functions whose address is taken count as throwing, so that indirect calls have one convention: the first result

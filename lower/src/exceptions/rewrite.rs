@@ -8,7 +8,7 @@
 use super::MAILBOX;
 use super::guards::{self, Guard, least};
 use super::record::{self, Claim, Exits};
-use super::throwing::Throwing;
+use super::throwing::{Throwing, operands};
 use crate::legal::Site;
 use crate::passes::replace::Replacements;
 use crate::runtime::print;
@@ -32,6 +32,7 @@ pub(super) fn symbol(body: &Body, inst: Inst) -> Option<&Symbol> {
         Shape::Call
             | Shape::Throw
             | Shape::Assert
+            | Shape::StaticAssert
             | Shape::Query
             | Shape::FunctionAddress
             | Shape::GlobalAddress
@@ -399,10 +400,34 @@ impl Rewriter<'_> {
             Some(Symbol::Message(message)) => Some(message.clone()),
             _ => None,
         };
-        let &[condition] = self.body.args(inst) else { return };
+        let Some(&condition) = self.body.args(inst).first() else { return };
+        let kind = Exception::AssertionFailed.name().into();
         self.body.remove_inst(inst);
-        let status = self.site(Exception::AssertionFailed.name().into(), message);
-        self.branch(condition, false, status, &[]);
+        if operands(self.body, inst).is_empty() {
+            let status = self.site(kind, message);
+            return self.branch(condition, false, status, &[]);
+        }
+        // Words are made where it fails.
+        let (go_on, fail) = (self.body.make_block(), self.body.make_block());
+        self.body.insert_block_after(go_on, self.block);
+        self.body.append_block(fail);
+        let targets = [self.body.make_block_call(go_on, &[]), self.body.make_block_call(fail, &[])];
+        let branch = self.append(self.block, Op::Branch, &[condition], &[]);
+        self.body.set_targets(branch, &targets);
+        self.body.append_inst(inst, fail);
+        self.leave_with_operands(fail, inst, kind, message);
+        self.block = go_on;
+    }
+
+    /// Ends a block with an instruction that throws: makes words of its operands, and leaves the function.
+    fn leave_with_operands(&mut self, block: Block, inst: Inst, kind: Arc<str>, reason: Option<Arc<str>>) {
+        let operands = operands(self.body, inst).to_vec();
+        let types = operands.iter().map(|&operand| self.body.value_type(operand)).collect();
+        let words: Vec<Value> =
+            operands.iter().map(|&operand| print::word(self.body, inst, operand)).collect();
+        self.body.remove_inst(inst);
+        let status = self.site_with(kind, reason, types);
+        self.finish(block, status, &words);
     }
 
     fn throw(&mut self, inst: Inst) {
@@ -411,12 +436,7 @@ impl Rewriter<'_> {
             Some(Symbol::Name(kind)) => (kind.clone(), None),
             _ => ("Exception".into(), None),
         };
-        let args = self.body.args(inst).to_vec();
-        let types = args.iter().map(|&arg| self.body.value_type(arg)).collect();
-        let words: Vec<Value> = args.iter().map(|&arg| print::word(self.body, inst, arg)).collect();
-        self.body.remove_inst(inst);
-        let status = self.site_with(kind, reason, types);
-        self.finish(self.block, status, &words);
+        self.leave_with_operands(self.block, inst, kind, reason);
     }
 
     fn call(&mut self, inst: Inst) {

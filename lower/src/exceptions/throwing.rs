@@ -7,7 +7,7 @@ use super::guards::{self, Guard};
 use super::rewrite::symbol;
 use crate::call_graph;
 use marquetry_ir::body::{Body, Symbol};
-use marquetry_ir::entity::{Func, Inst};
+use marquetry_ir::entity::{Func, Inst, Value};
 use marquetry_ir::op::Op;
 use marquetry_ir::unit::Unit;
 use rustc_hash::FxHashSet;
@@ -38,6 +38,15 @@ fn throws(body: &Body, inst: Inst) -> bool {
     }
 }
 
+/// What an instruction throws its exception with.
+pub(super) fn operands(body: &Body, inst: Inst) -> &[Value] {
+    match body.inst(inst).op {
+        Op::Throw => body.args(inst),
+        Op::Assert => body.args(inst).get(1..).unwrap_or(&[]),
+        _ => &[],
+    }
+}
+
 /// What is known of a unit.
 #[derive(Clone, Debug)]
 pub(super) struct Throwing {
@@ -46,7 +55,7 @@ pub(super) struct Throwing {
     carrying: Funcs,
     /// Whether indirect calls may.
     indirect: bool,
-    /// The most operands of a `throw`.
+    /// The most operands of a `throw` or an `assert`.
     most: usize,
 }
 
@@ -82,8 +91,9 @@ pub(super) fn find(unit: &Unit) -> Throwing {
         let body = &function.body;
         for inst in body.blocks().flat_map(|block| body.block_insts(block)) {
             let op = body.inst(inst).op;
-            if op == Op::Throw && !body.args(inst).is_empty() {
-                most = most.max(body.args(inst).len());
+            let operands = operands(body, inst).len();
+            if operands > 0 {
+                most = most.max(operands);
                 carriers.push(func);
             }
             if op == Op::CallIndirect {

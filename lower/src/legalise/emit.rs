@@ -78,6 +78,7 @@ pub(super) fn result_types(ask: Ask, args: &[Val]) -> SmallVec<[Type; 2]> {
         | Rule::CallIndirect
         | Rule::Terminator
         | Rule::Throw
+        | Rule::StaticAssert
         | Rule::Assert => smallvec![],
         Rule::WorkItem => smallvec![Type::I32],
         Rule::Clock | Rule::SubgroupBallot => smallvec![Type::I64],

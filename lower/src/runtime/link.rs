@@ -111,7 +111,7 @@ impl<'a> Linker<'a> {
         let Some(method) = self.asker else { return };
         let edge = Edge { name: name.into(), arguments: arguments.clone(), answer: found.answer };
         let (func, edges, worlds) = (Func::from_u32(0), vec![edge], found.worlds);
-        self.instances.push(Instance { func, method, arguments, edges, worlds });
+        self.instances.push(Instance { func, method, arguments, edges, worlds, alone: None });
     }
 
     /// The function of a unit for an intrinsic, made if it is not there.

@@ -102,7 +102,7 @@ impl Specialiser<'_> {
         let nesting = outer + usize::from(is_generic);
         if nesting > MAX_SPECIALISATION_DEPTH {
             let why = format!("more than {MAX_SPECIALISATION_DEPTH} instances lead to one another");
-            return Err(self.endless(data, arguments, parent, &why));
+            return Err(self.endless(data, arguments, caller, &why));
         }
         let mut bindings = Vec::new();
         let mut results = data.signature.results.clone();
@@ -119,7 +119,7 @@ impl Specialiser<'_> {
             match made {
                 Ok(list) => results = list,
                 Err(error @ (TypeError::TooDeep | TypeError::TooLarge)) => {
-                    return Err(self.endless(data, arguments, parent, &error.to_string()));
+                    return Err(self.endless(data, arguments, caller, &error.to_string()));
                 }
                 Err(error) => {
                     let place = Place { function: &data.name, file: data.file, span: data.span };
@@ -131,14 +131,23 @@ impl Specialiser<'_> {
         }
         let params: Vec<Type> =
             arguments.iter().copied().filter(|&ty| settle::has_size(&self.unit.types, ty)).collect();
-        let mut name = self.symbol_name(data, arguments);
-        // Entries are made first and keep theirs: hosts look them up.
-        if caller.is_some() && self.names.contains(&name) {
-            let numbered = (1u32..).map(|n| Arc::from(format!("{name}_{n}")));
-            name = { numbered }.find(|name| !self.names.contains(name)).unwrap_or(name);
-        }
+        let func = self.unit.funcs.next_key();
+        let mut worlds = program.lifetime(method);
+        let mut alone = None;
+        let name = match caller {
+            Some(_) => self.inner_name(func, data, arguments),
+            None => {
+                // With variables it has its full name in any case.
+                if !is_generic {
+                    let (is_alone, so_far) = self.job.view.is_alone(program, method);
+                    worlds = worlds.intersect(so_far);
+                    alone = Some(is_alone);
+                }
+                self.entry_name(data, arguments, alone == Some(true))
+            }
+        };
         self.names.insert(name.clone());
-        let func = self.unit.funcs.push(Function {
+        self.unit.funcs.push(Function {
             name,
             kind: data.kind,
             signature: Signature::new(params, results.clone()),
@@ -147,26 +156,35 @@ impl Specialiser<'_> {
             file: data.file,
             span: data.span,
         });
-        let worlds = program.lifetime(method);
-        let instance = Instance { func, method, arguments: arguments.into(), edges: Vec::new(), worlds };
+        let edges = Vec::new();
+        let instance = Instance { func, method, arguments: arguments.into(), edges, worlds, alone };
         self.records.push(Record { instance, bindings, results, parent, site, nesting });
         self.instances.insert(key, func);
         self.worklist.push(func);
         Ok(func)
     }
 
-    /// The error for instances that ask for ever more instances, naming the last of the chain.
+    /// The error for instances that ask for ever more instances, at the call of the last one, with how it began.
     pub(super) fn endless(
         &self,
         data: &MethodData,
         arguments: &[Type],
-        parent: Option<Func>,
+        caller: Option<(Func, Span)>,
         why: &str,
     ) -> Failure {
-        let place = Place { function: &data.name, file: data.file, span: data.span };
-        let chain = self.leading_to(data, arguments, parent);
+        let chain = self.leading_to(data, arguments, caller.map(|(func, _)| func));
         let message = format!("specialisation of '{}' does not end: {chain}; {why}", data.name);
-        Failure::Program(vec![report::limit(&place, message)])
+        let from = caller.and_then(|(func, span)| {
+            let record = self.records.get(func.index()).filter(|_| span.is_somewhere())?;
+            Some((self.program.method(record.instance.method), span))
+        });
+        let (from, span) = from.unwrap_or((data, data.span));
+        let place = Place { function: &from.name, file: from.file, span };
+        let mut error = report::limit(&place, message);
+        if from.file == data.file && span != data.span {
+            error = error.with_label(data.span, "what is called");
+        }
+        Failure::Program(vec![error])
     }
 
     /// The error for a call that packs make too long.
@@ -182,50 +200,96 @@ impl Specialiser<'_> {
         Failure::Program(vec![report::limit(&place, message)])
     }
 
-    /// Which instances lead to the one with these arguments: the last few of them.
+    /// Which instances lead to the one with these arguments: the first of those that lead to one another, and itself.
     fn leading_to(&self, data: &MethodData, arguments: &[Type], parent: Option<Func>) -> String {
-        const SHOWN: usize = 4;
+        const SHOWN: usize = 5;
         let types = &self.unit.types;
-        let mut chain = vec![format!("{}{}", data.name, Signature::new(arguments, []).display(types))];
-        let mut next = parent;
-        while let Some(func) = next.filter(|_| chain.len() < SHOWN) {
-            let Some(record) = self.records.get(func.index()) else { break };
-            let name = &self.program.method(record.instance.method).name;
-            let signature = Signature::new(&*record.instance.arguments, []);
-            chain.push(format!("{name}{}", signature.display(types)));
-            next = record.parent;
-        }
-        chain.reverse();
-        let short = |text: &String| match text.char_indices().nth(80) {
-            Some((end, _)) => format!("{}...", text.get(..end).unwrap_or("")),
-            None => text.clone(),
+        let spelled = |name: &str, arguments: &[Type]| {
+            let text = format!("{name}{}", Signature::new(arguments, []).display(types));
+            match text.char_indices().nth(80) {
+                Some((end, _)) => format!("{}...", text.get(..end).unwrap_or("")),
+                None => text,
+            }
         };
-        chain.iter().map(short).collect::<Vec<_>>().join(" calls ")
+        let mut chain = Vec::new();
+        let mut next = parent;
+        while let Some(record) = next.and_then(|func| self.records.get(func.index())) {
+            chain.push(record);
+            // Whoever has no variables did not begin it.
+            next = record.parent.filter(|_| record.nesting > 0);
+        }
+        let first = chain.iter().rev().take(SHOWN).map(|record| {
+            spelled(&self.program.method(record.instance.method).name, &record.instance.arguments)
+        });
+        let mut words: Vec<String> = first.collect();
+        if chain.len() > SHOWN {
+            words.push(format!("{} more", chain.len() - SHOWN));
+        }
+        words.push(spelled(&data.name, arguments));
+        words.join(" calls ")
     }
 
-    /// The plain name where the generic function has one signature without variables, else with the argument types, for
-    /// kernels mangled.
-    /// Depends on the program in this world only, so that units compiled apart agree, unless it is taken in this one.
-    fn symbol_name(&self, data: &MethodData, arguments: &[Type]) -> Arc<str> {
-        if data.table == Table::BASE
-            && library::is_device_function(&data.name)
-            && host::is_host_body(&data.body)
-        {
-            // Neither half of a pair is taken for the other, nor for a function of the C library.
-            return format!("host_{}", data.name).into();
+    /// An entry's name: the plain one where the generic function has one signature without variables, else with the
+    /// argument types, for kernels mangled. Depends on what the view sees only, so that units compiled apart agree.
+    fn entry_name(&self, data: &MethodData, arguments: &[Type], is_alone: bool) -> Arc<str> {
+        if let Some(name) = host_name(data) {
+            return name;
         }
-        let params = &data.signature.params;
-        let siblings = self.program.all_methods_of(&data.name).iter();
-        let mut siblings = siblings.filter(|&&method| self.program.is_alive(method, self.world));
-        let is_alone = siblings.all(|&method| self.program.method(method).signature.params == *params);
-        if is_alone && !data.is_generic() {
+        if is_alone {
             return data.name.clone();
         }
         // Drivers look kernels up by name, and not all of them take every character.
         if data.kind == MethodKind::Kernel {
             return mangle::symbol(&self.unit.types, &data.name, arguments).into();
         }
+        self.full_name(data, arguments)
+    }
+
+    /// The name of another function, which nobody looks up: the plain one where the unit has one instance of that name
+    /// without variables, else with the argument types. Depends on the unit only: methods that the job does not call
+    /// change nothing.
+    fn inner_name(&mut self, func: Func, data: &MethodData, arguments: &[Type]) -> Arc<str> {
+        let wanted = match (host_name(data), self.plain.get(&data.name).copied()) {
+            (Some(name), _) => name,
+            (None, None) if !data.is_generic() => {
+                self.plain.insert(data.name.clone(), Some(func));
+                data.name.clone()
+            }
+            (None, Some(Some(first))) if !data.is_generic() => {
+                self.plain.insert(data.name.clone(), None);
+                self.rename_in_full(first, data);
+                self.full_name(data, arguments)
+            }
+            (None, _) => self.full_name(data, arguments),
+        };
+        if !self.names.contains(&wanted) {
+            return wanted;
+        }
+        // Entries are made first and keep theirs: hosts look them up.
+        let numbered = (1u32..).map(|n| Arc::from(format!("{wanted}_{n}")));
+        { numbered }.find(|name| !self.names.contains(name)).unwrap_or(wanted)
+    }
+
+    /// Tells the first instance of a name from the second.
+    fn rename_in_full(&mut self, first: Func, data: &MethodData) {
+        let Some(record) = self.records.get(first.index()) else { return };
+        let name = self.full_name(data, &record.instance.arguments);
+        if self.names.insert(name.clone()) {
+            self.names.remove(&self.unit.funcs[first].name);
+            self.unit.funcs[first].name = name;
+        }
+    }
+
+    fn full_name(&self, data: &MethodData, arguments: &[Type]) -> Arc<str> {
         let signature = Signature::new(arguments, []);
         format!("{}{}", data.name, signature.display(&self.unit.types)).into()
     }
+}
+
+/// The name of a host body: neither half of a pair is taken for the other, nor for a function of the C library.
+fn host_name(data: &MethodData) -> Option<Arc<str>> {
+    let is_half = data.table == Table::BASE
+        && library::is_device_function(&data.name)
+        && host::is_host_body(&data.body);
+    is_half.then(|| format!("host_{}", data.name).into())
 }

@@ -153,7 +153,7 @@ pub(super) fn wanted_type(body: &Body, results: &[Type], value: Value) -> Option
         let at = args.iter().position(|&arg| arg == value);
         let found = match (data.op.info().rule, at) {
             (_, Some(at)) if data.op == Op::Return => results.get(at).copied().and_then(known),
-            (_, Some(0)) if matches!(data.op, Op::Branch | Op::StaticAssert) => Some(Type::I1),
+            (_, Some(0)) if matches!(data.op, Op::Branch | Op::StaticAssert | Op::Assert) => Some(Type::I1),
             (Rule::SameNumber | Rule::SameInt | Rule::SameBits | Rule::SameFloat, Some(_))
             | (Rule::CompareAny | Rule::CompareInt | Rule::CompareFloat | Rule::Overflow, Some(_)) => {
                 args.iter().find_map(|&arg| known(body.value_type(arg)))

@@ -152,12 +152,16 @@ impl LoadedImage {
                 edges.push(Edge { name: edge.name.clone(), arguments, answer: found.answer });
             }
             let arguments = instance.arguments.clone().into();
+            let is_first = instance.definition == root && instances.is_empty();
+            let is_entry = is_first && !program.method(method).is_generic();
+            let alone = is_entry.then(|| view.is_alone(program, method).0);
             instances.push(Instance {
                 func: Func::from_u32(0),
                 method,
                 arguments,
                 edges,
                 worlds: Worlds::ALL,
+                alone,
             });
         }
         Ok(Match { details, instances, types: Arc::new(types.into_table()), worlds })

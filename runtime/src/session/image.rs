@@ -1,7 +1,8 @@
 //! Sessions and images: writing what jobs become, and taking it from there in place of compiling.
 
 use super::cache::{Key, New, Record};
-use super::{Job, Session, SessionError, view, view_of};
+use super::jobs::{view, view_of};
+use super::{Job, Session, SessionError};
 use crate::compile::{Compiled, Form, Target, lower};
 use crate::engine::EngineError;
 use crate::image::{

@@ -149,12 +149,25 @@ impl State {
         if world < program.oldest_world() {
             return Err(SessionError::NotFound(forgotten(program, world)));
         }
+        if world > program.world() {
+            let (world, now) = (world.0, program.world().0);
+            return Err(SessionError::NotFound(format!(
+                "world {world} is yet to come: the present one is {now}"
+            )));
+        }
         Ok(program.clone())
+    }
+
+    /// The entry of a job, if there is one. What holds in the worlds to come is not known yet.
+    pub(super) fn find(&self, job: &Job) -> Option<&Entry> {
+        let known =
+            self.cache.find(&job.entry, &job.config, job.world).filter(|_| job.world <= self.program.world());
+        known.map(|(_, entry)| entry)
     }
 
     /// The code of a job, if there is any.
     pub(super) fn compiled(&self, job: &Job) -> Option<Arc<Compiled>> {
-        self.cache.find(&job.entry, &job.config, job.world)?.1.object.compiled.get().cloned()
+        self.find(job)?.object.compiled.get().cloned()
     }
 
     pub(super) fn insert(&mut self, new: New) -> Arc<Object> {

@@ -194,6 +194,7 @@ fn invalidated(program: &mut Program, view: &View, count: u32) -> Result<f64, St
             arguments: arguments.clone(),
             edges: vec![edge],
             worlds: Worlds::ALL,
+            alone: None,
         };
         dependents.add(program, &types, view, &instance).map_err(|error| error.to_string())?;
     }

@@ -1,12 +1,12 @@
 //! Conformance facts of the prior art that concern boxed constants and references to the host, each as a test that carries
-//! its number. What such words are at run time, on every engine, is in `tests/filetests/references`; T067 is with the rules
-//! themselves, `lower/src/references.rs`.
+//! its number. What such words are at run time, on every engine, is in `tests/filetests/references`.
 //!
 //! What an object is there is here a global in the host's own form ([`ObjectModel`]); what a slot of a constant is there,
 //! a word of a global that stands for a value, a symbol or a word of the host. Facts of the same section without a test:
 //!
 //! | facts | why |
 //! |---|---|
+//! | T067 | with the rules themselves: `lower/src/references.rs` |
 //! | T051, T054, T057, T060, T063, T066, T069 | no facts: the list leaves these numbers out |
 
 mod strategies;

@@ -55,7 +55,7 @@ struct Attached(Mutex<u32>);
 struct Other(Mutex<u32>);
 
 #[test]
-fn t013_t014_t015_results_exist_once_the_job_is_prepared() {
+fn t013_t014_results_exist_once_the_job_is_prepared() {
     let session = Session::new();
     let config = native(&session);
     session.define("t.mq", &constant("f", 1)).unwrap();
@@ -201,6 +201,24 @@ fn t023_the_library_is_part_of_the_program() {
     assert_eq!(session.statistics().compilations, 1);
     let private = format!("overlay device {host}");
     assert!(matches!(session.redefine("t.mq", &private), Err(SessionError::Definition(..))));
+    // What a provider supplies is linked anew where it changes, and nowhere else.
+    let mut backend = Backend::cpu_device("own", target("native"));
+    backend.provider(&["own", "standard"]);
+    let own = session.add_backend(backend).unwrap();
+    let supplied = |value: u32| {
+        let body = format!("{{\nentry:\n    return i64 {value}\n}}\n");
+        format!("overlay own method gpu_local_id(dimension: i32) -> i64 {body}")
+    };
+    let asks = "kernel asks(out: ptr<global>) {\nentry:\n    i = call local_id(i32 0)\n    store out, i\n    return\n}\n";
+    session.define("t.mq", &[asks, &supplied(3)].concat()).unwrap();
+    let compilations = |name: &str, config: &Config| {
+        session.compile(&session.job(name, config).unwrap()).unwrap();
+        session.statistics().compilations
+    };
+    assert_eq!((compilations("asks", &own), compilations("asks", &config)), (2, 3));
+    session.redefine("t.mq", &supplied(4)).unwrap();
+    assert_eq!((compilations("asks", &config), compilations("k", &config)), (3, 3));
+    assert_eq!((compilations("asks", &own), compilations("asks", &own)), (4, 4));
 }
 
 #[test]
@@ -268,6 +286,7 @@ fn t047_device_code_does_not_change_what_the_host_calls() {
     );
     session.define("t.mq", &text).unwrap();
     let code = session.compile(&session.job("k", &gpu).unwrap()).unwrap();
-    assert!(String::from_utf8_lossy(&code.artifact().unwrap().code).contains('5'));
+    let text = String::from_utf8_lossy(&code.artifact().unwrap().code).into_owned();
+    assert!(text.contains(", 5;") && !text.contains(", 4;"), "{text}");
     assert_eq!(call(&session.compile(&session.job("shared", &host).unwrap()).unwrap(), &[]), 4);
 }

@@ -14,9 +14,13 @@
 //! | T043 | convergence is a property of ops, not an attribute that can be lost |
 //! | T044 | symbols are looked up when code is made; those that are missing are all named at once |
 //! | T046 | see `T035` |
+//! | T173 | what an earlier process compiled: `tests/tests/images`, whose processes and sessions share files |
+//! | T176 | what another process links and calls: `runtime/tests/aot.rs`; words of the host in it: `runtime/tests/aot_addresses.rs` |
 //! | T095 | no target has a stack space that pointers are cast from |
 
+mod determinism;
 mod jobs;
+mod mistakes;
 mod parts;
 mod support;
 mod worlds;

@@ -208,7 +208,7 @@ fn problems(error: SessionError) -> Vec<marquetry_ir::diag::Diagnostic> {
 }
 
 #[test]
-fn t074_t075_t076_t077_assertions_are_checked_at_every_level() {
+fn t074_t076_t077_assertions_are_checked_at_every_level() {
     let session = Session::new();
     let config = native(&session);
     let text = "method holds() -> i32 {\nentry:\n    static_assert i1 true, \"yes\"\n    return i32 1\n}\n

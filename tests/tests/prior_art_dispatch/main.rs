@@ -16,6 +16,10 @@
 //! | T038 | safepoints: there is no collector that could ask for them |
 //! | T044 | native code never looks a symbol up that is only called: the linker or the session does |
 
+mod bad_input;
+mod unresolved;
+mod which;
+
 use marquetry::compile::{Target, compile_artifact};
 use marquetry_ir::entity::Method;
 use marquetry_ir::interp::{Config, Ended, Interp, Val};
@@ -254,14 +258,13 @@ fn t026_kernels_take_empty_structs() {
     let source = "\
 struct empty {}
 kernel k<E>(e: E, out: ptr<global>) {\nentry:\n    store out, i32 3\n    return\n}\n";
-    let mut program = program(source);
+    let program = program(source);
     let empty = program.types.find_struct("empty").unwrap();
     let arguments = [empty, Type::pointer(marquetry_ir::types::Space::Global)];
     let job = Job { view: View::device(&[]), ..instance(method(&program, "k"), &arguments) };
     let unit = specialised(&program, &job);
     assert_eq!(unit.funcs[unit.entries[0]].signature.params.len(), 1);
     assert!(asm(&program, &job, "ptx:sm_80").contains("_Z1k5emptyPU6globalv"));
-    program.types.structure("other", vec![]).unwrap();
 }
 
 #[test]
@@ -416,216 +419,5 @@ fn t088_t089_stacked_views_agree_and_an_overlay_starts_a_new_range() {
     for found in &after[1..] {
         assert_eq!(found.answer, Answer::Method(overlay));
         assert_eq!((found.worlds.from, found.worlds.until), (World(world.0 + 1), World::MAX));
-    }
-}
-
-/// Bad input: each a clear error, and the world before stays usable.
-mod bad_input {
-    use super::*;
-
-    #[test]
-    fn deleting_a_method_in_use_concerns_the_worlds_after_only() {
-        let mut program = program(OVERLAID);
-        let job = native(&program, "kernel");
-        let before = program.world();
-        let old = text::print_unit(&specialised(&program, &job));
-        let base = method(&program, "child");
-        assert_eq!(program.delete_method(base), Ok(true));
-        let found = refused(&program, &job);
-        assert_eq!(found, ["no method child() in sight | in function 'kernel'"]);
-        let pinned = Job { view: View::native(&[]).at(before), ..job };
-        assert_eq!(text::print_unit(&specialised(&program, &pinned)), old);
-        assert_eq!(program.delete_method(base), Ok(false), "it is gone already");
-    }
-
-    #[test]
-    fn v7_a_method_newer_than_the_world_of_its_job_names_both_worlds() {
-        let mut program = program(OVERLAID);
-        let world = program.world();
-        let data = program.method(method(&program, "kernel")).clone();
-        let new = program.redefine_method(data).unwrap();
-        let view = View::native(&[]).at(world);
-        let job = Job::new(vec![new], view, OptLevel::None);
-        let found = refused(&program, &job);
-        assert_eq!(found, ["kernel() -> i32 was defined in world 4, the job is of world 3"]);
-        let old = *program.all_methods_of("kernel").first().unwrap();
-        let found = refused(&program, &Job::new(vec![old], View::native(&[]), OptLevel::None));
-        assert_eq!(found, ["kernel() -> i32 was deleted or redefined in world 4, the job is of world 4"]);
-    }
-
-    #[test]
-    fn specialisation_without_end_is_found_and_leaves_the_program_as_it_was() {
-        let source = "\
-struct box<T> { value: T }
-method grow<T>(x: T) {\nentry:\n    y = make.box<T> x\n    call grow(y)\n    return\n}
-method ping<T>(x: T) {\nentry:\n    y = make.box<T> x\n    call pong(y)\n    return\n}
-method pong<T>(x: T) {\nentry:\n    y = make.array<T, 2> x, x\n    call ping(y)\n    return\n}
-method f() {\nentry:\n    call grow(i32 1)\n    return\n}
-method g() {\nentry:\n    call ping(i32 1)\n    return\n}
-method fine(x: i32) -> i32 {\nentry:\n    return x\n}\n";
-        let program = program(source);
-        for entry in ["f", "g"] {
-            let found = refused(&program, &native(&program, entry));
-            assert!(found[0].contains("does not end"), "{found:?}");
-            assert!(found[0].len() < 2000, "{}", found[0].len());
-        }
-        assert_eq!(call(&specialised(&program, &native(&program, "fine")), &[Val::i32(3)]), [Val::i32(3)]);
-    }
-
-    #[test]
-    fn ambiguous_definitions_name_both_where_a_call_meets_them() {
-        let source = "\
-method f(x: Any, y: i32) {\nentry:\n    return\n}
-method f(x: i32, y: Any) {\nentry:\n    return\n}
-method g() {\nentry:\n    call f(i32 1, i32 2)\n    return\n}
-method h() {\nentry:\n    call f(i32 1, i8 2)\n    return\n}\n";
-        let program = program(source);
-        let found = refused(&program, &native(&program, "g"));
-        assert!(found[0].contains("f(Any, i32) and f(i32, Any)"), "{found:?}");
-        specialised(&program, &native(&program, "h"));
-    }
-
-    #[test]
-    fn entries_of_no_such_types_are_refused() {
-        let mut program =
-            program("abstract Real\nimpl f32 : Real\nmethod f<T: Real>(x: T) {\nentry:\n    return\n}\n");
-        let f = method(&program, "f");
-        let with = |arguments: &[Type]| instance(f, arguments);
-        specialised(&program, &with(&[Type::F32]));
-        let found = refused(&program, &with(&[Type::I32]));
-        assert_eq!(found, ["f<T: Real>(T): argument 1 is i32, expected T"]);
-        assert_eq!(refused(&program, &with(&[])), ["f<T: Real>(T): takes 1 argument, found 0"]);
-        let open = program.types.variable("T").unwrap();
-        assert!(refused(&program, &with(&[open]))[0].contains("argument type T is not concrete"));
-        let found = refused(&program, &Job::new(vec![f], View::native(&[]), OptLevel::None));
-        assert!(found[0].contains("as an entry it needs the types of its arguments"), "{found:?}");
-        let error = specialise::instantiate(&mut program, f, &[Type::I8]).unwrap_err();
-        assert!(error.to_string().contains("argument 1 is i8, expected T"), "{error}");
-    }
-}
-
-/// What becomes of calls that no method fits.
-mod unresolved {
-    use super::*;
-
-    const SOURCE: &str = "\
-method f(x: i32) -> i32 {
-entry:
-    bad = gt.s x, i32 0
-    branch bad, yes, no
-yes:
-    a = call missing(x)
-    b = add a, i32 1
-    call other(b, f32 1.0)
-    jump no
-no:
-    return x
-}\n";
-
-    #[test]
-    fn thrown_when_control_gets_there() {
-        let program = program(SOURCE);
-        let job = with(&native(&program, "f"), |options| options.unresolved = Unresolved::Throw);
-        let unit = specialised(&program, &job);
-        assert_eq!(call(&unit, &[Val::i32(0)]), [Val::i32(0)]);
-        match Interp::new(&unit, Config::default()).call(unit.entries[0], &[Val::i32(1)]) {
-            Ok(Ended::Threw(thrown)) => {
-                assert_eq!(&*thrown.kind, "UnresolvedError");
-                assert_eq!(thrown.reason.as_deref(), Some("no method missing(i32) in sight"));
-            }
-            other => panic!("{other:?}"),
-        }
-        for opt_level in [OptLevel::None, OptLevel::Default] {
-            let job = with(&job, |options| options.opt_level = opt_level);
-            assert!(asm(&program, &job, "native").contains("return"));
-        }
-    }
-
-    #[test]
-    fn answered_by_the_host() {
-        let program = program(SOURCE);
-        let job =
-            with(&native(&program, "f"), |options| options.unresolved = Unresolved::Callback("host:".into()));
-        let unit = specialised(&program, &job);
-        let asked: Vec<&str> = unit.externs.values().map(|data| &*data.link_name).collect();
-        assert_eq!(asked, ["host:missing(i32) -> i32", "host:other(i32, f32)"]);
-        let mut interp = Interp::new(&unit, Config::default());
-        interp.define_extern(asked[0], Box::new(|_, args| Ok(vec![args[0].clone()])));
-        interp.define_extern(asked[1], Box::new(|_, _| Ok(vec![])));
-        assert_eq!(interp.call(unit.entries[0], &[Val::i32(5)]), Ok(Ended::Returned(vec![Val::i32(5)])));
-        // A device has no host to ask.
-        let target = Target::parse("ptx:sm_80", OptLevel::None).unwrap();
-        let source = "kernel k(x: i32) {\nentry:\n    call missing(x)\n    return\n}\n";
-        let program = self::program(source);
-        let job = Job { entries: vec![method(&program, "k").into()], view: View::device(&[]), ..job };
-        let failure = pipeline::run(&program, &job, target.lowering()).map(|_| ()).unwrap_err();
-        assert!(failure.to_string().contains("host:missing"), "{failure}");
-    }
-
-    #[test]
-    fn one_mistake_is_one_message() {
-        let source = "\
-method bad<T>(x: T) -> i32 {\nentry:\n    r = call missing(i8 1)\n    s = call use(r)\n    t = call use(s)\n    return t\n}
-method use(x: i32) -> i32 {\nentry:\n    return x\n}
-method f(x: i32) {\nentry:\n    a = call bad(x)\n    b = call bad(i8 1)\n    c = call bad(i16 1)\n    return\n}\n";
-        let program = program(source);
-        let found = refused(&program, &native(&program, "f"));
-        assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].contains("2 other calls that need its results are not reported"), "{found:?}");
-        assert!(found[0].contains("the same in 2 other instances of the method"), "{found:?}");
-    }
-}
-
-/// Explanations of decisions.
-mod which {
-    use super::*;
-    use marquetry_lower::dispatch::explain::explain;
-
-    #[track_caller]
-    fn rendered(source: &str, call: &str, tables: &[&str]) -> String {
-        let mut program = program(source);
-        let tables: Vec<_> = tables.iter().map(|name| program.table(name)).collect();
-        let (name, arguments) = text::parse_call(&mut program, call).unwrap();
-        let view = View::native(&tables);
-        explain(&program, &program.types, &view, &name, &arguments).render(&program, &program.types)
-    }
-
-    #[test]
-    fn newtypes_packs_and_variables_in_order_of_tables() {
-        let source = "\
-abstract Length
-newtype meters : Length = f32
-newtype feet : Length = f32
-newtype tagged<T> = T
-method f(x: meters) -> i32 {\nentry:\n    return i32 1\n}
-method f(x: Length) -> i32 {\nentry:\n    return i32 2\n}
-method f(x: f32, more: Any...) -> i32 {\nentry:\n    return i32 3\n}
-method f<T>(x: tagged<T>) -> i32 {\nentry:\n    return i32 4\n}
-overlay top method f(x: feet) -> i32 {\nentry:\n    return i32 5\n}\n";
-        let wanted = "\
-f(meters) -> base: f(meters) -> i32
-table top
-    f(feet) -> i32: argument 1 is meters, expected feet
-table base
-    f(meters) -> i32: chosen
-    f(Length) -> i32: applies, but f(meters) -> i32 is more specific
-    f(f32, Any...) -> i32: argument 1 is meters, expected f32
-    f<T>(tagged<T>) -> i32: argument 1 is meters, expected tagged<T>\n";
-        assert_eq!(rendered(source, "f(meters)", &["top"]), wanted);
-        let wanted = "\
-f(feet) -> top: f(feet) -> i32
-table top
-    f(feet) -> i32: chosen
-table base
-    f(meters) -> i32: argument 1 is feet, expected meters
-    f(Length) -> i32: applies, but table top is asked first
-    f(f32, Any...) -> i32: argument 1 is feet, expected f32
-    f<T>(tagged<T>) -> i32: argument 1 is feet, expected tagged<T>\n";
-        assert_eq!(rendered(source, "f(feet)", &["top"]), wanted);
-        assert!(rendered(source, "f(f32, i8, meters)", &[]).contains("f(f32, Any...) -> i32: chosen"));
-        assert!(rendered(source, "f(tagged<meters>)", &[]).contains("f<T>(tagged<T>) -> i32: chosen"));
-        let none = rendered(source, "f()", &[]);
-        assert!(none.starts_with("f() -> no method\n"), "{none}");
-        assert!(none.contains("f(f32, Any...) -> i32: takes at least 1 argument, found 0"), "{none}");
     }
 }

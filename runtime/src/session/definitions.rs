@@ -1,0 +1,129 @@
+//! Changes of the program: definitions, redefinitions, deletions. Each is made as a whole or not at all.
+
+use super::{Session, SessionError};
+use marquetry_ir::diag::{self, Diagnostic, has_errors};
+use marquetry_ir::entity::Method;
+use marquetry_ir::program::{MethodData, Program, World};
+use marquetry_ir::text;
+use marquetry_ir::verify::verify_program_since;
+use marquetry_lower::dispatch::lints::disagreeing_since;
+use std::sync::atomic::Ordering;
+
+impl Session {
+    /// Adds what a text defines: all of it, or nothing if there is a mistake.
+    ///
+    /// # Errors
+    /// The mistakes.
+    pub fn define(&self, file: &str, text: &str) -> Result<(), SessionError> {
+        self.define_with(|program| text::parse(program, file, text))
+    }
+
+    /// As [`Self::define`]; methods take the place of those in their tables that take the same.
+    ///
+    /// # Errors
+    /// The mistakes.
+    pub fn redefine(&self, file: &str, text: &str) -> Result<(), SessionError> {
+        self.define_with(|program| text::parse_redefining(program, file, text))
+    }
+
+    fn define_with(&self, mut read: impl FnMut(&mut Program) -> Vec<Diagnostic>) -> Result<(), SessionError> {
+        self.change(|program| {
+            let before = program.world();
+            let mut diagnostics = read(program);
+            if !has_errors(&diagnostics) {
+                diagnostics = mistakes_since(program, before);
+            }
+            sound(program, diagnostics)
+        })
+    }
+
+    /// Adds a method that was built, in place of the one in its table that takes the same, if there is one. Its types are
+    /// those of the [program](Self::snapshot); where it needs new ones, [`change`](Self::change) makes them.
+    ///
+    /// ```
+    /// use marquetry::compile::Target;
+    /// use marquetry::ir::body::Body;
+    /// use marquetry::ir::builder::{BuilderContext, FunctionBuilder};
+    /// use marquetry::ir::program::MethodData;
+    /// use marquetry::ir::signature::Signature;
+    /// use marquetry::ir::types::Type;
+    /// use marquetry::lower::job::OptLevel;
+    /// use marquetry::session::{Backend, Session};
+    ///
+    /// let session = Session::new();
+    /// let native = session.add_backend(Backend::new("native", Target::parse("native", OptLevel::Default)?))?;
+    /// let (program, signature) = (session.snapshot(), Signature::new([Type::I64], [Type::I64]));
+    /// let (mut body, mut context) = (Body::new(), BuilderContext::new());
+    /// let mut b = FunctionBuilder::new(&mut body, &program.types, &signature, &mut context);
+    /// let entry = b.create_block();
+    /// b.append_block_params_for_function_params(entry);
+    /// b.switch_to_block(entry);
+    /// b.seal_block(entry);
+    /// let x = b.block_params(entry)[0];
+    /// let square = b.ins().mul(x, x);
+    /// b.ins().ret(&[square]);
+    /// b.finalize()?;
+    ///
+    /// session.define_method(&MethodData::function("square", signature, body))?;
+    /// let results = session.compile(&session.job("square", &native)?)?.call(&mut [12i64.into()])?.returned()?;
+    /// assert_eq!(results[0].get(), Some(144i64));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The table does not exist, or is the device table; the method is malformed, or an overlay that returns something else
+    /// than what it replaces.
+    pub fn define_method(&self, data: &MethodData) -> Result<Method, SessionError> {
+        self.change(|program| {
+            let before = program.world();
+            let method = program.redefine_method(data.clone()).map_err(SessionError::Method)?;
+            let diagnostics = mistakes_since(program, before);
+            sound(program, diagnostics).map(|()| method)
+        })
+    }
+
+    /// Ends a method; whether it was alive. Jobs of earlier worlds still see it.
+    ///
+    /// # Errors
+    /// The method lives in a table of the library.
+    pub fn delete(&self, method: Method) -> Result<bool, SessionError> {
+        self.change(|program| program.delete_method(method).map_err(SessionError::Method))
+    }
+
+    /// Changes the program: all of it, or nothing if there is an error. The function works on a copy, under no lock, and
+    /// is called again if someone else was faster.
+    ///
+    /// # Errors
+    /// The function's.
+    pub fn change<T, E>(&self, mut change: impl FnMut(&mut Program) -> Result<T, E>) -> Result<T, E> {
+        loop {
+            let base = self.snapshot();
+            let mut program = Program::clone(&base);
+            let result = change(&mut program)?;
+            let Some(closed) = self.shared.publish(&base, program) else { continue };
+            self.invalidations.fetch_add(closed.len() as u64, Ordering::Relaxed);
+            if let Some(watcher) = &self.watcher {
+                closed.iter().for_each(|key| watcher.invalidated(&key.0, &key.1));
+            }
+            return Ok(result);
+        }
+    }
+}
+
+/// What is wrong with what changed since a world.
+fn mistakes_since(program: &Program, world: World) -> Vec<Diagnostic> {
+    let mut mistakes = verify_program_since(program, world);
+    if !has_errors(&mistakes) {
+        mistakes.extend(disagreeing_since(program, world));
+    }
+    mistakes
+}
+
+/// Nothing, or the error of a definition with these mistakes.
+fn sound(program: &Program, diagnostics: Vec<Diagnostic>) -> Result<(), SessionError> {
+    if !has_errors(&diagnostics) {
+        return Ok(());
+    }
+    let text = diag::render(&diagnostics, &program.files);
+    Err(SessionError::Definition(diagnostics, text))
+}
