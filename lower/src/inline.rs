@@ -10,7 +10,7 @@
 //! there, constants decide which of them are left, and nothing is copied twice.
 //!
 //! Policy: `inline` always, `noinline` never, others when small, as long as the caller stays below
-//! [`MAX_INLINED_INSTS`]. Calls inside a recursive cycle stay, but those of a small function by itself: some levels of them
+//! [`MAX_INLINED_INSTS`] and all that was copied in the unit below [`MAX_COPIED_INSTS`]. Calls inside a recursive cycle stay, but those of a small function by itself: some levels of them
 //! become one ([`run_into_itself`]), which pays for fewer calls and fewer looks at the stack's limit.
 
 use crate::call_graph::{BottomUp, callee};
@@ -22,7 +22,7 @@ use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::{Body, InlineMap, Symbol, ValueDef};
 use marquetry_ir::constant::{ConstData, ConstValue};
 use marquetry_ir::entity::{Block, BlockCall, Const, Func, Inst, SigRef, Switch, SymbolRef, Value};
-use marquetry_ir::limits::MAX_INLINED_INSTS;
+use marquetry_ir::limits::{MAX_COPIED_INSTS, MAX_INLINED_INSTS};
 use marquetry_ir::op::{Op, Shape};
 use marquetry_ir::program::Inlining;
 use marquetry_ir::types::Type;
@@ -74,7 +74,8 @@ pub fn run(
         tables.calls = calls;
         return false;
     }
-    let mut budget = MAX_INLINED_INSTS.saturating_sub(found);
+    let left = MAX_COPIED_INSTS.saturating_sub(tables.total);
+    let mut budget = MAX_INLINED_INSTS.saturating_sub(found).min(left);
     let mut room = 0;
     calls.retain(|&(_, callee)| {
         let cost = sizes[callee] as usize;
@@ -91,6 +92,7 @@ pub fn run(
         fits
     });
     let changed = !calls.is_empty();
+    tables.total += room;
     // The caller's body is taken out while callees are read.
     let mut body = std::mem::take(&mut unit.funcs[func].body);
     body.reserve(room);
@@ -301,6 +303,15 @@ pub(crate) struct Tables {
     mapped: Vec<Value>,
     /// Calls of functions in the last copy.
     copied: Vec<(Inst, Func)>,
+    /// Instructions that were copied in the unit.
+    total: usize,
+}
+
+impl Tables {
+    /// Starts with another unit.
+    pub(crate) fn start(&mut self) {
+        self.total = 0;
+    }
 }
 
 /// As [`inline_call`], with tables that hold the callee's control flow.

@@ -192,6 +192,7 @@ pub(crate) fn run_in(
     let graph = call_graph::bottom_up(unit);
     ctx.types = unit.types.clone();
     ctx.light = false;
+    ctx.inlining.start();
     // Without optimisation only what says `inline` is inlined: everything else is too large.
     let size_of = |function: &Function| match level {
         // Nobody calls kernels.

@@ -8,7 +8,7 @@ use super::emit::{Declared, NativeContext, Spelling};
 use super::select::internal;
 use super::stack::{Frames, StackNeeds};
 use super::{Arch, NativeTarget, Relocation, fence, task};
-use crate::artifact::{Entry, Scheduling, entries};
+use crate::artifact::{self, Entry, Scheduling, entries};
 use crate::error::EmitError;
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;
@@ -21,6 +21,7 @@ use cranelift_module::{
     ModuleReloc, ModuleRelocTarget, ModuleResult,
 };
 use marquetry_ir::entity::{Extern, Func, Global};
+use marquetry_ir::program::Reference;
 use marquetry_ir::unit::{PrintFormat, Unit};
 use marquetry_lower::exceptions::places::{self, ThrowPlace};
 use marquetry_lower::job::EntryConvention;
@@ -52,8 +53,13 @@ impl Section {
 pub enum Symbol {
     /// A routine of this crate, by the name that [`routine`](super::routine) knows.
     Routine(Arc<str>),
-    /// A function of the host, by its link name.
-    Host(Arc<str>),
+    /// A function or a word of the host, by its link name.
+    Host {
+        /// The link name.
+        name: Arc<str>,
+        /// The library that has it, if a slot says which.
+        library: Option<Arc<str>>,
+    },
 }
 
 /// Something that can be called in a [`Blob`].
@@ -179,7 +185,8 @@ pub fn emit_blob(
             known.push(BlobEntry { entry, wrapper: module.start(id)?, direct: module.start(direct)? });
         }
         let scheduling = declared.scheduling(unit, &frames)?;
-        let (symbols, fixups) = module.resolve()?;
+        let (mut symbols, fixups) = module.resolve()?;
+        name_libraries(&mut symbols, &declared.relocations);
         Ok(Blob {
             entries: known,
             places: places::table(legal.sites(), &unit.files),
@@ -194,6 +201,22 @@ pub fn emit_blob(
     })
 }
 
+/// Says of symbols which library has them, where slots do.
+fn name_libraries(symbols: &mut [Symbol], relocations: &[artifact::Relocation]) {
+    let known: FxHashMap<&str, &Arc<str>> = relocations
+        .iter()
+        .filter_map(|relocation| match &relocation.reference {
+            Reference::Symbol { name, library: Some(library) } => Some((&**name, library)),
+            _ => None,
+        })
+        .collect();
+    for symbol in symbols {
+        if let Symbol::Host { name, library } = symbol {
+            *library = known.get(&**name).map(|&library| library.clone());
+        }
+    }
+}
+
 /// What the names of routines begin with in a module: names of the host do not.
 const ROUTINE: char = '\0';
 
@@ -205,7 +228,7 @@ impl Imports {
     fn symbol(name: &str) -> Symbol {
         match name.strip_prefix(ROUTINE) {
             Some(routine) => Symbol::Routine(routine.into()),
-            None => Symbol::Host(name.into()),
+            None => Symbol::Host { name: name.into(), library: None },
         }
     }
 }

@@ -19,6 +19,7 @@ pub mod record;
 mod rewrite;
 mod throwing;
 
+use crate::call_graph;
 use crate::failure::{Failure, Limit};
 use crate::fresh::fresh_name;
 use crate::job::ThrowPolicy;
@@ -108,7 +109,8 @@ pub fn run(unit: Verified) -> Result<Lowered, Failure> {
 /// As [`run`].
 pub fn run_with(unit: Verified, policy: ThrowPolicy, structured: bool) -> Result<Lowered, Failure> {
     let mut unit = unit.into_unit();
-    if !unit.funcs.values().any(|function| function.body.may_have_any(&CONCERNED)) {
+    let is_concerned = |function: &Function| function.body.may_have_any(&CONCERNED);
+    if !unit.funcs.values().any(is_concerned) && call_graph::held(&unit).next().is_none() {
         let entries = unit.entries.iter().map(|_| EntryAbi::default()).collect();
         let (sites, rewritten, exits) = Default::default();
         return Ok(Lowered { unit, sites, entries, rewritten, tidy: false, exits });

@@ -13,12 +13,12 @@ pub mod link;
 
 use crate::compile::{CompileError, lower};
 use crate::memory;
-use crate::near::near;
 use marquetry_codegen::artifact::Artifact;
 use marquetry_codegen::error::EmitError;
 use marquetry_codegen::native::{
     CReturn, CSignature, Export, ExportKind, NativeTarget, ObjectPlan, c_name, emit_planned,
 };
+use marquetry_ir::near::near;
 use marquetry_ir::program::Program;
 use marquetry_ir::types::Type;
 use marquetry_lower::job::Job;

@@ -267,11 +267,12 @@ impl Image<'_> {
         let mut tables: [Writer; Part::ALL.len()] = Default::default();
         tables[Part::Configs as usize] = configs;
         for symbol in &symbols {
-            let (kind, name) = match symbol {
-                Symbol::Routine(name) => (SYMBOL_ROUTINE, name),
-                Symbol::Host(name) => (SYMBOL_HOST, name),
+            let (kind, name, library) = match symbol {
+                Symbol::Routine(name) => (SYMBOL_ROUTINE, name, None),
+                Symbol::Host { name, library } => (SYMBOL_HOST, name, library.as_deref()),
             };
-            [kind, strings.id(name), NONE]
+            let library = library.map_or(NONE, |library| strings.id(library));
+            [kind, strings.id(name), library]
                 .into_iter()
                 .for_each(|word| tables[Part::Symbols as usize].u32(word));
         }
