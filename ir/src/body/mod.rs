@@ -313,6 +313,26 @@ mod tests {
     }
 
     #[test]
+    fn ops_are_known_however_they_came() {
+        use crate::op::{Op, OpSet};
+        let mut body = Body::new();
+        let block = body.make_block();
+        body.append_block(block);
+        let inst = body.make_inst(Op::Slot, Type::I8, &[], 0);
+        body.append_inst(inst, block);
+        body.replace_inst(inst, Op::Barrier, Type::ERROR, &[], 0);
+        body.set_op(inst, Op::SubgroupBarrier);
+        assert!([Op::Slot, Op::Barrier, Op::SubgroupBarrier].iter().all(|&op| body.may_have(op)));
+        assert!(!body.may_have(Op::Call) && !body.may_have_any(&OpSet::of(&[Op::Call, Op::Throw])));
+        body.inst_mut(inst).op = Op::Return;
+        assert!(!body.knows_its_ops());
+        body.recount_ops();
+        assert!(body.knows_its_ops() && body.may_have(Op::Return) && !body.may_have(Op::Slot));
+        body.clear();
+        assert!(!body.may_have(Op::Return));
+    }
+
+    #[test]
     fn values_remember_what_defines_them() {
         let mut body = Body::new();
         let block = body.make_block();
