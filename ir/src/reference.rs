@@ -61,7 +61,7 @@ fn write_reference(out: &mut String) -> fmt::Result {
         writeln!(out, "| {code} | {} |", code.description())?;
     }
     out.push_str(
-        "\n## Limits\n\nPassing a limit is an error that names it.\n\n| most | value |\n|---|---|\n",
+        "\n## Limits\n\nPassing a limit is an error that names it; inlining stops at one.\n\n| most | value |\n|---|---|\n",
     );
     limits::ALL.iter().try_for_each(|(what, value)| writeln!(out, "| {what} | {value} |"))
 }

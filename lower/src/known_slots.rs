@@ -133,7 +133,7 @@ const MAX_WORDS: u64 = 16;
 
 impl Reads {
     fn has(&self, global: Global, slot: &GlobalSlot) -> bool {
-        let (first, last) = (slot.offset / WORD_BYTES, (slot.offset + WORD_BYTES - 1) / WORD_BYTES);
+        let (first, last) = (slot.offset / WORD_BYTES, slot.offset.div_ceil(WORD_BYTES));
         (first..=last).any(|word| self.words.contains(&(global, word)))
     }
 

@@ -100,7 +100,7 @@ impl ShaderTarget {
         if !fits || items > u64::from(MAX_BLOCK[0]) {
             let [x, y, z] = block;
             return Err(EmitError::Target(format!(
-                "a group of {x}x{y}x{z} work-items: the most is 1024, 1024 along x and y, 64 along z"
+                "a group of {x}x{y}x{z} work-items: expected 1 to 1024, 64 at most along z"
             )));
         }
         Ok(ShaderTarget { language, block, caps: legality::caps() })

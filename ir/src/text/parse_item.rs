@@ -11,6 +11,7 @@ use crate::text::lexer::{Kind, Token};
 use crate::text::parser::{Failed, Parse, Parser, is_reserved, shortened};
 use crate::types::{Type, TypeError};
 use rustc_hash::FxHashSet;
+use std::mem::replace;
 use std::sync::Arc;
 
 /// A method's header.
@@ -209,11 +210,21 @@ impl<'t> Parser<'_, 't> {
         let (inlining, consistent) = (Inlining::Auto, false);
         let mut header = Header { name, span, params, results, variables, inlining, consistent };
         loop {
-            match () {
-                () if self.eat_word("inline") => header.inlining = Inlining::Always,
-                () if self.eat_word("noinline") => header.inlining = Inlining::Never,
-                () if self.eat_word("consistent") => header.consistent = true,
-                () => return Ok(header),
+            let token = self.token;
+            let again = if self.eat_word("inline") {
+                replace(&mut header.inlining, Inlining::Always) != Inlining::Auto
+            } else if self.eat_word("noinline") {
+                replace(&mut header.inlining, Inlining::Never) != Inlining::Auto
+            } else if self.eat_word("consistent") {
+                replace(&mut header.consistent, true)
+            } else {
+                return Ok(header);
+            };
+            if again {
+                let found = self.text(token);
+                let message =
+                    format!("found '{found}', expected each attribute once, and 'inline' or 'noinline'");
+                return Err(self.error(Code::Syntax, token.span(), message));
             }
         }
     }
