@@ -6,7 +6,7 @@ use cranelift_entity::SecondaryMap;
 use marquetry_ir::entity::Global;
 use marquetry_ir::program::{MethodKind, Reference, Resolve};
 use marquetry_ir::signature::Signature;
-use marquetry_ir::types::{Layout, Space, Type, Types};
+use marquetry_ir::types::{Layout, Space, Type};
 use marquetry_ir::unit::{PrintFormat, Unit};
 use marquetry_lower::exceptions::places::{self, ThrowPlace};
 use marquetry_lower::legal::{Argument, EntryAbi, Legal, Passing};
@@ -103,7 +103,7 @@ impl Artifact {
             entries: entries(legal),
             places: places::table(legal.sites(), &legal.unit().files),
             formats: legal.unit().formats.clone(),
-            shared_bytes: shared_memory(legal.unit()).1,
+            shared_bytes: shared_bytes(legal.unit()),
             relocations: Vec::new(),
             session_values: legal.baked().to_vec(),
             scheduling: None,
@@ -210,6 +210,14 @@ impl Artifact {
     }
 }
 
+/// How many bytes of shared memory a group needs for the globals of a unit.
+fn shared_bytes(unit: &Unit) -> u64 {
+    match unit.globals.values().any(|global| global.space == Space::Shared) {
+        true => shared_memory(unit).1,
+        false => 0,
+    }
+}
+
 /// Where each global of a unit stands in the shared memory of a group, if it is there, and how many bytes that takes.
 pub fn shared_memory(unit: &Unit) -> (SecondaryMap<Global, Option<u64>>, u64) {
     let mut offsets = SecondaryMap::new();
@@ -257,12 +265,10 @@ pub struct Slot {
 /// Where scalars, vectors and pointers stand in a block of memory, one after the other in C layout, and the block's
 /// size, a multiple of 8. Hosts and emitters lay argument blocks out by this one function.
 pub fn argument_block(types: &[Type]) -> (Vec<Slot>, u32) {
-    // Scalars, vectors and pointers need no table.
-    let table = Types::new();
     let mut end = 0u32;
     let mut slots = Vec::with_capacity(types.len());
     for &ty in types {
-        let layout = table.layout(ty).unwrap_or(Layout { size: 0, align: 1 });
+        let layout = Layout::of(ty).unwrap_or(Layout { size: 0, align: 1 });
         let (size, align) = (layout.size as u32, layout.align);
         let offset = end.next_multiple_of(align);
         end = offset + size;

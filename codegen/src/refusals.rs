@@ -10,18 +10,19 @@ use marquetry_ir::entity::{Func, Inst};
 use marquetry_ir::limits::MAX_DIAGNOSTICS;
 use marquetry_ir::unit::Unit;
 use marquetry_lower::report;
+use std::fmt;
 
 /// What was found so far.
 pub(crate) struct Refusals<'a> {
     unit: &'a Unit,
     /// The target, as messages spell it.
-    target: String,
+    target: &'a dyn fmt::Display,
     list: Vec<Diagnostic>,
 }
 
 impl<'a> Refusals<'a> {
     /// Nothing yet.
-    pub(crate) fn new(unit: &'a Unit, target: String) -> Self {
+    pub(crate) fn new(unit: &'a Unit, target: &'a dyn fmt::Display) -> Self {
         Refusals { unit, target, list: Vec::new() }
     }
 

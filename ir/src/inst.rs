@@ -35,7 +35,7 @@ pub type BlockCallList = EntityList<BlockCall>;
 /// One instruction. Made by [`Body::make_inst`](crate::body::Body::make_inst).
 #[derive(Clone, Debug)]
 pub struct InstData {
-    /// What it does.
+    /// What it does; [`Body::set_op`](crate::body::Body::set_op) changes it.
     pub op: Op,
     /// How many results it has.
     pub(crate) result_count: u8,

@@ -23,13 +23,16 @@ pub struct Lines<'u> {
 impl<'u> Lines<'u> {
     /// Of the files of a program or unit.
     pub fn new(files: &'u [SourceFile]) -> Self {
-        Lines { files, indices: vec![None; files.len()] }
+        Lines { files, indices: Vec::new() }
     }
 
     /// Line and column of a span; none if no text spelled it.
     pub fn place(&mut self, file: Option<u32>, span: Span) -> Option<Place> {
         let file = file.filter(|_| span.is_somewhere())?;
         let source = self.files.get(file as usize)?;
+        if self.indices.is_empty() {
+            self.indices.resize(self.files.len(), None);
+        }
         let index = self.indices.get_mut(file as usize)?.get_or_insert_with(|| LineIndex::new(source));
         let (line, column) = index.near_line_column(span.start);
         Some(Place { file, line: line as u32, column: column as u32 })

@@ -9,10 +9,12 @@
 //! over ops are exhaustive there and in every emitter, so that a new row is a list of compile errors.
 
 mod columns;
+mod set;
 
 use std::fmt;
 
 pub use columns::{Effects, Rule, Shape};
+pub use set::OpSet;
 
 /// One row of the table.
 #[derive(Copy, Clone, Debug)]

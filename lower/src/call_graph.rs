@@ -5,7 +5,7 @@ use cranelift_entity::packed_option::PackedOption;
 use cranelift_entity::{EntityRef, PrimaryMap, SecondaryMap};
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::entity::{Func, Global, Inst, SymbolRef};
-use marquetry_ir::op::Op;
+use marquetry_ir::op::{Op, OpSet};
 use marquetry_ir::program::Reference;
 use marquetry_ir::unit::{Function, Unit};
 use petgraph::algo::kosaraju_scc;
@@ -24,8 +24,14 @@ pub fn callee(body: &Body, inst: Inst) -> Option<Func> {
     }
 }
 
+/// The ops that mention functions.
+const MENTIONING: OpSet = OpSet::of(&[Op::Call, Op::FunctionAddress]);
+
 /// The functions of the unit that a body's placed instructions call or take the address of.
 pub fn mentioned(body: &Body, mut f: impl FnMut(Func)) {
+    if !body.may_have_any(&MENTIONING) {
+        return;
+    }
     for block in body.blocks() {
         for inst in body.block_insts(block) {
             let data = body.inst(inst);
@@ -281,6 +287,9 @@ pub fn prune(unit: &mut Unit) -> Vec<(Func, Func)> {
 }
 
 fn renumber(body: &mut Body, renumbered: &SecondaryMap<Func, PackedOption<Func>>) {
+    if !body.may_have_any(&MENTIONING) {
+        return;
+    }
     let blocks: Vec<_> = body.blocks().collect();
     for block in blocks {
         let mut next = body.first_inst(block);

@@ -18,15 +18,17 @@ use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::analysis::dominators::Dominators;
 use marquetry_ir::body::{Body, Frame};
 use marquetry_ir::diag::Diagnostic;
-use marquetry_ir::entity::{Block, Func, Inst, Value};
+use marquetry_ir::entity::{Block, BlockCall, Func, Inst, Value};
 use marquetry_ir::op::{Effects, Op};
 use marquetry_ir::program::MethodKind;
-use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
 use rustc_hash::FxHashSet;
 
 /// The barriers that some work-items of a group may miss, in all functions of a unit.
 pub fn check(unit: &Unit) -> Vec<Diagnostic> {
+    if !unit.funcs.values().any(|function| function.body.may_have(Op::Barrier)) {
+        return Vec::new();
+    }
     let meets = functions_that_meet(unit);
     let mut diagnostics = Vec::new();
     for (func, function) in &unit.funcs {
@@ -57,7 +59,7 @@ fn functions_that_meet(unit: &Unit) -> SecondaryMap<Func, bool> {
         mentioned(&function.body, |callee| callers[callee].push(func));
         let body = &function.body;
         let mut insts = body.blocks().flat_map(|block| body.block_insts(block));
-        if insts.any(|inst| body.inst(inst).op == Op::Barrier) {
+        if body.may_have(Op::Barrier) && insts.any(|inst| body.inst(inst).op == Op::Barrier) {
             stack.push(func);
         }
     }
@@ -94,27 +96,23 @@ struct PostDominators {
 impl PostDominators {
     fn compute(body: &Body, cfg: &ControlFlow) -> PostDominators {
         let order = cfg.reverse_post_order();
-        let mut entering: Vec<Vec<Block>> = vec![Vec::new(); order.len() + 1];
-        for (n, &block) in order.iter().enumerate() {
-            let successors = body.successors(block);
-            let targets = successors.iter().filter_map(|&call| cfg.position(body.target_block(call)));
-            targets.for_each(|target| entering[target].push(Block::from_u32(n as u32)));
-            if successors.is_empty() {
-                entering[order.len()].push(Block::from_u32(n as u32));
-            }
-        }
-        let mut graph = Body::new();
-        let blocks: Vec<Block> = entering.iter().map(|_| graph.make_block()).collect();
-        // The way out is where the turned graph begins.
-        for (&block, targets) in blocks.iter().zip(&entering).rev() {
-            graph.append_block(block);
-            let edges: Vec<_> = targets.iter().map(|&target| graph.make_block_call(target, &[])).collect();
-            let inst = graph.make_inst(Op::Switch, Type::ERROR, &[], 0);
-            graph.set_targets(inst, &edges);
-            graph.append_inst(inst, block);
-        }
+        let node = |n: usize| Block::from_u32(n as u32);
         let (mut turned, mut dominators) = (ControlFlow::new(), Dominators::new());
-        turned.compute(&graph);
+        // The way out is where the turned graph begins.
+        turned.compute_graph(order.len() + 1, Some(node(order.len())), |at, leaving| {
+            match order.get(at.index()) {
+                Some(&block) => {
+                    let entering = cfg.predecessors(block).iter();
+                    leaving
+                        .extend(entering.filter_map(|&(from, call)| Some((call, node(cfg.position(from)?)))));
+                }
+                None => {
+                    let last =
+                        order.iter().enumerate().filter(|&(_, &block)| body.successors(block).is_empty());
+                    leaving.extend(last.map(|(n, _)| (BlockCall::from_u32(0), node(n))));
+                }
+            }
+        });
         dominators.compute(&turned);
         PostDominators { turned, dominators }
     }
@@ -141,6 +139,7 @@ impl<'a> Analysis<'a> {
             covered: SecondaryMap::new(),
             post,
         };
+        analysis.divergent.resize(body.value_count());
         analysis.find_divergent_values(is_kernel);
         analysis
     }
@@ -165,6 +164,10 @@ impl<'a> Analysis<'a> {
     }
 
     fn visit(&mut self, inst: Inst) -> bool {
+        // Most are known to be divergent after the first round, or have no results.
+        if self.body.results(inst).all(|value| self.divergent[value]) {
+            return false;
+        }
         let op = self.body.inst(inst).op;
         let effects = op.effects();
         let source = matches!(op, Op::LocalId | Op::SubgroupLane | Op::Clock | Op::Slot)

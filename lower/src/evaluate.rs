@@ -15,6 +15,7 @@ use marquetry_ir::body::Body;
 use marquetry_ir::constant::{ConstData, ConstValue};
 use marquetry_ir::entity::{Block, Func, Inst, Table, Value};
 use marquetry_ir::interp::{Config, Ended, Interp, Val};
+use marquetry_ir::op::Op;
 use marquetry_ir::program::{Program, World};
 use marquetry_ir::types::{Type, TypeKind};
 use marquetry_ir::unit::{Function, Unit};
@@ -100,7 +101,8 @@ const MAX_REACHED: usize = 32;
 /// Whether any call could be computed; where it takes much to find out, it may be.
 fn has_candidates(unit: &Unit) -> bool {
     let mut budget = MAX_REACHED;
-    unit.funcs.values().any(|Function { body, .. }| {
+    let calling = |function: &&Function| function.body.may_have(Op::Call);
+    unit.funcs.values().filter(calling).any(|Function { body, .. }| {
         let mut insts = body.blocks().flat_map(|block| body.block_insts(block));
         insts.any(|inst| candidate(body, inst).is_some_and(|callee| may_be_pure(unit, callee, &mut budget)))
     })

@@ -14,12 +14,13 @@ use crate::known_slots;
 use crate::passes::{PassContext, simplify, simplify_cfg};
 use crate::query::Answer;
 use crate::report::{self, Place};
+use cranelift_entity::EntityRef;
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::entity::{Func, Inst, SigRef, SymbolRef, Value};
 use marquetry_ir::limits::{MAX_COPIED_INSTS, MAX_DIAGNOSTICS, MAX_INLINED_INSTS};
-use marquetry_ir::op::Op;
+use marquetry_ir::op::{Op, OpSet};
 use marquetry_ir::program::Inlining;
 use marquetry_ir::span::Span;
 use marquetry_ir::unit::Unit;
@@ -108,8 +109,12 @@ pub fn answer_only(unit: &mut Unit, folding: &Folding<'_>) -> Result<(), Failure
 /// Answers questions; gives the functions that ask or assert.
 fn answer_all(unit: &mut Unit, folding: &Folding<'_>, problems: &mut Vec<Diagnostic>) -> FxHashSet<Func> {
     let mut concerned = FxHashSet::default();
+    const CONCERNED: OpSet = OpSet::of(&[Op::TargetQuery, Op::StaticAssert]);
     for (func, function) in unit.funcs.iter_mut() {
         let body = &mut function.body;
+        if !body.may_have_any(&CONCERNED) {
+            continue;
+        }
         let mut asked: Vec<Inst> = Vec::new();
         for block in body.blocks() {
             for inst in body.block_insts(block) {
@@ -297,10 +302,9 @@ fn check(unit: &mut Unit, func: Func, known: &Origins, report: bool, problems: &
 /// functions can compile them, and inlining sees them; also where the address stands in a table.
 pub fn direct_calls(unit: &mut Unit) {
     known_slots::run(unit);
-    for func in unit.funcs.keys().collect::<Vec<_>>() {
+    for func in (0..unit.funcs.len()).map(Func::new) {
         let body = &unit.funcs[func].body;
-        let is_indirect = |inst| body.inst(inst).op == Op::CallIndirect;
-        if !body.blocks().flat_map(|block| body.block_insts(block)).any(is_indirect) {
+        if !body.may_have(Op::CallIndirect) {
             continue;
         }
         let named = |value: Value| {

@@ -52,6 +52,10 @@ pub fn run(
     unexpanded: &SecondaryMap<Func, bool>,
     ctx: &mut PassContext,
 ) -> bool {
+    // Most functions call nothing.
+    if !unit.funcs[func].body.may_have(Op::Call) {
+        return false;
+    }
     let PassContext { replacements, inlining: tables, .. } = ctx;
     let mut calls = std::mem::take(&mut tables.calls);
     calls.clear();
@@ -66,7 +70,6 @@ pub fn run(
         // A block's calls are handled from its end.
         calls[first..].reverse();
     }
-    // Most functions call nothing.
     if calls.is_empty() {
         tables.calls = calls;
         return false;

@@ -15,7 +15,7 @@
 
 use crate::exceptions::Lowered;
 use crate::job::EntryConvention;
-use crate::legal::{Argument, EntryAbi, Passing, Returned, Role};
+use crate::legal::{Argument, EntryAbi, Parts, Passing, Returned, Role};
 use crate::passes::replace::Replacements;
 use crate::target::Target;
 use marquetry_ir::body::Body;
@@ -94,7 +94,7 @@ fn arguments(function: &Function, abi: &EntryAbi, types: &Types) -> Vec<Argument
             None => Role::Argument,
         };
         let name = entry.get(n).and_then(|&param| function.body.names.value(param)).map(Into::into);
-        Argument { name, role, passing, ty, size, align, first: 0, parts: Vec::new() }
+        Argument { name, role, passing, ty, size, align, first: 0, parts: Parts::new() }
     });
     described.collect()
 }
@@ -104,7 +104,7 @@ fn results(function: &Function, abi: &EntryAbi, types: &Types) -> Vec<Returned> 
     let own = function.signature.results.iter().skip(usize::from(abi.status) + abi.operands);
     let described = own.map(|&ty| {
         let size = types.layout(ty).map_or(0, |layout| layout.size);
-        Returned { ty, size, first: 0, parts: Vec::new() }
+        Returned { ty, size, first: 0, parts: Parts::new() }
     });
     described.collect()
 }

@@ -10,6 +10,7 @@ use marquetry_ir::program::{Reference, Resolve};
 use marquetry_ir::span::Span;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// A place that throws. Its number in [`Legal::sites`] plus one is the status that leaves the function.
@@ -62,6 +63,9 @@ pub enum Passing {
     Pointer,
 }
 
+/// Where the parts of an argument or result start: most are one, some are two.
+pub type Parts = SmallVec<[u64; 2]>;
+
 /// One argument of an entry, with the lowered parameters that it became.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Argument {
@@ -80,7 +84,7 @@ pub struct Argument {
     /// Number of its first lowered parameter.
     pub first: u32,
     /// Of each of its lowered parameters, the byte of the argument where it starts.
-    pub parts: Vec<u64>,
+    pub parts: Parts,
 }
 
 /// One result of an entry, with the lowered results that it became.
@@ -93,7 +97,7 @@ pub struct Returned {
     /// Number of its first lowered result.
     pub first: u32,
     /// Of each of its lowered results, the byte of the result where it starts.
-    pub parts: Vec<u64>,
+    pub parts: Parts,
 }
 
 /// How an entry of the unit is called from outside, after its signature was lowered.

@@ -14,11 +14,10 @@ use crate::passes::{
 use cranelift_entity::SecondaryMap;
 use marquetry_ir::body::Body;
 use marquetry_ir::entity::Func;
-use marquetry_ir::program::Inlining;
+use marquetry_ir::program::{Inlining, MethodKind};
 use marquetry_ir::unit::{Function, Unit};
 use marquetry_ir::verify::verify_unit;
 use rustc_hash::FxHashSet;
-use smallvec::SmallVec;
 use std::time::Instant;
 
 /// A pass, as the lists name it.
@@ -28,39 +27,59 @@ pub struct Pass {
     pub name: &'static str,
     /// Runs it on a body; says whether it changed anything.
     pub run: fn(&mut Body, &mut PassContext) -> bool,
-    /// Passes that find nothing new in what this one changes.
-    leaves: &'static [&'static str],
+    /// Which pass it is, and those that find nothing new in what it changes.
+    bit: u64,
+    leaves: u64,
 }
 
 impl Pass {
     /// A pass that may make work for every other one, and for itself.
     pub const fn new(name: &'static str, run: fn(&mut Body, &mut PassContext) -> bool) -> Pass {
-        Pass { name, run, leaves: &[] }
+        Pass { name, run, bit: 0, leaves: 0 }
     }
 
-    /// Says which passes find nothing new in what this one changes.
-    const fn leaves(self, leaves: &'static [&'static str]) -> Pass {
+    /// Gives it a number of its own: it is not asked again before something changed that it looks at.
+    const fn numbered(self, number: u32) -> Pass {
+        assert!(number < OWN);
+        Pass { bit: 1 << number, ..self }
+    }
+
+    /// Says that it finds nothing new in what it changed itself.
+    const fn idempotent(self) -> Pass {
+        Pass { leaves: self.leaves | self.bit, ..self }
+    }
+
+    /// Says which other passes find nothing new in what this one changes.
+    const fn leaves(self, others: &[Pass]) -> Pass {
+        let (mut leaves, mut n) = (self.leaves, 0);
+        while n < others.len() {
+            leaves |= others[n].bit;
+            n += 1;
+        }
         Pass { leaves, ..self }
     }
 
     fn step(&self) -> Step<'_> {
-        Step { name: self.name, run: &self.run, leaves: self.leaves }
+        Step { name: self.name, run: &self.run, bit: self.bit, leaves: self.leaves, is_hosts: false }
     }
 }
 
-const SROA: Pass = Pass::new("sroa", sroa::run);
-const MEM2REG: Pass = Pass::new("mem2reg", mem2reg::run);
-const SIMPLIFY: Pass = Pass::new("simplify", simplify::run).leaves(&["simplify"]);
-const CSE: Pass = Pass::new("cse", cse::run).leaves(&["cse"]);
-const IMPLIED: Pass = Pass::new("implied", implied::run).leaves(&["implied"]);
+/// How many passes there are, at most; hosts' passes have the numbers behind.
+const OWN: u32 = 16;
+
+const SROA: Pass = Pass::new("sroa", sroa::run).numbered(0);
+const MEM2REG: Pass = Pass::new("mem2reg", mem2reg::run).numbered(1);
+const SIMPLIFY: Pass = Pass::new("simplify", simplify::run).numbered(2).idempotent();
+const CSE: Pass = Pass::new("cse", cse::run).numbered(3).idempotent();
+const IMPLIED: Pass = Pass::new("implied", implied::run).numbered(4).idempotent();
 // What goes was not looked at by rules, nor equal to anything.
-const DCE: Pass = Pass::new("dce", dce::run).leaves(&["dce", "simplify", "cse", "implied"]);
-const SIMPLIFY_CFG: Pass = Pass::new("simplify_cfg", simplify_cfg::run).leaves(&["simplify_cfg"]);
-const ROTATE: Pass = Pass::new("rotate", rotate::run);
-const UNROLL: Pass = Pass::new("unroll", unroll::run);
-const INDVARS: Pass = Pass::new("indvars", indvars::run);
+const DCE: Pass = Pass::new("dce", dce::run).numbered(5).idempotent().leaves(&[SIMPLIFY, CSE, IMPLIED]);
+const SIMPLIFY_CFG: Pass = Pass::new("simplify_cfg", simplify_cfg::run).numbered(6).idempotent();
+const ROTATE: Pass = Pass::new("rotate", rotate::run).numbered(7);
+const UNROLL: Pass = Pass::new("unroll", unroll::run).numbered(8);
+const INDVARS: Pass = Pass::new("indvars", indvars::run).numbered(9);
 // Rules look at what is computed, not at where.
-const LICM: Pass = Pass::new("licm", licm::run).leaves(&["simplify"]);
+const LICM: Pass = Pass::new("licm", licm::run).numbered(10).leaves(&[SIMPLIFY]);
 
 /// After exceptions and after legalisation: what these leave behind goes.
 const CLEANUP: &[Pass] = &[SIMPLIFY, SIMPLIFY_CFG, CSE, DCE];
@@ -122,17 +141,28 @@ pub fn pass_names() -> impl Iterator<Item = &'static str> {
 struct Step<'a> {
     name: &'a str,
     run: &'a dyn Fn(&mut Body, &mut PassContext) -> bool,
-    leaves: &'a [&'a str],
+    /// Which of the passes it is; 0 for one beyond those that are told apart, which is asked every time.
+    bit: u64,
+    /// Passes that find nothing new in what it changed.
+    leaves: u64,
+    /// Whether it is a host's, which may write into instructions as it likes.
+    is_hosts: bool,
 }
 
 /// The passes of a level with those of a host.
 fn steps(level: OptLevel, hooks: &Hooks) -> Vec<Step<'_>> {
-    let mut steps = Vec::new();
+    let mut steps = Vec::with_capacity(passes(level).len() + hooks.passes.len());
     for pass in passes(level) {
         let hosts = |wanted: fn(&Place) -> bool| {
             let here = hooks.passes.iter().filter(move |host| host.place.pass() == pass.name);
             let here = here.filter(move |host| wanted(&host.place));
-            here.map(|host| Step { name: &host.name, run: &*host.run, leaves: &[] })
+            here.map(|host| {
+                let number =
+                    hooks.passes.iter().position(|other| other.name == host.name).unwrap_or(usize::MAX);
+                let number = u32::try_from(number).ok().and_then(|number| number.checked_add(OWN));
+                let bit = number.and_then(|number| 1u64.checked_shl(number)).unwrap_or(0);
+                Step { name: &host.name, run: &*host.run, bit, leaves: 0, is_hosts: true }
+            })
         };
         steps.extend(hosts(|place| matches!(place, Place::Before(_))));
         let before = steps.len();
@@ -165,6 +195,8 @@ pub(crate) fn run_in(
     ctx.inlining.start();
     // Without optimisation only what says `inline` is inlined: everything else is too large.
     let size_of = |function: &Function| match level {
+        // Nobody calls kernels.
+        _ if function.kind == MethodKind::Kernel => u32::MAX,
         OptLevel::None if function.inlining != Inlining::Always => u32::MAX,
         _ => u32::try_from(inline::size(&function.body)).unwrap_or(u32::MAX),
     };
@@ -255,6 +287,8 @@ pub(crate) fn debug_check(unit: &Unit) {
     if cfg!(debug_assertions) {
         let problems = verify_unit(unit);
         debug_assert!(problems.is_empty(), "a pass broke the unit: {problems:?}");
+        let known = unit.funcs.values().all(|function| function.body.knows_its_ops());
+        debug_assert!(known, "an op was changed in a way that the body did not see");
     }
 }
 
@@ -283,22 +317,25 @@ fn run_list(
     ctx: &mut PassContext,
     observer: &mut dyn Observer,
 ) {
-    let mut idle: SmallVec<[&str; 16]> = SmallVec::new();
+    let mut idle = 0u64;
     let wanted = observer.wants_passes();
     ctx.trusting = true;
     ctx.forget_flow();
     for pass in list {
-        if idle.contains(&pass.name) {
+        if idle & pass.bit != 0 {
             continue;
         }
         let start = wanted.then(Instant::now);
         let changed = (pass.run)(&mut unit.funcs[func].body, ctx);
         let elapsed = start.map(|start| start.elapsed());
-        if changed {
-            idle.retain(|name| pass.leaves.contains(name));
+        if pass.is_hosts {
+            unit.funcs[func].body.recount_ops();
         }
-        if !changed || pass.leaves.contains(&pass.name) {
-            idle.push(pass.name);
+        if changed {
+            idle &= pass.leaves;
+        }
+        if !changed || pass.leaves & pass.bit != 0 {
+            idle |= pass.bit;
         }
         debug_assert!(
             ctx.flow_is_right(&unit.funcs[func].body),

@@ -39,7 +39,7 @@ use marquetry_ir::program::{Inlining, NoHost, Program, Resolve, Worlds};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::types::Types;
 use marquetry_ir::unit::Unit;
-use marquetry_ir::verify::Verified;
+use marquetry_ir::verify::{self, Verified};
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Instant;
@@ -92,6 +92,7 @@ pub struct Lowering {
 #[derive(Default)]
 pub struct Context {
     passes: PassContext,
+    verifier: verify::Context,
 }
 
 impl Context {
@@ -289,8 +290,11 @@ impl<'a> Pipeline<'a> {
         let mut clock = Clock(Instant::now());
         let made = self.specialise()?;
         clock.report(Stage::Specialised, observer);
-        let verify = if made.just_inferred { Verified::just_inferred } else { Verified::new };
-        let mut verified = verify(made.unit).map_err(Failure::Program)?;
+        let verified = match made.just_inferred {
+            true => Verified::just_inferred(&mut self.context.verifier, made.unit),
+            false => Verified::new(made.unit),
+        };
+        let mut verified = verified.map_err(Failure::Program)?;
         // The library's functions were verified when they were compiled.
         if made.calls_runtime {
             verified.pass(|unit| self.linker.link(unit))?;
@@ -329,6 +333,8 @@ impl<'a> Pipeline<'a> {
             if holding {
                 call_graph::prune(unit);
             }
+            // Much of what later stages would look for is gone.
+            unit.funcs.values_mut().for_each(|function| function.body.recount_ops());
         });
         verified = self.hooks(Anchor::AfterOptimise, verified, observer)?;
         clock.report(Stage::Optimised, observer);
@@ -442,6 +448,7 @@ impl<'a> Pipeline<'a> {
             let mut context =
                 HookContext { unit: &mut unit, job: self.job, target, params, deferred, warnings };
             (hook.run)(&mut context).map_err(Failure::Program)?;
+            unit.funcs.values_mut().for_each(|function| function.body.recount_ops());
             observer.hook(anchor, &hook.name, &unit, start.elapsed());
             verified = Verified::new(unit).map_err(|broken| {
                 let first = broken.first().map_or("", |problem| &problem.message);

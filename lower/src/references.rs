@@ -20,7 +20,7 @@ use cranelift_entity::{EntityRef, PrimaryMap, SecondaryMap};
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::diag::{Code, Diagnostic, Subject};
 use marquetry_ir::entity::{AnyEntity, Func, Global, Inst, SymbolRef};
-use marquetry_ir::op::Shape;
+use marquetry_ir::op::{Op, Shape};
 use marquetry_ir::program::{GlobalData, GlobalSlot, Reference, Resolve};
 use marquetry_ir::unit::Unit;
 use rustc_hash::FxHashMap;
@@ -107,7 +107,8 @@ fn missing(global: Global, data: &GlobalData, slot: &GlobalSlot, reason: &str) -
 
 /// The globals that an instruction of a body mentions.
 pub(crate) fn mentioned(body: &Body) -> impl Iterator<Item = (Inst, Global)> + '_ {
-    let insts = body.blocks().flat_map(|block| body.block_insts(block));
+    let blocks = body.blocks().filter(|_| body.may_have(Op::GlobalAddress));
+    let insts = blocks.flat_map(|block| body.block_insts(block));
     insts.filter_map(|inst| {
         let data = body.inst(inst);
         if data.op.info().shape != Shape::GlobalAddress || !body.symbol_exists(data.imm) {

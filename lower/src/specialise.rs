@@ -27,7 +27,8 @@ use cranelift_entity::EntityRef;
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::Body;
 use marquetry_ir::diag::Diagnostic;
-use marquetry_ir::entity::{Block, Extern, Func, Global, Inst, Method, Value};
+use marquetry_ir::entity::{Block, Extern, Func, Global, Inst, Value};
+use marquetry_ir::library::Intrinsic;
 use marquetry_ir::limits::MAX_DIAGNOSTICS;
 use marquetry_ir::program::{MethodData, Program, World, Worlds};
 use marquetry_ir::span::Span;
@@ -35,6 +36,7 @@ use marquetry_ir::types::{Type, Types};
 use marquetry_ir::unit::Unit;
 use rustc_hash::{FxHashMap, FxHashSet};
 use settle::{Packs, Settler};
+use smallvec::SmallVec;
 use std::sync::Arc;
 use unresolved::Problem;
 
@@ -99,7 +101,9 @@ pub(crate) fn run_unlinked(
     types: Arc<Types>,
     scratch: &mut ControlFlow,
 ) -> Result<Specialised, Failure> {
-    let unit = Unit { types, files: program.files.as_slice().into(), ..Unit::default() };
+    let files = program.files.as_slice().into();
+    let (funcs, globals, externs, entries, formats) = Default::default();
+    let unit = Unit { types, files, funcs, globals, externs, entries, formats };
     let mut specialiser = Specialiser {
         program,
         job,
@@ -118,6 +122,7 @@ pub(crate) fn run_unlinked(
         problems: Vec::new(),
         roots: FxHashMap::default(),
         asked: FxHashMap::default(),
+        supplied: SmallVec::new(),
         calls_runtime: false,
         just_inferred: true,
         scratch_cfg: std::mem::take(scratch),
@@ -145,7 +150,8 @@ struct Specialiser<'p> {
     job: &'p Job,
     world: World,
     unit: Unit,
-    instances: FxHashMap<(Method, Box<[Type]>), Func>,
+    /// By the hash of a method and its arguments: the functions; several where hashes collide.
+    instances: FxHashMap<u64, SmallVec<[Func; 2]>>,
     /// Names of the unit's functions. What a method's instance is called may be another method's own name.
     names: FxHashSet<Arc<str>>,
     /// By method's name, the function that has it as it is; none if there are several, which are told apart.
@@ -166,6 +172,8 @@ struct Specialiser<'p> {
     roots: FxHashMap<Value, usize>,
     /// Functions that the host answers unresolved calls with, by link name.
     asked: FxHashMap<Arc<str>, Extern>,
+    /// Intrinsics that the provider is known to supply.
+    supplied: SmallVec<[&'static Intrinsic; 4]>,
     /// Whether a link name was called.
     calls_runtime: bool,
     /// Whether all types are as they were inferred.
@@ -198,7 +206,7 @@ impl Specialiser<'_> {
     fn fill(&mut self, func: Func) -> Result<(), Failure> {
         let Some(record) = self.records.get(func.index()) else { return Ok(()) };
         let data = self.program.method(record.instance.method);
-        let arguments = record.instance.arguments.clone();
+        let arguments: SmallVec<[Type; 8]> = SmallVec::from_slice(&record.instance.arguments);
         let bindings = record.bindings.clone();
         let mut body = data.body.clone();
         let mut cfg = std::mem::take(&mut self.scratch_cfg);

@@ -23,7 +23,7 @@ pub(super) fn check(
     objects: &Objects,
     target: &ShaderTarget,
 ) -> Result<(), EmitError> {
-    let mut checker = Checker { unit, objects, refusals: Refusals::new(unit, target.to_string()) };
+    let mut checker = Checker { unit, objects, refusals: Refusals::new(unit, target) };
     for (func, cfg) in unit.funcs.keys().zip(cfgs) {
         let body = &unit.funcs[func].body;
         for &block in cfg.reverse_post_order() {

@@ -10,7 +10,7 @@
 //! Functions return nothing, their result, or a struct of their results.
 
 use super::module::Id;
-use super::select::{Selector, State};
+use super::select::{Selector, State, Uses};
 use super::{Api, internal};
 use crate::artifact::argument_block;
 use crate::error::EmitError;
@@ -22,6 +22,7 @@ use rspirv::spirv::{
     BuiltIn, Capability, Decoration, ExecutionMode, ExecutionModel, FunctionControl, MemoryAccess, Op,
     StorageClass,
 };
+use smallvec::SmallVec;
 use std::collections::BTreeSet;
 
 /// The most bytes of push constants that every device of Vulkan has.
@@ -39,11 +40,11 @@ pub(super) fn function(state: &mut State<'_>, func: Func, cfg: &ControlFlow) -> 
         .ok_or_else(|| internal("a dangling function"))?;
     selector.prologue_label = selector.module().id();
     let entry = selector.body.entry().ok_or_else(|| internal("a function without blocks"))?;
-    let params: Vec<_> = selector.body.block_params(entry).to_vec();
+    let params = selector.body.block_params(entry);
 
     let result = selector.module().result_type(&function.signature.results)?;
     let by_block = kernel && selector.is_vulkan();
-    let mut param_types = Vec::new();
+    let mut param_types = SmallVec::<[Id; 16]>::new();
     if !by_block {
         for &ty in &function.signature.params {
             param_types.push(match kernel {
@@ -52,11 +53,10 @@ pub(super) fn function(state: &mut State<'_>, func: Func, cfg: &ControlFlow) -> 
             });
         }
     }
-    let mut signature = vec![result];
-    signature.extend(&param_types);
+    let mut signature = SmallVec::<[Id; 16]>::from_slice(&[result]);
+    signature.extend_from_slice(&param_types);
     let ty = selector.module().intern_type(Op::TypeFunction, &signature);
-    let mut head = super::module::Words::default();
-    head.op(Op::Function, &[result, id, FunctionControl::NONE.bits(), ty]);
+    selector.buffers.head.op(Op::Function, &[result, id, FunctionControl::NONE.bits(), ty]);
     selector.in_prologue = true;
     if by_block {
         let arguments = block_arguments(&mut selector, &function.signature.params)?;
@@ -68,7 +68,7 @@ pub(super) fn function(state: &mut State<'_>, func: Func, cfg: &ControlFlow) -> 
         for (n, &param) in params.iter().enumerate() {
             let held = *param_types.get(n).ok_or_else(|| internal("an entry block with other parameters"))?;
             let mut argument = selector.module().id();
-            head.op(Op::FunctionParameter, &[held, argument]);
+            selector.buffers.head.op(Op::FunctionParameter, &[held, argument]);
             let ty = selector.body.value_type(param);
             if kernel && ty == Type::I1 {
                 argument = selector.byte_to_truth(argument);
@@ -80,7 +80,7 @@ pub(super) fn function(state: &mut State<'_>, func: Func, cfg: &ControlFlow) -> 
         }
     }
     selector.in_prologue = false;
-    for &param in &params {
+    for &param in params {
         let id = selector.buffers.ids.get(param.as_u32() as usize).copied().unwrap_or(0);
         if id != 0 {
             selector.name_value(param, id);
@@ -96,8 +96,11 @@ pub(super) fn function(state: &mut State<'_>, func: Func, cfg: &ControlFlow) -> 
 
     let (label, first) = (selector.prologue_label, selector.first_label);
     let buffers = selector.buffers;
+    if let Some(uses) = state.uses.get_mut(func.as_u32() as usize) {
+        uses.settle();
+    }
     let out = &mut state.module.functions;
-    out.0.append(&mut head.0);
+    out.0.extend_from_slice(&buffers.head.0);
     out.op(Op::Label, &[label]);
     out.0.extend_from_slice(&buffers.locals.0);
     out.0.extend_from_slice(&buffers.prologue.0);
@@ -114,13 +117,16 @@ fn unit_entry(selector: &Selector<'_, '_>, func: Func) -> bool {
 }
 
 /// The arguments of a kernel for Vulkan, loaded from their block.
-fn block_arguments(selector: &mut Selector<'_, '_>, params: &[Type]) -> Result<Vec<Id>, EmitError> {
+fn block_arguments(
+    selector: &mut Selector<'_, '_>,
+    params: &[Type],
+) -> Result<SmallVec<[Id; 16]>, EmitError> {
     let (slots, size) = argument_block(params);
     if params.is_empty() {
-        return Ok(Vec::new());
+        return Ok(SmallVec::new());
     }
     let by_address = size > PUSH_CONSTANT_BYTES;
-    let mut members = Vec::new();
+    let mut members = SmallVec::<[Id; 16]>::new();
     if by_address {
         members.push(selector.module().int(64));
     } else {
@@ -140,7 +146,7 @@ fn block_arguments(selector: &mut Selector<'_, '_>, params: &[Type]) -> Result<V
     let class = StorageClass::PushConstant as u32;
     let variable = selector.module().global(Op::Variable, pointer, &[class]);
     selector.use_global(variable);
-    let mut arguments = Vec::with_capacity(params.len());
+    let mut arguments = SmallVec::with_capacity(params.len());
     let mut base = 0;
     for (n, (&member, slot)) in members.iter().zip(&slots).enumerate() {
         match slot.size {
@@ -178,9 +184,9 @@ pub(super) fn entry_points(state: &mut State<'_>) -> Result<(), EmitError> {
         }
         let id = *state.functions.get(func.as_u32() as usize).ok_or_else(|| internal("a dangling entry"))?;
         let all = state.module.caps.lists_all_variables();
-        let inputs: BTreeSet<Id> = state.builtins.values().copied().collect();
-        let used = used_globals(state, func);
-        let interface: Vec<Id> = used.into_iter().filter(|id| all || inputs.contains(id)).collect();
+        let is_input = |id: u32| state.builtins.iter().any(|&(_, input)| input == id);
+        let mut interface = used_globals(state, func);
+        interface.retain(|id| all || is_input(*id));
         let vulkan = state.module.is_vulkan();
         let model = if vulkan { ExecutionModel::GLCompute } else { ExecutionModel::Kernel };
         state.module.name(id, &function.name);
@@ -217,14 +223,18 @@ pub(super) fn entry_points(state: &mut State<'_>) -> Result<(), EmitError> {
 }
 
 /// The module-scope variables that a function and those that it calls use.
-fn used_globals(state: &State<'_>, func: Func) -> BTreeSet<Id> {
-    let mut used = BTreeSet::new();
-    let mut seen = BTreeSet::from([func.as_u32()]);
-    let mut work = vec![func.as_u32()];
-    while let Some(func) = work.pop() {
-        let Some((globals, callees)) = state.uses.get(func as usize) else { continue };
-        used.extend(globals);
-        work.extend(callees.iter().filter(|&&callee| seen.insert(callee)));
+fn used_globals(state: &State<'_>, func: Func) -> SmallVec<[Id; 8]> {
+    let mut used = SmallVec::new();
+    let mut seen = BTreeSet::new();
+    let mut work = SmallVec::<[u32; 8]>::from_slice(&[func.as_u32()]);
+    while let Some(at) = work.pop() {
+        let Some(Uses { globals, callees }) = state.uses.get(at as usize) else { continue };
+        used.extend_from_slice(globals);
+        work.extend(callees.iter().copied().filter(|&callee| callee != func.as_u32() && seen.insert(callee)));
+    }
+    if !seen.is_empty() {
+        used.sort_unstable();
+        used.dedup();
     }
     used
 }

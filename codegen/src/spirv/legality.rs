@@ -36,7 +36,7 @@ pub(super) fn caps(api: Api) -> Caps {
 
 impl Target for SpirvTarget {
     fn name(&self) -> String {
-        self.to_string()
+        ["spirv:", self.version()].concat()
     }
 
     fn caps(&self) -> &Caps {

@@ -41,11 +41,11 @@ use crate::error::{EmitError, check_addresses, check_data, check_deferred};
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::limits::MAX_DEVICE_DATA_BYTES;
 use marquetry_lower::legal::Legal;
-use marquetry_lower::target::Caps;
+use marquetry_lower::target::{Caps, Target as _};
 use module::Module;
 use rustc_hash::FxHashMap;
 use select::{Scratch, State};
-use std::collections::BTreeMap;
+use smallvec::SmallVec;
 use std::fmt;
 
 /// Who runs the modules.
@@ -101,6 +101,12 @@ impl SpirvTarget {
         SpirvTarget { env: Environment { api, major, minor }, caps: legality::caps(api) }
     }
 
+    fn version(&self) -> &'static str {
+        let Environment { api, major, minor } = self.env;
+        let named = VERSIONS.iter().find(|row| (row.1, row.2, row.3) == (api, major, minor));
+        named.map_or("?", |row| row.0)
+    }
+
     /// Who runs the modules.
     pub fn environment(&self) -> Environment {
         self.env
@@ -132,9 +138,8 @@ impl SpirvTarget {
 
 impl fmt::Display for SpirvTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Environment { api, major, minor } = self.env;
-        let named = VERSIONS.iter().find(|row| (row.1, row.2, row.3) == (api, major, minor));
-        write!(f, "spirv:{}", named.map_or("?", |row| row.0))
+        f.write_str("spirv:")?;
+        f.write_str(self.version())
     }
 }
 
@@ -153,6 +158,8 @@ pub struct SpirvContext {
     module: Module,
     scratch: Scratch,
     cfgs: Vec<ControlFlow>,
+    /// The last module.
+    words: Vec<u32>,
 }
 
 impl Default for SpirvContext {
@@ -165,7 +172,7 @@ impl SpirvContext {
     /// Nothing emitted yet.
     pub fn new() -> Self {
         let module = Module::new(SpirvTarget::vulkan().env);
-        SpirvContext { module, scratch: Scratch::default(), cfgs: Vec::new() }
+        SpirvContext { module, scratch: Scratch::default(), cfgs: Vec::new(), words: Vec::new() }
     }
 }
 
@@ -178,20 +185,21 @@ pub fn emit_words(
     target: &SpirvTarget,
     context: &mut SpirvContext,
 ) -> Result<Vec<u32>, EmitError> {
-    Ok(emit_parts(legal, target, context)?.0)
+    emit_parts(legal, target, context)?;
+    Ok(context.words.clone())
 }
 
-/// The words of the module, and the words that it leaves to the host.
+/// Leaves the words of the module in the context; gives the words that it leaves to the host.
 fn emit_parts(
     legal: &Legal,
     target: &SpirvTarget,
     context: &mut SpirvContext,
-) -> Result<(Vec<u32>, Vec<Relocation>), EmitError> {
+) -> Result<Vec<Relocation>, EmitError> {
     let unit = legal.unit();
     check_data(unit, 0, MAX_DEVICE_DATA_BYTES)?;
     check_deferred(legal)?;
     check_addresses(unit, "SPIR-V")?;
-    let SpirvContext { module, scratch, cfgs } = context;
+    let SpirvContext { module, scratch, cfgs, words } = context;
     if cfgs.len() < unit.funcs.len() {
         cfgs.resize_with(unit.funcs.len(), ControlFlow::new);
     }
@@ -212,7 +220,7 @@ fn emit_parts(
         unit,
         functions,
         globals: FxHashMap::default(),
-        builtins: BTreeMap::new(),
+        builtins: SmallVec::new(),
         group_size: None,
         objects,
         relocations: Vec::new(),
@@ -224,12 +232,13 @@ fn emit_parts(
     }
     abi::entry_points(&mut state)?;
     let relocations = std::mem::take(&mut state.relocations);
-    let words = state.module.finish();
+    words.clear();
+    state.module.finish(words);
     match words.get(3) {
         Some(&bound) if bound > MAX_BOUND => {
             Err(EmitError::limit("SPIR-V ids", u64::from(MAX_BOUND), u64::from(bound)))
         }
-        _ => Ok((words, relocations)),
+        _ => Ok(relocations),
     }
 }
 
@@ -250,10 +259,11 @@ pub fn emit_with(
     target: &SpirvTarget,
     context: &mut SpirvContext,
 ) -> Result<Artifact, EmitError> {
-    let (words, relocations) = emit_parts(legal, target, context)?;
+    let relocations = emit_parts(legal, target, context)?;
+    let words = &context.words;
     let mut code = vec![0; words.len() * 4];
-    for (bytes, word) in code.as_chunks_mut::<4>().0.iter_mut().zip(&words) {
+    for (bytes, word) in code.as_chunks_mut::<4>().0.iter_mut().zip(words) {
         *bytes = word.to_le_bytes();
     }
-    Ok(Artifact { relocations, ..Artifact::new(target.to_string(), Format::Spirv, code, legal) })
+    Ok(Artifact { relocations, ..Artifact::new(target.name(), Format::Spirv, code, legal) })
 }

@@ -350,8 +350,8 @@ impl Module {
         self.modes.0.extend_from_slice(operands);
     }
 
-    /// The whole module.
-    pub fn finish(&self) -> Vec<u32> {
+    /// Appends the whole module.
+    pub fn finish(&self, out: &mut Vec<u32>) {
         let (addressing, memory) = match self.env.api {
             Api::Vulkan => (spv::AddressingModel::PhysicalStorageBuffer64, spv::MemoryModel::Vulkan),
             Api::OpenCl => (spv::AddressingModel::Physical64, spv::MemoryModel::OpenCL),
@@ -366,20 +366,21 @@ impl Module {
             &self.functions,
         ];
         let count: usize = sections.iter().map(|section| section.0.len()).sum();
-        let mut out = Words(Vec::with_capacity(count + 64));
+        out.reserve(count + 64);
+        let mut all = Words(std::mem::take(out));
         let version = self.caps.version();
-        out.0.extend([spv::MAGIC_NUMBER, version, 0, self.next, 0]);
+        all.0.extend([spv::MAGIC_NUMBER, version, 0, self.next, 0]);
         for &capability in self.caps.capabilities() {
-            out.op(spv::Op::Capability, &[capability]);
+            all.op(spv::Op::Capability, &[capability]);
         }
         for extension in self.caps.extensions() {
-            out.op_string(spv::Op::Extension, &[], extension, &[]);
+            all.op_string(spv::Op::Extension, &[], extension, &[]);
         }
-        out.0.extend_from_slice(&self.imports.0);
-        out.op(spv::Op::MemoryModel, &[addressing as u32, memory as u32]);
+        all.0.extend_from_slice(&self.imports.0);
+        all.op(spv::Op::MemoryModel, &[addressing as u32, memory as u32]);
         for section in sections {
-            out.0.extend_from_slice(&section.0);
+            all.0.extend_from_slice(&section.0);
         }
-        out.0
+        *out = all.0;
     }
 }

@@ -71,6 +71,14 @@ struct Sets {
 }
 
 impl Sets {
+    /// Nothing is known yet.
+    fn new(body: &Body) -> Sets {
+        let mut sets = Sets::default();
+        sets.numbers.resize(body.value_count());
+        sets.list.reserve(USUAL_POINTERS);
+        sets
+    }
+
     fn get(&self, value: Value) -> Option<&Set> {
         self.list.get((self.numbers[value] as usize).checked_sub(1)?)
     }
@@ -85,6 +93,9 @@ impl Sets {
         self.list[*number as usize - 1].unite(set)
     }
 }
+
+/// How many pointers a kernel has.
+const USUAL_POINTERS: usize = 32;
 
 /// More candidates than this are unknown.
 const MAX_CANDIDATES: usize = 16;
@@ -171,12 +182,16 @@ impl Objects {
             }
         }
         for ((func, function), cfg) in unit.funcs.iter().zip(cfgs) {
+            if !function.body.may_have(Op::Slot) {
+                continue;
+            }
             objects.add_slots(unit, func, &function.body, cfg);
         }
         if objects.list.is_empty() {
             return objects;
         }
-        let mut sets = vec![Sets::default(); cfgs.len()];
+        let sets = unit.funcs.values().zip(cfgs).map(|(function, _)| Sets::new(&function.body));
+        let mut sets: Vec<Sets> = sets.collect();
         let mut changed = true;
         while changed {
             changed = false;

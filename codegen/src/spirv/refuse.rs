@@ -8,9 +8,22 @@ use super::pointers::Objects;
 use crate::error::EmitError;
 use crate::refusals::Refusals;
 use marquetry_ir::analysis::cfg::ControlFlow;
-use marquetry_ir::op::{Op, Shape};
+use marquetry_ir::op::{Op, OpSet, Shape};
 use marquetry_ir::types::{Space, Type};
 use marquetry_ir::unit::Unit;
+
+/// What goes to one place in memory, atomically.
+const ATOMIC: OpSet = {
+    let mut set = OpSet::NONE;
+    let mut n = 0;
+    while n < Op::ALL.len() {
+        if matches!(Op::ALL[n].info().shape, Shape::AtomicLoad | Shape::Atomic) {
+            set = set.with(&OpSet::of(&[Op::ALL[n]]));
+        }
+        n += 1;
+    }
+    set
+};
 
 /// Checks a unit.
 ///
@@ -22,7 +35,7 @@ pub(super) fn check(
     objects: &Objects,
     target: &SpirvTarget,
 ) -> Result<(), EmitError> {
-    let mut refusals = Refusals::new(unit, target.to_string());
+    let mut refusals = Refusals::new(unit, target);
     for &(func, inst) in &objects.nowhere {
         let op = unit.funcs[func].body.inst(inst).op;
         refusals.at(
@@ -34,6 +47,9 @@ pub(super) fn check(
     }
     for ((func, function), cfg) in unit.funcs.iter().zip(cfgs) {
         let body = &function.body;
+        if !body.may_have_any(&ATOMIC) {
+            continue;
+        }
         for inst in cfg.reverse_post_order().iter().flat_map(|&block| body.block_insts(block)) {
             let (data, args) = (body.inst(inst), body.args(inst));
             let ty = match data.op.info().shape {

@@ -22,7 +22,6 @@ use marquetry_ir::unit::{Function, Unit};
 use rspirv::spirv::{BuiltIn, Decoration, Op, StorageClass};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// What all functions of a unit share while it is emitted.
 pub(super) struct State<'u> {
@@ -34,7 +33,7 @@ pub(super) struct State<'u> {
     /// Variables of globals, for OpenCL.
     pub globals: FxHashMap<Global, Id>,
     /// Input variables by number of their built-in.
-    pub builtins: BTreeMap<u32, Id>,
+    pub builtins: SmallVec<[(u32, Id); 4]>,
     /// The three constants of the group size, for Vulkan.
     pub group_size: Option<[Id; 3]>,
     /// What pointers point to, for Vulkan.
@@ -43,8 +42,27 @@ pub(super) struct State<'u> {
     pub relocations: Vec<Relocation>,
     /// Places in the source.
     pub debug: Debug<'u>,
-    /// Module-scope variables used by each function, and the functions that it calls.
-    pub uses: Vec<(BTreeSet<Id>, BTreeSet<u32>)>,
+    /// What each function uses.
+    pub uses: Vec<Uses>,
+}
+
+/// What a function uses; once it is finished, each once and ascending.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Uses {
+    /// Module-scope variables.
+    pub globals: SmallVec<[Id; 8]>,
+    /// Functions that it calls.
+    pub callees: SmallVec<[u32; 4]>,
+}
+
+impl Uses {
+    /// The function is finished.
+    pub fn settle(&mut self) {
+        self.globals.sort_unstable();
+        self.globals.dedup();
+        self.callees.sort_unstable();
+        self.callees.dedup();
+    }
 }
 
 /// The tables of functions and of their structure, for the next function to use again.
@@ -66,6 +84,8 @@ pub(super) struct Buffers {
     pub stretch_of: Vec<u32>,
     /// Variables of values, 0 for none.
     pub variables: Vec<Id>,
+    /// What stands before its first block.
+    pub head: Words,
     /// Variables of the function, the first instructions of its first block.
     pub locals: Words,
     /// What follows them.
@@ -106,7 +126,7 @@ impl<'s, 'u> Selector<'s, 'u> {
             table.clear();
             table.resize(count, 0);
         }
-        for words in [&mut buffers.locals, &mut buffers.prologue, &mut buffers.code] {
+        for words in [&mut buffers.head, &mut buffers.locals, &mut buffers.prologue, &mut buffers.code] {
             words.0.clear();
         }
         // About what instructions take, with the labels and branches around them.
@@ -277,18 +297,19 @@ impl<'s, 'u> Selector<'s, 'u> {
 
     /// Notes that the function uses a module-scope variable.
     pub(super) fn use_global(&mut self, id: Id) {
-        if let Some((uses, _)) = self.state.uses.get_mut(self.func.as_u32() as usize) {
-            uses.insert(id);
+        if let Some(uses) = self.state.uses.get_mut(self.func.as_u32() as usize) {
+            uses.globals.push(id);
         }
     }
 
     /// An input variable, made if it does not exist yet.
     pub(super) fn builtin(&mut self, builtin: BuiltIn, ty: Id) -> Id {
-        let id = match self.state.builtins.get(&(builtin as u32)) {
-            Some(&id) => id,
+        let known = self.state.builtins.iter().find(|(known, _)| *known == builtin as u32);
+        let id = match known {
+            Some(&(_, id)) => id,
             None => {
                 let id = self.module().builtin(builtin, ty);
-                self.state.builtins.insert(builtin as u32, id);
+                self.state.builtins.push((builtin as u32, id));
                 id
             }
         };
@@ -372,8 +393,8 @@ impl<'s, 'u> Selector<'s, 'u> {
     /// A call of a function of the unit.
     fn call(&mut self, inst: Inst) -> Result<(), EmitError> {
         let callee = self.callee(inst)?;
-        if let Some((_, callees)) = self.state.uses.get_mut(self.func.as_u32() as usize) {
-            callees.insert(callee.as_u32());
+        if let Some(uses) = self.state.uses.get_mut(self.func.as_u32() as usize) {
+            uses.callees.push(callee.as_u32());
         }
         let function =
             *self.state.functions.get(callee.as_u32() as usize).ok_or_else(|| internal("a dangling call"))?;

@@ -6,11 +6,14 @@ use super::module::Id;
 use super::select::Selector;
 use crate::error::EmitError;
 use marquetry_ir::entity::{Block, BlockCall, Inst, Switch, Value};
-use marquetry_ir::op::Op as IrOp;
+use marquetry_ir::op::{Op as IrOp, OpSet};
 use marquetry_ir::types::Scalar;
 use rspirv::spirv::Op;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
+
+/// The ops of fixed addresses.
+const FIXED: OpSet = OpSet::of(&[IrOp::Slot, IrOp::GlobalAddress]);
 
 impl Selector<'_, '_> {
     pub(super) fn terminator(&self, block: Block) -> Result<Inst, EmitError> {
@@ -34,8 +37,11 @@ impl Selector<'_, '_> {
     /// Addresses of slots and globals, which dominate everything.
     pub(super) fn fixed_addresses(&mut self) -> Result<(), EmitError> {
         let (body, cfg) = (self.body, self.cfg);
-        for &block in cfg.reverse_post_order() {
-            for inst in body.block_insts(block).filter(|&inst| self.is_fixed(inst)).collect::<Vec<_>>() {
+        if !body.may_have_any(&FIXED) {
+            return Ok(());
+        }
+        for inst in cfg.reverse_post_order().iter().flat_map(|&block| body.block_insts(block)) {
+            if self.is_fixed(inst) {
                 self.select(inst)?;
             }
         }

@@ -199,7 +199,7 @@ impl Selector<'_, '_> {
         let call = body.successors(*block).get(edge as usize).copied();
         let call = call.ok_or_else(|| internal("an edge that does not exist"))?;
         let to = body.target_block(call);
-        let values: Result<SmallVec<[Id; 4]>, EmitError> =
+        let values: Result<SmallVec<[Id; 16]>, EmitError> =
             body.target_args(call).iter().map(|&arg| self.value(arg)).collect();
         for (&param, id) in body.block_params(to).iter().zip(values?) {
             let variable = self.buffers.variables[param.as_u32() as usize];

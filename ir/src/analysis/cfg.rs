@@ -38,10 +38,10 @@ struct Visit {
 }
 
 impl Scratch {
-    fn enter(&mut self, body: &Body, block: Block) {
+    #[inline]
+    fn enter(&mut self, block: Block, successors: &impl Fn(Block, &mut Vec<(BlockCall, Block)>)) {
         let start = self.leaving.len() as u32;
-        let calls = body.successors(block).iter();
-        self.leaving.extend(calls.map(|&call| (call, body.target_block(call))));
+        successors(block, &mut self.leaving);
         self.stack.push(Visit { block, start, next: start, end: self.leaving.len() as u32 });
     }
 }
@@ -54,11 +54,24 @@ impl ControlFlow {
 
     /// Computes the facts for a body, in place of earlier ones. Costs the number of blocks and edges.
     pub fn compute(&mut self, body: &Body) {
+        self.compute_graph(body.block_count(), body.entry(), |block, leaving| {
+            let calls = body.successors(block).iter();
+            leaving.extend(calls.map(|&call| (call, body.target_block(call))));
+        });
+    }
+
+    /// Computes the facts for any graph of this many blocks whose edges `successors` appends, in place of earlier ones.
+    pub fn compute_graph(
+        &mut self,
+        blocks: usize,
+        entry: Option<Block>,
+        successors: impl Fn(Block, &mut Vec<(BlockCall, Block)>),
+    ) {
         let Self { order, position, starts, edges, scratch } = self;
         let Scratch { leaving, ranges, stack, counts } = scratch;
         order.clear();
         position.clear();
-        position.resize(body.block_count());
+        position.resize(blocks);
         starts.clear();
         edges.clear();
         leaving.clear();
@@ -66,22 +79,25 @@ impl ControlFlow {
         stack.clear();
         counts.clear();
         // Most blocks have two edges at most; a fresh table then grows once.
-        let blocks = body.block_count();
         order.reserve(blocks);
         ranges.reserve(blocks);
         stack.reserve(blocks);
         leaving.reserve(blocks * 2);
-        self.number_blocks(body);
+        self.number_blocks(entry, &successors);
         self.collect_edges();
     }
 
     /// Depth-first with an explicit stack; blocks are emitted when all their successors are done. A block's
     /// terminator is looked at once.
-    fn number_blocks(&mut self, body: &Body) {
+    fn number_blocks(
+        &mut self,
+        entry: Option<Block>,
+        successors: &impl Fn(Block, &mut Vec<(BlockCall, Block)>),
+    ) {
         let Self { order, position, scratch, .. } = self;
-        let Some(entry) = body.entry() else { return };
+        let Some(entry) = entry else { return };
         position[entry] = 1;
-        scratch.enter(body, entry);
+        scratch.enter(entry, successors);
         while let Some(visit) = scratch.stack.last_mut() {
             if visit.next == visit.end {
                 order.push(visit.block);
@@ -93,7 +109,7 @@ impl ControlFlow {
             visit.next += 1;
             if position[target] == 0 {
                 position[target] = 1;
-                scratch.enter(body, target);
+                scratch.enter(target, successors);
             }
         }
         order.reverse();

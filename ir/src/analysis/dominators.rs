@@ -171,12 +171,21 @@ impl Dominators {
         idom.clear();
         idom.resize(blocks.len(), NONE);
         idom[0] = 0;
-        loop {
+        // The edges that go back, as the first round meets them: from where, and where to.
+        let back = &mut self.sizes;
+        back.clear();
+        for round in 0.. {
             let mut changed = false;
             for (n, &block) in blocks.iter().enumerate().skip(1) {
                 let mut best = NONE;
                 for &(from, _) in cfg.predecessors(block) {
-                    let Some(from) = cfg.position(from).filter(|&from| idom[from] != NONE) else { continue };
+                    let Some(from) = cfg.position(from) else { continue };
+                    if round == 0 && from >= n {
+                        back.extend([from as u32, n as u32]);
+                    }
+                    if idom[from] == NONE {
+                        continue;
+                    }
                     let (mut a, mut b) = (from as u32, if best == NONE { from as u32 } else { best });
                     while a != b {
                         let lower = if a > b { &mut a } else { &mut b };
@@ -194,7 +203,22 @@ impl Dominators {
             if !changed {
                 return true;
             }
+            // An edge back to a block that dominates where it comes from changes nothing: then one round is enough.
+            let mut settled = round == 0;
+            for edge in back.chunks_exact(2) {
+                let mut at = edge[0];
+                while at > edge[1] {
+                    at = idom[at as usize];
+                    let Some(left) = steps.checked_sub(1) else { return false };
+                    steps = left;
+                }
+                settled &= at == edge[1];
+            }
+            if settled {
+                return true;
+            }
         }
+        true
     }
 
     fn lengauer_tarjan(&mut self, cfg: &ControlFlow) {

@@ -26,6 +26,17 @@ struct LoopData {
 pub struct Loops {
     loops: PrimaryMap<Loop, LoopData>,
     innermost: SecondaryMap<Block, PackedOption<Loop>>,
+    scratch: Scratch,
+}
+
+/// What is needed while the forest is computed.
+#[derive(Clone, Debug, Default)]
+struct Scratch {
+    stack: Vec<Block>,
+    /// For each loop a loop around it, or itself: chains that get shorter as they are walked.
+    around: PrimaryMap<Loop, Loop>,
+    /// For each loop the number of the next one inside.
+    free: Vec<u32>,
 }
 
 impl Loops {
@@ -39,9 +50,8 @@ impl Loops {
     pub fn compute(&mut self, cfg: &ControlFlow, dominators: &Dominators) {
         self.loops.clear();
         self.innermost.clear();
-        let mut stack = Vec::new();
-        // For each loop a loop around it, or itself: chains that get shorter as they are walked.
-        let mut around: PrimaryMap<Loop, Loop> = PrimaryMap::new();
+        let Scratch { mut stack, mut around, free } = std::mem::take(&mut self.scratch);
+        around.clear();
         // Later headers in reverse post-order are inner ones: visit them first, so that an outer loop meets
         // finished inner loops and steps over them to their headers.
         for &header in cfg.reverse_post_order().iter().rev() {
@@ -75,6 +85,7 @@ impl Loops {
                 }
             }
         }
+        self.scratch = Scratch { stack, around, free };
         self.number();
     }
 
@@ -90,14 +101,16 @@ impl Loops {
             }
         }
         let mut roots = 0;
-        let mut free: SecondaryMap<Loop, u32> = SecondaryMap::new();
+        let free = &mut self.scratch.free;
+        free.clear();
+        free.resize(self.loops.len(), 0);
         for this in ids.rev() {
             let size = self.loops[this].end;
             let parent = self.loops[this].parent.expand();
-            let next = parent.map_or(&mut roots, |parent| &mut free[parent]);
+            let next = parent.map_or(&mut roots, |parent| &mut free[parent.as_u32() as usize]);
             let first = *next;
             *next += size;
-            free[this] = first + 1;
+            free[this.as_u32() as usize] = first + 1;
             let depth = parent.map_or(1, |parent| self.loops[parent].depth + 1);
             let data = &mut self.loops[this];
             (data.first, data.end, data.depth) = (first, first + size, depth);
@@ -117,6 +130,12 @@ impl Loops {
     /// The block through which a loop is entered.
     pub fn header(&self, this: Loop) -> Block {
         self.loops[this].header
+    }
+
+    /// Whether no loop is inside a loop.
+    pub fn is_innermost(&self, this: Loop) -> bool {
+        let data = &self.loops[this];
+        data.end - data.first == 1
     }
 
     /// The loop around a loop.

@@ -4,7 +4,7 @@ use super::{Body, InstNode, Symbol, ValueDef};
 use crate::constant::{ConstData, ConstValue};
 use crate::entity::{Block, BlockCall, Const, Inst, SigRef, Switch, SymbolRef, Value};
 use crate::inst::{BlockCallData, BlockCallList, InstData, ValueList};
-use crate::op::Op;
+use crate::op::{Op, OpSet};
 use crate::signature::Signature;
 use crate::types::{Scalar, Type, TypeKind};
 use cranelift_entity::EntityRef;
@@ -17,6 +17,7 @@ impl Body {
             self.grow_insts();
         }
         self.inst_room -= 1;
+        self.ops.insert(op);
         let (arg_count, args) = self.keep_args(args, 0..0);
         if self.order.len() == self.insts.len() {
             self.order.push(InstNode::default());
@@ -195,6 +196,7 @@ impl Body {
         let data = &self.insts[inst];
         let old = if data.arg_count == InstData::LONG { data.long_args() } else { 0..0 };
         let (arg_count, args) = self.keep_args(args, old);
+        self.ops.insert(op);
         let data = &mut self.insts[inst];
         data.op = op;
         data.ty = ty;
@@ -203,6 +205,43 @@ impl Body {
         data.imm = imm;
         data.guarded = false;
         data.targets = BlockCallList::new();
+    }
+
+    /// Gives an instruction another op that takes the same operands.
+    pub fn set_op(&mut self, inst: Inst, op: Op) {
+        self.ops.insert(op);
+        self.insts[inst].op = op;
+    }
+
+    /// Whether some instruction may have this op; false says that none has.
+    #[inline]
+    pub fn may_have(&self, op: Op) -> bool {
+        self.ops.has(op)
+    }
+
+    /// Whether some instruction may have one of these ops; false says that none has.
+    #[inline]
+    pub fn may_have_any(&self, ops: &OpSet) -> bool {
+        self.ops.meets(ops)
+    }
+
+    /// Finds out anew which ops the placed instructions have: what is gone is forgotten, and what was written past
+    /// [`Self::set_op`] is found.
+    pub fn recount_ops(&mut self) {
+        self.ops = self.placed_ops();
+    }
+
+    /// Whether all placed instructions have ops that the body knows of.
+    pub fn knows_its_ops(&self) -> bool {
+        self.ops.with(&self.placed_ops()) == self.ops
+    }
+
+    fn placed_ops(&self) -> OpSet {
+        let mut ops = OpSet::NONE;
+        for inst in self.blocks().flat_map(|block| self.block_insts(block)) {
+            ops.insert(self.insts[inst].op);
+        }
+        ops
     }
 
     /// Results of an instruction.

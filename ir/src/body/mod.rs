@@ -8,6 +8,8 @@
 //! - The parameters of the entry block (the first in order) are the function's parameters.
 //! - Results of one instruction have consecutive ids.
 //! - Equal constants have equal ids, and one value each.
+//! - The body knows which ops instructions were ever given, so that passes which look for some can tell that there are
+//!   none ([`Body::may_have`]): an op is changed by [`Body::replace_inst`] or [`Body::set_op`].
 //! - Values are never aliases: a pass that replaces a value rewrites the operands ([`Body::rewrite_operands`]).
 
 mod graph;
@@ -21,6 +23,7 @@ use crate::constant::ConstData;
 use crate::entity::{Block, BlockCall, Const, Inlined, Inst, SigRef, Switch, SymbolRef, Value};
 use crate::inst::{BlockCallData, InstData, ValueList};
 use crate::names::Names;
+use crate::op::OpSet;
 use crate::signature::Signature;
 use crate::span::Span;
 use crate::types::Type;
@@ -151,6 +154,8 @@ pub struct Body {
     call_pool: ListPool<BlockCall>,
     /// Names of values and blocks, where the author gave any.
     pub names: Names,
+    /// The ops that instructions have had so far.
+    ops: OpSet,
     /// How many more instructions and values fit before the tables grow.
     inst_room: usize,
     value_room: usize,
@@ -188,6 +193,7 @@ impl Body {
             value_pool,
             call_pool,
             names,
+            ops,
             inst_room,
             value_room,
         } = self;
@@ -213,6 +219,7 @@ impl Body {
         value_pool.clear();
         call_pool.clear();
         names.clear();
+        *ops = OpSet::NONE;
         (*inst_room, *value_room) = (0, 0);
     }
 
@@ -303,6 +310,26 @@ mod tests {
         assert_eq!(body.value_def(params[69_999]), ValueDef::Param(block, 69_999));
         body.retain_block_params(block, |n| n > 0);
         assert_eq!(body.value_def(params[69_999]), ValueDef::Param(block, 69_998));
+    }
+
+    #[test]
+    fn ops_are_known_however_they_came() {
+        use crate::op::{Op, OpSet};
+        let mut body = Body::new();
+        let block = body.make_block();
+        body.append_block(block);
+        let inst = body.make_inst(Op::Slot, Type::I8, &[], 0);
+        body.append_inst(inst, block);
+        body.replace_inst(inst, Op::Barrier, Type::ERROR, &[], 0);
+        body.set_op(inst, Op::SubgroupBarrier);
+        assert!([Op::Slot, Op::Barrier, Op::SubgroupBarrier].iter().all(|&op| body.may_have(op)));
+        assert!(!body.may_have(Op::Call) && !body.may_have_any(&OpSet::of(&[Op::Call, Op::Throw])));
+        body.inst_mut(inst).op = Op::Return;
+        assert!(!body.knows_its_ops());
+        body.recount_ops();
+        assert!(body.knows_its_ops() && body.may_have(Op::Return) && !body.may_have(Op::Slot));
+        body.clear();
+        assert!(!body.may_have(Op::Return));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::{BlockData, Body, InstNode, ValueData, ValueDef};
 use crate::entity::{Block, BlockCall, Inst, Value};
 use crate::types::Type;
 use cranelift_entity::{EntityList, EntityRef};
+use smallvec::SmallVec;
 
 impl Body {
     /// Makes a block that is not in the order yet.
@@ -36,8 +37,8 @@ impl Body {
     /// Keeps only the parameters whose number `keep` accepts. Edges are the caller's to mend.
     #[inline]
     pub fn retain_block_params(&mut self, block: Block, mut keep: impl FnMut(usize) -> bool) {
-        let old = self.block_params(block).to_vec();
-        let kept: Vec<Value> = old.iter().enumerate().filter(|(n, _)| keep(*n)).map(|(_, &v)| v).collect();
+        let old = self.block_params(block).iter().enumerate();
+        let kept: SmallVec<[Value; 8]> = old.filter(|(n, _)| keep(*n)).map(|(_, &v)| v).collect();
         for (n, &value) in kept.iter().enumerate() {
             self.set_param(value, block, n as u32);
         }

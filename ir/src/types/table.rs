@@ -45,6 +45,22 @@ pub struct Layout {
     pub align: u32,
 }
 
+impl Layout {
+    /// That of a scalar, a vector or a pointer, which needs no table; none for everything else.
+    #[inline]
+    pub fn of(ty: Type) -> Option<Layout> {
+        Some(match ty.kind() {
+            TypeKind::Scalar(s) => Layout { size: s.bytes(), align: s.bytes() as u32 },
+            TypeKind::Vector(lane, lanes) => {
+                let size = lane.bytes() * u64::from(lanes);
+                Layout { size, align: size.min(16) as u32 }
+            }
+            TypeKind::Pointer(_) => Layout { size: 8, align: 8 },
+            TypeKind::Aggregate(_) | TypeKind::Unknown | TypeKind::Error => return None,
+        })
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     pub(super) aggregate: Aggregate,
@@ -393,16 +409,10 @@ impl Types {
 
     /// Size and alignment; none for unknown types and types of another table.
     pub fn layout(&self, ty: Type) -> Option<Layout> {
-        Some(match ty.kind() {
-            TypeKind::Scalar(s) => Layout { size: s.bytes(), align: s.bytes() as u32 },
-            TypeKind::Vector(lane, lanes) => {
-                let size = lane.bytes() * u64::from(lanes);
-                Layout { size, align: size.min(16) as u32 }
-            }
-            TypeKind::Pointer(_) => Layout { size: 8, align: 8 },
-            TypeKind::Aggregate(index) => self.rows.get(index)?.layout,
-            TypeKind::Unknown | TypeKind::Error => return None,
-        })
+        match ty.kind() {
+            TypeKind::Aggregate(index) => Some(self.rows.get(index)?.layout),
+            _ => Layout::of(ty),
+        }
     }
 
     /// The type as the text format spells it.

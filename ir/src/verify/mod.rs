@@ -79,17 +79,29 @@ enum Results {
     JustInferred,
 }
 
+/// The tables of the verifier, which one unit after the other uses. Nothing in them outlives a unit but their memory.
+#[derive(Default)]
+pub struct Context(Facts);
+
 fn verify(module: module::Module<'_>, results: Results) -> Vec<Diagnostic> {
     verify_since(module, results, None)
 }
 
 fn verify_since(module: module::Module<'_>, results: Results, since: Option<World>) -> Vec<Diagnostic> {
+    verify_in(&mut Context::default(), module, results, since)
+}
+
+fn verify_in(
+    context: &mut Context,
+    module: module::Module<'_>,
+    results: Results,
+    since: Option<World>,
+) -> Vec<Diagnostic> {
     let mut report = Report::default();
     module::check(module, since, &mut report);
-    let mut facts = Facts::default();
     module.each_function(since, &mut |function| {
         if !report.is_full() {
-            report::Checker::new(module, function, results, &mut facts, &mut report).run();
+            report::Checker::new(module, function, results, &mut context.0, &mut report).run();
         }
     });
     report.finish()
@@ -117,8 +129,9 @@ impl Verified {
     ///
     /// # Errors
     /// All mistakes in the unit.
-    pub fn just_inferred(unit: Unit) -> Result<Verified, Vec<Diagnostic>> {
-        let diagnostics = verify(module::Module::Unit(&unit), Results::JustInferred);
+    pub fn just_inferred(context: &mut Context, unit: Unit) -> Result<Verified, Vec<Diagnostic>> {
+        let module = module::Module::Unit(&unit);
+        let diagnostics = verify_in(context, module, Results::JustInferred, None);
         if cfg!(debug_assertions) {
             let all = verify_unit(&unit);
             debug_assert_eq!(diagnostics.is_empty(), all.is_empty(), "types were not inferred: {all:?}");

@@ -25,16 +25,27 @@ pub(super) struct Facts {
     pub(super) seen_consts: EntitySet<Value>,
     /// Reachable blocks in reverse post-order, then the other placed ones.
     pub(super) sequence: Vec<Block>,
-    /// Whether the walk met a slot.
+    /// Whether the walk met a slot, and destinations of what is no terminator.
     pub(super) has_slots: bool,
+    odd_targets: bool,
     pub(super) cfg: ControlFlow,
     pub(super) dominators: Dominators,
 }
 
 impl Facts {
     fn reset(&mut self, body: &Body) {
-        let Self { position, placed, failed, seen_consts, sequence, has_slots, cfg: _, dominators: _ } = self;
-        *has_slots = false;
+        let Self {
+            position,
+            placed,
+            failed,
+            seen_consts,
+            sequence,
+            has_slots,
+            odd_targets,
+            cfg: _,
+            dominators: _,
+        } = self;
+        (*has_slots, *odd_targets) = (false, false);
         position.clear();
         position.resize(body.inst_count(), 0);
         placed.clear();
@@ -146,6 +157,7 @@ impl Checker<'_> {
             next = body.next_inst(inst);
             let op = body.inst(inst).op;
             self.facts.has_slots |= op == Op::Slot;
+            self.facts.odd_targets |= !op.is_terminator() && !body.targets(inst).is_empty();
             if op.is_terminator() && next.is_some() {
                 let message = format!("'{op}' must be the last instruction of its block");
                 self.at_inst(Code::MisplacedTerminator, inst, message);
@@ -239,7 +251,10 @@ impl Checker<'_> {
     fn destinations(&mut self, entry: Block) {
         let body = self.body;
         for block in body.blocks() {
-            for inst in body.block_insts(block) {
+            // All others have none, as they should, unless the walk saw some.
+            let last = body.last_inst(block).filter(|_| !self.facts.odd_targets);
+            let insts = body.block_insts(block).filter(|_| last.is_none());
+            for inst in insts.chain(last) {
                 let targets = body.targets(inst);
                 let op = body.inst(inst).op;
                 let wanted = match op {

@@ -45,8 +45,40 @@ impl Checker<'_> {
         }
     }
 
+    /// Whether an instruction has nothing that any check of its types could object to: an ordinary op on as many operands
+    /// as it takes, whose constants were looked at, with results of types that need no table, as they were inferred. Most
+    /// are; all others are checked one by one.
+    fn is_plain(&self, inst: Inst) -> bool {
+        let body = self.body;
+        let data = body.inst(inst);
+        let is_settled = |ty: Type| ty.is_scalar() || ty.is_pointer();
+        let (wanted, has_suffix) = match data.op.info().shape {
+            Shape::Dimension => (0, false),
+            Shape::Unary => (1, false),
+            Shape::Binary => (2, false),
+            Shape::Ternary => (3, false),
+            Shape::Convert => (1, true),
+            Shape::Index => (2, true),
+            // Without flags there is nothing to spell.
+            Shape::Load if data.imm == 0 => (1, true),
+            Shape::Store if data.imm == 0 => (2, false),
+            _ => return false,
+        };
+        let args = body.args(inst);
+        let is_known = |value: Value| {
+            !matches!(body.value_def(value), ValueDef::Const(_)) || self.facts.seen_consts.contains(value)
+        };
+        args.len() == wanted
+            && (!has_suffix || is_settled(data.ty))
+            && args.iter().all(|&value| is_known(value))
+            && body.results(inst).all(|value| is_settled(body.value_type(value)))
+    }
+
     fn instruction(&mut self, inst: Inst) {
         let body = self.body;
+        if self.results == Results::JustInferred && self.is_plain(inst) {
+            return;
+        }
         let mask = self.constants(inst);
         if !self.complete && body.inst(inst).op.info().shape != Shape::Call {
             let mut pack = false;

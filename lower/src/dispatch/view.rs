@@ -97,6 +97,12 @@ impl View {
         View { world: None, ..self.clone() }
     }
 
+    /// Whether another view is the same, the world aside.
+    pub(crate) fn is_same_stack(&self, other: &View) -> bool {
+        let View { tables, provider, host_policy, world: _ } = self;
+        (tables, provider, host_policy) == (&other.tables, &other.provider, &other.host_policy)
+    }
+
     /// The world in which a program is read.
     pub fn world(&self, program: &Program) -> World {
         self.world.map_or(program.world(), |world| world.min(program.world()))

@@ -19,6 +19,7 @@ pub mod record;
 mod rewrite;
 mod throwing;
 
+use crate::call_graph;
 use crate::failure::{Failure, Limit};
 use crate::fresh::fresh_name;
 use crate::job::ThrowPolicy;
@@ -28,7 +29,7 @@ use crate::optimise;
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::entity::{Extern, Func, SigRef};
 use marquetry_ir::limits::{MAX_PARAMS, MAX_RESULTS};
-use marquetry_ir::op::{Effects, Op};
+use marquetry_ir::op::{Effects, Op, OpSet};
 use marquetry_ir::program::{Inlining, MethodKind};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::span::Span;
@@ -74,6 +75,22 @@ impl Lowered {
     }
 }
 
+/// What throws, and what may lead to something that does.
+const CONCERNED: OpSet = {
+    let mut found = [Op::Throw; Op::ALL.len()];
+    let mut n = 0;
+    while n < found.len() {
+        let op = Op::ALL[n];
+        if op.effects().has(Effects::THROW.and(Effects::CALL)) {
+            found[n] = op;
+        }
+        n += 1;
+    }
+    let mut set = OpSet::of(&found);
+    set = set.with(&OpSet::of(&[Op::Unreachable, Op::FunctionAddress]));
+    set
+};
+
 /// Type of a kernel's mailbox parameter.
 pub const MAILBOX: Type = Type::pointer(Space::Global);
 
@@ -92,6 +109,12 @@ pub fn run(unit: Verified) -> Result<Lowered, Failure> {
 /// As [`run`].
 pub fn run_with(unit: Verified, policy: ThrowPolicy, structured: bool) -> Result<Lowered, Failure> {
     let mut unit = unit.into_unit();
+    let is_concerned = |function: &Function| function.body.may_have_any(&CONCERNED);
+    if !unit.funcs.values().any(is_concerned) && call_graph::held(&unit).next().is_none() {
+        let entries = unit.entries.iter().map(|_| EntryAbi::default()).collect();
+        let (sites, rewritten, exits) = Default::default();
+        return Ok(Lowered { unit, sites, entries, rewritten, tidy: false, exits });
+    }
     wrap_addressed_externs(&mut unit);
     let throwing = throwing::find(&unit);
     for function in unit.funcs.values() {
@@ -184,6 +207,9 @@ fn wrap_addressed_externs(unit: &mut Unit) {
     let funcs: Vec<Func> = unit.funcs.keys().collect();
     for func in funcs {
         let body = &unit.funcs[func].body;
+        if !body.may_have(Op::FunctionAddress) {
+            continue;
+        }
         let insts = body.blocks().flat_map(|block| body.block_insts(block));
         let addressed: Vec<_> = insts
             .filter(|&inst| body.inst(inst).op == Op::FunctionAddress)

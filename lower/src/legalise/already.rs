@@ -2,7 +2,7 @@
 //! not built anew.
 
 use super::Legaliser;
-use super::emit::{answer, asked_types};
+use super::emit::{answer, asked_of};
 use super::shape::Split;
 use crate::target::Action;
 use marquetry_ir::body::Body;
@@ -10,10 +10,6 @@ use marquetry_ir::entity::Inst;
 use marquetry_ir::op::Op;
 use marquetry_ir::signature::Signature;
 use marquetry_ir::types::Type;
-use smallvec::SmallVec;
-
-/// How many types are looked for one by one before the table of shapes is asked: bodies have few.
-const MOST_HELD: usize = 8;
 
 /// What is left to do in a body that is not built anew.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,6 +18,15 @@ pub(super) enum Left {
     Nothing,
     /// Indices that are narrower than 64 bits are to be widened ([`indices`](super::indices)).
     NarrowIndices,
+}
+
+/// How many scalar and pointer types there are, in the numbers of [`number`].
+pub(super) const NUMBERED: usize = 32;
+
+/// A small number for a scalar or pointer type.
+fn number(ty: Type) -> usize {
+    let low = ty.word() as usize % (NUMBERED / 2);
+    if ty.is_pointer() { NUMBERED / 2 + low } else { low }
 }
 
 impl Legaliser<'_> {
@@ -49,29 +54,34 @@ impl Legaliser<'_> {
         Some(left)
     }
 
-    fn is_held(&mut self, ty: Type) -> bool {
-        if let Some((_, known)) = self.held.iter().find(|(other, _)| *other == ty) {
-            return *known;
+    pub(super) fn is_held(&mut self, ty: Type) -> bool {
+        let place = match ty.is_scalar() || ty.is_pointer() {
+            true => number(ty),
+            false => {
+                let shape = self.shape(ty);
+                return shape.split == Split::Leaf && shape.unsupported.is_none();
+            }
+        };
+        match self.held.get(place).copied().flatten() {
+            Some(known) => known,
+            None => {
+                let held = self.is_plain_leaf(ty);
+                if let Some(slot) = self.held.get_mut(place) {
+                    *slot = Some(held);
+                }
+                held
+            }
         }
-        let shape = self.shape(ty);
-        let held = shape.split == Split::Leaf && shape.unsupported.is_none();
-        if self.held.len() < MOST_HELD {
-            self.held.push((ty, held));
-        }
-        held
     }
 
     /// Whether the target has an op on these types.
-    fn has_op(&mut self, op: Op, from: Type, to: Type) -> bool {
-        let target = self.target;
-        let legal = || answer(target, op, from, to) == Action::Legal;
-        *self.answers.entry((op, from, to)).or_insert_with(legal)
+    fn has_op(&self, op: Op, from: Type, to: Type) -> bool {
+        answer(self.target, op, from, to) == Action::Legal
     }
 
     fn left_of_inst(&mut self, body: &Body, inst: Inst) -> Option<Left> {
         let data = body.inst(inst);
-        let args: SmallVec<[Type; 4]> = body.args(inst).iter().map(|&arg| body.value_type(arg)).collect();
-        let results: SmallVec<[Type; 2]> = body.results(inst).map(|value| body.value_type(value)).collect();
+        let arg = |n: usize| body.args(inst).get(n).map(|&arg| body.value_type(arg));
         // Parameters and results are looked at where they are defined.
         let mut held = true;
         body.visit_operands(inst, |value| {
@@ -80,8 +90,12 @@ impl Legaliser<'_> {
             }
         });
         // Vectors are rare where they are legal, and their lane numbers may need work.
-        held &= !args.iter().any(|ty| ty.is_vector());
-        if !held || !results.iter().all(|&ty| self.is_held(ty) && !ty.is_vector()) {
+        held &= !body.args(inst).iter().any(|&arg| body.value_type(arg).is_vector());
+        for result in body.results(inst) {
+            let ty = body.value_type(result);
+            held &= self.is_held(ty) && !ty.is_vector();
+        }
+        if !held {
             return None;
         }
         let mut left = Left::Nothing;
@@ -104,7 +118,7 @@ impl Legaliser<'_> {
             | Op::Make
             | Op::GetField
             | Op::SetField => return None,
-            Op::Index => match *args.get(1)? {
+            Op::Index => match arg(1)? {
                 Type::I64 => {}
                 // Where 64 bits are two values, offsets have 32.
                 Type::I32 if !self.is_held(Type::I64) => {}
@@ -120,7 +134,8 @@ impl Legaliser<'_> {
             Op::DivS | Op::DivU | Op::RemS | Op::RemU if !data.guarded => return None,
             _ => {}
         }
-        let (from, to) = asked_types(data.op, &args, &results);
+        let result = body.first_result(inst).map(|value| body.value_type(value));
+        let (from, to) = asked_of(data.op, arg, result);
         self.has_op(data.op, from, to).then_some(left)
     }
 }

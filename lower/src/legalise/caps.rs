@@ -4,11 +4,11 @@ use super::{Legaliser, sizes};
 use crate::job::EntryConvention;
 use crate::legal::EntryAbi;
 use crate::target::Action;
-use marquetry_ir::body::{Frame, Origin, Symbol};
+use marquetry_ir::body::{Body, Frame, Origin, Symbol};
 use marquetry_ir::diag::Code;
 use marquetry_ir::entity::{Func, Inst, SymbolRef};
 use marquetry_ir::inst::{MemFlags, Order};
-use marquetry_ir::op::{Op, Shape};
+use marquetry_ir::op::{Op, OpSet, Shape};
 use marquetry_ir::program::{MethodKind, Reference};
 use marquetry_ir::span::Span;
 use marquetry_ir::types::{Space, Type};
@@ -16,6 +16,29 @@ use marquetry_ir::unit::{Function, Unit};
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 use rustc_hash::FxHashSet;
+
+/// The ops that name or reach functions.
+const CALLS: OpSet = OpSet::of(&[Op::Call, Op::CallIndirect, Op::FunctionAddress]);
+/// The accesses that have an order, and those that may be volatile.
+const ATOMIC: OpSet = accesses(true);
+const PLAIN: OpSet = accesses(false);
+
+const fn accesses(atomic: bool) -> OpSet {
+    let mut set = OpSet::NONE;
+    let mut n = 0;
+    while n < Op::ALL.len() {
+        let found = match Op::ALL[n].info().shape {
+            Shape::Load | Shape::Store | Shape::Memory => !atomic,
+            Shape::AtomicLoad | Shape::Atomic | Shape::Fence => atomic,
+            _ => false,
+        };
+        if found {
+            set = set.with(&OpSet::of(&[Op::ALL[n]]));
+        }
+        n += 1;
+    }
+    set
+}
 
 impl Legaliser<'_> {
     /// Reports what of the unit the target cannot do at all.
@@ -124,7 +147,8 @@ impl Legaliser<'_> {
 
     /// Reports variables where the target has room for none. Nothing unused is left by now.
     pub(super) fn check_globals(&mut self, unit: &Unit) {
-        if self.target.caps().global_variables {
+        let fits = |space| matches!(space, Space::Shared | Space::Constant);
+        if self.target.caps().global_variables || unit.globals.values().all(|global| fits(global.space)) {
             return;
         }
         let mut used = FxHashSet::default();
@@ -141,7 +165,7 @@ impl Legaliser<'_> {
             }
         }
         for (id, global) in &unit.globals {
-            if used.contains(&id) && !matches!(global.space, Space::Shared | Space::Constant) {
+            if used.contains(&id) && !fits(global.space) {
                 self.at(global.file, global.span);
                 let name = self.target.name();
                 let message = format!(
@@ -186,6 +210,14 @@ impl Legaliser<'_> {
 
     fn check_insts(&mut self, unit: &Unit) {
         let caps = self.target.caps().clone();
+        let concerned = |body: &Body| {
+            body.may_have_any(&CALLS)
+                || (!caps.sequential_consistency && body.may_have_any(&ATOMIC))
+                || (!caps.volatile_accesses && body.may_have_any(&PLAIN))
+        };
+        if !unit.funcs.values().any(|function| concerned(&function.body)) {
+            return;
+        }
         let mut graph = DiGraph::<Func, ()>::new();
         let nodes: Vec<NodeIndex> = unit.funcs.keys().map(|func| graph.add_node(func)).collect();
         let node = |func: Func| nodes.get(func.as_u32() as usize).copied();

@@ -88,7 +88,12 @@ pub(super) fn result_types(ask: Ask, args: &[Val]) -> SmallVec<[Type; 2]> {
 
 /// The two types that the target is asked about; see the trait.
 pub(super) fn asked_types(op: Op, args: &[Type], results: &[Type]) -> (Type, Type) {
-    let arg = |n: usize| args.get(n).copied();
+    asked_of(op, |n| args.get(n).copied(), results.first().copied())
+}
+
+/// As [`asked_types`], of operands that are asked for and the first result.
+#[inline]
+pub(super) fn asked_of(op: Op, arg: impl Fn(usize) -> Option<Type>, result: Option<Type>) -> (Type, Type) {
     let from = match op.info().rule {
         Rule::Select
         | Rule::Store
@@ -99,8 +104,8 @@ pub(super) fn asked_types(op: Op, args: &[Type], results: &[Type]) -> (Type, Typ
         Rule::AtomicAny if op != Op::AtomicLoad => arg(1),
         _ => arg(0),
     };
-    let from = from.or(results.first().copied()).unwrap_or(Type::I32);
-    (from, results.first().copied().unwrap_or(from))
+    let from = from.or(result).unwrap_or(Type::I32);
+    (from, result.unwrap_or(from))
 }
 
 /// What a target says about an op; blocks of bytes are a matter of its capabilities, too.

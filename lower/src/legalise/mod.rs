@@ -53,6 +53,7 @@ use marquetry_ir::types::{Type, Types};
 use marquetry_ir::unit::Function;
 use rustc_hash::{FxHashMap, FxHashSet};
 use shape::Shape;
+use smallvec::smallvec;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -74,6 +75,12 @@ struct Building {
 }
 
 impl Building {
+    /// No function: only places are noted here.
+    fn nothing() -> Self {
+        let (body, parts, origin) = Default::default();
+        Building { body, block: Block::from_u32(0), parts, origin, name: "".into(), file: None }
+    }
+
     /// An empty function with its entry block.
     fn new(name: Arc<str>, file: Option<u32>) -> Self {
         let mut body = Body::new();
@@ -83,17 +90,12 @@ impl Building {
     }
 }
 
-/// How many questions about ops a kernel asks its target.
-const USUAL_ANSWERS: usize = 48;
-
 struct Legaliser<'a> {
     target: &'a dyn Target,
     types: Arc<Types>,
     shapes: FxHashMap<Type, Rc<Shape>>,
-    /// Whether the target has an op on some types, as far as it was asked.
-    answers: FxHashMap<(Op, Type, Type), bool>,
-    /// Whether values of some types are legal, as far as they were seen.
-    held: Vec<(Type, bool)>,
+    /// Whether values of scalar and pointer types are legal, as far as they were seen.
+    held: [Option<bool>; already::NUMBERED],
     cfg: ControlFlow,
     dominators: Dominators,
     f: Building,
@@ -125,11 +127,10 @@ pub(crate) fn run_in(ctx: &mut PassContext, lowered: Lowered, target: &dyn Targe
         target,
         types,
         shapes: FxHashMap::default(),
-        answers: FxHashMap::with_capacity_and_hasher(USUAL_ANSWERS, Default::default()),
-        held: Vec::new(),
+        held: [None; already::NUMBERED],
         cfg: std::mem::take(&mut ctx.cfg),
         dominators: std::mem::take(&mut ctx.dominators),
-        f: Building::new("".into(), None),
+        f: Building::nothing(),
         files: unit.files.clone(),
         depth: 0,
         helpers: FxHashMap::default(),
@@ -170,8 +171,13 @@ impl Legaliser<'_> {
     fn number_parts(&mut self, params: &[Type], arguments: &mut [Argument]) {
         let mut first = 0;
         for (&ty, argument) in params.iter().zip(arguments) {
-            let shape = self.shape(ty);
             argument.first = first;
+            if self.is_held(ty) {
+                argument.parts = smallvec![0];
+                first += 1;
+                continue;
+            }
+            let shape = self.shape(ty);
             argument.parts = shape.leaves.iter().map(|leaf| leaf.1).collect();
             first += argument.parts.len() as u32;
         }

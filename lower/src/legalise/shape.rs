@@ -86,6 +86,11 @@ impl Legaliser<'_> {
         }
     }
 
+    /// Whether values of a scalar or pointer type are held as they are.
+    pub(super) fn is_plain_leaf(&self, ty: Type) -> bool {
+        matches!(self.parts_of(ty), Parts::Leaf(None))
+    }
+
     /// How a type is held. The parts of a type come before it: they are done with a stack.
     pub(super) fn shape(&mut self, ty: Type) -> Rc<Shape> {
         if let Some(shape) = self.shapes.get(&ty) {

@@ -30,7 +30,7 @@ const MAX_SLOTS: usize = 1 << 16;
 
 /// A place of memory and what it holds.
 #[derive(Copy, Clone)]
-struct Known {
+pub(crate) struct Known {
     pointer: Value,
     region: Region,
     ty: Type,
@@ -45,11 +45,22 @@ pub(crate) struct Slot {
     inst: PackedOption<Inst>,
 }
 
+/// The tables of one run.
+#[derive(Default)]
+pub(crate) struct Tables {
+    slots: Vec<Slot>,
+    /// Blocks to come, with what memory is known to hold at their start.
+    stack: Vec<(Block, Vec<Known>)>,
+    /// Lists that nobody holds any more.
+    free: Vec<Vec<Known>>,
+}
+
 /// Removes what was computed before. Says whether anything was.
 pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
     ctx.find_dominators(body);
     ctx.addresses.compute(body, &ctx.types, &ctx.cfg);
-    let PassContext { types, cfg, dominators, addresses, replacements, slots, .. } = ctx;
+    let PassContext { types, cfg, dominators, addresses, replacements, cse: tables, .. } = ctx;
+    let Tables { slots, stack, free } = tables;
     replacements.clear();
     // As large as it can get: growing costs more than all look-ups.
     let wanted = (body.inst_count() * 3 / 2 + 1).next_power_of_two();
@@ -58,9 +69,12 @@ pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
     slots.resize(wanted.min(MAX_SLOTS), Slot::default());
     let mask = slots.len() - 1;
     let mut changed = false;
-    let mut stack: Vec<(Block, Vec<Known>)> = Vec::new();
-    stack.extend(body.entry().map(|entry| (entry, Vec::new())));
+    stack.clear();
+    stack.extend(body.entry().map(|entry| (entry, free.pop().unwrap_or_default())));
     while let Some((block, mut known)) = stack.pop() {
+        if known.capacity() == 0 {
+            known = free.pop().unwrap_or_default();
+        }
         let mut next = body.first_inst(block);
         while let Some(inst) = next {
             next = body.next_inst(inst);
@@ -121,12 +135,17 @@ pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
         let mut last: Option<&mut Vec<Known>> = None;
         for (_, heir) in heirs.filter(|_| !known.is_empty()) {
             if let Some(before) = last.replace(heir) {
+                *before = free.pop().unwrap_or_default();
                 before.extend_from_slice(&known);
             }
         }
         // One takes what the others copied.
-        if let Some(last) = last {
-            *last = known;
+        match last {
+            Some(last) => *last = known,
+            None => {
+                known.clear();
+                free.push(known);
+            }
         }
     }
     replacements.finish(body, cfg);

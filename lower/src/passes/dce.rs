@@ -19,7 +19,7 @@ pub fn remove_unreachable(body: &mut Body, ctx: &mut PassContext) -> bool {
     if body.placed_block_count() == ctx.cfg.reverse_post_order().len() {
         return false;
     }
-    let dead: Vec<Block> = body.blocks().filter(|&block| !ctx.cfg.is_reachable(block)).collect();
+    let dead: SmallVec<[Block; 16]> = body.blocks().filter(|&block| !ctx.cfg.is_reachable(block)).collect();
     dead.iter().for_each(|&block| body.remove_block(block));
     !dead.is_empty()
 }
@@ -27,9 +27,7 @@ pub fn remove_unreachable(body: &mut Body, ctx: &mut PassContext) -> bool {
 /// Removes what is dead. Says whether anything was.
 pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
     let mut changed = remove_unreachable(body, ctx);
-    let order = ctx.cfg.reverse_post_order().iter();
-    let has_slots =
-        order.flat_map(|&block| body.block_insts(block)).any(|inst| body.inst(inst).op == Op::Slot);
+    let has_slots = body.may_have(Op::Slot);
     if has_slots {
         ctx.addresses.compute(body, &ctx.types, &ctx.cfg);
     }

@@ -8,6 +8,7 @@
 
 use super::PassContext;
 use super::effects::splat_bits;
+use cranelift_entity::SecondaryMap;
 use marquetry_ir::body::{Body, ValueDef};
 use marquetry_ir::entity::{Block, Value};
 use marquetry_ir::op::Op;
@@ -42,9 +43,11 @@ enum Undo {
 /// What is known in a block: the tables of one run.
 #[derive(Default)]
 pub(crate) struct Facts {
-    truths: FxHashMap<Value, bool>,
+    truths: SecondaryMap<Value, Option<bool>>,
     orders: FxHashMap<(Value, Value), Order>,
     undo: Vec<Undo>,
+    /// Blocks to come, with the length that the undo list had before their parent's scope was left.
+    stack: Vec<(Block, usize)>,
 }
 
 /// Decides conditions. Says whether there were any.
@@ -53,16 +56,16 @@ pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
     ctx.replacements.clear();
     let mut facts = std::mem::take(&mut ctx.facts);
     let mut changed = false;
-    // A block is visited with the length that the undo list had before its parent's scope was left.
-    let mut stack: Vec<(Block, usize)> = body.entry().map(|entry| (entry, 0)).into_iter().collect();
-    while let Some((block, mark)) = stack.pop() {
+    facts.stack.clear();
+    facts.stack.extend(body.entry().map(|entry| (entry, 0)));
+    while let Some((block, mark)) = facts.stack.pop() {
         facts.leave(mark);
         facts.enter(body, ctx, block);
         changed |= decide(body, ctx, &facts, block);
-        let (mark, first) = (facts.undo.len(), stack.len());
-        stack.extend(ctx.dominators.children(&ctx.cfg, block).map(|child| (child, mark)));
+        let (mark, first) = (facts.undo.len(), facts.stack.len());
+        facts.stack.extend(ctx.dominators.children(&ctx.cfg, block).map(|child| (child, mark)));
         // The first child is visited first, so that blocks are visited about as they lie in memory.
-        stack[first..].reverse();
+        facts.stack[first..].reverse();
     }
     facts.leave(0);
     ctx.facts = facts;
@@ -97,8 +100,7 @@ impl Facts {
     fn leave(&mut self, mark: usize) {
         while self.undo.len() > mark {
             match self.undo.pop() {
-                Some(Undo::Truth(value, Some(old))) => drop(self.truths.insert(value, old)),
-                Some(Undo::Truth(value, None)) => drop(self.truths.remove(&value)),
+                Some(Undo::Truth(value, old)) => self.truths[value] = old,
                 Some(Undo::Order(pair, Some(old))) => drop(self.orders.insert(pair, old)),
                 Some(Undo::Order(pair, None)) => drop(self.orders.remove(&pair)),
                 None => return,
@@ -123,7 +125,7 @@ impl Facts {
             if body.value_const_id(condition).is_some() {
                 continue;
             }
-            let old = self.truths.insert(condition, holds);
+            let old = self.truths[condition].replace(holds);
             self.undo.push(Undo::Truth(condition, old));
             let Some(inst) = body.value_inst(condition) else { continue };
             match (body.inst(inst).op, body.args(inst)) {
@@ -220,12 +222,12 @@ fn decide(body: &mut Body, ctx: &mut PassContext, facts: &Facts, block: Block) -
         }
         let mut known = false;
         body.visit_operands(inst, |value| {
-            known |= body.value_type(value) == Type::I1 && facts.truths.contains_key(&value);
+            known |= facts.truths[value].is_some();
         });
         if known {
             let constants = [body.make_scalar(Type::I1, 0), body.make_scalar(Type::I1, 1)];
-            body.rewrite_operands(inst, |value| match facts.truths.get(&value) {
-                Some(&holds) => constants[usize::from(holds)],
+            body.rewrite_operands(inst, |value| match facts.truths[value] {
+                Some(holds) => constants[usize::from(holds)],
                 None => value,
             });
             changed = true;

@@ -37,6 +37,9 @@ struct Access {
 
 /// Promotes slots. Says whether there were any.
 pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
+    if !body.may_have(Op::Slot) {
+        return false;
+    }
     let mut variables = Vec::new();
     let mut candidates = SecondaryMap::<Value, Candidate>::new();
     for block in body.blocks() {

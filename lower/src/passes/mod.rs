@@ -80,8 +80,7 @@ pub struct PassContext {
     pub(crate) liveness: Liveness,
     pub(crate) inlining: inline::Tables,
     pub(crate) facts: implied::Facts,
-    /// The hash table of [`cse`].
-    pub(crate) slots: Vec<cse::Slot>,
+    pub(crate) cse: cse::Tables,
     /// Which parameters [`simplify_cfg`] found used outside their block.
     pub(crate) outside: SecondaryMap<Value, bool>,
 }

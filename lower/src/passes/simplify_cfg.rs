@@ -229,8 +229,8 @@ fn decide_switch(body: &mut Body, switch: Inst) -> bool {
 fn forget_params(body: &mut Body, ctx: &mut PassContext) -> bool {
     let PassContext { cfg, replacements, .. } = ctx;
     replacements.clear();
-    let mut removed = Vec::<(Block, SmallVec<[bool; 8]>)>::new();
-    let mut columns = Vec::<(u64, usize)>::new();
+    let mut removed = SmallVec::<[(Block, SmallVec<[bool; 8]>); 4]>::new();
+    let mut columns = SmallVec::<[(u64, usize); 8]>::new();
     for &block in cfg.reverse_post_order().iter().skip(1) {
         if body.block_params(block).is_empty() {
             continue;

@@ -49,6 +49,9 @@ struct Candidate {
 
 /// Splits slots. Says whether anything changed.
 pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
+    if !body.may_have(Op::Slot) {
+        return false;
+    }
     let (mut changed, mut candidates, numbers) = gather(body);
     if candidates.is_empty() {
         return false;

@@ -42,13 +42,16 @@ pub(super) fn trip_count(body: &Body, test: &Test, limit: usize) -> Option<Trips
     if !state.iter().any(Option::is_some) {
         return None;
     }
+    let mut next: SmallVec<[Option<u128>; 8]> = SmallVec::new();
     for round in 1..=limit {
         let condition = evaluate(body, test.header, &state, test.condition, MAX_DEPTH)?;
         if (condition != 0) != test.goes_back_if {
             return Some(Trips { rounds: round, known: state.iter().map(Option::is_some).collect() });
         }
-        let next = body.target_args(test.back).iter();
-        state = next.map(|&arg| evaluate(body, test.header, &state, arg, MAX_DEPTH)).collect();
+        let args = body.target_args(test.back).iter();
+        next.clear();
+        next.extend(args.map(|&arg| evaluate(body, test.header, &state, arg, MAX_DEPTH)));
+        std::mem::swap(&mut state, &mut next);
     }
     None
 }

@@ -104,22 +104,22 @@ pub fn run(body: &mut Body, ctx: &mut PassContext) -> bool {
 }
 
 fn find(body: &Body, ctx: &mut PassContext, budget: &mut Budget) -> Vec<Candidate> {
+    let mut found = Vec::new();
+    // Loops with nothing inside, of few rounds: most functions have none.
+    let innermost = ctx.loops.iter().filter(|&this| ctx.loops.is_innermost(this));
+    let counted = innermost.filter_map(|this| Some((this, count_rounds(body, ctx, this)?)));
+    let counted: SmallVec<[(Loop, (Block, Trips)); 2]> = counted.collect();
+    if counted.is_empty() {
+        return found;
+    }
     let mut blocks = SecondaryMap::<Loop, Vec<Block>>::new();
-    let mut is_outer = SecondaryMap::<Loop, bool>::new();
     for &block in ctx.cfg.reverse_post_order() {
         if let Some(this) = ctx.loops.innermost(block) {
             blocks[this].push(block);
         }
     }
-    for this in ctx.loops.iter() {
-        if let Some(parent) = ctx.loops.parent(this) {
-            is_outer[parent] = true;
-        }
-    }
-    let mut found = Vec::new();
     let mut has_addresses = false;
-    for this in ctx.loops.iter().filter(|&this| !is_outer[this]) {
-        let Some((latch, Trips { rounds, known })) = count_rounds(body, ctx, this) else { continue };
+    for (this, (latch, Trips { rounds, known })) in counted {
         let header = ctx.loops.header(this);
         let blocks = std::mem::take(&mut blocks[this]);
         let size: usize = blocks.iter().map(|&block| body.block_insts(block).count()).sum();

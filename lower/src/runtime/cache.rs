@@ -14,15 +14,23 @@ use marquetry_ir::types::Types;
 use marquetry_ir::unit::Unit;
 use marquetry_ir::verify::verify_unit;
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A job's configuration with everything taken out that the library does not depend on: entries, names, the world.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-struct Key {
+/// A function with the configuration of the jobs that it is for, with everything taken out that the library does not
+/// depend on: entries, names, the world.
+#[derive(Debug)]
+struct Kept {
     view: View,
     options: Options,
-    method: Method,
+    function: Arc<LibraryFunction>,
+}
+
+impl Kept {
+    fn is_for(&self, view: &View, options: &Options) -> bool {
+        self.view.is_same_stack(view) && self.options == *options
+    }
 }
 
 /// A provider's method, compiled as far as every job that links it has in common.
@@ -42,7 +50,7 @@ pub(super) struct LibraryFunction {
 /// is compiled under its lock.
 #[derive(Debug, Default)]
 pub struct Library {
-    kept: Mutex<FxHashMap<Key, Vec<Arc<LibraryFunction>>>>,
+    kept: Mutex<FxHashMap<Method, Vec<Kept>>>,
     compiled: AtomicU64,
     reused: AtomicU64,
 }
@@ -70,9 +78,13 @@ impl Library {
         method: Method,
         types: &Arc<Types>,
     ) -> Result<Arc<LibraryFunction>, Failure> {
-        let key = Key { view: view.normalised(), options: options.clone(), method };
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        if let Some(found) = kept.iter().flatten().find(|function| function.is_valid(program, view)) {
+        let lock = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let known: SmallVec<[Arc<LibraryFunction>; MAX_VERSIONS]> = {
+            let all = lock();
+            let known = all.get(&method).into_iter().flatten();
+            known.filter(|kept| kept.is_for(view, options)).map(|kept| kept.function.clone()).collect()
+        };
+        if let Some(found) = known.iter().find(|function| function.is_valid(program, view)) {
             self.reused.fetch_add(1, Ordering::Relaxed);
             return Ok(found.clone());
         }
@@ -84,12 +96,15 @@ impl Library {
             // It made types: their numbers mean something in one unit only.
             return Ok(Arc::new(compile(program, view, options, method, types.clone())?));
         }
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let versions = kept.entry(key).or_default();
-        if versions.len() >= MAX_VERSIONS {
-            versions.remove(0);
+        let mut all = lock();
+        let kept = all.entry(method).or_default();
+        if kept.iter().filter(|kept| kept.is_for(view, options)).count() >= MAX_VERSIONS
+            && let Some(oldest) = kept.iter().position(|kept| kept.is_for(view, options))
+        {
+            kept.remove(oldest);
         }
-        versions.push(function.clone());
+        let (view, options) = (view.normalised(), options.clone());
+        kept.push(Kept { view, options, function: function.clone() });
         Ok(function)
     }
 }

@@ -66,6 +66,9 @@ type Needs = u64;
 /// A name with two types, a state that is not declared, or a limit.
 pub fn run(lowered: &mut Lowered, state: Option<Type>) -> Result<(), Failure> {
     let unit = &mut lowered.unit;
+    if state.is_none() && !unit.funcs.values().any(|function| function.body.may_have(Op::KernelInput)) {
+        return Ok(());
+    }
     let state = declared_state(unit, state)?;
     let mut inputs = collect(unit)?;
     check_state(unit, state)?;

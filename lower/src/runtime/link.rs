@@ -17,13 +17,13 @@ use cranelift_entity::{EntityRef, SecondaryMap};
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::entity::{Extern, Func, Inst, Method, SymbolRef, Value};
 use marquetry_ir::library::{Intrinsic, intrinsic};
-use marquetry_ir::op::{Op, Shape};
+use marquetry_ir::op::{Op, OpSet, Shape};
 use marquetry_ir::program::{Program, Worlds};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::span::Span;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
-use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// Links the units of one job.
@@ -35,7 +35,7 @@ pub struct Linker<'a> {
     /// The method that stands for the job among what was looked up.
     asker: Option<Method>,
     /// Names of the functions that were linked, by link name: stages renumber functions, and keep names.
-    linked: FxHashMap<Arc<str>, Arc<str>>,
+    linked: SmallVec<[(Arc<str>, Arc<str>); 2]>,
     /// What linked functions were made of.
     pub instances: Vec<Instance>,
     /// The worlds in which all of it would be made the same.
@@ -51,7 +51,7 @@ impl<'a> Linker<'a> {
             options: &job.options,
             library,
             asker: job.entries.first().map(|entry| entry.method),
-            linked: FxHashMap::default(),
+            linked: SmallVec::new(),
             instances: Vec::new(),
             worlds: Worlds::ALL,
         }
@@ -73,27 +73,29 @@ impl<'a> Linker<'a> {
     /// The provider does not supply something, or supplies it with a signature that does not fit.
     pub fn link(&mut self, unit: &mut Unit) -> Result<(), Failure> {
         // Functions of this unit, as far as they were asked for.
-        let mut funcs: FxHashMap<Arc<str>, Func> = FxHashMap::default();
+        let mut funcs: SmallVec<[(&'static Intrinsic, Func); 4]> = SmallVec::new();
         let mut next = 0;
         // Linked functions are appended, and looked at in turn.
         while next < unit.funcs.len() {
             let func = Func::new(next);
             next += 1;
-            let calls: Vec<(Inst, &'static Intrinsic)> = calls(&unit.funcs[func].body).collect();
+            let calls: SmallVec<[(Inst, &'static Intrinsic); 8]> = calls(&unit.funcs[func].body).collect();
             for (call, intrinsic) in calls {
-                let callee = match funcs.get(&intrinsic.link_name) {
-                    Some(&callee) => callee,
+                // There are as many as the library declares, at most.
+                let callee = match funcs.iter().find(|(known, _)| std::ptr::eq(*known, intrinsic)) {
+                    Some(&(_, callee)) => callee,
                     None => {
                         let place = place(unit, func, call);
                         let callee = self.function(unit, intrinsic, &place)?;
-                        funcs.insert(intrinsic.link_name.clone(), callee);
+                        funcs.push((intrinsic, callee));
                         callee
                     }
                 };
-                let signature = unit.funcs[callee].signature.clone();
-                let place = place(unit, func, call);
-                let body = &mut unit.funcs[func].body;
-                if let Err(problem) = connect(body, call, callee, &signature) {
+                let mut body = std::mem::take(&mut unit.funcs[func].body);
+                let connected = connect(&mut body, call, callee, &unit.funcs[callee].signature);
+                unit.funcs[func].body = body;
+                if let Err(problem) = connected {
+                    let place = place(unit, func, call);
                     let message = format!("call of {}: {problem}", declared(intrinsic));
                     return Err(Failure::Program(vec![report::dispatch(&place.borrowed(), message)]));
                 }
@@ -109,7 +111,8 @@ impl<'a> Linker<'a> {
         let found = look_up(self.program, self.view, name, &arguments);
         self.worlds = self.worlds.intersect(found.worlds);
         let Some(method) = self.asker else { return };
-        let edge = Edge { name: name.into(), arguments: arguments.clone(), answer: found.answer };
+        let edge =
+            Edge { name: intrinsic.link_name.clone(), arguments: arguments.clone(), answer: found.answer };
         let (func, edges, worlds) = (Func::from_u32(0), vec![edge], found.worlds);
         self.instances.push(Instance { func, method, arguments, edges, worlds, alone: None });
     }
@@ -120,12 +123,14 @@ impl<'a> Linker<'a> {
         let failed = |message: String| Failure::Program(vec![report::dispatch(&place.borrowed(), message)]);
         let method = supplied(self.program, self.view, intrinsic).map_err(failed)?;
         let wanted = &self.program.method(method).signature;
-        if let Some(known) = self.linked.get(name).and_then(|name| unit.find(name))
+        let linked = self.linked.iter().find(|(link_name, _)| link_name == name);
+        let is_linked = linked.is_some();
+        if let Some(known) = linked.and_then(|(_, name)| unit.find(name))
             && unit.funcs[known].signature == *wanted
         {
             return Ok(known);
         }
-        if !self.linked.contains_key(name) && unit.find(name).is_some() {
+        if !is_linked && unit.find(name).is_some() {
             return Err(failed(format!(
                 "the unit has a function '{name}' already, which is not the library's"
             )));
@@ -137,7 +142,8 @@ impl<'a> Linker<'a> {
         let func = append(unit, &function)
             .map_err(|conflict| failed(format!("the library's '{name}': {conflict}")))?
             .ok_or_else(|| Failure::Internal(format!("the library's '{name}' has no entry")))?;
-        self.linked.insert(name.clone(), unit.funcs[func].name.clone());
+        self.linked.retain(|(link_name, _)| link_name != name);
+        self.linked.push((name.clone(), unit.funcs[func].name.clone()));
         Ok(func)
     }
 }
@@ -179,15 +185,16 @@ fn calls(body: &Body) -> impl Iterator<Item = (Inst, &'static Intrinsic)> + '_ {
 
 /// Makes a call of a link name one of a function: arguments are converted as far as that is harmless.
 fn connect(body: &mut Body, call: Inst, callee: Func, wanted: &Signature) -> Result<(), String> {
-    let found: Vec<Value> = body.args(call).to_vec();
+    let found: SmallVec<[Value; 8]> = SmallVec::from_slice(body.args(call));
     if found.len() != wanted.params.len() {
         return Err(format!("{} arguments, the function takes {}", found.len(), wanted.params.len()));
     }
-    let results: Vec<Type> = body.results(call).map(|value| body.value_type(value)).collect();
-    if results != wanted.results {
-        return Err(format!("{} results of other types than the function's", results.len()));
+    let results = body.results(call);
+    let count = results.len();
+    if !results.map(|value| body.value_type(value)).eq(wanted.results.iter().copied()) {
+        return Err(format!("{count} results of other types than the function's"));
     }
-    let mut args = Vec::with_capacity(found.len());
+    let mut args: SmallVec<[Value; 8]> = SmallVec::with_capacity(found.len());
     for (n, (arg, &ty)) in found.into_iter().zip(&wanted.params).enumerate() {
         let from = body.value_type(arg);
         args.push(match bridge(from, ty) {
@@ -232,7 +239,10 @@ fn append(unit: &mut Unit, library: &LibraryFunction) -> Result<Option<Func>, Me
         let mut function = function.clone();
         function.name = name;
         let body = &mut function.body;
-        let insts: Vec<Inst> = body.blocks().flat_map(|block| body.block_insts(block)).collect();
+        const MENTIONING: OpSet =
+            OpSet::of(&[Op::Call, Op::Unresolved, Op::FunctionAddress, Op::GlobalAddress]);
+        let blocks = body.blocks().filter(|_| body.may_have_any(&MENTIONING));
+        let insts: Vec<Inst> = blocks.flat_map(|block| body.block_insts(block)).collect();
         for inst in insts {
             let data = body.inst(inst);
             let mentions =

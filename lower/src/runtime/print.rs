@@ -23,6 +23,9 @@ const PLACE: Type = Type::pointer(Space::Global);
 
 /// Lowers all `print` of a unit; whether there were any.
 pub fn lower(unit: &mut Unit) -> bool {
+    if !unit.funcs.values().any(|function| function.body.may_have(Op::Print)) {
+        return false;
+    }
     let mut numbers: FxHashMap<PrintFormat, u32> =
         unit.formats.iter().enumerate().map(|(n, format)| (format.clone(), n as u32)).collect();
     let mut any = false;

@@ -21,6 +21,8 @@ use marquetry_ir::signature::Signature;
 use marquetry_ir::span::Span;
 use marquetry_ir::types::{Type, TypeError};
 use marquetry_ir::unit::Function;
+use rustc_hash::FxHasher;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// The message for a job of a world that a program does not know any more.
@@ -85,11 +87,17 @@ impl Specialiser<'_> {
     ) -> Result<Func, Failure> {
         let parent = caller.map(|(func, _)| func);
         let site = caller.map_or(Span::NOWHERE, |(_, span)| span);
-        let key = (method, Box::from(arguments));
-        if let Some(&func) = self.instances.get(&key) {
+        let mut hasher = FxHasher::default();
+        (method, arguments).hash(&mut hasher);
+        let key = hasher.finish();
+        let is_it = |func: &&Func| {
+            let instance = self.records.get(func.index()).map(|record| &record.instance);
+            instance.is_some_and(|known| known.method == method && *known.arguments == *arguments)
+        };
+        if let Some(&func) = self.instances.get(&key).and_then(|known| known.iter().find(is_it)) {
             return Ok(func);
         }
-        let found = self.instances.len() + 1;
+        let found = self.records.len() + 1;
         if found > MAX_INSTANCES {
             let data = self.program.method(method);
             let limit = Limit::new("instances", MAX_INSTANCES as u64, found as u64);
@@ -159,7 +167,7 @@ impl Specialiser<'_> {
         let edges = Vec::new();
         let instance = Instance { func, method, arguments: arguments.into(), edges, worlds, alone };
         self.records.push(Record { instance, bindings, results, parent, site, nesting });
-        self.instances.insert(key, func);
+        self.instances.entry(key).or_default().push(func);
         self.worklist.push(func);
         Ok(func)
     }

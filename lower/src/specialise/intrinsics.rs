@@ -11,6 +11,7 @@ use marquetry_ir::library::{self, Intrinsic};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::span::Span;
 use marquetry_ir::types::Type;
+use smallvec::SmallVec;
 
 /// Most functions that a chain of calls names.
 const SHOWN: usize = 16;
@@ -19,7 +20,7 @@ impl Specialiser<'_> {
     /// The link name that a method of the device library stands for, if there is no more to it and the provider supplies
     /// what is called: then the method itself is not needed.
     pub(super) fn stands_for(
-        &self,
+        &mut self,
         method: Method,
         arguments: &[Type],
         results: usize,
@@ -31,7 +32,17 @@ impl Specialiser<'_> {
         let intrinsic = library::linked_function(&data.name)?;
         let wanted = &intrinsic.signature;
         let fits = wanted.params == arguments && wanted.results.len() == results;
-        (fits && provider::supplied(self.program, &self.job.view, intrinsic).is_ok()).then_some(intrinsic)
+        (fits && self.check_supply(intrinsic).is_ok()).then_some(intrinsic)
+    }
+
+    /// Whether the provider supplies an intrinsic; asked once for each.
+    fn check_supply(&mut self, intrinsic: &'static Intrinsic) -> Result<(), String> {
+        // There are as many as the library declares, at most.
+        if !self.supplied.iter().any(|known| std::ptr::eq(*known, intrinsic)) {
+            provider::supplied(self.program, &self.job.view, intrinsic)?;
+            self.supplied.push(intrinsic);
+        }
+        Ok(())
     }
 
     /// A call of a link name: checked against the declaration and the provider, and left for the linker.
@@ -40,19 +51,19 @@ impl Specialiser<'_> {
         body: &mut Body,
         home: Home<'_>,
         inst: Inst,
-        intrinsic: &Intrinsic,
+        intrinsic: &'static Intrinsic,
         args: &[Value],
     ) {
         let wanted = &intrinsic.signature;
-        let found: Vec<Type> = args.iter().map(|&arg| body.value_type(arg)).collect();
+        let found: SmallVec<[Type; 8]> = args.iter().map(|&arg| body.value_type(arg)).collect();
         let results = body.results(inst).len();
-        let problem = if found != wanted.params || results != wanted.results.len() {
-            let found = Signature::new(found, []);
+        let problem = if found[..] != wanted.params[..] || results != wanted.results.len() {
+            let found = Signature::new(found.as_slice(), []);
             let declared = provider::declared(intrinsic);
             let found = found.display(&self.unit.types);
             Some(format!("arguments {found} and {results} results for {declared}"))
         } else {
-            provider::supplied(self.program, &self.job.view, intrinsic).err()
+            self.check_supply(intrinsic).err()
         };
         if let Some(problem) = problem {
             self.refuse(home.func, body.span(inst), problem);

@@ -24,6 +24,9 @@ use marquetry_ir::types::{Scalar, Singleton, Space, Type, Types};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
+/// Most look-ups of one body that are compared one by one.
+const FEW: usize = 16;
+
 /// What a call turned out to mean.
 pub(super) enum Callee {
     Method(Method),
@@ -188,11 +191,23 @@ impl Specialiser<'_> {
     pub(super) fn find(&mut self, name: &Arc<str>, arguments: &[Type], caller: Func) -> Option<Callee> {
         let found = look_up_in(self.program, &self.unit.types, &self.job.view, name, arguments);
         if let Some(record) = self.records.get_mut(caller.index()) {
-            let edge = Edge { name: name.clone(), arguments: arguments.into(), answer: found.answer };
             let instance = &mut record.instance;
             instance.worlds = instance.worlds.intersect(found.worlds);
-            if self.seen.insert(edge.clone()) {
-                instance.edges.push(edge);
+            let edge = || Edge { name: name.clone(), arguments: arguments.into(), answer: found.answer };
+            // Few are compared one by one; of many, a set is made.
+            let is_it = |known: &Edge| known.name == *name && *known.arguments == *arguments;
+            if instance.edges.len() < FEW {
+                if !instance.edges.iter().any(|known| is_it(known) && known.answer == found.answer) {
+                    instance.edges.push(edge());
+                }
+            } else {
+                if self.seen.is_empty() {
+                    self.seen.extend(instance.edges.iter().cloned());
+                }
+                let edge = edge();
+                if self.seen.insert(edge.clone()) {
+                    instance.edges.push(edge);
+                }
             }
         }
         match found.answer {

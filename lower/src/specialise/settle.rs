@@ -82,8 +82,8 @@ impl<'a> Settler<'a> {
 
     /// Parameters have the arguments' types; a pack becomes as many as there are, and those of no size vanish.
     fn parameters(&mut self, body: &mut Body, entry: Block, arguments: &[Type], packs: &mut Packs) {
-        let old = body.block_params(entry).to_vec();
-        let mut params = Vec::with_capacity(arguments.len());
+        let old: SmallVec<[Value; 8]> = SmallVec::from_slice(body.block_params(entry));
+        let mut params: SmallVec<[Value; 8]> = SmallVec::with_capacity(arguments.len());
         for (n, &value) in old.iter().enumerate() {
             if self.types.as_pack(body.value_type(value)).is_none() {
                 if let Some(&ty) = arguments.get(n) {
@@ -95,10 +95,10 @@ impl<'a> Settler<'a> {
             let rest = arguments.get(n..).unwrap_or(&[]);
             let values: SmallVec<[Value; 4]> =
                 rest.iter().map(|&ty| body.append_block_param(entry, ty)).collect();
-            params.extend(&values);
+            params.extend_from_slice(&values);
             packs.insert(value, values);
         }
-        let mut kept = Vec::with_capacity(params.len());
+        let mut kept: SmallVec<[Value; 8]> = SmallVec::with_capacity(params.len());
         for value in params {
             let ty = body.value_type(value);
             if has_size(self.types, ty) {

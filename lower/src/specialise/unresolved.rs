@@ -301,7 +301,7 @@ impl Specialiser<'_> {
             let (name, file, span) = (link_name.clone(), home.data.file, home.data.span);
             externs.push(ExternData { name, link_name, signature, file, span })
         });
-        body.inst_mut(inst).op = Op::Call;
+        body.set_op(inst, Op::Call);
         Some((id, results))
     }
 }

@@ -21,7 +21,10 @@ pub fn check(types: &Types, kernel: &MethodData, arguments: &[Type]) -> Vec<Diag
     let place = Place { function: &kernel.name, file: kernel.file, span: kernel.span };
     let mut problems = Vec::new();
     for (n, &ty) in arguments.iter().enumerate() {
-        if is_plain(types, ty, &mut known) {
+        // Most arguments are no aggregates.
+        if (ty.is_known() && !ty.is_aggregate() && !is_out_of_reach(types, ty))
+            || is_plain(types, ty, &mut known)
+        {
             continue;
         }
         let name = types.display(ty);

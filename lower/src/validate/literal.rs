@@ -16,6 +16,9 @@ pub(super) fn calls(unit: &Unit) -> Vec<Diagnostic> {
     let mut problems = Vec::new();
     for function in unit.funcs.values() {
         let body = &function.body;
+        if !body.may_have(Op::CallIndirect) {
+            continue;
+        }
         for inst in body.blocks().flat_map(|block| body.block_insts(block)) {
             if body.inst(inst).op != Op::CallIndirect {
                 continue;

@@ -256,7 +256,7 @@ fn argument(
     if let Some(part) = parts.iter().find(|&&part| part > size) {
         return Err(from.damaged(format!("a part at byte {part} of an argument of {size}")));
     }
-    Ok(Argument { name, role, passing, ty, size, align, first, parts })
+    Ok(Argument { name, role, passing, ty, size, align, first, parts: parts.into() })
 }
 
 fn frame(tables: Tables<'_>, from: &mut Reader<'_>) -> Result<ThrowFrame, ImageError> {
