@@ -52,11 +52,27 @@ pub fn run(
     unexpanded: &SecondaryMap<Func, bool>,
     ctx: &mut PassContext,
 ) -> bool {
+    // The caller's body is taken out while callees are read.
+    let mut body = std::mem::take(&mut unit.funcs[func].body);
+    let changed = run_in(unit, func, &mut body, graph, sizes, unexpanded, ctx);
+    unit.funcs[func].body = body;
+    changed
+}
+
+/// As [`run`], in a body outside of the unit.
+pub(crate) fn run_in(
+    unit: &Unit,
+    func: Func,
+    body: &mut Body,
+    graph: &BottomUp,
+    sizes: &SecondaryMap<Func, u32>,
+    unexpanded: &SecondaryMap<Func, bool>,
+    ctx: &mut PassContext,
+) -> bool {
     let PassContext { replacements, inlining: tables, .. } = ctx;
     let mut calls = std::mem::take(&mut tables.calls);
     calls.clear();
     let mut found = 0;
-    let body = &unit.funcs[func].body;
     for block in body.blocks() {
         let first = calls.len();
         for inst in body.block_insts(block) {
@@ -88,8 +104,6 @@ pub fn run(
         fits
     });
     let changed = !calls.is_empty();
-    // The caller's body is taken out while callees are read.
-    let mut body = std::mem::take(&mut unit.funcs[func].body);
     body.reserve(room);
     replacements.clear();
     tables.callee = None;
@@ -97,15 +111,15 @@ pub fn run(
     calls.reverse();
     while let Some((call, name)) = calls.pop() {
         let callee = &unit.funcs[name];
-        if let Some(way) = only_way(&body, call, &callee.body) {
-            copy_way(&mut body, call, callee, &way, tables, replacements);
+        if let Some(way) = only_way(body, call, &callee.body) {
+            copy_way(body, call, callee, &way, tables, replacements);
         } else {
             // Functions are often called several times in a row.
             if tables.callee != Some(name) {
                 tables.cfg.compute(&callee.body);
                 tables.callee = Some(name);
             }
-            copy_callee(&mut body, call, callee, tables);
+            copy_callee(body, call, callee, tables);
         }
         if unexpanded[name] {
             calls.append(&mut tables.copied);
@@ -113,28 +127,27 @@ pub fn run(
         tables.copied.clear();
     }
     tables.calls = calls;
-    replacements.apply(&mut body);
-    unit.funcs[func].body = body;
+    replacements.apply(body);
     ctx.forget_flow();
     changed
 }
 
 /// Inlines a small function that calls itself into itself. Says whether anything changed. Functions with slots are left
 /// alone: frames that held several of them would exhaust the stack at a lower depth.
-pub fn run_into_itself(unit: &mut Unit, func: Func, ctx: &mut PassContext) -> bool {
-    let function = &mut unit.funcs[func];
+pub(crate) fn run_into_itself(unit: &Unit, func: Func, body: &mut Body, ctx: &mut PassContext) -> bool {
+    let function = &unit.funcs[func];
     if function.inlining == Inlining::Never {
         return false;
     }
     let (mut own, mut calls) = (0, Vec::new());
-    for block in function.body.blocks() {
+    for block in body.blocks() {
         let first = calls.len();
-        for inst in function.body.block_insts(block) {
+        for inst in body.block_insts(block) {
             own += 1;
-            if own > SMALL_RECURSIVE || function.body.inst(inst).op == Op::Slot {
+            if own > SMALL_RECURSIVE || body.inst(inst).op == Op::Slot {
                 return false;
             }
-            if callee(&function.body, inst) == Some(func) {
+            if callee(body, inst) == Some(func) {
                 calls.push(inst);
             }
         }
@@ -145,7 +158,7 @@ pub fn run_into_itself(unit: &mut Unit, func: Func, ctx: &mut PassContext) -> bo
     if !grows(size, &calls) {
         return false;
     }
-    let original = function.clone();
+    let original = Function { body: body.clone(), ..function.clone() };
     let tables = &mut ctx.inlining;
     tables.cfg.compute(&original.body);
     tables.callee = None;
@@ -155,7 +168,7 @@ pub fn run_into_itself(unit: &mut Unit, func: Func, ctx: &mut PassContext) -> bo
         }
         size += calls.len() * own;
         for call in std::mem::take(&mut calls) {
-            copy_callee(&mut function.body, call, &original, tables);
+            copy_callee(body, call, &original, tables);
             let copied = tables.copied.drain(..).filter(|&(_, callee)| callee == func);
             // Those of one block stand in order: the last is handled first.
             let first = calls.len();
@@ -168,13 +181,13 @@ pub fn run_into_itself(unit: &mut Unit, func: Func, ctx: &mut PassContext) -> bo
 }
 
 /// How large a function gets by the calls in it that are inlined whenever it is; none if it is no matter of sizes alone.
-pub fn expanded_size(
+pub(crate) fn expanded_size(
     unit: &Unit,
     func: Func,
+    body: &Body,
     graph: &BottomUp,
     sizes: &SecondaryMap<Func, u32>,
 ) -> Option<usize> {
-    let body = &unit.funcs[func].body;
     let mut size = 0usize;
     for inst in body.blocks().flat_map(|block| body.block_insts(block)) {
         size += 1;

@@ -7,7 +7,8 @@ use crate::call_graph;
 use crate::hooks::{Hooks, Place};
 use crate::inline;
 use crate::job::OptLevel;
-use crate::observe::{Observer, PassReport};
+use crate::observe::Observer;
+use crate::parallel::{Around, Item, Workers, each_function};
 use crate::passes::{
     PassContext, cse, dce, implied, indvars, licm, mem2reg, rotate, simplify, simplify_cfg, sroa, unroll,
 };
@@ -15,7 +16,7 @@ use cranelift_entity::SecondaryMap;
 use marquetry_ir::body::Body;
 use marquetry_ir::entity::Func;
 use marquetry_ir::program::Inlining;
-use marquetry_ir::unit::{Function, Unit};
+use marquetry_ir::unit::Unit;
 use marquetry_ir::verify::verify_unit;
 use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
@@ -121,7 +122,7 @@ pub fn pass_names() -> impl Iterator<Item = &'static str> {
 /// A pass of a list that host's passes may have joined.
 struct Step<'a> {
     name: &'a str,
-    run: &'a dyn Fn(&mut Body, &mut PassContext) -> bool,
+    run: &'a (dyn Fn(&mut Body, &mut PassContext) -> bool + Sync),
     leaves: &'a [&'a str],
 }
 
@@ -147,12 +148,24 @@ fn steps(level: OptLevel, hooks: &Hooks) -> Vec<Step<'_>> {
 
 /// Optimises all functions of a unit.
 pub fn run(unit: &mut Unit, level: OptLevel, observer: &mut dyn Observer) {
-    run_in(&mut PassContext::default(), unit, level, &Hooks::new(), observer);
+    let mut workers = Workers { own: &mut PassContext::default(), others: &mut [] };
+    run_in(&mut workers, unit, level, &Hooks::new(), observer);
 }
 
-/// As [`run`], with the tables of earlier runs, and with a host's passes.
+/// What is found out about a function while it is optimised.
+#[derive(Copy, Clone, Default)]
+struct Found {
+    /// Its size in the end.
+    size: u32,
+    /// It is not worth optimising before it is part of its callers.
+    waits: bool,
+    /// Nor are its calls worth copying into it.
+    unexpanded: bool,
+}
+
+/// As [`run`], with the tables of earlier runs, on as many threads as there are of them, and with a host's passes.
 pub(crate) fn run_in(
-    ctx: &mut PassContext,
+    workers: &mut Workers<'_>,
     unit: &mut Unit,
     level: OptLevel,
     hooks: &Hooks,
@@ -160,66 +173,87 @@ pub(crate) fn run_in(
 ) {
     let steps = steps(level, hooks);
     let graph = call_graph::bottom_up(unit);
-    ctx.types = unit.types.clone();
-    ctx.light = false;
+    for ctx in workers.all() {
+        ctx.types = unit.types.clone();
+        ctx.light = false;
+    }
     // Without optimisation only what says `inline` is inlined: everything else is too large.
-    let size_of = |function: &Function| match level {
-        OptLevel::None if function.inlining != Inlining::Always => u32::MAX,
-        _ => u32::try_from(inline::size(&function.body)).unwrap_or(u32::MAX),
+    let size_of = |inlining: Inlining, body: &Body| match level {
+        OptLevel::None if inlining != Inlining::Always => u32::MAX,
+        _ => u32::try_from(inline::size(body)).unwrap_or(u32::MAX),
     };
     let mut sizes = SecondaryMap::<Func, u32>::with_capacity(unit.funcs.len());
     for (func, function) in &unit.funcs {
-        sizes[func] = size_of(function);
+        sizes[func] = size_of(function.inlining, &function.body);
     }
+    let mut is_entry = SecondaryMap::<Func, bool>::with_capacity(unit.funcs.len());
+    unit.entries.iter().for_each(|&entry| is_entry[entry] = true);
     // What is small and inlined everywhere is not worth optimising before it is part of its callers.
-    let waits = |unit: &Unit, func: Func, size: u32| {
-        let always = unit.funcs[func].inlining == Inlining::Always;
-        always && size <= SMALL && !unit.entries.contains(&func)
+    let waits = |inlining: Inlining, func: Func, size: u32| {
+        inlining == Inlining::Always && size <= SMALL && !is_entry[func]
     };
     let mut waiting = FxHashSet::default();
     let mut unexpanded = SecondaryMap::<Func, bool>::new();
-    for &func in &graph.order {
-        // Not even what it calls is worth copying into it, if that is no more than it was.
-        if waits(unit, func, sizes[func])
-            && let Some(size) = inline::expanded_size(unit, func, &graph, &sizes)
-            && size <= SMALL as usize
-        {
-            sizes[func] = size as u32;
-            unexpanded[func] = true;
-            waiting.insert(unit.funcs[func].name.clone());
-            continue;
-        }
-        inline_calls(unit, func, &graph, &sizes, &unexpanded, ctx, observer);
-        sizes[func] = size_of(&unit.funcs[func]);
-        if waits(unit, func, sizes[func]) {
-            waiting.insert(unit.funcs[func].name.clone());
-            continue;
-        }
-        run_list(unit, func, &steps, ctx, observer);
-        if level > OptLevel::Less {
-            let start = observer.wants_passes().then(Instant::now);
-            let changed = inline::run_into_itself(unit, func, ctx);
-            if let Some(start) = start.filter(|_| changed) {
-                observer.pass(PassReport { pass: "inline", unit, func, elapsed: start.elapsed(), changed });
+    // What becomes of a function depends on those that it calls, but for calls inside of a cycle.
+    let groups = match workers.are_several(unit.funcs.len(), observer) {
+        true => graph.groups(unit),
+        false => graph.order.iter().map(|&func| vec![func]).collect(),
+    };
+    for group in groups {
+        let mut items: Vec<_> = group.into_iter().map(|func| Item::new(func, Found::default())).collect();
+        let one = |item: &mut Item<Found>, ctx: &mut PassContext, around: &mut dyn Around| {
+            let Item { func, body, found } = item;
+            let (func, inlining) = (*func, around.unit().funcs[*func].inlining);
+            // Not even what it calls is worth copying into it, if that is no more than it was.
+            if waits(inlining, func, sizes[func])
+                && let Some(size) = inline::expanded_size(around.unit(), func, body, &graph, &sizes)
+                && size <= SMALL as usize
+            {
+                *found = Found { size: size as u32, waits: true, unexpanded: true };
+                return;
             }
-            if changed {
-                run_list(unit, func, &steps, ctx, observer);
+            inline_calls(func, body, &graph, &sizes, &unexpanded, ctx, around);
+            found.size = size_of(inlining, body);
+            if waits(inlining, func, found.size) {
+                found.waits = true;
+                return;
+            }
+            run_list(func, body, &steps, ctx, around);
+            if level > OptLevel::Less {
+                let start = around.is_watched().then(Instant::now);
+                let changed = inline::run_into_itself(around.unit(), func, body, ctx);
+                if let Some(start) = start.filter(|_| changed) {
+                    around.report("inline", func, body, start.elapsed(), changed);
+                }
+                if changed {
+                    run_list(func, body, &steps, ctx, around);
+                }
+            }
+            found.size = size_of(inlining, body);
+        };
+        each_function(unit, &mut items, workers, observer, &one);
+        for Item { func, found, .. } in items {
+            sizes[func] = found.size;
+            unexpanded[func] = found.unexpanded;
+            if found.waits {
+                waiting.insert(unit.funcs[func].name.clone());
             }
         }
-        sizes[func] = size_of(&unit.funcs[func]);
     }
     // Some could not be inlined everywhere.
     if !waiting.is_empty() {
         for func in call_graph::alive(unit).into_iter().filter(|&func| unexpanded[func]) {
-            inline_calls(unit, func, &graph, &sizes, &unexpanded, ctx, observer);
+            each_function(unit, &mut [Item::new(func, ())], workers, observer, &|item, ctx, around| {
+                inline_calls(item.func, &mut item.body, &graph, &sizes, &unexpanded, ctx, around);
+            });
         }
     }
     call_graph::prune(unit);
-    for func in unit.funcs.keys().collect::<Vec<_>>() {
-        if waiting.contains(&unit.funcs[func].name) {
-            run_list(unit, func, &steps, ctx, observer);
-        }
-    }
+    let late = unit.funcs.iter().filter(|(_, function)| waiting.contains(&function.name));
+    let mut items: Vec<_> = late.map(|(func, _)| Item::new(func, ())).collect();
+    each_function(unit, &mut items, workers, observer, &|item, ctx, around| {
+        run_list(item.func, &mut item.body, &steps, ctx, around);
+    });
     debug_check(unit);
 }
 
@@ -227,25 +261,29 @@ pub(crate) fn run_in(
 /// legal unit stays legal.
 pub fn cleanup(unit: &mut Unit, observer: &mut dyn Observer) {
     let funcs: Vec<Func> = unit.funcs.keys().collect();
-    cleanup_some(&mut PassContext::default(), unit, &funcs, observer);
+    let mut workers = Workers { own: &mut PassContext::default(), others: &mut [] };
+    cleanup_some(&mut workers, unit, &funcs, observer);
 }
 
 /// As [`cleanup`], of these functions.
 pub(crate) fn cleanup_some(
-    ctx: &mut PassContext,
+    workers: &mut Workers<'_>,
     unit: &mut Unit,
     funcs: &[Func],
     observer: &mut dyn Observer,
 ) {
-    ctx.types = unit.types.clone();
-    ctx.light = true;
+    for ctx in workers.all() {
+        ctx.types = unit.types.clone();
+        ctx.light = true;
+    }
     if funcs.is_empty() {
         return;
     }
     let steps: Vec<Step<'_>> = CLEANUP.iter().map(Pass::step).collect();
-    for &func in funcs {
-        run_list(unit, func, &steps, ctx, observer);
-    }
+    let mut items: Vec<_> = funcs.iter().map(|&func| Item::new(func, ())).collect();
+    each_function(unit, &mut items, workers, observer, &|item, ctx, around| {
+        run_list(item.func, &mut item.body, &steps, ctx, around);
+    });
     debug_check(unit);
 }
 
@@ -259,31 +297,31 @@ pub(crate) fn debug_check(unit: &Unit) {
 
 /// Inlines calls, and reports it like a pass.
 fn inline_calls(
-    unit: &mut Unit,
     func: Func,
+    body: &mut Body,
     graph: &call_graph::BottomUp,
     sizes: &SecondaryMap<Func, u32>,
     unexpanded: &SecondaryMap<Func, bool>,
     context: &mut PassContext,
-    observer: &mut dyn Observer,
+    around: &mut dyn Around,
 ) {
-    let start = observer.wants_passes().then(Instant::now);
-    let changed = inline::run(unit, func, graph, sizes, unexpanded, context);
+    let start = around.is_watched().then(Instant::now);
+    let changed = inline::run_in(around.unit(), func, body, graph, sizes, unexpanded, context);
     if let Some(start) = start {
-        observer.pass(PassReport { pass: "inline", unit, func, elapsed: start.elapsed(), changed });
+        around.report("inline", func, body, start.elapsed(), changed);
     }
 }
 
 /// Runs passes. One that has nothing to do is not asked again before another one changed something that it looks at.
 fn run_list(
-    unit: &mut Unit,
     func: Func,
+    body: &mut Body,
     list: &[Step<'_>],
     ctx: &mut PassContext,
-    observer: &mut dyn Observer,
+    around: &mut dyn Around,
 ) {
     let mut idle: SmallVec<[&str; 16]> = SmallVec::new();
-    let wanted = observer.wants_passes();
+    let wanted = around.is_watched();
     ctx.trusting = true;
     ctx.forget_flow();
     for pass in list {
@@ -291,7 +329,7 @@ fn run_list(
             continue;
         }
         let start = wanted.then(Instant::now);
-        let changed = (pass.run)(&mut unit.funcs[func].body, ctx);
+        let changed = (pass.run)(body, ctx);
         let elapsed = start.map(|start| start.elapsed());
         if changed {
             idle.retain(|name| pass.leaves.contains(name));
@@ -299,13 +337,9 @@ fn run_list(
         if !changed || pass.leaves.contains(&pass.name) {
             idle.push(pass.name);
         }
-        debug_assert!(
-            ctx.flow_is_right(&unit.funcs[func].body),
-            "{} says wrongly that edges stayed",
-            pass.name
-        );
+        debug_assert!(ctx.flow_is_right(body), "{} says wrongly that edges stayed", pass.name);
         if let Some(elapsed) = elapsed {
-            observer.pass(PassReport { pass: pass.name, unit, func, elapsed, changed });
+            around.report(pass.name, func, body, elapsed, changed);
         }
     }
     ctx.trusting = false;

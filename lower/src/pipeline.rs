@@ -19,6 +19,7 @@ use crate::hooks::{Anchor, Deferred, HookContext, Hooks};
 use crate::job::{InlinePolicy, Job, OptLevel};
 use crate::legal::Legal;
 use crate::observe::{Observer, Silent};
+use crate::parallel::Workers;
 use crate::passes::PassContext;
 use crate::query::{self, Answers};
 use crate::references::{self, Strategy};
@@ -56,13 +57,15 @@ pub struct Setup<'a> {
     pub params: Option<&'a (dyn Any + Send + Sync)>,
     /// Who supplies the words that globals leave to the host, for jobs that bake them in.
     pub host: &'a dyn Resolve,
+    /// How many threads work on a unit of many functions, at most. What comes of it does not depend on this.
+    pub threads: usize,
 }
 
 impl<'a> Setup<'a> {
     /// Nothing of the host's.
     pub fn new(target: &'a dyn Target, library: &'a Library) -> Self {
         const NONE: &Hooks = &Hooks::new();
-        Setup { target, library, hooks: NONE, answers: &[], params: None, host: &NoHost }
+        Setup { target, library, hooks: NONE, answers: &[], params: None, host: &NoHost, threads: 1 }
     }
 }
 
@@ -89,12 +92,22 @@ pub struct Lowering {
 #[derive(Default)]
 pub struct Context {
     passes: PassContext,
+    /// Of the threads that help.
+    others: Vec<PassContext>,
 }
 
 impl Context {
     /// No tables yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    fn workers(&mut self, threads: usize) -> Workers<'_> {
+        let others = threads.saturating_sub(1);
+        if self.others.len() < others {
+            self.others.resize_with(others, PassContext::default);
+        }
+        Workers { own: &mut self.passes, others: self.others.get_mut(..others).unwrap_or_default() }
     }
 }
 
@@ -318,7 +331,8 @@ impl<'a> Pipeline<'a> {
         });
         verified = self.hooks(Anchor::BeforeOptimise, verified, observer)?;
         verified.pass(|unit| {
-            optimise::run_in(&mut self.context.passes, unit, effort, hooks, observer);
+            let workers = &mut self.context.workers(self.setup.threads);
+            optimise::run_in(workers, unit, effort, hooks, observer);
             fold::direct_calls(unit);
         });
         verified = self.hooks(Anchor::AfterOptimise, verified, observer)?;
@@ -348,8 +362,8 @@ impl<'a> Pipeline<'a> {
         optimise::debug_check(lowered.unit());
         let cleans = options.cleanup && options.opt_level > OptLevel::None;
         if cleans {
-            let passes = &mut self.context.passes;
-            optimise::cleanup_some(passes, &mut lowered.unit, &lowered.rewritten, observer);
+            let workers = &mut self.context.workers(self.setup.threads);
+            optimise::cleanup_some(workers, &mut lowered.unit, &lowered.rewritten, observer);
             lowered.tidy = true;
         }
         if hooks.has(Anchor::BeforeLegalise) {
@@ -374,7 +388,8 @@ impl<'a> Pipeline<'a> {
         optimise::debug_check(legal.unit());
         if cleans {
             let rewritten = legal.take_rewritten();
-            optimise::cleanup_some(&mut self.context.passes, legal.unit_mut(), &rewritten, observer);
+            let workers = &mut self.context.workers(self.setup.threads);
+            optimise::cleanup_some(workers, legal.unit_mut(), &rewritten, observer);
         }
         references::prune(legal.unit_mut());
         legal = legal.with_references(options.references);

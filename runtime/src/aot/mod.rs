@@ -121,14 +121,15 @@ impl<E: Into<CompileError>> From<E> for BuildError {
 pub fn build(program: &Program, job: &Job, target: &NativeTarget, plan: &Plan) -> Result<Built, BuildError> {
     memory::with(|memory| {
         let library = Library::new();
-        let setup = Setup::new(target, &library);
+        let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        let threads = if plan.threads == 0 { cores() } else { plan.threads };
+        let setup = Setup { threads, ..Setup::new(target, &library) };
         let legal = lower(memory, program, job, &setup, &mut Silent)?.legal;
         let exports = exports(program, job, &legal, plan)?;
-        let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
         let object = ObjectPlan {
             exports: Some(&exports),
             addresses: &|name| plan.addresses.get(name).copied(),
-            threads: if plan.threads == 0 { cores() } else { plan.threads },
+            threads,
         };
         let artifact = emit_planned(&legal, target, &object, &mut memory.native)?;
         let waits = artifact.scheduling.as_ref().map_or(&[][..], |known| &known.waits);
