@@ -299,8 +299,11 @@ impl<'a> Pipeline<'a> {
         let mut clock = Clock(Instant::now());
         let made = self.specialise()?;
         clock.report(Stage::Specialised, observer);
-        let verify = if made.just_inferred { Verified::just_inferred } else { Verified::new };
-        let mut verified = verify(made.unit).map_err(Failure::Program)?;
+        let verified = match made.just_inferred {
+            true => Verified::just_inferred(made.unit, self.setup.threads),
+            false => Verified::new(made.unit),
+        };
+        let mut verified = verified.map_err(Failure::Program)?;
         // The library's functions were verified when they were compiled.
         if made.calls_runtime {
             verified.pass(|unit| self.linker.link(unit))?;

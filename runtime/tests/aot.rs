@@ -178,7 +178,7 @@ fn executables_start_at_main() {
         ("method f() -> i32 {\nentry:\n    return i32 0\n}\n", "an executable starts at 'main'"),
         (
             "method main(x: i32) -> i32 {\nentry:\n    q = div.s i32 7, x\n    return q\n}\n",
-            "'main' may throw",
+            "'main' is not one of C",
         ),
         ("method main(x: i32) -> i32 {\nentry:\n    return x\n}\n", "'main' is not one of C"),
     ] {
@@ -188,6 +188,129 @@ fn executables_start_at_main() {
         assert!(stderr(&output).contains(wanted), "{}", stderr(&output));
         assert!(!path.with_extension("").exists());
     }
+}
+
+const THROWING: &str = r#"
+extern func atoi(ptr<generic>) -> i32 as "atoi"
+
+method checked(n: i32) -> i32 noinline {
+entry:
+    wide = sext.i64 n
+    real = stof.f64 n
+    short = stof.f16 n
+    letter = add n, i32 132
+    p = inttoptr.ptr<generic> i64 4096
+    bad = gt.s n, i32 100
+    branch bad, no, fine
+no:
+    throw LimitError
+fine:
+    return n
+}
+
+method main(count: i32, values: ptr<generic>) -> i32 {
+entry:
+    place = index values, i64 1, ptr<generic>
+    text = load.ptr<generic> place
+    n = call atoi(text)
+    q = div.s i32 84, n
+    c = call checked(n)
+    r = add q, c
+    return r
+}
+"#;
+
+/// What `main` throws is told as `marq run` tells it.
+#[test]
+fn executables_report_what_main_throws() {
+    if !is_present("cc") {
+        return;
+    }
+    // A `throw` takes up to four operands.
+    let source = |format: &str, operands: &str| {
+        let start = THROWING.find("throw LimitError").expect("it is there");
+        let end = start + THROWING[start..].find('\n').expect("a line");
+        format!("{}throw LimitError, \"{format}\", {operands}{}", &THROWING[..start], &THROWING[end..])
+    };
+    for (format, operands) in [
+        ("%d (%5.2f, %g) is too much??/: %+d\\n", "n, real, short, wide"),
+        ("%x %#b [%3c] 100%% %p", "n, n, letter, p"),
+        ("nothing of it: 100%", ""),
+    ] {
+        for level in ["-g0", "-g2"] {
+            let folder = Folder::new();
+            let text = source(format, operands).replace("\", \n", "\"\n");
+            folder.file("main.mq", &text);
+            marq_ok(root(&folder), &["build", "main.mq", "--emit", "exe", level]);
+            let run = |argument: &str| {
+                let output =
+                    std::process::Command::new(folder.path("main")).arg(argument).output().expect("it starts");
+                (output.status.code(), stdout(&output), stderr(&output))
+            };
+            assert_eq!(run("42"), (Some(44), String::new(), String::new()));
+            let (status, printed, said) = run("0");
+            assert_eq!((status, printed.as_str()), (Some(1), ""));
+            assert!(said.starts_with("error: threw DivideError") && said.contains("main.mq:"), "{said}");
+            // The same exception in the same function, called by another one.
+            let (status, _, said) = run("101");
+            let told = marq_in(
+                root(&folder),
+                &["run", "main.mq", "--entry", "checked", "--args", "i32 101", level],
+            );
+            assert_eq!((status, code(&told)), (Some(1), 1));
+            let told = stderr(&told);
+            let reason = |text: &str| text.split(['(', '\n']).next().map(str::to_owned);
+            let whole = |text: &str| text.split(" (in ").next().map(str::to_owned);
+            match level {
+                "-g0" => assert_eq!(whole(&said), whole(&told), "{said}\n{told}"),
+                _ => assert_eq!(reason(&said), reason(&told), "{said}\n{told}"),
+            }
+            assert!(said.ends_with('\n') && said.contains("checked"), "{said}");
+        }
+    }
+}
+
+/// Functions may be called like those of C, and like what is no name there.
+#[test]
+fn names_that_mean_something_in_c_are_others_there() {
+    let names = ["abs", "printf", "memcmp", "sin", "while", "int32_t", "_Bool", "template", "linux", "index"];
+    let mut text = String::new();
+    for (n, name) in names.iter().enumerate() {
+        text += &format!("method \"{name}\"(index: i32, int: i32) -> i32 {{\nentry:\n    r = add index, i32 {n}\n    return r\n}}\n");
+    }
+    let folder = Folder::new();
+    folder.file("names.mq", &text);
+    marq_ok(root(&folder), &["build", "names.mq", "--header", "names.h"]);
+    let mut seen = globals(&std::fs::read(folder.path("names.o")).expect("an object"));
+    let mut wanted: Vec<String> = names.iter().map(|name| format!("{name}_")).collect();
+    wanted.sort_unstable();
+    seen.sort_unstable();
+    assert_eq!(seen, wanted);
+    if is_present("cc") {
+        let calls: Vec<String> =
+            names.iter().enumerate().map(|(n, name)| format!("{name}_(1, 2) == {}", n + 1)).collect();
+        let headers = "#include <math.h>\n#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n#include <strings.h>\n";
+        let main =
+            format!("{headers}#include \"names.h\"\nint main(void) {{ return {} ? 0 : 1; }}\n", calls.join(" && "));
+        folder.file("main.c", main);
+        run_in(root(&folder), "cc", &["-Wall", "-Wextra", "-Werror", "-o", "program", "main.c", "names.o", "-lm"]);
+        run_in(root(&folder), "./program", &[]);
+    }
+    let refused = |symbol: &str, header: bool| {
+        let export = format!("while={symbol}");
+        let mut args = vec!["build", "names.mq", "--export", &export];
+        args.extend(["--header", "other.h"].iter().filter(|_| header));
+        let output = marq_in(root(&folder), &args);
+        (code(&output), stderr(&output))
+    };
+    for symbol in ["while", "printf", "a.b"] {
+        let (status, said) = refused(symbol, true);
+        assert_eq!(status, 1);
+        let wanted = format!("'while' cannot be '{symbol}' in a header: that is no name for a function in C or C++");
+        assert!(said.contains(&wanted), "{said}");
+    }
+    // Others than C may call it.
+    assert_eq!(refused("a.b", false), (0, String::new()));
 }
 
 #[test]

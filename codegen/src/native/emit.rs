@@ -304,7 +304,7 @@ impl Declared {
         let entry = export.entry;
         let func = *legal.unit().entries.get(entry).ok_or_else(missing)?;
         let facts = self.reach.facts(func);
-        let kind = ExportKind::of(legal, entry, facts.waits).ok_or_else(missing)?;
+        let kind = ExportKind::of(legal, export, facts.waits).ok_or_else(missing)?;
         let signature = match &kind {
             ExportKind::Function(signature) if signature.is_direct() && facts.hidden() == 0 => None,
             ExportKind::Function(signature) => {

@@ -15,6 +15,7 @@
 //! - At `-g1` and `-g2` objects carry DWARF and unwind tables, and code in memory a [`CodeMap`]; the code is the same.
 //! - Nothing that Cranelift says or does leaves as a panic: every call into it is fenced.
 
+mod c_names;
 pub mod context;
 mod abi;
 mod blob;
@@ -50,7 +51,8 @@ mod tests;
 
 pub use blob::{Blob, BlobEntry, Section, Symbol, check_blob_target, emit_blob};
 pub use emit::NativeContext;
-pub use export::{CParam, CReturn, CSignature, Export, ExportKind, c_name};
+pub use c_names::{c_name, c_symbol, is_c_symbol};
+pub use export::{CParam, CReturn, CSignature, Export, ExportKind};
 pub use jit::{JitCode, JitEntry, MappedCode, MappedEntry, emit_jit, emit_jit_with, routine};
 pub use join::{Joined, Joint, WORD_BYTES, Word, WordTarget, join};
 pub use kernel::{KernelFn, NativeKernel};

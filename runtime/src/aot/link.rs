@@ -48,6 +48,8 @@ pub struct Linker {
     pub arguments: Vec<String>,
     /// What the library is called by what is linked with it: the name of its file.
     pub name: String,
+    /// C code that an executable starts in, if it is not the object's own ([`Built::start`](super::Built::start)).
+    pub start: Option<String>,
 }
 
 /// What Debian calls the C compiler for a target.
@@ -123,6 +125,10 @@ fn run(emit: Emit, object: &[u8], target: &NativeTarget, linker: &Linker) -> Res
     let folder = tempfile::tempdir().map_err(|error| files("a temporary folder cannot be made", &error))?;
     std::fs::write(folder.path().join("code.o"), object)
         .map_err(|error| files("a temporary object cannot be written", &error))?;
+    if let Some(start) = &linker.start {
+        std::fs::write(folder.path().join("start.c"), start)
+            .map_err(|error| files("a temporary file cannot be written", &error))?;
+    }
     let command = linker.command.clone().unwrap_or_else(|| usual_linker(target));
     let mut cc = Command::new(&command);
     cc.current_dir(folder.path()).stdin(Stdio::null());
@@ -143,7 +149,12 @@ fn run(emit: Emit, object: &[u8], target: &NativeTarget, linker: &Linker) -> Res
             cc.arg(if is_static { "-no-pie" } else { "-pie" });
         }
     }
-    cc.args(["-o", "linked", "code.o"]).args(&linker.arguments);
+    cc.args(["-o", "linked", "code.o"]);
+    if linker.start.is_some() {
+        // Options of the user's may be about languages and standards: they come behind it.
+        cc.arg("start.c");
+    }
+    cc.args(&linker.arguments);
     if triple.environment != Environment::Msvc && !is_darwin {
         cc.arg("-lm");
     }

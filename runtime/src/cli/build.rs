@@ -141,6 +141,7 @@ impl Build {
             addresses,
             threads: self.threads,
             header: self.header.as_deref().and_then(stem).unwrap_or_default(),
+            emit,
         };
         let built = aot::build(&program, &job, &target, &plan).map_err(|error| match error {
             BuildError::Compile(error) => match error.diagnostics() {
@@ -152,11 +153,9 @@ impl Build {
             },
             BuildError::Plan(message) => CliError::Failed(message),
         })?;
-        if emit == Emit::Executable {
-            built.check_main().map_err(CliError::Failed)?;
-        }
         let name = out.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let linker = Linker { command: self.linker.clone(), arguments: self.link_arg.clone(), name };
+        let (command, arguments) = (self.linker.clone(), self.link_arg.clone());
+        let linker = Linker { command, arguments, name, start: built.start };
         let bytes = link::link(emit, built.artifact.code, &target, &linker)
             .map_err(|error| CliError::Failed(error.to_string()))?;
         if let Some(header) = &self.header {
