@@ -229,13 +229,8 @@ impl Format {
 impl Conversion {
     /// Flags, width and precision as C spells them.
     pub fn how(&self) -> String {
-        let flags = [
-            (self.left, '-'),
-            (self.plus, '+'),
-            (self.space, ' '),
-            (self.alternate, '#'),
-            (self.zero, '0'),
-        ];
+        let flags =
+            [(self.left, '-'), (self.plus, '+'), (self.space, ' '), (self.alternate, '#'), (self.zero, '0')];
         let mut how: String = flags.iter().filter(|(given, _)| *given).map(|(_, flag)| *flag).collect();
         if self.width > 0 {
             how += &self.width.to_string();

@@ -313,13 +313,7 @@ fn inline_calls(
 }
 
 /// Runs passes. One that has nothing to do is not asked again before another one changed something that it looks at.
-fn run_list(
-    func: Func,
-    body: &mut Body,
-    list: &[Step<'_>],
-    ctx: &mut PassContext,
-    around: &mut dyn Around,
-) {
+fn run_list(func: Func, body: &mut Body, list: &[Step<'_>], ctx: &mut PassContext, around: &mut dyn Around) {
     let mut idle: SmallVec<[&str; 16]> = SmallVec::new();
     let wanted = around.is_watched();
     ctx.trusting = true;

@@ -122,9 +122,7 @@ pub(crate) fn each_function<R: Send>(
         return;
     }
     let swap = |unit: &mut Unit, items: &mut [Item<R>]| {
-        items
-            .iter_mut()
-            .for_each(|item| std::mem::swap(&mut unit.funcs[item.func].body, &mut item.body));
+        items.iter_mut().for_each(|item| std::mem::swap(&mut unit.funcs[item.func].body, &mut item.body));
     };
     swap(unit, items);
     {

@@ -243,8 +243,10 @@ fn executables_report_what_main_throws() {
             folder.file("main.mq", &text);
             marq_ok(root(&folder), &["build", "main.mq", "--emit", "exe", level]);
             let run = |argument: &str| {
-                let output =
-                    std::process::Command::new(folder.path("main")).arg(argument).output().expect("it starts");
+                let output = std::process::Command::new(folder.path("main"))
+                    .arg(argument)
+                    .output()
+                    .expect("it starts");
                 (output.status.code(), stdout(&output), stderr(&output))
             };
             assert_eq!(run("42"), (Some(44), String::new(), String::new()));
@@ -253,10 +255,8 @@ fn executables_report_what_main_throws() {
             assert!(said.starts_with("error: threw DivideError") && said.contains("main.mq:"), "{said}");
             // The same exception in the same function, called by another one.
             let (status, _, said) = run("101");
-            let told = marq_in(
-                root(&folder),
-                &["run", "main.mq", "--entry", "checked", "--args", "i32 101", level],
-            );
+            let told =
+                marq_in(root(&folder), &["run", "main.mq", "--entry", "checked", "--args", "i32 101", level]);
             assert_eq!((status, code(&told)), (Some(1), 1));
             let told = stderr(&told);
             let reason = |text: &str| text.split(['(', '\n']).next().map(str::to_owned);
@@ -276,7 +276,9 @@ fn names_that_mean_something_in_c_are_others_there() {
     let names = ["abs", "printf", "memcmp", "sin", "while", "int32_t", "_Bool", "template", "linux", "index"];
     let mut text = String::new();
     for (n, name) in names.iter().enumerate() {
-        text += &format!("method \"{name}\"(index: i32, int: i32) -> i32 {{\nentry:\n    r = add index, i32 {n}\n    return r\n}}\n");
+        text += &format!(
+            "method \"{name}\"(index: i32, int: i32) -> i32 {{\nentry:\n    r = add index, i32 {n}\n    return r\n}}\n"
+        );
     }
     let folder = Folder::new();
     folder.file("names.mq", &text);
@@ -290,10 +292,16 @@ fn names_that_mean_something_in_c_are_others_there() {
         let calls: Vec<String> =
             names.iter().enumerate().map(|(n, name)| format!("{name}_(1, 2) == {}", n + 1)).collect();
         let headers = "#include <math.h>\n#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n#include <strings.h>\n";
-        let main =
-            format!("{headers}#include \"names.h\"\nint main(void) {{ return {} ? 0 : 1; }}\n", calls.join(" && "));
+        let main = format!(
+            "{headers}#include \"names.h\"\nint main(void) {{ return {} ? 0 : 1; }}\n",
+            calls.join(" && ")
+        );
         folder.file("main.c", main);
-        run_in(root(&folder), "cc", &["-Wall", "-Wextra", "-Werror", "-o", "program", "main.c", "names.o", "-lm"]);
+        run_in(
+            root(&folder),
+            "cc",
+            &["-Wall", "-Wextra", "-Werror", "-o", "program", "main.c", "names.o", "-lm"],
+        );
         run_in(root(&folder), "./program", &[]);
     }
     let refused = |symbol: &str, header: bool| {
@@ -306,7 +314,8 @@ fn names_that_mean_something_in_c_are_others_there() {
     for symbol in ["while", "printf", "a.b"] {
         let (status, said) = refused(symbol, true);
         assert_eq!(status, 1);
-        let wanted = format!("'while' cannot be '{symbol}' in a header: that is no name for a function in C or C++");
+        let wanted =
+            format!("'while' cannot be '{symbol}' in a header: that is no name for a function in C or C++");
         assert!(said.contains(&wanted), "{said}");
     }
     // Others than C may call it.

@@ -21,6 +21,7 @@ use cranelift_module::{
     ModuleReloc, ModuleRelocTarget, ModuleResult,
 };
 use marquetry_ir::entity::{Extern, Func, Global};
+use marquetry_ir::program::Reference;
 use marquetry_ir::unit::{PrintFormat, Unit};
 use marquetry_lower::exceptions::places::{self, ThrowPlace};
 use marquetry_lower::job::EntryConvention;
@@ -101,6 +102,8 @@ pub struct Blob {
     pub scheduling: Scheduling,
     /// What it needs from outside.
     pub symbols: Vec<Symbol>,
+    /// Symbols of the host of which the program says which library has them: name and library, sorted.
+    pub libraries: Vec<(Arc<str>, Arc<str>)>,
     pub(super) sections: [Vec<u8>; 3],
     /// The alignment of each section.
     pub(super) aligns: [u64; 3],
@@ -117,6 +120,7 @@ impl Blob {
             shared_bytes: 0,
             scheduling: Scheduling { waits: Vec::new(), stack: StackNeeds::default(), checked: [].into() },
             symbols: Vec::new(),
+            libraries: Vec::new(),
             sections: Default::default(),
             aligns: [1; 3],
             fixups: Vec::new(),
@@ -187,11 +191,26 @@ pub fn emit_blob(
             shared_bytes: declared.shared_bytes,
             scheduling,
             symbols,
+            libraries: libraries(unit),
             sections: module.sections,
             aligns: module.aligns,
             fixups,
         })
     })
+}
+
+/// The symbols that the words of globals name with a library.
+fn libraries(unit: &Unit) -> Vec<(Arc<str>, Arc<str>)> {
+    let slots = unit.globals.values().flat_map(|data| data.host_slots());
+    let mut named: Vec<_> = slots
+        .filter_map(|slot| match &slot.reference {
+            Reference::Symbol { name, library: Some(library) } => Some((name.clone(), library.clone())),
+            _ => None,
+        })
+        .collect();
+    named.sort_unstable();
+    named.dedup();
+    named
 }
 
 /// What the names of routines begin with in a module: names of the host do not.

@@ -50,8 +50,8 @@ mod wrap;
 mod tests;
 
 pub use blob::{Blob, BlobEntry, Section, Symbol, check_blob_target, emit_blob};
-pub use emit::NativeContext;
 pub use c_names::{c_name, c_symbol, is_c_symbol};
+pub use emit::NativeContext;
 pub use export::{CParam, CReturn, CSignature, Export, ExportKind};
 pub use jit::{JitCode, JitEntry, MappedCode, MappedEntry, emit_jit, emit_jit_with, routine};
 pub use join::{Joined, Joint, WORD_BYTES, Word, WordTarget, join};

@@ -13,7 +13,12 @@ use std::collections::BTreeMap;
 type Names<'a> = (&'a str, &'a str);
 
 /// The exports that a plan asks for, in the order of the entries.
-pub(super) fn of(program: &Program, job: &Job, legal: &Legal, plan: &Plan) -> Result<Vec<Export>, BuildError> {
+pub(super) fn of(
+    program: &Program,
+    job: &Job,
+    legal: &Legal,
+    plan: &Plan,
+) -> Result<Vec<Export>, BuildError> {
     let unit = legal.unit();
     if unit.entries.len() != job.entries.len() {
         let message = "the entries of the unit are not those of the job".to_owned();
@@ -32,7 +37,11 @@ pub(super) fn of(program: &Program, job: &Job, legal: &Legal, plan: &Plan) -> Re
 }
 
 /// The symbols of the entries that a list names, each `NAME` or `NAME=SYMBOL`. `header`: whether C is to see them.
-fn chosen(names: &[Names<'_>], wanted: &[String], header: bool) -> Result<BTreeMap<usize, String>, BuildError> {
+fn chosen(
+    names: &[Names<'_>],
+    wanted: &[String],
+    header: bool,
+) -> Result<BTreeMap<usize, String>, BuildError> {
     let mut symbols = BTreeMap::new();
     for text in wanted {
         let (name, symbol) = match text.rsplit_once('=') {
@@ -57,7 +66,9 @@ fn chosen(names: &[Names<'_>], wanted: &[String], header: bool) -> Result<BTreeM
             return Err(BuildError::Plan(format!("'{name}' cannot be '{symbol}': it is {several}")));
         };
         if header && !is_c_symbol(symbol) {
-            let message = format!("'{name}' cannot be '{symbol}' in a header: that is no name for a function in C or C++, or one of their own");
+            let message = format!(
+                "'{name}' cannot be '{symbol}' in a header: that is no name for a function in C or C++, or one of their own"
+            );
             return Err(BuildError::Plan(message));
         }
         symbols.insert(n, symbol.to_owned());

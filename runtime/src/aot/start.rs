@@ -60,7 +60,8 @@ pub(super) fn prepare(legal: &Legal, exports: &mut [Export]) -> Result<Option<St
     let symbol = names.find(|name| exports.iter().all(|export| *export.symbol != **name)).unwrap_or_default();
     exports[place].symbol = symbol.as_str().into();
     exports[place].packed = true;
-    let lowered = legal.unit().entries.get(entry).map(|&func| &legal.unit().funcs[func].signature.results[..]);
+    let lowered =
+        legal.unit().entries.get(entry).map(|&func| &legal.unit().funcs[func].signature.results[..]);
     let results = argument_block(lowered.and_then(<[Type]>::split_first).map_or(&[], |(_, rest)| rest)).1;
     Ok(Some(Start { symbol, takes_arguments, operands: abi.operands, results }))
 }

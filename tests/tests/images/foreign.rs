@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 const TEXT: &str = r#"
 global count: i64 in global = i64 5
-global names: array<i64, 2> in constant = [i64 0, i64 3] with [0: address 8 in "names"]
+global names: array<i64, 2> in constant = [i64 0, i64 3] with [0: address names at 8]
 extern func add_there(i64) -> i64 as "host_add"
 
 method fib(n: i64) -> i64 {
