@@ -110,6 +110,43 @@ fn c_calls_a_shared_library() {
     assert_eq!(text.relocations().count(), 0);
 }
 
+/// Functions as the host sees them and kernels as the CPU device does, in one build.
+#[test]
+fn functions_and_kernels_are_built_together() {
+    if !is_present("cc") {
+        return;
+    }
+    for (emit, linked) in [("obj", "both.o"), ("static", "libboth.a"), ("shared", "libboth.so")] {
+        let folder = sources();
+        let build =
+            ["build", "library.mq", "kernels.mq", "--emit", emit, "-o", linked, "--header", "library.h"];
+        marq_ok(root(&folder), &build);
+        // Everything is in one header.
+        folder.file("kernels.h", "");
+        let library = format!("./{linked}");
+        let mut cc = vec!["-o", "program", "main.c", &library, "-lm", "-Wl,-rpath,$ORIGIN"];
+        cc.extend(STRICT);
+        run_in(root(&folder), "cc", &cc);
+        assert_eq!(run_in(root(&folder), "./program", &[]), "all is well\n", "{emit}");
+    }
+    let folder = sources();
+    let seen = |args: &[&str]| {
+        marq_ok(root(&folder), &[&["build", "library.mq", "kernels.mq", "-o", "both.o"], args].concat());
+        globals(&std::fs::read(folder.path("both.o")).expect("an object"))
+    };
+    assert_eq!(seen(&["--export", "saxpy", "--export", "fib=fibonacci"]), ["fibonacci", "saxpy"]);
+    assert_eq!(seen(&["--export", "saxpy=launch"]), ["launch"]);
+    assert_eq!(seen(&["--export", "half"]), ["half"]);
+    assert_eq!(seen(&["--device"]), ["saxpy"]);
+    let clash = ["build", "library.mq", "kernels.mq", "--export", "saxpy=fib", "--export", "fib"];
+    let said = stderr(&marq_in(root(&folder), &clash));
+    assert!(said.contains("a kernel and a function would both be 'fib'"), "{said}");
+    // Making one object of two takes a linker.
+    let unlinked = ["build", "library.mq", "kernels.mq", "--linker", "/no/such/cc"];
+    let said = stderr(&marq_in(root(&folder), &unlinked));
+    assert!(said.contains("the linker '/no/such/cc' does not run"), "{said}");
+}
+
 const LOADER: &str = r#"
 #include <dlfcn.h>
 #include <stdint.h>

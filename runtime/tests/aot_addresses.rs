@@ -50,7 +50,7 @@ fn linked_code_calls_functions_of_this_process() {
     let plan = Plan { addresses, ..Plan::default() };
     let built = aot::build(&program, &job, &target, &plan).expect("an object");
     let linker = Linker { name: "s.so".into(), arguments: vec!["-Wl,-z,defs".into()], ..Linker::default() };
-    let library = link(Emit::Shared, built.artifact.code, &target, &linker).expect("a library");
+    let library = link(Emit::Shared, vec![built.artifact.code], &target, &linker).expect("a library");
     let folder = Folder::new();
     let path = folder.file("s.so", library);
     // SAFETY: the library holds the function above and no initialisers; it has this signature.

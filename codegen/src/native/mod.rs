@@ -430,9 +430,10 @@ fn flags(
     set("opt_level", if optimised && effort == Effort::Full { "speed" } else { "none" })?;
     let allocator = if optimised && effort <= Effort::Plain { "backtracking" } else { "single_pass" };
     set("regalloc_algorithm", allocator)?;
-    set("is_pic", truth(!jit && options.relocation == Relocation::Pic))?;
-    // Library functions may be farther away than a call reaches.
-    set("use_colocated_libcalls", "false")?;
+    let is_pic = !jit && options.relocation == Relocation::Pic;
+    set("is_pic", truth(is_pic))?;
+    // Library functions may be farther away than a call reaches, but where linkers see to that ([`emit::through_linker`]).
+    set("use_colocated_libcalls", truth(is_pic && triple.architecture == Architecture::S390x))?;
     set("enable_verifier", truth(options.verify))?;
     // `i128` in signatures, and more results than there are registers.
     set("enable_llvm_abi_extensions", "true")?;
