@@ -12,7 +12,7 @@ use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{DebugLevel, Job, OptLevel};
 use marquetry_tests::{corpus, is_present};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// Compiles all kernels of the corpus, file by file, for a target, and has each file's code checked.
 fn check(target: &str, extension: &str, debug_level: DebugLevel, command: &dyn Fn(&Path) -> Command) {
