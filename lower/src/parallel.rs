@@ -28,6 +28,17 @@ pub(crate) struct Workers<'a> {
     pub(crate) others: &'a mut [PassContext],
 }
 
+impl<'a> Workers<'a> {
+    /// For so many threads; tables that are missing are made, and kept.
+    pub(crate) fn new(own: &'a mut PassContext, others: &'a mut Vec<PassContext>, threads: usize) -> Self {
+        let helpers = threads.saturating_sub(1);
+        if others.len() < helpers {
+            others.resize_with(helpers, PassContext::default);
+        }
+        Workers { own, others: others.get_mut(..helpers).unwrap_or_default() }
+    }
+}
+
 impl Workers<'_> {
     /// All tables.
     pub(crate) fn all(&mut self) -> impl Iterator<Item = &mut PassContext> {

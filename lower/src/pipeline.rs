@@ -92,7 +92,6 @@ pub struct Lowering {
 #[derive(Default)]
 pub struct Context {
     passes: PassContext,
-    /// Of the threads that help.
     others: Vec<PassContext>,
 }
 
@@ -103,11 +102,7 @@ impl Context {
     }
 
     fn workers(&mut self, threads: usize) -> Workers<'_> {
-        let others = threads.saturating_sub(1);
-        if self.others.len() < others {
-            self.others.resize_with(others, PassContext::default);
-        }
-        Workers { own: &mut self.passes, others: self.others.get_mut(..others).unwrap_or_default() }
+        Workers::new(&mut self.passes, &mut self.others, threads)
     }
 }
 
@@ -294,13 +289,13 @@ impl<'a> Pipeline<'a> {
     }
 
     fn stages(&mut self, until: Stage, observer: &mut dyn Observer) -> Result<Reached, Failure> {
-        let (job, target, hooks) = (self.job, self.setup.target, self.setup.hooks);
+        let (job, &Setup { target, hooks, threads, .. }) = (self.job, self.setup);
         let options = &job.options;
         let mut clock = Clock(Instant::now());
         let made = self.specialise()?;
         clock.report(Stage::Specialised, observer);
         let verified = match made.just_inferred {
-            true => Verified::just_inferred(made.unit, self.setup.threads),
+            true => Verified::just_inferred(made.unit, threads),
             false => Verified::new(made.unit),
         };
         let mut verified = verified.map_err(Failure::Program)?;
@@ -334,8 +329,7 @@ impl<'a> Pipeline<'a> {
         });
         verified = self.hooks(Anchor::BeforeOptimise, verified, observer)?;
         verified.pass(|unit| {
-            let workers = &mut self.context.workers(self.setup.threads);
-            optimise::run_in(workers, unit, effort, hooks, observer);
+            optimise::run_in(&mut self.context.workers(threads), unit, effort, hooks, observer);
             fold::direct_calls(unit);
         });
         verified = self.hooks(Anchor::AfterOptimise, verified, observer)?;
@@ -365,7 +359,7 @@ impl<'a> Pipeline<'a> {
         optimise::debug_check(lowered.unit());
         let cleans = options.cleanup && options.opt_level > OptLevel::None;
         if cleans {
-            let workers = &mut self.context.workers(self.setup.threads);
+            let workers = &mut self.context.workers(threads);
             optimise::cleanup_some(workers, &mut lowered.unit, &lowered.rewritten, observer);
             lowered.tidy = true;
         }
@@ -391,7 +385,7 @@ impl<'a> Pipeline<'a> {
         optimise::debug_check(legal.unit());
         if cleans {
             let rewritten = legal.take_rewritten();
-            let workers = &mut self.context.workers(self.setup.threads);
+            let workers = &mut self.context.workers(threads);
             optimise::cleanup_some(workers, legal.unit_mut(), &rewritten, observer);
         }
         references::prune(legal.unit_mut());

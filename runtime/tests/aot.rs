@@ -3,7 +3,7 @@
 
 mod command;
 
-use command::{Folder, code, is_present, marq_in, marq_ok, run_in, stderr, stdout};
+use command::{Folder, code, globals, is_present, marq_in, marq_ok, run_in, stderr, stdout};
 use object::{Object, ObjectSection, ObjectSymbol};
 use std::path::{Path, PathBuf};
 
@@ -25,15 +25,6 @@ fn build_kernels(folder: &Folder, args: &[&str]) {
 
 fn root(folder: &Folder) -> &Path {
     folder.0.path()
-}
-
-/// Names of symbols that others see, sorted.
-fn globals(bytes: &[u8]) -> Vec<String> {
-    let file = object::File::parse(bytes).expect("an object");
-    let seen = file.symbols().filter(|symbol| symbol.is_global() && symbol.is_definition());
-    let mut names: Vec<String> = seen.map(|symbol| symbol.name().expect("a name").to_owned()).collect();
-    names.sort_unstable();
-    names
 }
 
 fn undefined(bytes: &[u8]) -> Vec<String> {
@@ -178,187 +169,6 @@ fn another_process_loads_a_shared_library() {
     run_in(root(&folder), "./loader", &[]);
 }
 
-const HELLO: &str = r#"
-extern func puts(ptr<generic>) -> i32 as "puts"
-extern func atoi(ptr<generic>) -> i32 as "atoi"
-extern func qsort(ptr<generic>, i64, i64, ptr<generic>) as "qsort"
-global hello: array<i8, 6> in constant = bytes "hello\x00"
-global numbers: array<i32, 5> in global = [i32 5, i32 3, i32 -1, i32 9, i32 0]
-
-method main(count: i32, values: ptr<generic>) -> i32 {
-entry:
-    p = address.constant hello
-    g = spacecast.ptr<generic> p
-    r = call puts(g)
-    place = index values, i64 1, ptr<generic>
-    text = load.ptr<generic> place
-    n = call atoi(text)
-    s = add n, count
-    return s
-}
-"#;
-
-#[test]
-fn executables_start_at_main() {
-    if !is_present("cc") {
-        return;
-    }
-    for relocation in ["pic", "static"] {
-        let folder = Folder::new();
-        folder.file("hello.mq", HELLO);
-        marq_ok(root(&folder), &["build", "hello.mq", "--emit", "exe", "--relocation", relocation]);
-        let output = std::process::Command::new(folder.path("hello")).arg("40").output().expect("it starts");
-        assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(42), "hello\n"));
-    }
-    let folder = Folder::new();
-    for (source, wanted) in [
-        ("method f() -> i32 {\nentry:\n    return i32 0\n}\n", "an executable starts at 'main'"),
-        (
-            "method main(x: i32) -> i32 {\nentry:\n    q = div.s i32 7, x\n    return q\n}\n",
-            "'main' is not one of C",
-        ),
-        ("method main(x: i32) -> i32 {\nentry:\n    return x\n}\n", "'main' is not one of C"),
-    ] {
-        let path = folder.file("bad.mq", source);
-        let output = marq_in(root(&folder), &["build", "bad.mq", "--emit", "exe"]);
-        assert_eq!(code(&output), 1, "{source}");
-        assert!(stderr(&output).contains(wanted), "{}", stderr(&output));
-        assert!(!path.with_extension("").exists());
-    }
-}
-
-const THROWING: &str = r#"
-extern func atoi(ptr<generic>) -> i32 as "atoi"
-
-method checked(n: i32) -> i32 noinline {
-entry:
-    wide = sext.i64 n
-    real = stof.f64 n
-    short = stof.f16 n
-    letter = add n, i32 132
-    p = inttoptr.ptr<generic> i64 4096
-    bad = gt.s n, i32 100
-    branch bad, no, fine
-no:
-    throw LimitError
-fine:
-    return n
-}
-
-method main(count: i32, values: ptr<generic>) -> i32 {
-entry:
-    place = index values, i64 1, ptr<generic>
-    text = load.ptr<generic> place
-    n = call atoi(text)
-    q = div.s i32 84, n
-    c = call checked(n)
-    r = add q, c
-    return r
-}
-"#;
-
-/// What `main` throws is told as `marq run` tells it.
-#[test]
-fn executables_report_what_main_throws() {
-    if !is_present("cc") {
-        return;
-    }
-    // A `throw` takes up to four operands.
-    let source = |format: &str, operands: &str| {
-        let start = THROWING.find("throw LimitError").expect("it is there");
-        let end = start + THROWING[start..].find('\n').expect("a line");
-        format!("{}throw LimitError, \"{format}\", {operands}{}", &THROWING[..start], &THROWING[end..])
-    };
-    for (format, operands) in [
-        ("%d (%5.2f, %g) is too much??/: %+d\\n", "n, real, short, wide"),
-        ("%x %#b [%3c] 100%% %p", "n, n, letter, p"),
-        ("nothing of it: 100%", ""),
-    ] {
-        for level in ["-g0", "-g2"] {
-            let folder = Folder::new();
-            let text = source(format, operands).replace("\", \n", "\"\n");
-            folder.file("main.mq", &text);
-            marq_ok(root(&folder), &["build", "main.mq", "--emit", "exe", level]);
-            let run = |argument: &str| {
-                let output = std::process::Command::new(folder.path("main"))
-                    .arg(argument)
-                    .output()
-                    .expect("it starts");
-                (output.status.code(), stdout(&output), stderr(&output))
-            };
-            assert_eq!(run("42"), (Some(44), String::new(), String::new()));
-            let (status, printed, said) = run("0");
-            assert_eq!((status, printed.as_str()), (Some(1), ""));
-            assert!(said.starts_with("error: threw DivideError") && said.contains("main.mq:"), "{said}");
-            // The same exception in the same function, called by another one.
-            let (status, _, said) = run("101");
-            let told =
-                marq_in(root(&folder), &["run", "main.mq", "--entry", "checked", "--args", "i32 101", level]);
-            assert_eq!((status, code(&told)), (Some(1), 1));
-            let told = stderr(&told);
-            let reason = |text: &str| text.split(['(', '\n']).next().map(str::to_owned);
-            let whole = |text: &str| text.split(" (in ").next().map(str::to_owned);
-            match level {
-                "-g0" => assert_eq!(whole(&said), whole(&told), "{said}\n{told}"),
-                _ => assert_eq!(reason(&said), reason(&told), "{said}\n{told}"),
-            }
-            assert!(said.ends_with('\n') && said.contains("checked"), "{said}");
-        }
-    }
-}
-
-/// Functions may be called like those of C, and like what is no name there.
-#[test]
-fn names_that_mean_something_in_c_are_others_there() {
-    let names = ["abs", "printf", "memcmp", "sin", "while", "int32_t", "_Bool", "template", "linux", "index"];
-    let mut text = String::new();
-    for (n, name) in names.iter().enumerate() {
-        text += &format!(
-            "method \"{name}\"(index: i32, int: i32) -> i32 {{\nentry:\n    r = add index, i32 {n}\n    return r\n}}\n"
-        );
-    }
-    let folder = Folder::new();
-    folder.file("names.mq", &text);
-    marq_ok(root(&folder), &["build", "names.mq", "--header", "names.h"]);
-    let mut seen = globals(&std::fs::read(folder.path("names.o")).expect("an object"));
-    let mut wanted: Vec<String> = names.iter().map(|name| format!("{name}_")).collect();
-    wanted.sort_unstable();
-    seen.sort_unstable();
-    assert_eq!(seen, wanted);
-    if is_present("cc") {
-        let calls: Vec<String> =
-            names.iter().enumerate().map(|(n, name)| format!("{name}_(1, 2) == {}", n + 1)).collect();
-        let headers = "#include <math.h>\n#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n#include <strings.h>\n";
-        let main = format!(
-            "{headers}#include \"names.h\"\nint main(void) {{ return {} ? 0 : 1; }}\n",
-            calls.join(" && ")
-        );
-        folder.file("main.c", main);
-        run_in(
-            root(&folder),
-            "cc",
-            &["-Wall", "-Wextra", "-Werror", "-o", "program", "main.c", "names.o", "-lm"],
-        );
-        run_in(root(&folder), "./program", &[]);
-    }
-    let refused = |symbol: &str, header: bool| {
-        let export = format!("while={symbol}");
-        let mut args = vec!["build", "names.mq", "--export", &export];
-        args.extend(["--header", "other.h"].iter().filter(|_| header));
-        let output = marq_in(root(&folder), &args);
-        (code(&output), stderr(&output))
-    };
-    for symbol in ["while", "printf", "a.b"] {
-        let (status, said) = refused(symbol, true);
-        assert_eq!(status, 1);
-        let wanted =
-            format!("'while' cannot be '{symbol}' in a header: that is no name for a function in C or C++");
-        assert!(said.contains(&wanted), "{said}");
-    }
-    // Others than C may call it.
-    assert_eq!(refused("a.b", false), (0, String::new()));
-}
-
 #[test]
 fn all_of_base_links_and_needs_nothing_of_a_device() {
     if !is_present("cc") {
@@ -386,51 +196,6 @@ fn all_of_base_links_and_needs_nothing_of_a_device() {
     build("exe", "all");
     let status = std::process::Command::new(folder.path("all")).status().expect("it starts");
     assert_eq!(status.code(), Some(7));
-}
-
-#[test]
-fn only_what_is_exported_is_seen() {
-    let folder = sources();
-    let seen = |args: &[&str]| {
-        let mut all = vec!["build", "library.mq", "-o", "library.o"];
-        all.extend_from_slice(args);
-        marq_ok(root(&folder), &all);
-        globals(&std::fs::read(folder.path("library.o")).expect("an object"))
-    };
-    assert_eq!(seen(&["--export", "fib", "--export", "half"]), ["fib", "half"]);
-    assert_eq!(seen(&["--export", "twice"]), ["twice_f64", "twice_i32"]);
-    assert_eq!(seen(&["--export", "twice(f64)=double_it"]), ["double_it"]);
-    assert_eq!(seen(&["--export", "odd name!"]), ["odd_name"]);
-    assert_eq!(seen(&["--entry", "add", "--entry", "fib"]), ["add", "fib"]);
-    assert_eq!(seen(&["--entry", "twice(i32)"]), ["twice_i32"]);
-    assert_eq!(seen(&["--entry", "half", "--entry-abi", "packed"]), ["half"]);
-    let all = seen(&[]);
-    assert_eq!(all.len(), 22, "{all:?}");
-    assert!(all.iter().all(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')), "{all:?}");
-}
-
-#[test]
-fn generic_methods_are_built_for_types() {
-    let folder = Folder::new();
-    let source = "method double<T>(x: T) -> T {\nentry:\n    r = add x, x\n    return r\n}\n";
-    folder.file("g.mq", source);
-    let entries = ["build", "g.mq", "--entry", "double(i32)", "--entry", "double(f64)", "--header", "g.h"];
-    marq_ok(root(&folder), &entries);
-    let bytes = std::fs::read(folder.path("g.o")).expect("an object");
-    assert_eq!(globals(&bytes), ["double_f64", "double_i32"]);
-    let header = std::fs::read_to_string(folder.path("g.h")).expect("a header");
-    assert!(header.contains("double double_f64(double x);"), "{header}");
-    assert!(header.contains("int32_t double_i32(int32_t x);"), "{header}");
-    for (args, wanted) in [
-        (&["--entry", "double"][..], "'double' has type variables: say for which types"),
-        (&[], "nothing can be compiled without being told types"),
-    ] {
-        let mut all = vec!["build", "g.mq"];
-        all.extend_from_slice(args);
-        let output = marq_in(root(&folder), &all);
-        assert_eq!(code(&output), 1);
-        assert!(stderr(&output).contains(wanted), "{}", stderr(&output));
-    }
 }
 
 #[test]
@@ -469,26 +234,6 @@ fn externs_are_symbols_or_addresses_whatever_the_relocation_model() {
         assert_eq!(build(&["--externs", "addresses", "--address", "strlen=x"]).0, 2);
         assert_eq!(build(&["--externs", "adresses"]).0, 2);
     }
-}
-
-#[test]
-fn clashes_are_errors_that_name_both() {
-    let folder = Folder::new();
-    let source = "method \"a b\"() {\nentry:\n    return\n}\nmethod \"a-b\"() {\nentry:\n    return\n}\n";
-    folder.file("clash.mq", source);
-    let output = marq_in(root(&folder), &["build", "clash.mq"]);
-    assert_eq!(code(&output), 1);
-    let said = stderr(&output);
-    assert!(said.contains("'a b' and 'a-b' would both be 'a_b'"), "{said}");
-    marq_ok(root(&folder), &["build", "clash.mq", "--export", "a b", "--export", "a-b=other"]);
-    assert_eq!(globals(&std::fs::read(folder.path("clash.o")).expect("an object")), ["a_b", "other"]);
-    let output = marq_in(root(&folder), &["build", "clash.mq", "--export", "a b=memmove"]);
-    assert_eq!(code(&output), 1);
-    let said = stderr(&output);
-    assert!(said.contains("entry 'a b', as 'memmove', has the name of a routine of the C library"), "{said}");
-    folder.file("host.mq", "extern func g() as \"f\"\nmethod f() {\nentry:\n    call g()\n    return\n}\n");
-    let said = stderr(&marq_in(root(&folder), &["build", "host.mq"]));
-    assert!(said.contains("entry 'f' has the name of a function of the host"), "{said}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `marq` as a command of a test, and files for it.
 #![allow(dead_code, reason = "not every test binary uses all of it")]
 
+use object::{Object, ObjectSymbol};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -85,4 +86,13 @@ pub fn marq_in(folder: &Path, args: &[&str]) -> Output {
 pub fn marq_ok(folder: &Path, args: &[&str]) {
     let output = marq_in(folder, args);
     assert_eq!(code(&output), 0, "marq {args:?}: {}", stderr(&output));
+}
+
+/// Names of symbols that others see, sorted.
+pub fn globals(bytes: &[u8]) -> Vec<String> {
+    let file = object::File::parse(bytes).expect("an object");
+    let seen = file.symbols().filter(|symbol| symbol.is_global() && symbol.is_definition());
+    let mut names: Vec<String> = seen.map(|symbol| symbol.name().expect("a name").to_owned()).collect();
+    names.sort_unstable();
+    names
 }
