@@ -14,6 +14,7 @@ pub mod entity;
 pub mod span;
 pub mod lines;
 pub mod diag;
+pub mod near;
 pub mod types;
 pub mod signature;
 pub mod op;

@@ -49,6 +49,8 @@ limits! {
     MAX_INSTANCES: usize = 1 << 16, "instances of a unit";
     MAX_SPECIALISATION_DEPTH: usize = 256, "instances with type variables that lead to one another";
     MAX_INLINED_INSTS: usize = 1 << 16, "instructions of a function after inlining";
+    // A chain of functions that are inlined into one another holds the first of them once per link.
+    MAX_COPIED_INSTS: usize = 1 << 22, "instructions that inlining copies in a unit; after that, calls stay calls";
     // Deeper code counts as part of the last call: a chain of small functions makes no table quadratic in its length.
     MAX_INLINE_CHAIN: u32 = 32, "inlined calls around an instruction that debug information tells apart";
     // SPIR-V 2.17, "Universal Limits".

@@ -20,7 +20,7 @@ use crate::body::Body;
 use crate::chunks::Chunks;
 use crate::entity::{Extern, Global, Method, Table};
 use crate::library;
-use crate::limits::MAX_METHODS;
+use crate::limits::{MAX_METHODS, MAX_NAME_BYTES};
 use crate::span::SourceFile;
 use crate::types::{Type, Types};
 use cranelift_entity::packed_option::PackedOption;
@@ -34,7 +34,9 @@ use std::sync::Arc;
 pub use boxes::{BoxError, Boxed, Header, ObjectModel};
 pub use data::{ExternData, GlobalData, Inlining, MethodData, MethodError, MethodKind, Variable};
 pub use overloads::Overloads;
-pub use references::{GlobalSlot, NoHost, Reference, Resolve, WORD_BYTES, Words, fits, word_at};
+pub use references::{
+    GlobalSlot, NoHost, Reference, Resolve, WORD_BYTES, Words, fits, fits_function, word_at,
+};
 pub use world::{World, Worlds};
 
 /// Types, globals, externs and methods.
@@ -69,8 +71,11 @@ pub struct Program {
     extern_names: FxHashMap<Arc<str>, Extern>,
 }
 
-/// Link names are the runtime provider's.
+/// Symbols end at zero bytes, and link names are the runtime provider's.
 fn check_name(data: &MethodData) -> Result<(), MethodError> {
+    if data.name.len() > MAX_NAME_BYTES || data.name.contains('\0') {
+        return Err(MethodError::Name);
+    }
     match library::intrinsic(&data.name) {
         Some(intrinsic) if data.table == Table::BASE => Err(MethodError::LinkName(&intrinsic.name)),
         _ => Ok(()),
@@ -199,7 +204,7 @@ impl Program {
     /// Ends a method; whether it was alive. Jobs pinned to an earlier world still see it.
     ///
     /// # Errors
-    /// The method is the library's.
+    /// The method lives in a table of the library.
     pub fn delete_method(&mut self, method: Method) -> Result<bool, MethodError> {
         let Some(data) = self.methods.get(method) else { return Ok(false) };
         self.check_table(data.table)?;

@@ -136,8 +136,11 @@ done:
   pointer at a byte offset where first contents are zero. `value \"NAME\"` is a value of the host, an opaque word that is the
   same for the same value; `symbol \"NAME\"`, with or without `from \"LIBRARY\"`, the address of a symbol of the host; `word
   \"NAME\"` a word of its runtime; `address GLOBAL`, with or without `at OFFSET`, the
-  address of another global or of a byte of it. The host supplies the words before code
+  address of another global or of a byte of it; `function NAME(TYPES)` the address of the method that dispatch finds for
+  arguments of these types, as `function_address` gives it. The host supplies its words before code
   that uses the global runs, now or when the code is loaded; until then a slot is nothing that anybody reads or folds.
+  Targets without addresses of functions, or without addresses in first contents, compile code that loads such a slot of
+  constant memory at a place that is known, as if the address stood there; what is left of such slots is an error.
   Functions of the host are called by `extern func`, not through such an address.
 - A loop may run for ever. Where it has no effect and an exit, the driver of a device may go on as if it had ended.
 - Recursion may go as deep as the stack allows, which is for the engine to say. Using the stack up is an error of the

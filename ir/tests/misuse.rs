@@ -4,6 +4,7 @@ use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::builder::{BuilderContext, FunctionBuilder, Variable};
 use marquetry_ir::entity::{Block, Extern, Func, Global, Inst, Method, Table, Value};
 use marquetry_ir::inst::{MemFlags, Order, Scope};
+use marquetry_ir::limits::MAX_NAME_BYTES;
 use marquetry_ir::program::{Inlining, MethodData, MethodError, MethodKind, Program, World};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::span::Span;
@@ -204,6 +205,11 @@ fn programs_answer_for_what_they_do_not_have() {
     let data = method("f", nowhere, Signature::default(), Body::new());
     assert_eq!(program.add_method(data.clone()), Err(MethodError::NoTable(nowhere)));
     assert_eq!(program.redefine_method(data), Err(MethodError::NoTable(nowhere)));
+    for unspeakable in ["a\0b", &"x".repeat(MAX_NAME_BYTES + 1)] {
+        let data = method(unspeakable, Table::BASE, Signature::default(), Body::new());
+        assert_eq!(program.add_method(data.clone()), Err(MethodError::Name));
+        assert_eq!(program.redefine_method(data), Err(MethodError::Name));
+    }
     assert_eq!(program.changes_since(World::MAX).count() + program.changes_since(World(5)).count(), 0);
     let added = program.add_method(method("", Table::BASE, Signature::default(), Body::new()));
     assert!(added.is_ok());

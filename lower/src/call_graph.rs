@@ -1,13 +1,16 @@
 //! The call graph of a unit: who calls or mentions whom, strongly connected components, what is alive.
 
+use crate::references;
 use cranelift_entity::packed_option::PackedOption;
 use cranelift_entity::{EntityRef, PrimaryMap, SecondaryMap};
 use marquetry_ir::body::{Body, Symbol};
-use marquetry_ir::entity::{Func, Inst, SymbolRef};
+use marquetry_ir::entity::{Func, Global, Inst, SymbolRef};
 use marquetry_ir::op::Op;
+use marquetry_ir::program::Reference;
 use marquetry_ir::unit::{Function, Unit};
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
+use rustc_hash::FxHashMap;
 
 /// The function of the unit that an instruction calls.
 pub fn callee(body: &Body, inst: Inst) -> Option<Func> {
@@ -34,6 +37,15 @@ pub fn mentioned(body: &Body, mut f: impl FnMut(Func)) {
             }
         }
     }
+}
+
+/// The functions whose addresses slots of globals hold: calls through addresses may lead to them, as to those that code
+/// takes the address of.
+pub fn held(unit: &Unit) -> impl Iterator<Item = Func> + '_ {
+    unit.globals.values().flat_map(|data| &data.slots).filter_map(|slot| match slot.reference {
+        Reference::Func(func) => Some(func),
+        _ => None,
+    })
 }
 
 /// Functions in an order in which callees come before their callers, as far as recursion allows, with the number
@@ -196,6 +208,9 @@ pub fn cycles(unit: &Unit) -> Cycles {
             }
         }
     }
+    for func in held(unit) {
+        graph.add_edge(somewhere, node(func), ());
+    }
     let mut order = Vec::with_capacity(nodes.len() + 1);
     for component in kosaraju_scc(&graph) {
         if component.contains(&somewhere) {
@@ -210,35 +225,73 @@ pub fn cycles(unit: &Unit) -> Cycles {
     Cycles { order, recursive }
 }
 
-/// The functions that an entry reaches, in no particular order but always the same.
+/// The functions that an entry reaches, in no particular order but always the same: a function leads to those that it
+/// mentions, and to those whose addresses the globals hold that it mentions, or that these hold the addresses of.
 pub fn alive(unit: &Unit) -> Vec<Func> {
     let mut seen = SecondaryMap::<Func, bool>::with_capacity(unit.funcs.len());
     let (mut stack, mut alive) = (unit.entries.clone(), Vec::new());
+    let mut tables = (held(unit).next().is_some()).then(|| Tables::new(unit));
     while let Some(func) = stack.pop() {
         if !std::mem::replace(&mut seen[func], true) {
             alive.push(func);
-            mentioned(&unit.funcs[func].body, |callee| stack.push(callee));
+            let body = &unit.funcs[func].body;
+            mentioned(body, |callee| stack.push(callee));
+            if let Some(tables) = &mut tables {
+                tables.reached_by(body, &mut stack);
+            }
         }
     }
     alive
 }
 
-/// Drops the functions that no entry reaches, keeping the order of the others. Gives old and new ids of those kept.
-pub fn prune(unit: &mut Unit) -> Vec<(Func, Func)> {
-    let mut alive = SecondaryMap::<Func, bool>::new();
-    let mut stack = unit.entries.clone();
-    while let Some(func) = stack.pop() {
-        if !std::mem::replace(&mut alive[func], true) {
-            mentioned(&unit.funcs[func].body, |callee| stack.push(callee));
+/// Globals that code reaches.
+struct Tables<'a> {
+    unit: &'a Unit,
+    names: FxHashMap<&'a str, Global>,
+    seen: SecondaryMap<Global, bool>,
+}
+
+impl<'a> Tables<'a> {
+    fn new(unit: &'a Unit) -> Self {
+        let names = unit.globals.iter().map(|(id, data)| (&*data.name, id)).collect();
+        Tables { unit, names, seen: SecondaryMap::new() }
+    }
+
+    /// Adds the functions whose addresses are in globals that a body leads to, of those that no other one did.
+    fn reached_by(&mut self, body: &Body, found: &mut Vec<Func>) {
+        let mut work: Vec<Global> = references::mentioned(body).map(|(_, global)| global).collect();
+        while let Some(global) = work.pop() {
+            let Some(data) = self.unit.globals.get(global) else { continue };
+            if std::mem::replace(&mut self.seen[global], true) {
+                continue;
+            }
+            for slot in &data.slots {
+                match &slot.reference {
+                    Reference::Func(func) => found.push(*func),
+                    Reference::Global { name, .. } => work.extend(self.names.get(&**name)),
+                    _ => {}
+                }
+            }
         }
     }
-    if unit.funcs.keys().all(|func| alive[func]) {
+}
+
+/// Drops the functions that no entry reaches, keeping the order of the others, and the globals that only these mention
+/// if there are some that hold addresses of functions. Gives old and new ids of those kept.
+pub fn prune(unit: &mut Unit) -> Vec<(Func, Func)> {
+    let mut is_alive = SecondaryMap::<Func, bool>::new();
+    alive(unit).into_iter().for_each(|func| is_alive[func] = true);
+    let holding = held(unit).next().is_some();
+    if unit.funcs.keys().all(|func| is_alive[func]) {
+        if holding {
+            references::prune(unit);
+        }
         return unit.funcs.keys().map(|func| (func, func)).collect();
     }
     let mut renumbered = SecondaryMap::<Func, PackedOption<Func>>::new();
     let mut kept = PrimaryMap::<Func, Function>::new();
     for (func, function) in std::mem::take(&mut unit.funcs) {
-        if alive[func] {
+        if is_alive[func] {
             renumbered[func] = kept.push(function).into();
         }
     }
@@ -247,6 +300,15 @@ pub fn prune(unit: &mut Unit) -> Vec<(Func, Func)> {
     }
     unit.entries.iter_mut().for_each(|entry| *entry = renumbered[*entry].expand().unwrap_or(*entry));
     unit.funcs = kept;
+    if holding {
+        // A global that holds a function that is gone is mentioned by no other.
+        references::prune(unit);
+        for slot in unit.globals.values_mut().flat_map(|data| &mut data.slots) {
+            if let Reference::Func(func) = &mut slot.reference {
+                *func = renumbered[*func].expand().unwrap_or(*func);
+            }
+        }
+    }
     let pairs = renumbered.iter().filter_map(|(old, new)| Some((old, new.expand()?)));
     pairs.collect()
 }

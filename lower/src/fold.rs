@@ -10,6 +10,7 @@
 use crate::call_graph::{self, BottomUp, callee};
 use crate::failure::Failure;
 use crate::inline;
+use crate::known_slots;
 use crate::passes::{PassContext, simplify, simplify_cfg};
 use crate::query::Answer;
 use crate::report::{self, Place};
@@ -17,7 +18,7 @@ use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::entity::{Func, Inst, SigRef, SymbolRef, Value};
-use marquetry_ir::limits::{MAX_DIAGNOSTICS, MAX_INLINED_INSTS};
+use marquetry_ir::limits::{MAX_COPIED_INSTS, MAX_DIAGNOSTICS, MAX_INLINED_INSTS};
 use marquetry_ir::op::Op;
 use marquetry_ir::program::Inlining;
 use marquetry_ir::span::Span;
@@ -64,9 +65,10 @@ pub fn run(unit: &mut Unit, folding: &Folding<'_>) -> Result<Option<Vec<(Func, F
     let graph = call_graph::bottom_up(unit);
     let mut ctx = PassContext::new(unit.types.clone());
     let mut origins: FxHashMap<Func, Origins> = FxHashMap::default();
+    let mut left = MAX_COPIED_INSTS;
     for &func in &graph.order {
         let mut known = written(unit, func);
-        let inlined = inline_concerned(unit, func, &graph, &own, &origins, &mut known);
+        let inlined = inline_concerned(unit, func, &graph, &own, &origins, &mut known, &mut left);
         if inlined {
             own.insert(func);
         }
@@ -198,7 +200,8 @@ fn written(unit: &Unit, func: Func) -> Origins {
     asserts.map(|inst| (inst, origin(inst))).collect()
 }
 
-/// Inlines calls of `inline` functions that ask or assert; whether there were any.
+/// Inlines calls of `inline` functions that ask or assert, as long as instructions are `left` to be copied; whether there
+/// were any.
 fn inline_concerned(
     unit: &mut Unit,
     func: Func,
@@ -206,6 +209,7 @@ fn inline_concerned(
     concerned: &FxHashSet<Func>,
     origins: &FxHashMap<Func, Origins>,
     known: &mut Origins,
+    left: &mut usize,
 ) -> bool {
     let body = &unit.funcs[func].body;
     let wanted = |callee: Func| {
@@ -228,10 +232,11 @@ fn inline_concerned(
     for &(call, callee) in calls.iter().rev() {
         let from = &unit.funcs[callee].body;
         let cost = inline::size(from);
-        if cost > budget {
+        if cost > budget.min(*left) {
             continue;
         }
         budget -= cost;
+        *left -= cost;
         let first = body.inst_count() as u32;
         inline::inline_call(&mut body, call, &unit.funcs[callee]);
         // Copies are made in reverse post-order.
@@ -289,8 +294,9 @@ fn check(unit: &mut Unit, func: Func, known: &Origins, report: bool, problems: &
 }
 
 /// Calls through the address of a function of the unit become calls of it, so that targets without addresses of
-/// functions can compile them, and inlining sees them.
+/// functions can compile them, and inlining sees them; also where the address stands in a table.
 pub fn direct_calls(unit: &mut Unit) {
+    known_slots::run(unit);
     for func in unit.funcs.keys().collect::<Vec<_>>() {
         let body = &unit.funcs[func].body;
         let is_indirect = |inst| body.inst(inst).op == Op::CallIndirect;
@@ -327,18 +333,6 @@ pub fn direct_calls(unit: &mut Unit) {
             let args: Vec<Value> = body.args(inst).iter().skip(1).copied().collect();
             body.replace_inst(inst, Op::Call, ty, &args, symbol);
         }
-        let mut used: FxHashSet<Value> = FxHashSet::default();
-        let insts = placed(body);
-        for &inst in &insts {
-            body.visit_operands(inst, |value| {
-                used.insert(value);
-            });
-        }
-        for inst in insts {
-            let unused = body.first_result(inst).is_some_and(|result| !used.contains(&result));
-            if unused && body.inst(inst).op == Op::FunctionAddress {
-                body.remove_inst(inst);
-            }
-        }
+        known_slots::sweep(body);
     }
 }

@@ -10,7 +10,7 @@
 //! there, constants decide which of them are left, and nothing is copied twice.
 //!
 //! Policy: `inline` always, `noinline` never, others when small, as long as the caller stays below
-//! [`MAX_INLINED_INSTS`]. Calls inside a recursive cycle stay, but those of a small function by itself: some levels of them
+//! [`MAX_INLINED_INSTS`] and all that was copied in the unit below [`MAX_COPIED_INSTS`]. Calls inside a recursive cycle stay, but those of a small function by itself: some levels of them
 //! become one ([`run_into_itself`]), which pays for fewer calls and fewer looks at the stack's limit.
 
 use crate::call_graph::{BottomUp, callee};
@@ -22,7 +22,7 @@ use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::{Body, InlineMap, Symbol, ValueDef};
 use marquetry_ir::constant::{ConstData, ConstValue};
 use marquetry_ir::entity::{Block, BlockCall, Const, Func, Inst, SigRef, Switch, SymbolRef, Value};
-use marquetry_ir::limits::MAX_INLINED_INSTS;
+use marquetry_ir::limits::{MAX_COPIED_INSTS, MAX_INLINED_INSTS};
 use marquetry_ir::op::{Op, Shape};
 use marquetry_ir::program::Inlining;
 use marquetry_ir::types::Type;
@@ -71,39 +71,14 @@ pub(crate) fn run_in(
 ) -> bool {
     let PassContext { replacements, inlining: tables, .. } = ctx;
     let mut calls = std::mem::take(&mut tables.calls);
-    calls.clear();
-    let mut found = 0;
-    for block in body.blocks() {
-        let first = calls.len();
-        for inst in body.block_insts(block) {
-            found += 1;
-            calls.extend(callee(body, inst).map(|callee| (inst, callee)));
-        }
-        // A block's calls are handled from its end.
-        calls[first..].reverse();
-    }
+    let room = chosen(unit, func, body, graph, sizes, tables.total, &mut calls);
     // Most functions call nothing.
     if calls.is_empty() {
         tables.calls = calls;
         return false;
     }
-    let mut budget = MAX_INLINED_INSTS.saturating_sub(found);
-    let mut room = 0;
-    calls.retain(|&(_, callee)| {
-        let cost = sizes[callee] as usize;
-        let wanted = match unit.funcs[callee].inlining {
-            Inlining::Always => true,
-            Inlining::Never => false,
-            Inlining::Auto => cost <= SMALL,
-        };
-        let fits = wanted && cost <= budget && graph.component[callee] != graph.component[func];
-        if fits {
-            budget -= cost;
-            room += cost;
-        }
-        fits
-    });
     let changed = !calls.is_empty();
+    tables.total += room;
     body.reserve(room);
     replacements.clear();
     tables.callee = None;
@@ -130,6 +105,47 @@ pub(crate) fn run_in(
     replacements.apply(body);
     ctx.forget_flow();
     changed
+}
+
+/// The calls in a function that are inlined, and how many instructions that copies; `total` were copied in the unit before.
+pub(crate) fn chosen(
+    unit: &Unit,
+    func: Func,
+    body: &Body,
+    graph: &BottomUp,
+    sizes: &SecondaryMap<Func, u32>,
+    total: usize,
+    calls: &mut Vec<(Inst, Func)>,
+) -> usize {
+    calls.clear();
+    let mut found = 0;
+    for block in body.blocks() {
+        let first = calls.len();
+        for inst in body.block_insts(block) {
+            found += 1;
+            calls.extend(callee(body, inst).map(|callee| (inst, callee)));
+        }
+        // A block's calls are handled from its end.
+        calls[first..].reverse();
+    }
+    let left = MAX_COPIED_INSTS.saturating_sub(total);
+    let mut budget = MAX_INLINED_INSTS.saturating_sub(found).min(left);
+    let mut room = 0;
+    calls.retain(|&(_, callee)| {
+        let cost = sizes[callee] as usize;
+        let wanted = match unit.funcs[callee].inlining {
+            Inlining::Always => true,
+            Inlining::Never => false,
+            Inlining::Auto => cost <= SMALL,
+        };
+        let fits = wanted && cost <= budget && graph.component[callee] != graph.component[func];
+        if fits {
+            budget -= cost;
+            room += cost;
+        }
+        fits
+    });
+    room
 }
 
 /// Inlines a small function that calls itself into itself. Says whether anything changed. Functions with slots are left
@@ -311,6 +327,15 @@ pub(crate) struct Tables {
     mapped: Vec<Value>,
     /// Calls of functions in the last copy.
     copied: Vec<(Inst, Func)>,
+    /// Instructions that were copied in the unit.
+    total: usize,
+}
+
+impl Tables {
+    /// Starts with another unit, or with a function in it before which so many instructions were copied.
+    pub(crate) fn start(&mut self, total: usize) {
+        self.total = total;
+    }
 }
 
 /// As [`inline_call`], with tables that hold the callee's control flow.

@@ -23,6 +23,7 @@ pub mod fold;
 pub mod legal;
 mod fresh;
 pub mod references;
+mod known_slots;
 pub mod exceptions;
 pub mod convergence;
 pub mod validate;

@@ -16,7 +16,7 @@ use cranelift_entity::SecondaryMap;
 use marquetry_ir::body::Body;
 use marquetry_ir::entity::Func;
 use marquetry_ir::program::Inlining;
-use marquetry_ir::unit::Unit;
+use marquetry_ir::unit::{Function, Unit};
 use marquetry_ir::verify::verify_unit;
 use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
@@ -161,6 +161,8 @@ struct Found {
     waits: bool,
     /// Nor are its calls worth copying into it.
     unexpanded: bool,
+    /// How many instructions were copied in the unit before it, where others are worked on at once.
+    copied: Option<usize>,
 }
 
 /// As [`run`], with the tables of earlier runs, on as many threads as there are of them, and with a host's passes.
@@ -176,6 +178,7 @@ pub(crate) fn run_in(
     for ctx in workers.all() {
         ctx.types = unit.types.clone();
         ctx.light = false;
+        ctx.inlining.start(0);
     }
     // Without optimisation only what says `inline` is inlined: everything else is too large.
     let size_of = |inlining: Inlining, body: &Body| match level {
@@ -195,12 +198,25 @@ pub(crate) fn run_in(
     let mut waiting = FxHashSet::default();
     let mut unexpanded = SecondaryMap::<Func, bool>::new();
     // What becomes of a function depends on those that it calls, but for calls inside of a cycle.
-    let groups = match workers.are_several(unit.funcs.len(), observer) {
-        true => graph.groups(unit),
-        false => graph.order.iter().map(|&func| vec![func]).collect(),
-    };
+    let several = workers.are_several(unit.funcs.len(), observer);
+    let mut groups = graph.groups(unit);
+    if !several {
+        groups = groups.into_iter().flatten().map(|func| vec![func]).collect();
+    }
+    let (mut copied, mut calls) = (0, Vec::new());
     for group in groups {
         let mut items: Vec<_> = group.into_iter().map(|func| Item::new(func, Found::default())).collect();
+        // What all of them copy is bounded, and those that come first take first, whoever works on them.
+        for Item { func, found, .. } in items.iter_mut().filter(|_| several) {
+            let Function { inlining, body, .. } = &unit.funcs[*func];
+            found.copied = Some(copied);
+            let expanded = || inline::expanded_size(unit, *func, body, &graph, &sizes);
+            if !(waits(*inlining, *func, sizes[*func])
+                && expanded().is_some_and(|size| size <= SMALL as usize))
+            {
+                copied += inline::chosen(unit, *func, body, &graph, &sizes, copied, &mut calls);
+            }
+        }
         let one = |item: &mut Item<Found>, ctx: &mut PassContext, around: &mut dyn Around| {
             let Item { func, body, found } = item;
             let (func, inlining) = (*func, around.unit().funcs[*func].inlining);
@@ -209,8 +225,11 @@ pub(crate) fn run_in(
                 && let Some(size) = inline::expanded_size(around.unit(), func, body, &graph, &sizes)
                 && size <= SMALL as usize
             {
-                *found = Found { size: size as u32, waits: true, unexpanded: true };
+                *found = Found { size: size as u32, waits: true, unexpanded: true, copied: found.copied };
                 return;
+            }
+            if let Some(copied) = found.copied {
+                ctx.inlining.start(copied);
             }
             inline_calls(func, body, &graph, &sizes, &unexpanded, ctx, around);
             found.size = size_of(inlining, body);
@@ -239,6 +258,9 @@ pub(crate) fn run_in(
                 waiting.insert(unit.funcs[func].name.clone());
             }
         }
+    }
+    if several {
+        workers.own.inlining.start(copied);
     }
     // Some could not be inlined everywhere.
     if !waiting.is_empty() {

@@ -29,7 +29,10 @@ use crate::runtime::{Library, hooks as reports, inputs, print};
 use crate::specialise::Specialised;
 use crate::stage::Stage;
 use crate::target::Target;
-use crate::{convergence, evaluate, exceptions, kernel_abi, legalise, optimise, specialise, validate};
+use crate::{
+    call_graph, convergence, evaluate, exceptions, kernel_abi, known_slots, legalise, optimise, specialise,
+    validate,
+};
 use cranelift_entity::EntityRef;
 use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::entity::Func;
@@ -331,6 +334,12 @@ impl<'a> Pipeline<'a> {
         verified.pass(|unit| {
             optimise::run_in(&mut self.context.workers(threads), unit, effort, hooks, observer);
             fold::direct_calls(unit);
+            // Tables that are not needed any more hold nothing alive.
+            let holding = call_graph::held(unit).next().is_some();
+            known_slots::drop_unread(unit);
+            if holding {
+                call_graph::prune(unit);
+            }
         });
         verified = self.hooks(Anchor::AfterOptimise, verified, observer)?;
         clock.report(Stage::Optimised, observer);

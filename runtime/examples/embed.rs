@@ -8,10 +8,9 @@
 use marquetry::compile::Target;
 use marquetry::device::DeviceKind;
 use marquetry::engine::{Extent, Launcher, Outcome};
-use marquetry::session::{Backend, Config, Session};
-use marquetry::value::{HostArg, HostValue};
-use marquetry_ir::types::{Scalar, Type};
-use marquetry_lower::job::OptLevel;
+use marquetry::lower::job::OptLevel;
+use marquetry::session::{Backend, Config, Job, Session};
+use marquetry::value::HostArg;
 use std::error::Error;
 
 const PROGRAM: &str = "
@@ -77,9 +76,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn call(session: &Session, job: &marquetry::session::Job) -> Result<(), Box<dyn Error>> {
-    let x = HostValue::scalar(Type::F32, 7f32.to_bits().into()).ok_or("an f32")?;
-    let outcome = session.compile(job)?.call(&mut [HostArg::Value(x)])?;
+fn call(session: &Session, job: &Job) -> Result<(), Box<dyn Error>> {
+    let outcome = session.compile(job)?.call(&mut [7f32.into()])?;
     let Outcome::Returned(results) = outcome else { return Err("it threw".into()) };
     println!("scale(7) == {} in world {}", results[0], job.world.0);
     Ok(())
@@ -87,14 +85,9 @@ fn call(session: &Session, job: &marquetry::session::Job) -> Result<(), Box<dyn 
 
 fn launch(session: &Session, config: &Config) -> Result<(), Box<dyn Error>> {
     let code = session.compile(&session.job("scale_all", config)?)?;
-    let bytes: Vec<u8> = [1f32, 2.0, 3.0, 4.0].iter().flat_map(|x| x.to_le_bytes()).collect();
-    let n = HostValue::scalar(Type::I64, 4).ok_or("an i64")?;
-    let mut args = [HostArg::Value(n), HostArg::Buffer { element: Scalar::F32, bytes }];
+    let mut args = [4i64.into(), HostArg::buffer(&[1f32, 2.0, 3.0, 4.0])];
     let extent = Extent { grid: [2, 1, 1], block: [2, 1, 1] };
     Launcher::open(DeviceKind::Cpu)?.launch(&code, extent, &mut args)?;
-    let HostArg::Buffer { bytes, .. } = &args[1] else { return Err("a buffer".into()) };
-    let values: Vec<f32> =
-        bytes.chunks_exact(4).filter_map(|word| Some(f32::from_le_bytes(word.try_into().ok()?))).collect();
-    println!("scale_all: {values:?}");
+    println!("scale_all: {:?}", args[1].elements::<f32>().ok_or("a buffer of f32")?);
     Ok(())
 }

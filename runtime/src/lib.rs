@@ -12,7 +12,6 @@ pub mod value;
 pub mod inputs;
 pub mod stack;
 mod memory;
-mod near;
 mod whole_file;
 pub mod device;
 pub mod engine;

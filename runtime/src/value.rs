@@ -31,6 +31,11 @@ impl HostValue {
         (lanes.len() == count as usize).then_some(HostValue { ty, lanes })
     }
 
+    /// The scalar as a type of Rust; none if it is another one.
+    pub fn get<T: HostScalar>(&self) -> Option<T> {
+        (self.ty == Type::scalar(T::SCALAR)).then(|| self.lanes.first().map(|&bits| T::from_bits(bits)))?
+    }
+
     /// The type.
     pub fn ty(&self) -> Type {
         self.ty
@@ -67,6 +72,60 @@ impl HostValue {
         let same = |(&a, &b): (&u128, &u128)| same_bits(self.ty.lane(), a, b);
         self.ty == other.ty && self.lanes.iter().zip(&other.lanes).all(same)
     }
+}
+
+impl<T: HostScalar> From<T> for HostValue {
+    fn from(value: T) -> Self {
+        HostValue { ty: Type::scalar(T::SCALAR), lanes: vec![value.to_bits()] }
+    }
+}
+
+/// A type of Rust that is a scalar of the language. Integers have no sign there: `u32` and `i32` are both an `i32`.
+pub trait HostScalar: Copy + sealed::Sealed {
+    /// The scalar.
+    const SCALAR: Scalar;
+    /// Its bits, those above its width 0.
+    fn to_bits(self) -> u128;
+    /// From its bits.
+    fn from_bits(bits: u128) -> Self;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! host_scalars {
+    ($($rust:ident $scalar:ident $to:expr, $from:expr;)*) => {
+        $(impl sealed::Sealed for $rust {}
+
+        impl HostScalar for $rust {
+            const SCALAR: Scalar = Scalar::$scalar;
+
+            fn to_bits(self) -> u128 {
+                $to(self) as u128 & Self::SCALAR.mask()
+            }
+
+            fn from_bits(bits: u128) -> Self {
+                $from(bits)
+            }
+        })*
+    };
+}
+
+host_scalars! {
+    bool I1 u8::from, |bits| bits != 0;
+    i8 I8 |x| x, |bits| bits as i8;
+    u8 I8 |x| x, |bits| bits as u8;
+    i16 I16 |x| x, |bits| bits as i16;
+    u16 I16 |x| x, |bits| bits as u16;
+    i32 I32 |x| x, |bits| bits as i32;
+    u32 I32 |x| x, |bits| bits as u32;
+    i64 I64 |x| x, |bits| bits as i64;
+    u64 I64 |x| x, |bits| bits as u64;
+    i128 I128 |x| x, |bits| bits as i128;
+    u128 I128 |x| x, |bits| bits;
+    f32 F32 f32::to_bits, |bits| f32::from_bits(bits as u32);
+    f64 F64 f64::to_bits, |bits| f64::from_bits(bits as u64);
 }
 
 /// Whether two lanes are the same: bit for bit, any NaN like any other.
@@ -147,7 +206,42 @@ pub enum HostArg {
     },
 }
 
+impl<T: HostScalar> From<T> for HostArg {
+    fn from(value: T) -> Self {
+        HostArg::Value(value.into())
+    }
+}
+
+impl From<HostValue> for HostArg {
+    fn from(value: HostValue) -> Self {
+        HostArg::Value(value)
+    }
+}
+
 impl HostArg {
+    /// Memory that holds these elements.
+    ///
+    /// ```
+    /// use marquetry::value::HostArg;
+    ///
+    /// let buffer = HostArg::buffer(&[1.5f32, -2.0]);
+    /// assert_eq!(buffer.elements::<f32>(), Some(vec![1.5, -2.0]));
+    /// assert_eq!(buffer.elements::<u16>(), None);
+    /// ```
+    pub fn buffer<T: HostScalar>(elements: &[T]) -> Self {
+        let size = T::SCALAR.bytes() as usize;
+        let bytes = elements.iter().flat_map(|x| x.to_bits().to_le_bytes().into_iter().take(size));
+        HostArg::Buffer { element: T::SCALAR, bytes: bytes.collect() }
+    }
+
+    /// What a buffer holds, if it is one of such elements.
+    pub fn elements<T: HostScalar>(&self) -> Option<Vec<T>> {
+        let HostArg::Buffer { element, bytes } = self else { return None };
+        let word = |chunk: &[u8]| chunk.iter().rev().fold(0u128, |word, &byte| word << 8 | u128::from(byte));
+        let read = |chunk: &[u8]| T::from_bits(word(chunk));
+        (*element == T::SCALAR).then(|| bytes.chunks_exact(T::SCALAR.bytes() as usize).map(read).collect())
+    }
+
     /// What it is, for messages.
     pub(crate) fn description(&self) -> String {
         match self {
@@ -166,6 +260,21 @@ pub(crate) fn buffer_description(element: Scalar, bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_of_rust_become_those_of_the_language_and_back() {
+        assert_eq!(HostValue::from(-1i8), HostValue::scalar(Type::I8, 0xff).unwrap());
+        assert_eq!(HostValue::from(true).to_string(), "i1 true");
+        assert_eq!(HostValue::from(-1i8).get::<i8>(), Some(-1));
+        assert_eq!(HostValue::from(-1i8).get::<u8>(), Some(255));
+        assert_eq!(HostValue::from(-1i8).get::<i16>(), None);
+        assert_eq!(HostValue::from(-2.5f64).get(), Some(-2.5f64));
+        assert_eq!(HostValue::from(i128::MIN).get(), Some(i128::MIN));
+        let flags = HostArg::buffer(&[true, false]);
+        assert_eq!(flags, HostArg::Buffer { element: Scalar::I1, bytes: vec![1, 0] });
+        assert_eq!(flags.elements::<bool>(), Some(vec![true, false]));
+        assert_eq!(HostArg::buffer(&[-2i64]).elements::<u64>(), Some(vec![u64::MAX - 1]));
+    }
 
     #[test]
     fn parts_of_vectors_are_put_together() {

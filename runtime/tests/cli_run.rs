@@ -1,4 +1,4 @@
-//! The command line: what a launch is given, and why a call means what it means.
+//! The command line: what a launch is given, why a call means what it means, and what is said where something else was meant.
 #![cfg(feature = "cli")]
 
 mod command;
@@ -127,4 +127,90 @@ fn which_explains_every_decision() {
     assert_eq!(code(&which("gpu_malloc(i64)", &["--provider", "mine"])), 2);
     assert_eq!(code(&which("gpu_malloc(i64)", &["--target", "spirv", "--provider", "base"])), 2);
     assert_eq!(code(&which("gpu_malloc(i64)", &["--target", "spirv", "--provider", "nosuch"])), 1);
+}
+
+/// Native code that gets at an invalid place, or traps, ends the process: with an error that says what was running.
+#[cfg(unix)]
+#[test]
+fn what_ends_the_process_is_named() {
+    let folder = Folder::new();
+    let source = "method die() -> i32 {
+entry:
+    trap
+    return i32 1
+}
+kernel outside(p: ptr<global>) {
+entry:
+    q = ptr_add p, i64 70368744177664
+    store q, i32 1
+    return
+}
+; run: @die() == i32 1
+";
+    let path = folder.file("die.mq", source);
+    let launch = ["--entry", "outside", "--grid", "1", "--args", "buf i32[1]"];
+    for (more, name, signal) in [
+        (&["run", "--entry", "die"][..], "native: 'die'", "SIGILL"),
+        (&[&["run"][..], &launch].concat(), "cpu: 'outside'", "SIGSEGV"),
+        (&["test", "--on", "native", "--timeout", "0"], "die.mq:12: native: run: @die() == i32 1", "SIGILL"),
+    ] {
+        let output = marq(&[more, &[text(&path)]].concat());
+        assert_eq!(code(&output), 1, "{more:?}");
+        let said = stderr(&output);
+        assert!(said.contains(name) && said.contains(&format!("ended this process by {signal}")), "{said}");
+    }
+}
+
+/// `-g` alone is `-g2`; what stands behind it is a level.
+#[test]
+fn levels_are_told_from_files() {
+    let folder = Folder::new();
+    let path = folder.file("a.mq", GOOD);
+    let output = marq(&["compile", "--target", "native", "-g", text(&path)]);
+    assert_eq!(code(&output), 2);
+    assert!(
+        stderr(&output).contains("expected 0, 1 or 2, or another option behind '-g'"),
+        "{}",
+        stderr(&output)
+    );
+    for level in ["-g2", "-g=0", "-g"] {
+        let output = marq(&["compile", level, "--target", "native", text(&path)]);
+        assert_eq!(code(&output), 0, "{level}: {}", stderr(&output));
+    }
+    assert_eq!(code(&marq(&["compile", "-g3", "--target", "native", text(&path)])), 2);
+}
+
+/// A misspelled name is a warning, because another file may have what it means; with what is nearly spelled so.
+#[test]
+fn check_warns_of_calls_that_nothing_answers() {
+    let folder = Folder::new();
+    let call = |name: &str| {
+        format!("method f(x: i32) -> i32 {{\nentry:\n    y = call {name}(x)\n    return y\n}}\n")
+    };
+    let output = marq(&["check", text(&folder.file("a.mq", call("globl_id")))]);
+    assert_eq!(code(&output), 0);
+    let said = stderr(&output);
+    assert!(said.contains("warning[D0001]: nothing is called 'globl_id'; there is 'global_id'"), "{said}");
+    assert!(said.contains("a.mq:3:5"), "{said}");
+    let other = folder.file("b.mq", "extern func g(i32) -> i32 as \"g\"\n");
+    let output = marq(&["check", text(&folder.file("c.mq", call("g"))), text(&other)]);
+    assert_eq!((code(&output), stderr(&output)), (0, String::new()));
+    let output = marq(&["which", text(&other), "g"]);
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("'g' is no call, as 'f(i32, f32)' is"), "{}", stderr(&output));
+}
+
+#[test]
+fn environments_have_a_usual_version() {
+    let folder = Folder::new();
+    let path = folder.file("k.mq", "kernel k(p: ptr<global>) {\nentry:\n    store p, i32 1\n    return\n}\n");
+    for (short, long) in [("spirv:vulkan", "spirv:vulkan1.3"), ("spirv:opencl", "spirv:opencl2.1")] {
+        let [short, long] =
+            [short, long].map(|target| stdout(&marq(&["compile", text(&path), "--target", target])));
+        assert!(!short.is_empty());
+        assert_eq!(short, long);
+    }
+    let output = marq(&["compile", text(&folder.file("f.mq", GOOD)), "--target", "ptx"]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("there is no kernel without type variables"), "{}", stderr(&output));
 }

@@ -34,10 +34,14 @@ const PATIENCE: Duration = Duration::from_secs(300);
 impl Engines {
     /// All engines of this machine.
     pub fn find() -> Engines {
-        let watchdog = Watchdog::start(PATIENCE, |what| {
-            eprintln!("{what}\n  did not end within {} seconds", PATIENCE.as_secs());
-            end_process()
-        });
+        let watchdog = Watchdog::start(
+            PATIENCE,
+            |_| {},
+            |what| {
+                eprintln!("{what}\n  did not end within {} seconds", PATIENCE.as_secs());
+                end_process()
+            },
+        );
         let (kinds, absent) = Default::default();
         let mut found = Engines { kinds, idle: Mutex::default(), absent, watchdog: watchdog.ok() };
         let mut opened = Vec::new();

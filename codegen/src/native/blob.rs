@@ -8,7 +8,7 @@ use super::emit::{Declared, NativeContext, Spelling};
 use super::select::internal;
 use super::stack::{Frames, StackNeeds};
 use super::{Arch, NativeTarget, Relocation, fence, task};
-use crate::artifact::{Entry, Scheduling, entries};
+use crate::artifact::{self, Entry, Scheduling, entries};
 use crate::error::EmitError;
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;
@@ -53,8 +53,13 @@ impl Section {
 pub enum Symbol {
     /// A routine of this crate, by the name that [`routine`](super::routine) knows.
     Routine(Arc<str>),
-    /// A function of the host, by its link name.
-    Host(Arc<str>),
+    /// A function or a word of the host, by its link name.
+    Host {
+        /// The link name.
+        name: Arc<str>,
+        /// The library that has it, if a slot says which.
+        library: Option<Arc<str>>,
+    },
 }
 
 /// Something that can be called in a [`Blob`].
@@ -102,8 +107,6 @@ pub struct Blob {
     pub scheduling: Scheduling,
     /// What it needs from outside.
     pub symbols: Vec<Symbol>,
-    /// Symbols of the host of which the program says which library has them: name and library, sorted.
-    pub libraries: Vec<(Arc<str>, Arc<str>)>,
     pub(super) sections: [Vec<u8>; 3],
     /// The alignment of each section.
     pub(super) aligns: [u64; 3],
@@ -120,7 +123,6 @@ impl Blob {
             shared_bytes: 0,
             scheduling: Scheduling { waits: Vec::new(), stack: StackNeeds::default(), checked: [].into() },
             symbols: Vec::new(),
-            libraries: Vec::new(),
             sections: Default::default(),
             aligns: [1; 3],
             fixups: Vec::new(),
@@ -183,7 +185,8 @@ pub fn emit_blob(
             known.push(BlobEntry { entry, wrapper: module.start(id)?, direct: module.start(direct)? });
         }
         let scheduling = declared.scheduling(unit, &frames)?;
-        let (symbols, fixups) = module.resolve()?;
+        let (mut symbols, fixups) = module.resolve()?;
+        name_libraries(&mut symbols, &declared.relocations);
         Ok(Blob {
             entries: known,
             places: places::table(legal.sites(), &unit.files),
@@ -191,7 +194,6 @@ pub fn emit_blob(
             shared_bytes: declared.shared_bytes,
             scheduling,
             symbols,
-            libraries: libraries(unit),
             sections: module.sections,
             aligns: module.aligns,
             fixups,
@@ -199,18 +201,20 @@ pub fn emit_blob(
     })
 }
 
-/// The symbols that the words of globals name with a library.
-fn libraries(unit: &Unit) -> Vec<(Arc<str>, Arc<str>)> {
-    let slots = unit.globals.values().flat_map(|data| data.host_slots());
-    let mut named: Vec<_> = slots
-        .filter_map(|slot| match &slot.reference {
-            Reference::Symbol { name, library: Some(library) } => Some((name.clone(), library.clone())),
+/// Says of symbols which library has them, where slots do.
+fn name_libraries(symbols: &mut [Symbol], relocations: &[artifact::Relocation]) {
+    let known: FxHashMap<&str, &Arc<str>> = relocations
+        .iter()
+        .filter_map(|relocation| match &relocation.reference {
+            Reference::Symbol { name, library: Some(library) } => Some((&**name, library)),
             _ => None,
         })
         .collect();
-    named.sort_unstable();
-    named.dedup();
-    named
+    for symbol in symbols {
+        if let Symbol::Host { name, library } = symbol {
+            *library = known.get(&**name).map(|&library| library.clone());
+        }
+    }
 }
 
 /// What the names of routines begin with in a module: names of the host do not.
@@ -224,7 +228,7 @@ impl Imports {
     fn symbol(name: &str) -> Symbol {
         match name.strip_prefix(ROUTINE) {
             Some(routine) => Symbol::Routine(routine.into()),
-            None => Symbol::Host(name.into()),
+            None => Symbol::Host { name: name.into(), library: None },
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Globals as data objects, and the words in them that stand for something else.
 //!
-//! Addresses of other globals are relocations that the module resolves, in objects and in memory. Words of the host are
+//! Addresses of other globals and of functions are relocations that the module resolves, in objects and in memory. Words of the host are
 //! data by now in code for this process. In an object they are, by the job's strategy, relocations against undefined
 //! symbols ([`Reference::link_name`]: a symbol of the host is itself, other references have names of their own, whose
 //! address is the word), so that the linker fills them; or zeros in writable memory under an exported name, with the
@@ -26,6 +26,31 @@ use std::sync::Arc;
 /// Bytes of all globals that are data.
 pub(super) fn data_bytes(unit: &Unit) -> Result<u64, EmitError> {
     check_data(unit, 16, MAX_NATIVE_DATA_BYTES)
+}
+
+/// Whether all that is imported under one name is one thing.
+fn check_imports(unit: &Unit) -> Result<(), EmitError> {
+    let mut known: FxHashMap<String, &Reference> = FxHashMap::default();
+    for slot in unit.globals.values().flat_map(GlobalData::host_slots) {
+        let reference = &slot.reference;
+        let name = reference.link_name();
+        let Some(other) = known.get(&name).copied() else {
+            known.insert(name, reference);
+            continue;
+        };
+        match (other, reference) {
+            (Reference::Symbol { .. }, Reference::Symbol { library: None, .. }) => {}
+            (Reference::Symbol { library: None, .. }, Reference::Symbol { .. }) => {
+                known.insert(name, reference);
+            }
+            _ if other == reference => {}
+            _ => {
+                let message = format!("{other} and {reference} would both be the symbol '{name}'");
+                return Err(EmitError::Unsupported(message));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Whether a loader fills slots of a global, which is then found by its name, and can be written.
@@ -70,6 +95,9 @@ impl Declared {
         let mut names: FxHashMap<Arc<str>, DataId> = FxHashMap::default();
         if unit.globals.values().any(|data| !data.slots.is_empty()) {
             names.extend(ids.iter().map(|(global, id, _)| (unit.globals[*global].name.clone(), *id)));
+        }
+        if legal.references() != Strategy::Patch {
+            check_imports(unit)?;
         }
         for (global, id, visible) in ids {
             let data = &unit.globals[global];
@@ -117,6 +145,12 @@ impl Declared {
             let id = names.get(name).ok_or_else(|| internal("a slot for no global"))?;
             let target = module.declare_data_in_data(*id, description);
             description.write_data_addr(at, target, *offset as i64);
+            return Ok(());
+        }
+        if let Reference::Func(func) = reference {
+            let (id, _) = self.function(*func)?;
+            let target = module.declare_func_in_data(id, description);
+            description.write_function_addr(at, target);
             return Ok(());
         }
         let (symbol, kind) = match visible {

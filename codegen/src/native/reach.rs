@@ -93,6 +93,9 @@ impl Reach {
                 }
             }
         }
+        for func in call_graph::held(unit) {
+            reach.facts[func].address = true;
+        }
         let all: Vec<Func> = unit.funcs.keys().collect();
         if may_recurse {
             let cycles = call_graph::cycles(unit);

@@ -145,6 +145,11 @@ fn words(
             }
             continue;
         }
+        if let Reference::Func(func) = reference {
+            // The name of a function that was declared before (PTX ISA 5.4.4).
+            out.push(names.func(*func));
+            continue;
+        }
         out.push("0");
         relocations.push(Relocation {
             symbol: names.global(global).into(),

@@ -55,6 +55,7 @@ use marquetry_ir::entity::Func;
 use marquetry_ir::limits::MAX_DEVICE_DATA_BYTES;
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::unit::{Function, Unit};
+use marquetry_lower::call_graph;
 use marquetry_lower::job::DebugLevel;
 use marquetry_lower::legal::{Argument, EntryAbi, Legal};
 use marquetry_lower::target::Target;
@@ -87,12 +88,19 @@ pub fn emit(legal: &Legal, target: &PtxTarget) -> Result<Artifact, EmitError> {
     module.push("\n.target ");
     module.push(&target.architecture());
     module.push("\n.address_size 64\n\n");
-    let relocations = data::globals(&mut module, unit, &names)?;
     let mut entries = EntitySet::new();
     for &func in &unit.entries {
         entries.insert(func);
     }
-    declare_functions(&mut module, unit, &entries)?;
+    // Tables name functions, functions name globals only in their bodies.
+    let tables = call_graph::held(unit).next().is_some();
+    if tables {
+        declare_functions(&mut module, unit, &entries)?;
+    }
+    let relocations = data::globals(&mut module, unit, &names)?;
+    if !tables {
+        declare_functions(&mut module, unit, &entries)?;
+    }
     let mut selector =
         Selector::new(unit, target.sm(), Writer::new(&names), Debug::new(unit, legal.debug_level()));
     let abis: BTreeMap<Func, &EntryAbi> = unit.entries.iter().copied().zip(legal.entries()).collect();

@@ -114,7 +114,8 @@ impl SpirvTarget {
     /// No such target: what was found, and what there is.
     pub fn parse(text: &str) -> Result<Self, EmitError> {
         let version = match text.strip_prefix("spirv") {
-            Some("") => Some("vulkan1.3"),
+            Some("" | ":vulkan") => Some("vulkan1.3"),
+            Some(":opencl") => Some("opencl2.1"),
             Some(rest) => rest.strip_prefix(':'),
             None => None,
         };

@@ -144,7 +144,7 @@ impl fmt::Display for MistakeKind {
                 write!(f, "argument {} has type {found}, expected {wanted}", index + 1)
             }
             ReturnCount { found, wanted } => {
-                write!(f, "{found} values returned, the function has {wanted} results")
+                write!(f, "found {found} values after 'return', expected {wanted}")
             }
             Case(case) => write!(f, "case {case} is no value of the selector's type"),
             Malformed(what) => write!(f, "{what}"),

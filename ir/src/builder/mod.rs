@@ -9,8 +9,8 @@
 //!
 //! Instructions give values, not results, so that expressions nest. A mistake (operands that do not fit, an undefined
 //! variable, an id of another body, code after a terminator) is remembered, the value is one of [`Type::ERROR`] that
-//! fits everywhere, and [`finalize`](FunctionBuilder::finalize) gives all mistakes. A body with mistakes does not pass
-//! the verifier. What needs the whole function, such as values that do not dominate their use, is the verifier's.
+//! fits everywhere, and [`finalize`](FunctionBuilder::finalize) gives all mistakes. A body with mistakes is there to be
+//! looked at: what could not be added is missing from it, so that it may even pass the verifier. What needs the whole function, such as values that do not dominate their use, is the verifier's.
 //!
 //! # Example
 //!

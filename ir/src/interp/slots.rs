@@ -2,6 +2,7 @@
 
 use super::fault::{Checked, FaultKind, malformed};
 use super::machine::Machine;
+use super::memory::{Callee, function_address};
 use crate::entity::Global;
 use crate::program::Reference;
 use crate::types::Space;
@@ -34,6 +35,10 @@ impl Machine {
             for slot in &data.slots {
                 let word = match &slot.reference {
                     Reference::Global { name, offset } => self.other(unit, name, made)?.wrapping_add(*offset),
+                    Reference::Func(func) => function_address(Callee::Func(func.as_u32())),
+                    Reference::Method { .. } => {
+                        return malformed("a slot for a method that was not looked up");
+                    }
                     host => self.host.resolve(host).map_err(|reason| {
                         Box::new(FaultKind::NoWord {
                             global: data.name.clone(),

@@ -48,6 +48,8 @@ pub enum MethodError {
     /// Calls of this name mean what the runtime provider supplies for this device function, so a method in base would
     /// never be called: the provider's are overlays, in a table that it names.
     LinkName(&'static str),
+    /// The name is longer than [`MAX_NAME_BYTES`](crate::limits::MAX_NAME_BYTES), or has a zero byte: no text can spell it.
+    Name,
     /// There is no such table.
     NoTable(Table),
     /// No parameter mentions this variable, so no call could determine it.
@@ -82,6 +84,27 @@ pub struct MethodData {
 }
 
 impl MethodData {
+    /// A function in base without type variables.
+    pub fn function(name: &str, signature: Signature, body: Body) -> Self {
+        MethodData {
+            name: name.into(),
+            table: Table::BASE,
+            kind: MethodKind::Function,
+            signature,
+            variables: Vec::new(),
+            body,
+            inlining: Inlining::Auto,
+            consistent: false,
+            file: None,
+            span: Span::NOWHERE,
+        }
+    }
+
+    /// A kernel in base without type variables.
+    pub fn kernel(name: &str, signature: Signature, body: Body) -> Self {
+        MethodData { kind: MethodKind::Kernel, ..Self::function(name, signature, body) }
+    }
+
     /// What a variable, named or not, ranges over.
     pub fn bound(&self, types: &Types, variable: Type) -> Abstract {
         if let Some(Generic::Abstract(bound)) = types.generic(variable) {

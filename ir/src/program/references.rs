@@ -1,15 +1,16 @@
 //! Slots: the words of globals that only the host, or whoever lays code out in memory, can know.
 //!
 //! A global holds plain data and, at some offsets, words that stand for something outside of it: a value of the host, a
-//! symbol of the host, a word of the host's runtime, the address of another global. Such a word is never a null that
-//! somebody may or may not fill: it is a [`GlobalSlot`], says what belongs there, and is a slot until its word is
-//! written. Nothing ever folds a load over one, because nothing folds loads from globals, and whoever runs or emits a
-//! unit asks for the words or hands the slots on as relocations.
+//! symbol of the host, a word of the host's runtime, the address of another global, the address of a function. Such a
+//! word is never a null that somebody may or may not fill: it is a [`GlobalSlot`], says what belongs there, and is a slot
+//! until its word is written. Nothing ever folds a load over one that is the host's, and whoever runs or emits a unit asks
+//! for the words or hands the slots on as relocations.
 //!
 //! What a host's word means is the host's business. Code compares such words, passes them on, and uses them as addresses
 //! if the host says that they are some.
 
 use super::GlobalData;
+use crate::entity::Func;
 use crate::types::{Aggregate, Layout, Scalar, Space, Type, TypeKind, Types};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -40,6 +41,16 @@ pub enum Reference {
         /// Where in it, in bytes.
         offset: u64,
     },
+    /// The address of the method that dispatch finds for a name and parameter types, as `function_address` gives it. In
+    /// programs only.
+    Method {
+        /// The generic function.
+        name: Arc<str>,
+        /// The types that it takes.
+        params: Arc<[Type]>,
+    },
+    /// The address of a function of the unit. In units only.
+    Func(Func),
 }
 
 impl Reference {
@@ -73,16 +84,28 @@ impl Reference {
         Reference::Global { name: name.into(), offset }
     }
 
-    /// Whether the host has to supply the word, and not whoever lays out the code.
-    pub fn is_of_host(&self) -> bool {
-        !matches!(self, Reference::Global { .. })
+    /// The address of the method that dispatch finds.
+    pub fn method(name: &str, params: &[Type]) -> Self {
+        Reference::Method { name: name.into(), params: params.into() }
     }
 
-    /// The name of what it stands for.
-    pub fn name(&self) -> &Arc<str> {
+    /// Whether the host has to supply the word, and not whoever lays out the code.
+    pub fn is_of_host(&self) -> bool {
+        matches!(self, Reference::Value(_) | Reference::Symbol { .. } | Reference::Word(_))
+    }
+
+    /// Whether it is the address of a function.
+    pub fn is_function(&self) -> bool {
+        matches!(self, Reference::Method { .. } | Reference::Func(_))
+    }
+
+    /// The name of what it stands for; functions of units have numbers.
+    pub fn name(&self) -> Option<&Arc<str>> {
         match self {
-            Reference::Value(name) | Reference::Word(name) => name,
-            Reference::Symbol { name, .. } | Reference::Global { name, .. } => name,
+            Reference::Value(name) | Reference::Word(name) => Some(name),
+            Reference::Symbol { name, .. } | Reference::Global { name, .. } => Some(name),
+            Reference::Method { name, .. } => Some(name),
+            Reference::Func(_) => None,
         }
     }
 
@@ -93,6 +116,7 @@ impl Reference {
             Reference::Symbol { .. } => "symbol",
             Reference::Word(_) => "word",
             Reference::Global { .. } => "address",
+            Reference::Method { .. } | Reference::Func(_) => "function",
         }
     }
 
@@ -104,6 +128,8 @@ impl Reference {
             Reference::Value(name) => ("value", name),
             Reference::Word(name) => ("word", name),
             Reference::Global { name, .. } => ("global", name),
+            Reference::Method { name, .. } => ("function", name),
+            Reference::Func(func) => return format!("marq_function_{}", func.as_u32()),
         };
         let mut link_name = format!("marq_{kind}_");
         for byte in name.bytes() {
@@ -116,11 +142,48 @@ impl Reference {
     }
 }
 
+impl Reference {
+    /// What a symbol that a linker or loader asks for stands for: the opposite of [`link_name`](Self::link_name), of what
+    /// the host supplies. Its library is not known from its name.
+    pub fn from_link_name(link_name: &str) -> Self {
+        let named = |kind: &str| -> Option<Arc<str>> {
+            let spelled = link_name.strip_prefix("marq_")?.strip_prefix(kind)?.strip_prefix('_')?;
+            let (first, rest) = spelled.split_once('$').map_or((spelled, ""), |(first, rest)| (first, rest));
+            let mut bytes = first.as_bytes().to_vec();
+            if first.len() < spelled.len() {
+                for part in rest.split('$') {
+                    let (digits, plain) = part.split_at_checked(2)?;
+                    bytes.push(u8::from_str_radix(digits, 16).ok()?);
+                    bytes.extend_from_slice(plain.as_bytes());
+                }
+            }
+            Some(String::from_utf8(bytes).ok()?.into())
+        };
+        match (named("value"), named("word")) {
+            (Some(name), _) => Reference::Value(name),
+            (_, Some(name)) => Reference::Word(name),
+            _ => Reference::symbol(link_name),
+        }
+    }
+}
+
 /// As the text spells it.
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} \"{}\"", self.kind(), self.name().escape_default())?;
+        let Some(name) = self.name() else {
+            return match self {
+                Reference::Func(func) => write!(f, "{} {func}", self.kind()),
+                _ => Ok(()),
+            };
+        };
+        write!(f, "{} \"{}\"", self.kind(), name.escape_default())?;
         match self {
+            Reference::Method { params, .. } => {
+                for (n, ty) in params.iter().enumerate() {
+                    write!(f, "{}{ty}", if n == 0 { "(" } else { ", " })?;
+                }
+                f.write_str(if params.is_empty() { "()" } else { ")" })
+            }
             Reference::Symbol { library: Some(library), .. } => {
                 write!(f, " from \"{}\"", library.escape_default())
             }
@@ -214,6 +277,11 @@ pub fn word_at(types: &Types, ty: Type, offset: u64) -> Option<Type> {
         offset -= types.field_offset(ty, index)?;
         ty = types.underlying(types.field_type(ty, index)?);
     }
+}
+
+/// Whether a word of this type may hold the address of a function.
+pub fn fits_function(word: Type) -> bool {
+    matches!(word.space(), None | Some(Space::Generic))
 }
 
 /// Whether a word of this type may hold what a reference to the host stands for, or the address of a global in `space`.
@@ -341,6 +409,16 @@ mod tests {
         seen.dedup();
         assert_eq!(seen.len(), count);
         assert_eq!(Reference::symbol_of("puts", "libc.so.6").link_name(), "puts");
+        for name in names.iter().copied().chain(["", "\u{e4} \u{1f980}", "$", "value"]) {
+            for reference in [Reference::value(name), Reference::word(name), Reference::symbol(name)] {
+                assert_eq!(Reference::from_link_name(&reference.link_name()), reference);
+            }
+        }
+        for other in
+            ["marq_value", "marq_value_$", "marq_word_$g0", "marq_word_$ff", "marq_value_$1", "marq_x_y"]
+        {
+            assert_eq!(Reference::from_link_name(other), Reference::symbol(other));
+        }
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl Kind {
     /// How messages call it.
     pub(crate) fn describe(self) -> &'static str {
         match self {
-            Kind::End => "the end of the file",
+            Kind::End => "the end of the text",
             Kind::Newline => "the end of the line",
             Kind::Comment => "a comment",
             Kind::Name => "a name",

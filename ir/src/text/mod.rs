@@ -93,8 +93,7 @@ pub fn check_round_trip(program: &Program) -> Result<(), String> {
 /// As [`parse`]; also whether parts of the text were skipped.
 fn read(program: &mut Program, name: &str, text: &str, redefining: bool) -> (Vec<Diagnostic>, bool) {
     if text.len() > MAX_SOURCE_BYTES {
-        let message = format!("'{name}' has {} bytes, expected at most {MAX_SOURCE_BYTES}", text.len());
-        return (vec![Diagnostic::error(Code::Limit, None, Span::NOWHERE, message)], true);
+        return (vec![too_long(name)], true);
     }
     let file = program.add_file(name, text);
     let mut parser = parser::Parser::new(program, file, text);
@@ -104,6 +103,12 @@ fn read(program: &mut Program, name: &str, text: &str, redefining: bool) -> (Vec
     // Undefined names are found at the end of a body.
     diagnostics.sort_by_key(|diagnostic| diagnostic.span);
     (diagnostics, parser.skipped)
+}
+
+/// Of longer ones, no more is read than shows that they are.
+fn too_long(name: &str) -> Diagnostic {
+    let message = format!("'{name}' has more than {MAX_SOURCE_BYTES} bytes");
+    Diagnostic::error(Code::Limit, None, Span::NOWHERE, message)
 }
 
 /// Reads `name(TYPE, ...)` as a call with arguments of these types; new types are made in the program.
@@ -132,10 +137,7 @@ pub fn unquote(quoted: &str) -> Option<String> {
 pub fn parse_bytes(program: &mut Program, name: &str, bytes: &[u8]) -> Vec<Diagnostic> {
     match std::str::from_utf8(bytes) {
         Ok(text) => parse(program, name, text),
-        Err(_) if bytes.len() > MAX_SOURCE_BYTES => {
-            let message = format!("'{name}' has {} bytes, expected at most {MAX_SOURCE_BYTES}", bytes.len());
-            vec![Diagnostic::error(Code::Limit, None, Span::NOWHERE, message)]
-        }
+        Err(_) if bytes.len() > MAX_SOURCE_BYTES => vec![too_long(name)],
         Err(error) => {
             let at = error.valid_up_to();
             let byte = bytes.get(at).copied().unwrap_or(0);

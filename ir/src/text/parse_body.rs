@@ -65,32 +65,65 @@ impl<'t> Parser<'_, 't> {
             Kind::Equals | Kind::Comma => {
                 let mut lhs = Lhs::new();
                 lhs.push(first);
-                while self.eat(Kind::Comma) {
-                    if lhs.len() == MAX_RESULTS {
-                        let message = format!("there are more than {MAX_RESULTS} names before '='");
-                        return Err(self.error(Code::Limit, self.token.span(), message));
-                    }
-                    lhs.push(self.expect_as(Kind::Name, "the name of a result")?);
+                let read = self.assignment(&mut lhs);
+                if read.is_err() {
+                    self.open_entry(params);
+                    lhs.iter().for_each(|&name| self.define_broken(name));
                 }
-                self.expect(Kind::Equals)?;
-                let mnemonic = self.expect_as(Kind::Name, "an instruction")?;
-                self.instruction(&lhs, first.span(), mnemonic)
+                read
             }
-            _ => self.instruction(&[], first.span(), first),
+            _ => self.instruction(&[], first.span(), first).inspect_err(|_| self.open_entry(params)),
         }
+    }
+
+    /// The rest of an instruction whose first result was just passed.
+    fn assignment(&mut self, lhs: &mut Lhs) -> Parse<()> {
+        while self.eat(Kind::Comma) {
+            if lhs.len() == MAX_RESULTS {
+                let message = format!("there are more than {MAX_RESULTS} names before '='");
+                return Err(self.error(Code::Limit, self.token.span(), message));
+            }
+            lhs.push(self.expect_as(Kind::Name, "the name of a result")?);
+        }
+        self.expect(Kind::Equals)?;
+        let mnemonic = self.expect_as(Kind::Name, "an instruction")?;
+        let start = lhs.first().map_or(mnemonic.span(), |first| first.span());
+        self.instruction(lhs, start, mnemonic)
+    }
+
+    /// Where a first instruction was refused, most likely for want of a label, makes the block that was meant, so that no
+    /// mistakes are reported that follow from this one.
+    fn open_entry(&mut self, params: &[(Token, &'t str, Type)]) {
+        if self.scope.block.is_none() {
+            let block = self.body.make_block();
+            self.append_entry(block, params);
+        }
+    }
+
+    fn append_entry(&mut self, block: Block, params: &[(Token, &'t str, Type)]) {
+        self.body.append_block(block);
+        self.scope.block = Some(block);
+        for &(token, name, ty) in params {
+            let value = self.body.append_block_param(block, ty);
+            self.define_value(token, name, value);
+        }
+    }
+
+    /// Names what was not understood: a value that fits everywhere.
+    fn define_broken(&mut self, token: Token) {
+        let value = self.body.make_scalar(Type::ERROR, 0);
+        let _ = self.scope.define_value(self.text(token), value, token.span());
     }
 
     fn label(&mut self, token: Token, params: &[(Token, &'t str, Type)]) -> Parse<()> {
         let name = self.text(token);
         let is_entry = self.body.entry().is_none();
         let block = self.define_block(token, name);
-        self.body.append_block(block);
-        self.scope.block = Some(block);
         if is_entry {
-            for &(token, name, ty) in params {
-                let value = self.body.append_block_param(block, ty);
-                self.define_value(token, name, value);
-            }
+            self.append_entry(block, params);
+        } else {
+            self.body.append_block(block);
+            self.scope.block = Some(block);
         }
         if self.eat(Kind::LeftParen) {
             if is_entry {
@@ -103,8 +136,8 @@ impl<'t> Parser<'_, 't> {
                     return Err(self.error(Code::Limit, self.token.span(), message));
                 }
                 let token = self.expect_as(Kind::Name, "a parameter or ')'")?;
-                self.expect(Kind::Colon)?;
-                let ty = self.ty()?;
+                let ty = self.expect(Kind::Colon).and_then(|_| self.ty());
+                let ty = ty.inspect_err(|_| self.define_broken(token))?;
                 let value = self.body.append_block_param(block, ty);
                 self.define_value(token, self.text(token), value);
                 if !self.eat(Kind::Comma) {
@@ -351,7 +384,12 @@ pub fn mismatch_message(types: &Types, op: Op, mismatch: &TypeMismatch) -> Strin
             format!("{op} has {found} operands, expected {wanted} operand{plural}")
         }
         TypeMismatch::Operand { index, found, wanted } => {
-            format!("operand {} of {op} has type {}, expected {wanted}", index + 1, types.display(found))
+            let hint = other_spelling(op, found);
+            format!(
+                "operand {} of {op} has type {}, expected {wanted}{hint}",
+                index + 1,
+                types.display(found)
+            )
         }
         TypeMismatch::Differs { index, found, wanted } => {
             let (found, wanted) = (types.display(found), types.display(wanted));
@@ -364,5 +402,19 @@ pub fn mismatch_message(types: &Types, op: Op, mismatch: &TypeMismatch) -> Strin
             format!("index of {op} is {found}, expected less than {limit}")
         }
         TypeMismatch::Dangling => format!("{op} refers to something that does not exist in this body"),
+    }
+}
+
+/// Where integers and floats have ops of different names, those for operands of this type.
+fn other_spelling(op: Op, found: Type) -> String {
+    let Some(lane) = found.lane() else { return String::new() };
+    let exists = |name: &str| Op::from_mnemonic(name).is_some();
+    let plain = op.mnemonic().strip_suffix(".s").or(op.mnemonic().strip_suffix(".u"));
+    match plain {
+        Some(plain) if lane.is_float() && exists(plain) => format!("; for floats there is {plain}"),
+        None if lane.is_int() && exists(&format!("{op}.s")) => {
+            format!("; for integers there are {op}.s and {op}.u")
+        }
+        _ => String::new(),
     }
 }

@@ -6,6 +6,7 @@ use crate::diag::Code;
 use crate::entity::{BlockCall, Value};
 use crate::inst::{MemFlags, Order, Scope};
 use crate::limits::{MAX_LANES, MAX_OPERANDS, MAX_PARAMS};
+use crate::near::near;
 use crate::op::{Op, Shape};
 use crate::span::Span;
 use crate::text::lexer::{Kind, Token};
@@ -60,7 +61,13 @@ impl<'t> Parser<'_, 't> {
         }
         let name = self.text(mnemonic);
         Op::from_mnemonic(name).ok_or_else(|| {
-            let message = format!("found '{}', expected an instruction", shortened(name));
+            let mut message = format!("found '{}', expected an instruction", shortened(name));
+            match self.program.methods_of(name).is_empty() {
+                true => message.push_str(&near(name, Op::ALL.iter().map(|op| op.mnemonic()))),
+                false => {
+                    message.push_str(&format!("; the method of this name is called by 'call {name}(...)'"))
+                }
+            }
             self.error(Code::UnknownOp, mnemonic.span(), message)
         })
     }
@@ -253,6 +260,7 @@ impl<'t> Parser<'_, 't> {
                 }
                 self.struct_zero(&name, span)
             }
+            Kind::Number => Err(self.expected("a value: a constant starts with its type, as in 'i32 1'")),
             _ => Err(self.expected("a value")),
         }
     }

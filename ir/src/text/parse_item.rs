@@ -258,8 +258,8 @@ impl<'t> Parser<'_, 't> {
             None => self.program.add_method(data),
         };
         match added {
-            // The variables and the table were looked at before.
-            Ok(_) | Err(MethodError::NoTable(_) | MethodError::Unbound(_)) => {}
+            // The name, the variables and the table were looked at before.
+            Ok(_) | Err(MethodError::Name | MethodError::NoTable(_) | MethodError::Unbound(_)) => {}
             Err(MethodError::DeviceTable) => {
                 let name = self.program.table_name(table);
                 let message = format!("the {name} table is private: it holds the library's overlays only");

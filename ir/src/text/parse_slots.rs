@@ -1,7 +1,7 @@
 //! Alignment and slots of globals.
 
 use crate::diag::Code;
-use crate::limits::{MAX_GLOBAL_ALIGN, MAX_SLOTS};
+use crate::limits::{MAX_GLOBAL_ALIGN, MAX_PARAMS, MAX_SLOTS};
 use crate::program::{GlobalSlot, Reference};
 use crate::text::lexer::Kind;
 use crate::text::parser::{Parse, Parser};
@@ -39,9 +39,9 @@ impl Parser<'_, '_> {
         Ok(slots)
     }
 
-    /// `value NAME`, `symbol NAME [from LIBRARY]`, `word NAME` or `address GLOBAL [at OFFSET]`.
+    /// `value NAME`, `symbol NAME [from LIBRARY]`, `word NAME`, `address GLOBAL [at OFFSET]` or `function NAME(TYPES)`.
     fn reference(&mut self) -> Parse<Reference> {
-        const WANTED: &str = "'value', 'symbol', 'word' or 'address'";
+        const WANTED: &str = "'value', 'symbol', 'word', 'address' or 'function'";
         if !self.at(Kind::Name) {
             return Err(self.expected(WANTED));
         }
@@ -67,6 +67,12 @@ impl Parser<'_, '_> {
                 let inside = self.eat_word("at");
                 let offset = if inside { self.number("an offset in the global", u64::MAX)? } else { 0 };
                 Reference::Global { name, offset }
+            }
+            "function" => {
+                self.bump();
+                let name = self.symbol("the name of a method")?.0;
+                let params = self.type_list(MAX_PARAMS, "parameters")?;
+                Reference::Method { name, params: params.into() }
             }
             _ => return Err(self.expected(WANTED)),
         })

@@ -8,11 +8,11 @@ use super::print::{Plain, Printer, write_method};
 use crate::body::Symbol;
 use crate::entity::{Inst, Method, SymbolRef, Value};
 use crate::op::Shape;
-use crate::program::Program;
+use crate::program::{GlobalData, Program, Reference};
 use crate::types::{Abstract, Aggregate, Generic, Nominal, Singleton, Type, Types};
 use cranelift_entity::EntityRef;
 use rustc_hash::FxHashSet;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 
 /// The canonical text of a method with the structs, abstract types, globals and functions of the host that it mentions;
@@ -63,8 +63,13 @@ fn write_definition(out: &mut String, program: &Program, method: Method) -> fmt:
         found.all(&signature.params);
         found.all(&signature.results);
     }
-    let globals: Vec<_> =
-        names.iter().filter_map(|name| program.globals.get(program.find_global(name)?)).collect();
+    let mentioned = reached_globals(program, names.iter().copied());
+    let globals: Vec<&GlobalData> = mentioned.values().copied().collect();
+    for slot in globals.iter().flat_map(|global| &global.slots) {
+        if let Reference::Method { params, .. } = &slot.reference {
+            found.all(params);
+        }
+    }
     let externs: Vec<_> =
         names.iter().filter_map(|name| program.externs.get(program.find_extern(name)?)).collect();
     globals.iter().for_each(|global| found.one(global.ty));
@@ -92,6 +97,26 @@ fn write_definition(out: &mut String, program: &Program, method: Method) -> fmt:
     let mut printer = Printer { out, types: &program.types, unit: None, annotate: &mut Plain };
     printer.memory(globals.into_iter(), externs.into_iter())?;
     write_method(&mut printer, program, method, data)
+}
+
+/// The globals of these names, and those whose addresses they hold, by name.
+fn reached_globals<'a>(
+    program: &'a Program,
+    names: impl Iterator<Item = &'a str>,
+) -> BTreeMap<&'a str, &'a GlobalData> {
+    let mut found: BTreeMap<&str, &GlobalData> = BTreeMap::new();
+    let mut work: Vec<&str> = names.collect();
+    while let Some(name) = work.pop() {
+        let Some(global) = program.find_global(name).and_then(|id| program.globals.get(id)) else { continue };
+        if found.insert(&global.name, global).is_some() {
+            continue;
+        }
+        work.extend(global.slots.iter().filter_map(|slot| match &slot.reference {
+            Reference::Global { name, .. } => Some(&**name),
+            _ => None,
+        }));
+    }
+    found
 }
 
 fn nominal_text(types: &Types, nominal: Nominal) -> Result<String, fmt::Error> {
@@ -203,6 +228,36 @@ mod tests {
         for other in ["struct other", "global unused", "method g"] {
             assert!(!text.contains(other), "{other} in\n{text}");
         }
+    }
+
+    #[test]
+    fn what_globals_hold_the_addresses_of_is_in_it() {
+        let text = "struct node { value: i64, next: ptr<constant> }
+            struct far { x: i64 }
+            global first: node in constant with [8: address second]
+            global second: node in constant = [i64 2, ptr<constant> null] with [8: address first]
+            global calls: i64 in constant with [0: function g(far)]
+            global third: node in constant = [i64 3, ptr<constant> null]
+            method f() -> i64 {
+            entry:
+                t = address.constant first
+                v = load.i64 t
+                c = address.constant calls
+                w = load.i64 c
+                x = add v, w
+                return x
+            }
+            method g(x: far) {
+            entry:
+                return
+            }
+            ";
+        let whole = definition(&program(text), "f");
+        for wanted in ["global first", "global second", "function g(far)", "struct far"] {
+            assert!(whole.contains(wanted), "{wanted} in\n{whole}");
+        }
+        assert!(!whole.contains("global third"), "{whole}");
+        assert_ne!(definition(&program(&text.replace("i64 2,", "i64 7,")), "f"), whole);
     }
 
     #[test]

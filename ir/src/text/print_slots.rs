@@ -37,6 +37,17 @@ impl Printer<'_> {
                 write_symbol(self.out, name)?;
                 if *offset == 0 { Ok(()) } else { write!(self.out, " at {offset}") }
             }
+            Reference::Method { name, params } => {
+                write_symbol(self.out, name)?;
+                self.type_list(params)
+            }
+            Reference::Func(func) => match self.unit.and_then(|unit| unit.funcs.get(*func)) {
+                Some(function) => {
+                    write_symbol(self.out, &function.name)?;
+                    self.type_list(&function.signature.params)
+                }
+                None => write!(self.out, "{func}()"),
+            },
         }
     }
 }

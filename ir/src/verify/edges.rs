@@ -76,8 +76,7 @@ impl Checker<'_> {
         let wanted = &self.function.signature.results;
         let args = body.args(inst);
         if args.len() != wanted.len() {
-            let message =
-                format!("{} values returned, the function has {} results", args.len(), wanted.len());
+            let message = format!("found {} values after 'return', expected {}", args.len(), wanted.len());
             return self.at_inst(Code::ReturnValues, inst, message);
         }
         for (n, (&arg, &wanted)) in args.iter().zip(wanted).enumerate() {

@@ -197,9 +197,13 @@ fn garbage_is_diagnosed() {
             slots: (0..random.below(3))
                 .map(|_| GlobalSlot {
                     offset: [0, 4, 8, u64::MAX - 4][random.below(4)],
-                    reference: [Reference::value("v"), Reference::global("g"), Reference::global("h")]
-                        [random.below(3)]
-                    .clone(),
+                    reference: match random.below(5) {
+                        0 => Reference::value("v"),
+                        1 => Reference::global("g"),
+                        2 => Reference::global("h"),
+                        3 => Reference::method("f", &[random.ty(&all)]),
+                        _ => Reference::Func(Func::from_u32(random.id(1))),
+                    },
                 })
                 .collect(),
             ..GlobalData::new("g", random.ty(&all), Space::ALL[random.below(6)])

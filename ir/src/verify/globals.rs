@@ -1,10 +1,12 @@
 //! What holds of one global: its space, alignment, first contents and slots.
 
 use crate::diag::Code;
-use crate::limits::{MAX_GLOBAL_ALIGN, MAX_SLOTS};
-use crate::program::{GlobalData, GlobalSlot, Reference, WORD_BYTES, fits, word_at};
-use crate::types::{Space, Types};
-use crate::verify::module::{Item, problem};
+use crate::limits::{MAX_GLOBAL_ALIGN, MAX_PARAMS, MAX_SLOTS};
+use crate::program::{
+    GlobalData, GlobalSlot, MethodKind, Reference, WORD_BYTES, fits, fits_function, word_at,
+};
+use crate::types::{Space, Type, Types};
+use crate::verify::module::{Item, Module, problem};
 use crate::verify::report::Report;
 
 /// Checks a global by itself.
@@ -73,31 +75,65 @@ fn slots(item: &Item<'_>, types: &Types, data: &GlobalData, size: u64, report: &
         if reference.is_of_host() && !fits(word, None) {
             complain(Code::SlotSpace, format!("is a {word}, which cannot hold an address of the host"));
         }
+        if reference.is_function() && !fits_function(word) {
+            complain(Code::SlotSpace, format!("is a {word}, which cannot hold the address of a function"));
+        }
         // Two texts for one word would be a choice between them.
         let range = *offset as usize..end as usize;
         let init = data.init.as_deref().and_then(|init| init.get(range));
         if init.is_some_and(|bytes| bytes.iter().any(|&byte| byte != 0)) {
             complain(Code::SlotPlace, "has first contents, too".into());
         }
-        if reference.name().contains('\0') {
+        if reference.name().is_some_and(|name| name.contains('\0')) {
             complain(Code::SlotTarget, "has a name with a zero byte".into());
         }
     }
 }
 
-/// Checks the slots of a global that are addresses of others, of which `find` knows the space and the size by name.
+/// What is wrong with a slot for a function.
+fn function_problem(module: Module<'_>, reference: &Reference) -> Option<String> {
+    match (reference, module) {
+        (Reference::Method { params, .. }, Module::Program(program)) => {
+            if params.len() > MAX_PARAMS {
+                return Some(format!("has {} parameter types, the most is {MAX_PARAMS}", params.len()));
+            }
+            let wrong = |&ty: &Type| match ty.is_generic() {
+                true => Some(format!("has type {}, which is no single type", program.types.display(ty))),
+                false => Some(problem(&program.types, ty, false)?.1),
+            };
+            params.iter().find_map(wrong).map(|problem| format!("names a parameter that {problem}"))
+        }
+        (Reference::Func(func), Module::Unit(unit)) => match unit.funcs.get(*func) {
+            None => Some("stands for a function that does not exist in the unit".into()),
+            Some(function) if function.kind == MethodKind::Kernel => {
+                Some("stands for a kernel: kernels are launched".into())
+            }
+            Some(_) => None,
+        },
+        (Reference::Method { .. }, Module::Unit(_)) => Some("was not looked up".into()),
+        (Reference::Func(_), Module::Program(_)) => Some("stands for a function of a unit".into()),
+        _ => None,
+    }
+}
+
+/// Checks the slots of a global that are addresses: of functions, and of other globals, of which `find` knows the space
+/// and the size by name.
 pub(super) fn addresses(
     item: &Item<'_>,
-    types: &Types,
+    module: Module<'_>,
     data: &GlobalData,
     find: &dyn Fn(&str) -> Option<(Space, u64)>,
     report: &mut Report,
 ) {
+    let types = module.types();
     for GlobalSlot { offset, reference } in &data.slots {
-        let Reference::Global { name, offset: inside } = reference else { continue };
         let mut complain = |code, problem: String| {
             report.push(item.error(code, format!("the slot at {offset} for {reference} {problem}")));
         };
+        if let Some(problem) = function_problem(module, reference) {
+            complain(Code::SlotTarget, problem);
+        }
+        let Reference::Global { name, offset: inside } = reference else { continue };
         let Some((space, size)) = find(name) else {
             complain(Code::SlotTarget, "stands for a global that does not exist".into());
             continue;

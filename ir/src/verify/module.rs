@@ -170,7 +170,7 @@ fn addresses(module: Module<'_>, report: &mut Report) {
         .collect();
     for (owner, data) in module.globals().filter(|(_, data)| !data.slots.is_empty()) {
         let item = Item { owner, name: &data.name, file: data.file, span: data.span };
-        globals::addresses(&item, module.types(), data, &|name| known.get(name).copied(), report);
+        globals::addresses(&item, module, data, &|name| known.get(name).copied(), report);
     }
 }
 

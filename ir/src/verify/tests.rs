@@ -395,6 +395,18 @@ const BODY_CASES: &[Case] = &[
     (Code::SlotTarget, |b| {
         b.unit.globals.push(word("h", Space::Global).with_slot(0, Reference::value("a\0b")));
     }),
+    (Code::SlotTarget, |b| {
+        let missing = Reference::Func(Func::from_u32(99));
+        b.unit.globals.push(word("h", Space::Global).with_slot(0, missing));
+    }),
+    (Code::SlotTarget, |b| {
+        let method = Reference::method("f", &[]);
+        b.unit.globals.push(word("h", Space::Global).with_slot(0, method));
+    }),
+    (Code::SlotTarget, |b| {
+        let kernel = Reference::Func(Func::from_u32(0));
+        b.unit.globals.push(word("h", Space::Global).with_slot(0, kernel));
+    }),
 ];
 
 #[test]

@@ -4,8 +4,12 @@ use super::pattern::{Rejection, accept_in, subsumes};
 use super::resolve::{Answer, look_up_in};
 use super::specificity::is_more_specific;
 use super::view::View;
+use marquetry_ir::body::Symbol;
 use marquetry_ir::diag::{Code, Diagnostic, Severity};
-use marquetry_ir::entity::{Extern, Method, Table};
+use marquetry_ir::entity::{Extern, Method, SymbolRef, Table};
+use marquetry_ir::library::is_library_file;
+use marquetry_ir::limits::MAX_DIAGNOSTICS;
+use marquetry_ir::near::near;
 use marquetry_ir::op::Op;
 use marquetry_ir::program::{MethodData, Program};
 use marquetry_ir::signature::Signature;
@@ -200,6 +204,26 @@ const LINK_PREFIX: &str = "gpu_";
 /// Most near misses that a message lists.
 const NEAR: usize = 4;
 
+/// The message for a name alone, where types of arguments must say what is meant, or where nothing has the name.
+pub fn undecided(program: &Program, view: &View, name: &str) -> String {
+    let header = |method| header(&program.types, program.method(method));
+    let mut candidates = view.candidates(program, name).map(header);
+    let Some(first) = candidates.next() else {
+        let names = program.methods().map(|(_, data)| &*data.name);
+        return format!("there is no method '{name}'{}", near(name, names));
+    };
+    let mut message =
+        format!("'{name}' has to be asked for with the types of its arguments; there is {first}");
+    for other in candidates.by_ref().take(NEAR - 1) {
+        message.push_str("; ");
+        message.push_str(&other);
+    }
+    if candidates.next().is_some() {
+        message.push_str("; and more");
+    }
+    message
+}
+
 /// The message for a call that means nothing: what was called with what, and what there is instead.
 pub fn unresolved(program: &Program, types: &Types, view: &View, name: &str, arguments: &[Type]) -> String {
     let explanation = explain(program, types, view, name, arguments);
@@ -254,7 +278,7 @@ fn what_else(program: &Program, types: &Types, name: &str) -> String {
     } else if name.starts_with(LINK_PREFIX) {
         format!("; names that begin with '{LINK_PREFIX}' are the device library's, and it has no '{name}'")
     } else {
-        String::new()
+        near(name, program.methods().map(|(_, data)| &*data.name))
     }
 }
 
@@ -283,6 +307,32 @@ pub fn shadowed(program: &Program, view: &View, table: Table) -> Vec<Diagnostic>
                 let mut warning = Diagnostic::error(Code::Shadow, data.file, data.span, message);
                 warning.severity = Severity::Warning;
                 warnings.push(warning);
+            }
+        }
+    }
+    warnings
+}
+
+/// Warnings for calls of names that nothing has: they are refused where control can get to them, unless another file, or
+/// the host, supplies what they mean.
+pub fn unknown(program: &Program) -> Vec<Diagnostic> {
+    let mut warnings = Vec::new();
+    // The library calls what providers may leave out.
+    for (_, data) in program.methods().filter(|(_, data)| !is_library_file(&program.files, data.file)) {
+        let body = &data.body;
+        for inst in body.blocks().flat_map(|block| body.block_insts(block)) {
+            let call = body.inst(inst);
+            if call.op != Op::Call || !body.symbol_exists(call.imm) {
+                continue;
+            }
+            let Symbol::Name(name) = body.symbol(SymbolRef::from_u32(call.imm)) else { continue };
+            if !program.methods_of(name).is_empty() || program.find_extern(name).is_some() {
+                continue;
+            }
+            let message = format!("nothing is called '{name}'{}", what_else(program, &program.types, name));
+            warnings.push(Diagnostic::warning(Code::Dispatch, data.file, body.span(inst), message));
+            if warnings.len() == MAX_DIAGNOSTICS {
+                return warnings;
             }
         }
     }

@@ -4,7 +4,7 @@
 //! called from any of them: all are named as candidates, and the way ends. It ends as well at an entry, which hosts call.
 //! Indirect calls are calls of every function with their signature whose address is taken.
 
-use crate::call_graph::callee;
+use crate::call_graph::{callee, held};
 use crate::legal::Site;
 use cranelift_entity::SecondaryMap;
 use marquetry_ir::body::{Body, Frame, Symbol};
@@ -102,7 +102,7 @@ fn chains(unit: &Unit, calls: &Calls) -> Vec<(Func, Vec<Frame>)> {
 fn calls(unit: &Unit) -> SecondaryMap<Func, Calls> {
     let mut calls: SecondaryMap<Func, Calls> = SecondaryMap::new();
     let mut indirect: FxHashMap<&Signature, Calls> = FxHashMap::default();
-    let mut addressed: FxHashSet<Func> = FxHashSet::default();
+    let mut addressed: FxHashSet<Func> = held(unit).collect();
     for (func, function) in &unit.funcs {
         let body = &function.body;
         for inst in body.blocks().flat_map(|block| body.block_insts(block)) {

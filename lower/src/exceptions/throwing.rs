@@ -5,6 +5,7 @@
 
 use super::guards::{self, Guard};
 use super::rewrite::symbol;
+use crate::call_graph;
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::entity::{Func, Inst};
 use marquetry_ir::op::Op;
@@ -75,6 +76,8 @@ pub(super) fn find(unit: &Unit) -> Throwing {
     let mut most = 0;
     let mut callers: Vec<Vec<Func>> = vec![Vec::new(); unit.funcs.len()];
     let mut work = Vec::new();
+    addressed.extend(call_graph::held(unit));
+    work.extend(addressed.iter().copied().filter(|&func| found.insert(func)));
     for (func, function) in &unit.funcs {
         let body = &function.body;
         for inst in body.blocks().flat_map(|block| body.block_insts(block)) {

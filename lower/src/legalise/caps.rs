@@ -9,7 +9,7 @@ use marquetry_ir::diag::Code;
 use marquetry_ir::entity::{Func, Inst, SymbolRef};
 use marquetry_ir::inst::{MemFlags, Order};
 use marquetry_ir::op::{Op, Shape};
-use marquetry_ir::program::MethodKind;
+use marquetry_ir::program::{MethodKind, Reference};
 use marquetry_ir::span::Span;
 use marquetry_ir::types::{Space, Type};
 use marquetry_ir::unit::{Function, Unit};
@@ -22,6 +22,7 @@ impl Legaliser<'_> {
     pub(super) fn check_caps(&mut self, unit: &Unit, abis: &[EntryAbi]) {
         self.check_entries(unit, abis);
         self.check_shared(unit);
+        self.check_held(unit);
         self.check_insts(unit);
     }
 
@@ -80,6 +81,30 @@ impl Legaliser<'_> {
                 }
                 MethodKind::Function => {}
             }
+        }
+    }
+
+    /// Reports tables of functions where there can be none. Nothing unused is left by now.
+    fn check_held(&mut self, unit: &Unit) {
+        if self.target.caps().indirect_calls {
+            return;
+        }
+        for data in unit.globals.values() {
+            let held = data.slots.iter().find_map(|slot| match slot.reference {
+                Reference::Func(func) => Some((slot.offset, unit.funcs.get(func)?)),
+                _ => None,
+            });
+            let Some((offset, function)) = held else { continue };
+            self.at(data.file, data.span);
+            let (target, table) = (self.target.name(), &data.name);
+            let message = format!(
+                "target {target} has no addresses of functions, and the slot at {offset} of global '{table}' holds that of \
+                 '{}'",
+                function.name
+            );
+            let reason = "a slot of constant memory that is loaded at a place known here needs none: its function is \
+                          called directly";
+            self.problem(Code::Unsupported, message, Some(reason));
         }
     }
 

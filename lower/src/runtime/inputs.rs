@@ -10,6 +10,7 @@
 //! before everything else: every kernel takes it, used or not, so that a launch looks the same for all kernels of a
 //! back-end, and of functions those that use it. In a job without kernels nobody passes one, and it is all zeros.
 
+use crate::call_graph;
 use crate::exceptions::Lowered;
 use crate::failure::{Failure, Limit};
 use crate::passes::replace::Replacements;
@@ -259,7 +260,7 @@ fn addressed(unit: &Unit) -> Vec<Func> {
     let found = bodies.flat_map(|body| {
         insts(body).filter(|&inst| body.inst(inst).op == Op::FunctionAddress).filter_map(|i| callee(body, i))
     });
-    let mut found: Vec<Func> = found.collect();
+    let mut found: Vec<Func> = found.chain(call_graph::held(unit)).collect();
     found.sort_unstable();
     found.dedup();
     found

@@ -63,6 +63,7 @@ pub fn instantiate(program: &mut Program, method: Method, arguments: &[Type]) ->
         Err(
             MethodError::DeviceTable
             | MethodError::LinkName(_)
+            | MethodError::Name
             | MethodError::NoTable(_)
             | MethodError::Unbound(_),
         ) => Err(Failure::Job(format!("{header} is the library's own"))),

@@ -17,7 +17,8 @@ use marquetry_ir::infer::infer;
 use marquetry_ir::library;
 use marquetry_ir::limits::MAX_PARAMS;
 use marquetry_ir::op::{Op, Shape};
-use marquetry_ir::program::{GlobalData, MethodKind, Reference};
+use marquetry_ir::program::{GlobalData, GlobalSlot, MethodKind, Reference};
+use marquetry_ir::span::Span;
 use marquetry_ir::text::mismatch_message;
 use marquetry_ir::types::{Scalar, Singleton, Space, Type, Types};
 use smallvec::SmallVec;
@@ -44,7 +45,7 @@ impl Specialiser<'_> {
         match shape {
             Shape::Call => return self.link_call(body, home, inst),
             Shape::FunctionAddress => self.link_function(body, home, inst)?,
-            Shape::GlobalAddress => self.link_global(body, home, inst),
+            Shape::GlobalAddress => self.link_global(body, home, inst)?,
             Shape::CallIndirect => {
                 complete_signature(body, inst);
                 drop_sizeless(body, &self.unit.types, inst);
@@ -224,11 +225,11 @@ impl Specialiser<'_> {
         Ok(())
     }
 
-    fn link_global(&mut self, body: &mut Body, home: Home<'_>, inst: Inst) {
-        let Some(name) = name_of(body, inst) else { return };
+    fn link_global(&mut self, body: &mut Body, home: Home<'_>, inst: Inst) -> Result<(), Failure> {
+        let Some(name) = name_of(body, inst) else { return Ok(()) };
         let Some(id) = self.program.find_global(&name) else {
             self.complain(body, home, inst, format!("no global '{name}'"));
-            return;
+            return Ok(());
         };
         let global = &self.program.globals[id];
         let found = body.inst(inst).ty;
@@ -240,28 +241,52 @@ impl Specialiser<'_> {
                 inst,
                 format!("global '{name}' is in space {wanted}, its address is taken as {found}"),
             );
-            return;
+            return Ok(());
         }
-        let linked = self.global(id);
+        let mut problems = Vec::new();
+        let linked = self.global(id, (home.func, body.span(inst)), &mut problems)?;
         let id = body.make_symbol(Symbol::Global(linked));
         body.inst_mut(inst).imm = id.as_u32();
+        problems.into_iter().for_each(|problem| self.complain(body, home, inst, problem));
+        Ok(())
     }
 
-    /// The unit's copy of a global, and of those whose addresses it holds.
-    fn global(&mut self, id: Global) -> Global {
+    /// The unit's copy of a global, and of those whose addresses it holds. The methods in their slots are looked up where
+    /// the unit first mentions them.
+    fn global(
+        &mut self,
+        id: Global,
+        site: (Func, Span),
+        problems: &mut Vec<String>,
+    ) -> Result<Global, Failure> {
         let (mut first, mut wanted) = (None, vec![id]);
         while let Some(id) = wanted.pop() {
-            let linked = *self.globals.entry(id).or_insert_with(|| {
-                let data = &self.program.globals[id];
-                wanted.extend(data.slots.iter().filter_map(|slot| match &slot.reference {
-                    Reference::Global { name, .. } => self.program.find_global(name),
-                    _ => None,
-                }));
-                self.unit.globals.push(data.clone())
-            });
+            if let Some(&known) = self.globals.get(&id) {
+                first.get_or_insert(known);
+                continue;
+            }
+            let mut data = self.program.globals[id].clone();
+            for GlobalSlot { offset, reference } in &mut data.slots {
+                match reference {
+                    Reference::Global { name, .. } => wanted.extend(self.program.find_global(name)),
+                    Reference::Method { name, params } => match self.find(name, params, site.0) {
+                        Some(Callee::Method(method)) => {
+                            *reference = Reference::Func(self.instance(method, params, Some(site))?);
+                        }
+                        _ => {
+                            let (types, view) = (&self.unit.types, &self.job.view);
+                            let why = explain::unresolved(self.program, types, view, name, params);
+                            problems.push(format!("the slot at {offset} of global '{}': {why}", data.name));
+                        }
+                    },
+                    _ => {}
+                }
+            }
+            let linked = self.unit.globals.push(data);
+            self.globals.insert(id, linked);
             first.get_or_insert(linked);
         }
-        first.unwrap_or(id)
+        Ok(first.unwrap_or(id))
     }
 
     /// Scratch memory is a slot or a global of the instance's own, or null if it takes no room.

@@ -1,8 +1,8 @@
 //! Which methods of a program are compiled.
 
 use crate::library;
-use crate::near::near;
 use marquetry_ir::entity::{Method, Table};
+use marquetry_ir::near::near;
 use marquetry_ir::program::{MethodData, Program};
 
 /// What native code has in base and is no pattern for others: every method of the program's own without type variables, and

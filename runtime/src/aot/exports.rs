@@ -1,9 +1,9 @@
 //! What others see of a job's code, under which symbols.
 
 use super::{BuildError, Plan};
-use crate::near::near;
 use marquetry_codegen::error::EmitError;
 use marquetry_codegen::native::{Export, c_symbol, is_c_symbol};
+use marquetry_ir::near::near;
 use marquetry_ir::program::Program;
 use marquetry_lower::job::Job;
 use marquetry_lower::legal::Legal;

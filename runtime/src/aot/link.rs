@@ -32,7 +32,10 @@ impl fmt::Display for LinkError {
                 "the linker '{command}' does not run ({why}): install a C compiler for the target, or name one with \
                  --linker"
             ),
-            LinkError::Failed(command, said) => write!(f, "'{command}' failed:\n{}", said.trim_end()),
+            LinkError::Failed(command, said) => match said.trim_end() {
+                "" => write!(f, "'{command}' failed and did not say why"),
+                said => write!(f, "'{command}' failed:\n{said}"),
+            },
         }
     }
 }

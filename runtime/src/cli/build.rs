@@ -17,7 +17,7 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use target_lexicon::{BinaryFormat, OperatingSystem};
 
-/// Compile ahead of time to an object, a library or an executable
+/// Compile ahead of time to an object, a library, an executable or an image
 #[derive(Args, Debug)]
 pub(super) struct Build {
     /// The program; '-' is standard input
@@ -85,7 +85,7 @@ pub(super) struct Build {
     opt_level: u32,
     /// Debug information: 0 for none, 1 for lines, 2 for inlined calls and names of values as well; -g is -g2. File names
     /// in it are those of the command line
-    #[arg(short = 'g', value_name = "LEVEL", default_value = "0", default_missing_value = "2", num_args = 0..=1, require_equals = false, value_parser = clap::value_parser!(u32).range(0..=2))]
+    #[arg(short = 'g', value_name = "LEVEL", default_value = "0", default_missing_value = "2", num_args = 0..=1, value_parser = input::debug_level)]
     debug_level: u32,
     /// How many threads compile; 0 for as many as the machine has. The result does not depend on it
     #[arg(long, value_name = "NUMBER", default_value = "0")]
@@ -338,12 +338,7 @@ impl Build {
         let mut seen = BTreeSet::new();
         entries.retain(|entry| seen.insert(entry.clone()));
         match entries.is_empty() {
-            true if self.device => {
-                Err(CliError::Failed("there is no kernel; name a function with --entry".into()))
-            }
-            true => Err(CliError::Failed(
-                "nothing can be compiled without being told types: name what is wanted with --entry".into(),
-            )),
+            true => Err(CliError::Failed(input::nothing_to_compile(!self.device))),
             false => Ok(entries),
         }
     }

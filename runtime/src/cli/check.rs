@@ -3,6 +3,7 @@
 use super::{CliError, CliResult, input, output};
 use clap::Args;
 use marquetry_ir::diag::has_errors;
+use marquetry_lower::dispatch::explain::unknown;
 use std::path::PathBuf;
 
 /// Parse and verify files; report everything that is wrong
@@ -21,7 +22,10 @@ impl Check {
         let mut failed = false;
         let mut rows = Vec::new();
         for files in input::programs(&self.paths)? {
-            let input = input::read(&files)?;
+            let mut input = input::read(&files)?;
+            if input.diagnostics.is_empty() {
+                input.diagnostics = unknown(&input.program);
+            }
             match self.json {
                 true => rows.extend(input::json(&input.diagnostics, &input.program.files)),
                 false => input::show(&input.diagnostics, &input.program.files),

@@ -43,7 +43,7 @@ pub(super) struct Compile {
     #[arg(short = 'O', value_name = "LEVEL", default_value = "2", value_parser = clap::value_parser!(u32).range(0..=3))]
     opt_level: u32,
     /// Debug information: 0 for none, 1 for lines, 2 for inlined calls and names of values as well; -g is -g2
-    #[arg(short = 'g', value_name = "LEVEL", default_value = "0", default_missing_value = "2", num_args = 0..=1, value_parser = clap::value_parser!(u32).range(0..=2))]
+    #[arg(short = 'g', value_name = "LEVEL", default_value = "0", default_missing_value = "2", num_args = 0..=1, value_parser = input::debug_level)]
     debug_level: u32,
     /// What becomes of a work-item that throws: report (the first one reports as -g says, all signal and return), exit (all
     /// signal and return) or trap (all signal, then the target's trap ends the launch)
@@ -73,8 +73,9 @@ impl Compile {
         let conventions = &EntryConvention::ALL;
         let entry_abi = input::one_of("an entry ABI", &self.entry_abi, conventions, EntryConvention::name)?;
         let throws = input::throw_policy(&self.exceptions)?;
-        let references = Strategy::from_name(&self.references)
-            .map_err(|e| CliError::Usage(format!("--references: {e}")))?;
+        let strategies = &Strategy::ALL;
+        let references =
+            input::one_of("a strategy for references", &self.references, strategies, Strategy::name)?;
         let words = input::words(&self.resolve)?;
         let opt_level = OptLevel::from_number(self.opt_level).unwrap_or_default();
         let target =
@@ -134,7 +135,7 @@ impl Compile {
                 entries = of_kind(MethodKind::Function);
             }
             return match entries.is_empty() {
-                true => Err(CliError::Failed("there is no kernel; name a function with --entry".into())),
+                true => Err(CliError::Failed(input::nothing_to_compile(!target.is_device()))),
                 false => Ok(entries),
             };
         }

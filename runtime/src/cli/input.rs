@@ -97,6 +97,24 @@ pub(super) fn programs(paths: &[PathBuf]) -> Result<Vec<Vec<PathBuf>>, CliError>
     Ok(programs)
 }
 
+/// Why there is nothing to compile where no entry is named, functions being asked for or kernels alone.
+pub(super) fn nothing_to_compile(functions: bool) -> String {
+    let what = if functions { "function or kernel" } else { "kernel" };
+    format!(
+        "there is no {what} without type variables; those that have some need --entry, as in --entry 'f(i32)'"
+    )
+}
+
+/// The level of `-g`, behind which a file would be taken for one.
+pub(super) fn debug_level(text: &str) -> Result<u32, &'static str> {
+    match text {
+        "0" => Ok(0),
+        "1" => Ok(1),
+        "2" => Ok(2),
+        _ => Err("expected 0, 1 or 2, or another option behind '-g'"),
+    }
+}
+
 /// One of a list of named things, `what` they are with an article.
 pub(super) fn one_of<T: Copy>(
     what: &str,

@@ -5,6 +5,7 @@
 mod build;
 mod check;
 mod compile;
+mod crash;
 mod devices;
 mod fmt;
 mod input;
@@ -31,45 +32,40 @@ pub(crate) enum CliError {
 
 type CliResult = Result<(), CliError>;
 
-/// One program for CPUs and GPUs: checks, runs, tests and compiles .mq files.
+/// One program for CPUs and GPUs: checks, runs, tests and compiles .mq files
 #[derive(Parser, Debug)]
-#[command(name = "marq", version, about, max_term_width = 100)]
+#[command(name = "marq", version, max_term_width = 100, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
+const EXIT_CODES: &str =
+    "Exit codes: 0 if all is well, 1 if the program or a test is wrong, 2 if the command line is.";
+
+// What each is for is said where it is defined.
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Parse and verify files; report everything that is wrong
     Check(check::Check),
-    /// Format files in place
     Fmt(fmt::Fmt),
-    /// Call a function or launch a kernel
     Run(run::Run),
-    /// Carry out the directives in files, on every engine that this machine has
     Test(test::Test),
-    /// Compile to native code, PTX or SPIR-V
     Compile(compile::Compile),
-    /// Compile ahead of time to an object, a library or an executable
     Build(build::Build),
-    /// Say which method a call means, from which table, and why
     Which(which::Which),
-    /// List what this machine can run on
     Devices(devices::Devices),
 }
 
-/// What ends this process if something takes longer than so many seconds; 0 for nothing. `left` says what is not done
-/// then.
-fn watchdog(seconds: u64, left: &'static str) -> Result<Option<Watchdog>, CliError> {
-    if seconds == 0 {
-        return Ok(None);
-    }
-    let started = Watchdog::start(Duration::from_secs(seconds), move |what| {
+/// What ends this process, with an error that says what was running, if that takes longer than so many seconds, 0 for any
+/// time, or is ended by a signal. `left` says what is not done then.
+fn watchdog(seconds: u64, left: &'static str) -> Result<Watchdog, CliError> {
+    crash::report_signals();
+    let limit = if seconds == 0 { Duration::MAX } else { Duration::from_secs(seconds) };
+    let started = Watchdog::start(limit, crash::runs, move |what| {
         output::complain(&format!("error: {what}\n  did not end within {seconds} seconds; {left}\n"));
         end_process()
     });
-    started.map(Some).map_err(|error| CliError::Failed(format!("no thread to watch the time: {error}")))
+    started.map_err(|error| CliError::Failed(format!("no thread to watch the time: {error}")))
 }
 
 /// Runs the command line of this process.

@@ -60,7 +60,7 @@ pub(super) struct Run {
     #[arg(short = 'O', value_name = "LEVEL", default_value = "2", value_parser = clap::value_parser!(u32).range(0..=3))]
     opt_level: u32,
     /// Debug level, 0 to 2: what a provider is told of exceptions, and how much is said of one that arrives; -g is -g2
-    #[arg(short = 'g', value_name = "LEVEL", default_value = "0", default_missing_value = "2", num_args = 0..=1, value_parser = clap::value_parser!(u32).range(0..=2))]
+    #[arg(short = 'g', value_name = "LEVEL", default_value = "0", default_missing_value = "2", num_args = 0..=1, value_parser = input::debug_level)]
     debug_level: u32,
     /// What becomes of a work-item that throws: report, exit or trap
     #[arg(long, value_name = "POLICY", default_value = "report")]
@@ -118,7 +118,7 @@ impl Run {
             launch_options(&program, &with).map_err(|e| CliError::Failed(format!("--state: {e}")))?;
         let mut args: Vec<HostArg> = args.iter().map(Argument::materialise).collect();
         let watchdog = watchdog(self.timeout, "the program was given up")?;
-        let watched = watchdog.as_ref().map(|watchdog| watchdog.begin(format!("{name}: '{}'", self.entry)));
+        let watched = watchdog.begin(format!("{name}: '{}'", self.entry));
         let outcome = match extent {
             Some(extent) => engine.launch(method, extent, &mut args),
             None => engine.call(method, &mut args),

@@ -40,7 +40,7 @@ pub(super) struct Test {
     #[arg(short = 'O', value_name = "LEVEL", default_value = "2", value_parser = clap::value_parser!(u32).range(0..=3))]
     opt_level: u32,
     /// Debug level, 0 to 2: what a provider is told of exceptions; -g is -g2
-    #[arg(short = 'g', value_name = "LEVEL", default_value = "0", default_missing_value = "2", num_args = 0..=1, value_parser = clap::value_parser!(u32).range(0..=2))]
+    #[arg(short = 'g', value_name = "LEVEL", default_value = "0", default_missing_value = "2", num_args = 0..=1, value_parser = input::debug_level)]
     debug_level: u32,
     /// What becomes of a work-item that throws: report, exit or trap
     #[arg(long, value_name = "POLICY", default_value = "report")]
@@ -66,7 +66,7 @@ impl Test {
                     if self.bless {
                         source = bless(file, &name, source)?;
                     }
-                    runner::run(&name, &source, &mut engines, watchdog.as_ref())
+                    runner::run(&name, &source, &mut engines, Some(&watchdog))
                 }
                 Err(error) => vec![runner::Row::not_text(&error)],
             };

@@ -46,8 +46,9 @@ impl Which {
             }
             view = view.with_provider(&input::provider(&program, &self.provider)?);
         }
-        let (name, arguments) = text::parse_call(&mut program, &self.call)
-            .map_err(|message| CliError::Usage(format!("'{}': {message}", self.call)))?;
+        let (name, arguments) = text::parse_call(&mut program, &self.call).map_err(|message| {
+            CliError::Usage(format!("'{}' is no call, as 'f(i32, f32)' is: {message}", self.call))
+        })?;
         let explanation = explain(&program, &program.types, &view, &name, &arguments);
         let text = explanation.render(&program, &program.types);
         output::print(printable(&text).as_bytes())?;

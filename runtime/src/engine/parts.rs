@@ -127,11 +127,17 @@ pub(crate) fn split(
                     parts.push(Part::Results);
                     has_results = true;
                 }
-                None => return Err(unfit()),
+                None => return Err(miscounted(entry, args.len())),
             },
         }
     }
-    if rest.next().is_some() { Err(unfit()) } else { Ok(parts) }
+    if rest.next().is_some() { Err(miscounted(entry, args.len())) } else { Ok(parts) }
+}
+
+fn miscounted(entry: &Entry, found: usize) -> EngineError {
+    let wanted = entry.arguments().iter().filter(|argument| argument.role == Role::Argument).count();
+    let plural = if wanted == 1 { "" } else { "s" };
+    EngineError::Failed(format!("'{}' takes {wanted} argument{plural}, found {found}", entry.symbol))
 }
 
 fn pass(
@@ -145,7 +151,13 @@ fn pass(
     let pointer = argument.passing == Passing::Pointer;
     match value {
         HostArg::Buffer { .. } if pointer => parts.push(buffer),
-        HostArg::Value(value) if pointer && value.ty().is_pointer() => parts.push(Part::Null),
+        HostArg::Value(value) if pointer && value.ty().is_pointer() => match value.lanes() {
+            [0] => parts.push(Part::Null),
+            _ => {
+                let message = format!("{what} is an address of the host, expected a buffer or null");
+                return Err(EngineError::Unsupported(message));
+            }
+        },
         HostArg::Value(value) if !pointer => return cut(entry, argument, &value.to_bytes(), what, parts),
         HostArg::Aggregate(bytes) if !pointer => return cut(entry, argument, bytes, what, parts),
         _ => {
@@ -209,8 +221,9 @@ pub(crate) fn pack(args: &mut [HostArg], entry: &Entry) -> Result<Vec<u8>, Engin
             Part::Bytes(bytes) => bytes,
             Part::Buffer(n) => addresses.get(n).copied().unwrap_or(0).to_le_bytes().to_vec(),
             Part::Null => vec![0; 8],
-            // Functions of native code have none of these.
-            Part::Reference(_) | Part::Input(_) | Part::Mailbox | Part::Results => return Err(unfit()),
+            // Functions of native code have none of these: what is left over of their arguments is no place for results.
+            Part::Results => return Err(miscounted(entry, args.len())),
+            Part::Reference(_) | Part::Input(_) | Part::Mailbox => return Err(unfit()),
         };
         let start = slot.offset as usize;
         block.get_mut(start..start + bytes.len()).ok_or_else(unfit)?.copy_from_slice(&bytes);

@@ -1,6 +1,6 @@
 //! Which comments are directives, and which were meant to be.
 
-use crate::near;
+use marquetry_ir::near;
 
 /// The names of all directives, and of the lines that may stand below `compile:`.
 pub(super) const NAMES: [&str; 14] = [

@@ -15,6 +15,7 @@ use marquetry_ir::program::{MethodKind, Program, Words};
 use marquetry_ir::span::Location;
 use marquetry_ir::text;
 use marquetry_ir::types::{Scalar, Space, Type};
+use marquetry_lower::dispatch::explain::header;
 use marquetry_lower::dispatch::resolve::{Answer, look_up};
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::runtime::inputs::STATE;
@@ -209,10 +210,15 @@ pub fn find_method(
     let found = methods.iter().find(applies).copied();
     found.ok_or_else(|| match methods.first() {
         Some(&method) => {
-            let signature = &program.method(method).signature;
+            let data = program.method(method);
             let found: Vec<String> = args.iter().map(Argument::description).collect();
-            let (takes, found) = (signature.display(&program.types), found.join(", "));
-            format!("'{name}' takes {takes}, found ({found})")
+            let found = found.join(", ");
+            match data.is_generic() {
+                true => format!("'{name}' is {}, found ({found})", header(&program.types, data)),
+                false => {
+                    format!("'{name}' takes {}, found ({found})", data.signature.display(&program.types))
+                }
+            }
         }
         None => format!("there is no '{name}'"),
     })

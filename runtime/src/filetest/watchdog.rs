@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 pub struct Watchdog {
     shared: Arc<Shared>,
     limit: Duration,
+    begun: fn(&str),
     thread: Option<JoinHandle<()>>,
 }
 
@@ -36,19 +37,25 @@ impl Shared {
 }
 
 impl Watchdog {
-    /// Starts a watchdog, which calls `expired` with a description of each thing that takes longer than the limit.
+    /// Starts a watchdog, which calls `begun` with a description of each thing that begins, on its thread, and `expired`
+    /// with that of each that takes longer than the limit, on another one.
     ///
     /// # Errors
     /// There is no thread for it.
-    pub fn start(limit: Duration, expired: impl Fn(&str) + Send + 'static) -> std::io::Result<Watchdog> {
+    pub fn start(
+        limit: Duration,
+        begun: fn(&str),
+        expired: impl Fn(&str) + Send + 'static,
+    ) -> std::io::Result<Watchdog> {
         let shared = Arc::new(Shared { watched: Mutex::default(), changed: Condvar::new() });
         let sees = shared.clone();
         let thread = thread::Builder::new().name("watchdog".into()).spawn(move || watch(&sees, &expired))?;
-        Ok(Watchdog { shared, limit, thread: Some(thread) })
+        Ok(Watchdog { shared, limit, begun, thread: Some(thread) })
     }
 
     /// Says that something begins; dropping what this gives says that it has ended.
     pub fn begin(&self, what: String) -> Guard<'_> {
+        (self.begun)(&what);
         let mut watched = self.shared.lock();
         let number = watched.next;
         watched.next += 1;
@@ -138,8 +145,11 @@ mod tests {
     #[test]
     fn what_takes_too_long_is_reported_once() {
         let (report, reported) = mpsc::channel();
-        let watchdog =
-            Watchdog::start(Duration::from_millis(30), move |what| drop(report.send(what.to_owned())));
+        let watchdog = Watchdog::start(
+            Duration::from_millis(30),
+            |_| {},
+            move |what| drop(report.send(what.to_owned())),
+        );
         let watchdog = watchdog.unwrap();
         drop(watchdog.begin("short".into()));
         let first = watchdog.begin("first".into());

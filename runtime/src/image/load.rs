@@ -13,7 +13,7 @@ use super::read::{Layout, Tables, check};
 use super::write::entry_hash;
 use crate::compile::Compiled;
 use marquetry_codegen::native::{JitCode, MappedCode, MappedEntry, NativeOptions, NativeTarget, routine};
-use marquetry_ir::program::MethodKind;
+use marquetry_ir::program::{MethodKind, Reference};
 use memmap2::{Mmap, MmapOptions};
 use region::Protection;
 use std::fs::File;
@@ -28,6 +28,18 @@ pub struct HostSymbol<'a> {
     pub name: &'a str,
     /// The library that has it, if the image says so.
     pub library: Option<&'a str>,
+}
+
+impl HostSymbol<'_> {
+    /// What it stands for: a value or a word of the host, or else a function or another symbol under its own name.
+    pub fn reference(&self) -> Reference {
+        match Reference::from_link_name(self.name) {
+            Reference::Symbol { name, .. } => {
+                Reference::Symbol { name, library: self.library.map(Arc::from) }
+            }
+            other => other,
+        }
+    }
 }
 
 /// Knows where symbols of the host are.
@@ -209,7 +221,10 @@ fn address(kind: u32, name: &str, library: Option<&str>, resolver: &dyn Resolver
         SYMBOL_ROUTINE => routine(name).ok_or_else(|| "this version has no such routine".to_owned()),
         _ => resolver.resolve(&HostSymbol { name, library }),
     };
-    let found = found.and_then(|address| match address.is_null() {
+    // Values and words of the host are what they are; functions and symbols are somewhere.
+    let somewhere =
+        kind == SYMBOL_ROUTINE || matches!(Reference::from_link_name(name), Reference::Symbol { .. });
+    let found = found.and_then(|address| match address.is_null() && somewhere {
         true => Err("the resolver gave a null address".to_owned()),
         false => Ok(address.expose_provenance() as u64),
     });

@@ -19,7 +19,7 @@ use marquetry_lower::dispatch::edges::Instance;
 use marquetry_lower::dispatch::resolve::Answer;
 use marquetry_lower::exceptions::places::ThrowPlace;
 use marquetry_lower::failure::Limit;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -133,7 +133,6 @@ pub(crate) fn assemble(program: &Program, mut drafts: Vec<Draft>) -> Result<Vec<
             why: vec!["no job was given".into()],
         });
     };
-    let libraries = libraries(&drafts, &blobs)?;
     let joined = join(&blobs, &first.target)?;
     let mut rows = Vec::with_capacity(drafts.len());
     for ((draft, blob), joint) in drafts.iter().zip(&blobs).zip(&joined.joints) {
@@ -146,22 +145,7 @@ pub(crate) fn assemble(program: &Program, mut drafts: Vec<Draft>) -> Result<Vec<
     }
     let header = [&machine, &features, &format!("marquetry {}", env!("CARGO_PKG_VERSION"))];
     let header = header.map(|text| image.strings.id(text));
-    image.finish(header, &rows, joined, &libraries)
-}
-
-/// Which library has a symbol, where the program says. A symbol has one address in an image.
-fn libraries(drafts: &[Draft], blobs: &[Blob]) -> Result<BTreeMap<Arc<str>, Arc<str>>, ImageError> {
-    let mut libraries: BTreeMap<Arc<str>, Arc<str>> = BTreeMap::new();
-    for (draft, blob) in drafts.iter().zip(blobs) {
-        for (name, library) in &blob.libraries {
-            let known = libraries.entry(name.clone()).or_insert_with(|| library.clone());
-            if known != library {
-                let why = vec![format!("'{name}' is to come from {known} and from {library}")];
-                return Err(ImageError::NotStorable { entry: draft.name.clone(), why });
-            }
-        }
-    }
-    Ok(libraries)
+    image.finish(header, &rows, joined)
 }
 
 impl Image<'_> {
@@ -277,26 +261,20 @@ impl Image<'_> {
     }
 
     /// Everything in its place.
-    fn finish(
-        self,
-        header: [u32; 3],
-        rows: &[EntryRow],
-        joined: Joined,
-        libraries: &BTreeMap<Arc<str>, Arc<str>>,
-    ) -> Result<Vec<u8>, ImageError> {
+    fn finish(self, header: [u32; 3], rows: &[EntryRow], joined: Joined) -> Result<Vec<u8>, ImageError> {
         let Image { mut strings, configs, definitions, details, .. } = self;
         let Joined { sections, symbols, words, page, .. } = joined;
         let mut tables: [Writer; Part::ALL.len()] = Default::default();
         tables[Part::Configs as usize] = configs;
         for symbol in &symbols {
-            let (kind, name) = match symbol {
-                Symbol::Routine(name) => (SYMBOL_ROUTINE, name),
-                Symbol::Host(name) => (SYMBOL_HOST, name),
+            let (kind, name, library) = match symbol {
+                Symbol::Routine(name) => (SYMBOL_ROUTINE, name, None),
+                Symbol::Host { name, library } => (SYMBOL_HOST, name, library.as_deref()),
             };
-            let library = libraries.get(name).filter(|_| kind == SYMBOL_HOST);
             let library = library.map_or(NONE, |library| strings.id(library));
-            let name = strings.id(name);
-            [kind, name, library].into_iter().for_each(|word| tables[Part::Symbols as usize].u32(word));
+            [kind, strings.id(name), library]
+                .into_iter()
+                .for_each(|word| tables[Part::Symbols as usize].u32(word));
         }
         let part_of = |section: Section| match section {
             Section::Text => Part::Text,

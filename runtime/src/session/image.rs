@@ -10,7 +10,7 @@ use crate::image::{
 };
 use crate::memory;
 use marquetry_codegen::native::{ExternPolicy, check_blob_target, emit_blob};
-use marquetry_ir::program::Program;
+use marquetry_ir::program::{Program, Reference};
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
 use marquetry_lower::failure::Failure;
@@ -231,11 +231,19 @@ impl Session {
         Ok(image)
     }
 
-    /// The addresses that this session was given with [`Self::with_symbol`], as a resolver.
+    /// The addresses that this session was given with [`Self::with_symbol`], and the words of its host, as a resolver.
     pub fn symbols(&self) -> impl Resolver + '_ {
-        |symbol: &crate::image::HostSymbol<'_>| match self.symbols.get(symbol.name) {
-            Some(&address) => Ok(std::ptr::with_exposed_provenance(address)),
-            None => Err("the session has no such symbol".to_owned()),
+        |symbol: &crate::image::HostSymbol<'_>| {
+            if let Some(&address) = self.symbols.get(symbol.name) {
+                return Ok(std::ptr::with_exposed_provenance(address));
+            }
+            let reference = symbol.reference();
+            let word = self.host.resolve(&reference).map_err(|why| match reference {
+                Reference::Symbol { library: None, .. } => "the session has no such symbol".to_owned(),
+                reference => format!("no word for {reference}: {why}"),
+            })?;
+            let address = usize::try_from(word).map_err(|_| format!("{word:#x} is no address here"))?;
+            Ok(std::ptr::with_exposed_provenance(address))
         }
     }
 

@@ -9,8 +9,6 @@
 //! use marquetry::compile::Target;
 //! use marquetry::engine::Outcome;
 //! use marquetry::session::{Backend, Session};
-//! use marquetry::value::{HostArg, HostValue};
-//! use marquetry::ir::types::Type;
 //! use marquetry::lower::job::OptLevel;
 //!
 //! let session = Session::new();
@@ -20,11 +18,10 @@
 //! session.redefine("twice.mq", "method twice(x: i32) -> i32 {\nentry:\n    y = shl x, i32 1\n    return y\n}\n")?;
 //! let new = session.job("twice", &native)?;
 //!
-//! let mut args = [HostArg::Value(HostValue::scalar(Type::I32, 21).ok_or("an i32")?)];
 //! for job in [old, new] {
 //!     let code = session.compile(&job)?;
-//!     let Outcome::Returned(results) = code.call(&mut args)? else { return Err("it threw".into()) };
-//!     assert_eq!(results[0].to_string(), "i32 42");
+//!     let Outcome::Returned(results) = code.call(&mut [21.into()])? else { return Err("it threw".into()) };
+//!     assert_eq!(results[0].get(), Some(42));
 //! }
 //! assert_eq!(session.statistics().compilations, 2);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -50,9 +47,9 @@ use crate::engine::EngineError;
 use crate::image::{Hashes, ImageError};
 use crate::memory;
 use cache::{Key, New, Object, Record};
-use marquetry_ir::diag::{Diagnostic, has_errors};
+use marquetry_ir::diag::{self, Diagnostic, has_errors};
 use marquetry_ir::entity::{Method, Table};
-use marquetry_ir::limits::MAX_METHODS;
+use marquetry_ir::limits::{MAX_METHODS, MAX_NAME_BYTES};
 use marquetry_ir::program::{MethodData, MethodError, NoHost, Program, Resolve, World};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::text;
@@ -91,8 +88,9 @@ pub struct Job {
 /// Why a session did not do what it was asked to.
 #[derive(Clone, Debug)]
 pub enum SessionError {
-    /// The text or the method is wrong; the program stays as it was.
-    Definition(Vec<Diagnostic>),
+    /// The text or the method is wrong; the program stays as it was. The mistakes, and the same as text, with the place of
+    /// each.
+    Definition(Vec<Diagnostic>, String),
     /// A method cannot be added or deleted; the program stays as it was.
     Method(MethodError),
     /// There is no such method, back-end, or instance.
@@ -106,10 +104,7 @@ pub enum SessionError {
 impl fmt::Display for SessionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SessionError::Definition(diagnostics) => {
-                let messages: Vec<&str> = diagnostics.iter().map(|d| d.message.as_str()).collect();
-                f.write_str(&messages.join("; "))
-            }
+            SessionError::Definition(_, text) => f.write_str(text.trim_end()),
             SessionError::Method(MethodError::Exists(_)) => {
                 f.write_str("its table has a method that takes the same")
             }
@@ -122,6 +117,9 @@ impl fmt::Display for SessionError {
                 "the name is how the device library calls what a runtime provider supplies for '{function}', in a table \
                  of the provider: make the method an overlay there"
             ),
+            SessionError::Method(MethodError::Name) => {
+                write!(f, "the name is longer than {MAX_NAME_BYTES} bytes, or has a zero byte")
+            }
             SessionError::Method(MethodError::NoTable(_)) => f.write_str("there is no such table"),
             SessionError::Method(MethodError::TooMany) => write!(
                 f,
@@ -303,11 +301,46 @@ impl Session {
             if !has_errors(&diagnostics) {
                 diagnostics = verify_program_since(program, before);
             }
-            if has_errors(&diagnostics) { Err(SessionError::Definition(diagnostics)) } else { Ok(()) }
+            if !has_errors(&diagnostics) {
+                return Ok(());
+            }
+            let text = diag::render(&diagnostics, &program.files);
+            Err(SessionError::Definition(diagnostics, text))
         })
     }
 
-    /// Adds a method that was built, in place of the one in its table that takes the same, if there is one.
+    /// Adds a method that was built, in place of the one in its table that takes the same, if there is one. Its types are
+    /// those of the [program](Self::snapshot); where it needs new ones, [`change`](Self::change) makes them.
+    ///
+    /// ```
+    /// use marquetry::compile::Target;
+    /// use marquetry::ir::body::Body;
+    /// use marquetry::ir::builder::{BuilderContext, FunctionBuilder};
+    /// use marquetry::ir::program::MethodData;
+    /// use marquetry::ir::signature::Signature;
+    /// use marquetry::ir::types::Type;
+    /// use marquetry::lower::job::OptLevel;
+    /// use marquetry::session::{Backend, Session};
+    ///
+    /// let session = Session::new();
+    /// let native = session.add_backend(Backend::new("native", Target::parse("native", OptLevel::Default)?))?;
+    /// let (program, signature) = (session.snapshot(), Signature::new([Type::I64], [Type::I64]));
+    /// let (mut body, mut context) = (Body::new(), BuilderContext::new());
+    /// let mut b = FunctionBuilder::new(&mut body, &program.types, &signature, &mut context);
+    /// let entry = b.create_block();
+    /// b.append_block_params_for_function_params(entry);
+    /// b.switch_to_block(entry);
+    /// b.seal_block(entry);
+    /// let x = b.block_params(entry)[0];
+    /// let square = b.ins().mul(x, x);
+    /// b.ins().ret(&[square]);
+    /// b.finalize()?;
+    ///
+    /// session.define_method(&MethodData::function("square", signature, body))?;
+    /// let results = session.compile(&session.job("square", &native)?)?.call(&mut [12i64.into()])?.returned()?;
+    /// assert_eq!(results[0].get(), Some(144i64));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// The table does not exist, or is the device table.
@@ -318,7 +351,7 @@ impl Session {
     /// Ends a method; whether it was alive. Jobs of earlier worlds still see it.
     ///
     /// # Errors
-    /// The method is the library's.
+    /// The method lives in a table of the library.
     pub fn delete(&self, method: Method) -> Result<bool, SessionError> {
         self.change(|program| program.delete_method(method).map_err(SessionError::Method))
     }
@@ -365,8 +398,7 @@ impl Session {
             params.dedup();
             match params[..] {
                 [only] => (name.into(), only.to_vec()),
-                [] => return Err(SessionError::NotFound(format!("there is no '{name}' without variables"))),
-                _ => return Err(SessionError::NotFound(format!("there are several '{name}': say which"))),
+                _ => return Err(SessionError::NotFound(explain::undecided(&program, &view, name))),
             }
         };
         self.job_of(&name, &arguments, config)

@@ -1,6 +1,6 @@
 //! `marq-bench native`: compiling large functions, against raw Cranelift.
 
-use super::measure::{Effort, alternate, micros};
+use super::measure::{Effort, alternate, median, thread_micros};
 use super::shapes::{Description, Shape};
 use super::table::Table;
 use super::{Options, Outcome, ours, raw};
@@ -179,15 +179,19 @@ impl Native {
             for &size in &sizes {
                 let (program, method, insts) = ours::shape(&shape.describe(size))?;
                 let job = ours::job(method, OptLevel::Default);
-                let repetitions = (200_000 / size).clamp(1, 30);
-                let mut watch = Watch::default();
-                for _ in 0..repetitions {
+                let mut samples: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+                let repetitions = (200_000 / size).clamp(3, 30);
+                // The first one warms up: whoever compiles much reuses memory.
+                for repetition in 0..=repetitions {
+                    let mut watch = Watch::default();
                     let done = pipeline::run_observed(&program, &job, &target, &mut watch);
                     done.map_err(|error| error.to_string())?;
-                    watch.stages = 0;
+                    for (name, time) in watch.times.into_iter().filter(|_| repetition > 0) {
+                        samples.entry(name).or_default().push(time);
+                    }
                 }
-                for (name, time) in watch.times {
-                    rows.entry(name).or_default().push(time * 1000.0 / (repetitions * insts) as f64);
+                for (name, mut times) in samples {
+                    rows.entry(name).or_default().push(median(&mut times) * 1000.0 / insts as f64);
                 }
             }
             let mut uneven = Vec::new();
@@ -209,28 +213,43 @@ impl Native {
     }
 }
 
-/// Time per stage and per pass, in microseconds.
-#[derive(Default)]
+/// Time per stage and per pass, in microseconds of this thread: what others do on a busy machine does not count.
 struct Watch {
     stages: usize,
     times: BTreeMap<String, f64>,
+    /// When the pass and the stage before were done.
+    pass: f64,
+    stage: f64,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        let now = thread_micros();
+        Watch { stages: 0, times: BTreeMap::new(), pass: now, stage: now }
+    }
 }
 
 impl Watch {
-    fn add(&mut self, name: String, elapsed: Duration) {
-        *self.times.entry(name).or_default() += micros(elapsed);
+    fn add(&mut self, name: String, time: f64) {
+        *self.times.entry(name).or_default() += time;
     }
 }
 
 impl Observer for Watch {
     fn pass(&mut self, report: PassReport<'_>) {
-        self.add(format!("pass {}", report.pass), report.elapsed);
+        let time = thread_micros() - self.pass;
+        self.add(format!("pass {}", report.pass), time);
+        self.pass = thread_micros();
     }
 
-    fn stage(&mut self, stage: Stage, elapsed: Duration) {
+    fn stage(&mut self, stage: Stage, _: Duration) {
         self.stages += 1;
         let name = if self.stages == 2 { "verified" } else { stage.name() };
-        self.add(format!("stage {name}"), elapsed);
+        let time = thread_micros() - self.stage;
+        self.add(format!("stage {name}"), time);
+        self.add("all stages".to_owned(), time);
+        self.stage = thread_micros();
+        self.pass = self.stage;
     }
 }
 

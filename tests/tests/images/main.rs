@@ -6,6 +6,7 @@ mod foreign;
 mod format;
 mod hostile;
 mod truth;
+mod words;
 
 use marquetry::compile::Target;
 use marquetry::engine::{Outcome, Thrown};
@@ -137,6 +138,8 @@ fn the_other_process() {
     match task {
         "truth" => truth::write(path),
         "edges" => edges::write(path),
+        "words" => words::write(path),
+        "owned" => words::write_owned(path),
         "many" => format::write_many(path),
         other => panic!("unknown task {other}"),
     }

@@ -5,6 +5,8 @@ use crate::job::OptLevel;
 use crate::observe::Silent;
 use crate::optimise::{self, Pass};
 use crate::passes::{cse, dce, implied, indvars, licm, mem2reg, rotate, simplify, simplify_cfg, sroa};
+use marquetry_ir::body::Body;
+use marquetry_ir::limits::MAX_COPIED_INSTS;
 use marquetry_ir::op::Op;
 use marquetry_ir::text;
 use marquetry_ir::unit::Unit;
@@ -519,4 +521,26 @@ fn a_loop_up_to_the_bound_needs_no_bounds_check() {
     assert_eq!(in_loops(&other_bound, &[IMPLIED], Op::BoundsCheck), 1);
     let by_two = source.replace("add i, i32 1", "add i, i32 2");
     assert_eq!(in_loops(&by_two, &[IMPLIED], Op::BoundsCheck), 1);
+}
+
+/// Each of a chain of functions that are inlined holds all below it: what is copied is bounded, and calls stay behind.
+#[test]
+fn inlining_copies_a_bounded_number_of_instructions() {
+    let mut source = String::from("method f0(a: i32) -> i32 inline {\nentry:\n    return a\n}\n");
+    for n in 1..400 {
+        let header = format!("method f{n}(a: i32) -> i32 inline {{\nentry:\n    r0 = call f{}(a)\n", n - 1);
+        source.push_str(&header);
+        (0..100).for_each(|k| source.push_str(&format!("    r{} = mul r{k}, a\n", k + 1)));
+        source.push_str("    return r100\n}\n");
+    }
+    let mut unit = unit(&source);
+    optimise::run(&mut unit, OptLevel::None, &mut Silent);
+    let calls = |body: &Body| {
+        let insts = body.blocks().flat_map(|block| body.block_insts(block));
+        insts.filter(|&inst| body.inst(inst).op == Op::Call).count()
+    };
+    let total: usize = unit.funcs.values().map(|function| function.body.inst_count()).sum();
+    assert!(total < 2 * MAX_COPIED_INSTS, "{total}");
+    let inlined = unit.funcs.values().filter(|function| calls(&function.body) == 0).count();
+    assert!((250..390).contains(&inlined), "{inlined}");
 }

@@ -6,7 +6,7 @@ const MAX_PROPOSED: usize = 3;
 const MAX_COMPARED: usize = 256;
 
 /// The names that are spelled nearly like one that nothing has, as the end of a sentence about it; empty if there is none.
-pub(crate) fn near<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+pub fn near<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let limit = (name.chars().count() / 3).clamp(1, 3);
     let mut close: Vec<(usize, &str)> = known
         .filter_map(|known| {
@@ -22,7 +22,7 @@ pub(crate) fn near<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Stri
 }
 
 /// How many letters must be put in, taken out or changed to make one name of another; none of long ones.
-pub(crate) fn distance(a: &str, b: &str) -> Option<usize> {
+pub fn distance(a: &str, b: &str) -> Option<usize> {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     if a.len().max(b.len()) > MAX_COMPARED {
         return None;

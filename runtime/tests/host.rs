@@ -1,0 +1,104 @@
+//! What hosts are told that ask a session for something else than there is.
+
+use marquetry::compile::Target;
+use marquetry::ir::body::Body;
+use marquetry::ir::builder::{BuilderContext, FunctionBuilder};
+use marquetry::ir::program::MethodData;
+use marquetry::ir::signature::Signature;
+use marquetry::ir::types::{Space, Type, Types};
+use marquetry::lower::job::OptLevel;
+use marquetry::session::{Backend, Config, Session};
+use marquetry::value::{HostArg, HostValue};
+
+const PROGRAM: &str = "
+method first(p: ptr<global>) -> i32 {
+entry:
+    x = load.i32 p
+    return x
+}
+method half(x: i32) -> i32 {
+entry:
+    y = shr.s x, i32 1
+    return y
+}
+method half(x: i64) -> i64 {
+entry:
+    y = shr.s x, i64 1
+    return y
+}
+method same<T>(x: T) -> T {
+entry:
+    return x
+}
+";
+
+fn host() -> (Session, Config) {
+    let session = Session::new();
+    let target = Target::parse("native", OptLevel::Default).unwrap();
+    let native = session.add_backend(Backend::new("native", target)).unwrap();
+    session.define("program.mq", PROGRAM).unwrap();
+    (session, native)
+}
+
+#[test]
+fn a_name_alone_says_what_is_meant_or_what_there_is() {
+    let (session, native) = host();
+    let refused = |call: &str| session.job(call, &native).unwrap_err().to_string();
+    assert_eq!(refused("firs"), "there is no method 'firs'; there is 'first'");
+    let wanted = "'half' has to be asked for with the types of its arguments; there is half(i32) -> i32; half(i64) -> i64";
+    assert_eq!(refused("half"), wanted);
+    let wanted = "'same' has to be asked for with the types of its arguments; there is same<T>(T) -> T";
+    assert_eq!(refused("same"), wanted);
+    assert_eq!(refused("same("), "found the end of the text, expected a type");
+}
+
+#[test]
+fn arguments_that_do_not_fit_are_named() {
+    let (session, native) = host();
+    let first = session.compile(&session.job("first", &native).unwrap()).unwrap();
+    let refused = |args: &mut [HostArg]| first.call(args).unwrap_err().to_string();
+    assert_eq!(refused(&mut []), "'first' takes 1 argument, found 0");
+    assert_eq!(refused(&mut [HostArg::buffer(&[1]), 2.into()]), "'first' takes 1 argument, found 2");
+    // The address would not have arrived.
+    let address = HostValue::scalar(Type::pointer(Space::Global), 0x1000).unwrap();
+    assert_eq!(
+        refused(&mut [address.into()]),
+        "argument 0 is an address of the host, expected a buffer or null"
+    );
+    assert_eq!(first.call(&mut [HostArg::buffer(&[7, 8])]).unwrap().returned().unwrap()[0].get(), Some(7));
+}
+
+#[test]
+fn mistakes_in_a_definition_have_their_place() {
+    let (session, _) = host();
+    let refused =
+        session.define("new.mq", "method f(x: i32) -> i32 {\nentry:\n    y = addd x, x\n    return y\n}\n");
+    let said = refused.unwrap_err().to_string();
+    assert!(
+        said.starts_with("new.mq:3:9: error[P0007]: found 'addd', expected an instruction; there is 'add'"),
+        "{said}"
+    );
+    assert!(!said.contains("'y' is not defined"), "{said}");
+}
+
+/// A builder that is dropped leaves what the verifier refuses.
+#[test]
+fn half_a_body_is_refused() {
+    let (session, native) = host();
+    let signature = Signature::new([Type::I32], [Type::I32]);
+    let (types, mut body, mut context) = (Types::new(), Body::new(), BuilderContext::new());
+    let mut b = FunctionBuilder::new(&mut body, &types, &signature, &mut context);
+    let (entry, next) = (b.create_block(), b.create_block());
+    b.append_block_params_for_function_params(entry);
+    b.switch_to_block(entry);
+    b.ins().jump(next, &[]);
+    b.switch_to_block(next);
+    let _ = b;
+    session.define_method(&MethodData::function("half_built", signature, body)).unwrap();
+    let job = session.job("half_built", &native).unwrap();
+    let said = session.compile(&job).map(|_| ()).unwrap_err().to_string();
+    assert!(said.contains("does not end with a terminator"), "{said}");
+    let unspeakable = MethodData::function("a\0b", Signature::default(), Body::new());
+    let said = session.define_method(&unspeakable).unwrap_err().to_string();
+    assert!(said.contains("has a zero byte"), "{said}");
+}
