@@ -48,22 +48,40 @@ enum Takes {
     Pointer,
 }
 
+/// How an operand is shown, as in C.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-struct Conversion {
-    left: bool,
-    plus: bool,
-    space: bool,
-    alternate: bool,
-    zero: bool,
-    width: usize,
-    precision: Option<usize>,
-    kind: char,
+pub struct Conversion {
+    /// `-`.
+    pub left: bool,
+    /// `+`.
+    pub plus: bool,
+    /// A space.
+    pub space: bool,
+    /// `#`.
+    pub alternate: bool,
+    /// `0`.
+    pub zero: bool,
+    /// The least number of characters.
+    pub width: usize,
+    /// What comes behind a dot.
+    pub precision: Option<usize>,
+    /// The letter.
+    pub kind: char,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Piece {
     Text(String),
     Conversion(Conversion),
+}
+
+/// A piece of a format, for those who render it elsewhere.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Part<'a> {
+    /// Text as it is.
+    Text(&'a str),
+    /// An operand, and how it is shown.
+    Operand(&'a Conversion),
 }
 
 /// A format that was read.
@@ -148,6 +166,14 @@ impl Format {
         Ok(Format { pieces })
     }
 
+    /// Its pieces, in order.
+    pub fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+        self.pieces.iter().map(|piece| match piece {
+            Piece::Text(text) => Part::Text(text),
+            Piece::Conversion(conversion) => Part::Operand(conversion),
+        })
+    }
+
     fn conversions(&self) -> impl Iterator<Item = &Conversion> {
         self.pieces.iter().filter_map(|piece| match piece {
             Piece::Conversion(conversion) => Some(conversion),
@@ -201,6 +227,18 @@ impl Format {
 }
 
 impl Conversion {
+    /// Flags, width and precision as C spells them.
+    pub fn how(&self) -> String {
+        let flags =
+            [(self.left, '-'), (self.plus, '+'), (self.space, ' '), (self.alternate, '#'), (self.zero, '0')];
+        let mut how: String = flags.iter().filter(|(given, _)| *given).map(|(_, flag)| *flag).collect();
+        if self.width > 0 {
+            how += &self.width.to_string();
+        }
+        how.extend(self.precision.map(|precision| format!(".{precision}")));
+        how
+    }
+
     fn takes(&self) -> Takes {
         match self.kind {
             'p' => Takes::Pointer,

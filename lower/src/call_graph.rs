@@ -63,6 +63,39 @@ pub struct BottomUp {
     pub component: SecondaryMap<Func, u32>,
 }
 
+impl BottomUp {
+    /// The functions in groups: each mentions functions of earlier groups only, but for those of its own component. Inside
+    /// of a group the order is that of all.
+    pub fn groups(&self, unit: &Unit) -> Vec<Vec<Func>> {
+        // Per component. Those that are mentioned come first.
+        let mut level = vec![0usize; unit.funcs.len()];
+        for &func in &self.order {
+            let own = self.component[func];
+            let mut lowest = 0;
+            mentioned(&unit.funcs[func].body, |callee| {
+                let other = self.component[callee];
+                if other != own {
+                    lowest = lowest.max(level.get(other as usize).map_or(0, |level| level + 1));
+                }
+            });
+            if let Some(level) = level.get_mut(own as usize) {
+                *level = (*level).max(lowest);
+            }
+        }
+        let mut groups: Vec<Vec<Func>> = Vec::new();
+        for &func in &self.order {
+            let level = level.get(self.component[func] as usize).copied().unwrap_or(0);
+            if groups.len() <= level {
+                groups.resize(level + 1, Vec::new());
+            }
+            if let Some(group) = groups.get_mut(level) {
+                group.push(func);
+            }
+        }
+        groups
+    }
+}
+
 /// Orders the functions of a unit.
 pub fn bottom_up(unit: &Unit) -> BottomUp {
     if let Some(order) = without_cycles(unit) {

@@ -56,11 +56,76 @@ pub fn run(
     if !unit.funcs[func].body.may_have(Op::Call) {
         return false;
     }
+    // The caller's body is taken out while callees are read.
+    let mut body = std::mem::take(&mut unit.funcs[func].body);
+    let changed = run_in(unit, func, &mut body, graph, sizes, unexpanded, ctx);
+    unit.funcs[func].body = body;
+    changed
+}
+
+/// As [`run`], in a body outside of the unit.
+pub(crate) fn run_in(
+    unit: &Unit,
+    func: Func,
+    body: &mut Body,
+    graph: &BottomUp,
+    sizes: &SecondaryMap<Func, u32>,
+    unexpanded: &SecondaryMap<Func, bool>,
+    ctx: &mut PassContext,
+) -> bool {
+    if !body.may_have(Op::Call) {
+        return false;
+    }
     let PassContext { replacements, inlining: tables, .. } = ctx;
     let mut calls = std::mem::take(&mut tables.calls);
+    let room = chosen(unit, func, body, graph, sizes, tables.total, &mut calls);
+    // Most functions call nothing.
+    if calls.is_empty() {
+        tables.calls = calls;
+        return false;
+    }
+    let changed = !calls.is_empty();
+    tables.total += room;
+    body.reserve(room);
+    replacements.clear();
+    tables.callee = None;
+    // Calls in copies come after the one that they were copied for, the last first.
+    calls.reverse();
+    while let Some((call, name)) = calls.pop() {
+        let callee = &unit.funcs[name];
+        if let Some(way) = only_way(body, call, &callee.body) {
+            copy_way(body, call, callee, &way, tables, replacements);
+        } else {
+            // Functions are often called several times in a row.
+            if tables.callee != Some(name) {
+                tables.cfg.compute(&callee.body);
+                tables.callee = Some(name);
+            }
+            copy_callee(body, call, callee, tables);
+        }
+        if unexpanded[name] {
+            calls.append(&mut tables.copied);
+        }
+        tables.copied.clear();
+    }
+    tables.calls = calls;
+    replacements.apply(body);
+    ctx.forget_flow();
+    changed
+}
+
+/// The calls in a function that are inlined, and how many instructions that copies; `total` were copied in the unit before.
+pub(crate) fn chosen(
+    unit: &Unit,
+    func: Func,
+    body: &Body,
+    graph: &BottomUp,
+    sizes: &SecondaryMap<Func, u32>,
+    total: usize,
+    calls: &mut Vec<(Inst, Func)>,
+) -> usize {
     calls.clear();
     let mut found = 0;
-    let body = &unit.funcs[func].body;
     for block in body.blocks() {
         let first = calls.len();
         for inst in body.block_insts(block) {
@@ -71,10 +136,9 @@ pub fn run(
         calls[first..].reverse();
     }
     if calls.is_empty() {
-        tables.calls = calls;
-        return false;
+        return 0;
     }
-    let left = MAX_COPIED_INSTS.saturating_sub(tables.total);
+    let left = MAX_COPIED_INSTS.saturating_sub(total);
     let mut budget = MAX_INLINED_INSTS.saturating_sub(found).min(left);
     let mut room = 0;
     calls.retain(|&(_, callee)| {
@@ -91,55 +155,25 @@ pub fn run(
         }
         fits
     });
-    let changed = !calls.is_empty();
-    tables.total += room;
-    // The caller's body is taken out while callees are read.
-    let mut body = std::mem::take(&mut unit.funcs[func].body);
-    body.reserve(room);
-    replacements.clear();
-    tables.callee = None;
-    // Calls in copies come after the one that they were copied for, the last first.
-    calls.reverse();
-    while let Some((call, name)) = calls.pop() {
-        let callee = &unit.funcs[name];
-        if let Some(way) = only_way(&body, call, &callee.body) {
-            copy_way(&mut body, call, callee, &way, tables, replacements);
-        } else {
-            // Functions are often called several times in a row.
-            if tables.callee != Some(name) {
-                tables.cfg.compute(&callee.body);
-                tables.callee = Some(name);
-            }
-            copy_callee(&mut body, call, callee, tables);
-        }
-        if unexpanded[name] {
-            calls.append(&mut tables.copied);
-        }
-        tables.copied.clear();
-    }
-    tables.calls = calls;
-    replacements.apply(&mut body);
-    unit.funcs[func].body = body;
-    ctx.forget_flow();
-    changed
+    room
 }
 
 /// Inlines a small function that calls itself into itself. Says whether anything changed. Functions with slots are left
 /// alone: frames that held several of them would exhaust the stack at a lower depth.
-pub fn run_into_itself(unit: &mut Unit, func: Func, ctx: &mut PassContext) -> bool {
-    let function = &mut unit.funcs[func];
+pub(crate) fn run_into_itself(unit: &Unit, func: Func, body: &mut Body, ctx: &mut PassContext) -> bool {
+    let function = &unit.funcs[func];
     if function.inlining == Inlining::Never {
         return false;
     }
     let (mut own, mut calls) = (0, Vec::new());
-    for block in function.body.blocks() {
+    for block in body.blocks() {
         let first = calls.len();
-        for inst in function.body.block_insts(block) {
+        for inst in body.block_insts(block) {
             own += 1;
-            if own > SMALL_RECURSIVE || function.body.inst(inst).op == Op::Slot {
+            if own > SMALL_RECURSIVE || body.inst(inst).op == Op::Slot {
                 return false;
             }
-            if callee(&function.body, inst) == Some(func) {
+            if callee(body, inst) == Some(func) {
                 calls.push(inst);
             }
         }
@@ -150,7 +184,7 @@ pub fn run_into_itself(unit: &mut Unit, func: Func, ctx: &mut PassContext) -> bo
     if !grows(size, &calls) {
         return false;
     }
-    let original = function.clone();
+    let original = Function { body: body.clone(), ..function.clone() };
     let tables = &mut ctx.inlining;
     tables.cfg.compute(&original.body);
     tables.callee = None;
@@ -160,7 +194,7 @@ pub fn run_into_itself(unit: &mut Unit, func: Func, ctx: &mut PassContext) -> bo
         }
         size += calls.len() * own;
         for call in std::mem::take(&mut calls) {
-            copy_callee(&mut function.body, call, &original, tables);
+            copy_callee(body, call, &original, tables);
             let copied = tables.copied.drain(..).filter(|&(_, callee)| callee == func);
             // Those of one block stand in order: the last is handled first.
             let first = calls.len();
@@ -173,13 +207,13 @@ pub fn run_into_itself(unit: &mut Unit, func: Func, ctx: &mut PassContext) -> bo
 }
 
 /// How large a function gets by the calls in it that are inlined whenever it is; none if it is no matter of sizes alone.
-pub fn expanded_size(
+pub(crate) fn expanded_size(
     unit: &Unit,
     func: Func,
+    body: &Body,
     graph: &BottomUp,
     sizes: &SecondaryMap<Func, u32>,
 ) -> Option<usize> {
-    let body = &unit.funcs[func].body;
     let mut size = 0usize;
     for inst in body.blocks().flat_map(|block| body.block_insts(block)) {
         size += 1;
@@ -308,9 +342,9 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    /// Starts with another unit.
-    pub(crate) fn start(&mut self) {
-        self.total = 0;
+    /// Starts with another unit, or with a function in it before which so many instructions were copied.
+    pub(crate) fn start(&mut self, total: usize) {
+        self.total = total;
     }
 }
 

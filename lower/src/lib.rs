@@ -12,6 +12,7 @@ pub mod specialise;
 pub mod call_graph;
 pub mod inline;
 pub mod observe;
+mod parallel;
 pub mod query;
 pub mod hooks;
 pub mod passes;

@@ -7,7 +7,8 @@ use crate::call_graph;
 use crate::hooks::{Hooks, Place};
 use crate::inline;
 use crate::job::OptLevel;
-use crate::observe::{Observer, PassReport};
+use crate::observe::Observer;
+use crate::parallel::{Around, Item, Workers, each_function};
 use crate::passes::{
     PassContext, cse, dce, implied, indvars, licm, mem2reg, rotate, simplify, simplify_cfg, sroa, unroll,
 };
@@ -140,7 +141,7 @@ pub fn pass_names() -> impl Iterator<Item = &'static str> {
 /// A pass of a list that host's passes may have joined.
 struct Step<'a> {
     name: &'a str,
-    run: &'a dyn Fn(&mut Body, &mut PassContext) -> bool,
+    run: &'a (dyn Fn(&mut Body, &mut PassContext) -> bool + Sync),
     /// Which of the passes it is; 0 for one beyond those that are told apart, which is asked every time.
     bit: u64,
     /// Passes that find nothing new in what it changed.
@@ -177,12 +178,26 @@ fn steps(level: OptLevel, hooks: &Hooks) -> Vec<Step<'_>> {
 
 /// Optimises all functions of a unit.
 pub fn run(unit: &mut Unit, level: OptLevel, observer: &mut dyn Observer) {
-    run_in(&mut PassContext::default(), unit, level, &Hooks::new(), observer);
+    let mut workers = Workers { own: &mut PassContext::default(), others: &mut [] };
+    run_in(&mut workers, unit, level, &Hooks::new(), observer);
 }
 
-/// As [`run`], with the tables of earlier runs, and with a host's passes.
+/// What is found out about a function while it is optimised.
+#[derive(Copy, Clone, Default)]
+struct Found {
+    /// Its size in the end.
+    size: u32,
+    /// It is not worth optimising before it is part of its callers.
+    waits: bool,
+    /// Nor are its calls worth copying into it.
+    unexpanded: bool,
+    /// How many instructions were copied in the unit before it, where others are worked on at once.
+    copied: Option<usize>,
+}
+
+/// As [`run`], with the tables of earlier runs, on as many threads as there are of them, and with a host's passes.
 pub(crate) fn run_in(
-    ctx: &mut PassContext,
+    workers: &mut Workers<'_>,
     unit: &mut Unit,
     level: OptLevel,
     hooks: &Hooks,
@@ -190,69 +205,109 @@ pub(crate) fn run_in(
 ) {
     let steps = steps(level, hooks);
     let graph = call_graph::bottom_up(unit);
-    ctx.types = unit.types.clone();
-    ctx.light = false;
-    ctx.inlining.start();
+    for ctx in workers.all() {
+        ctx.types = unit.types.clone();
+        ctx.light = false;
+        ctx.inlining.start(0);
+    }
     // Without optimisation only what says `inline` is inlined: everything else is too large.
-    let size_of = |function: &Function| match level {
+    let size_of = |function: &Function, body: &Body| match level {
         // Nobody calls kernels.
         _ if function.kind == MethodKind::Kernel => u32::MAX,
         OptLevel::None if function.inlining != Inlining::Always => u32::MAX,
-        _ => u32::try_from(inline::size(&function.body)).unwrap_or(u32::MAX),
+        _ => u32::try_from(inline::size(body)).unwrap_or(u32::MAX),
     };
     let mut sizes = SecondaryMap::<Func, u32>::with_capacity(unit.funcs.len());
     for (func, function) in &unit.funcs {
-        sizes[func] = size_of(function);
+        sizes[func] = size_of(function, &function.body);
     }
+    let mut is_entry = SecondaryMap::<Func, bool>::with_capacity(unit.funcs.len());
+    unit.entries.iter().for_each(|&entry| is_entry[entry] = true);
     // What is small and inlined everywhere is not worth optimising before it is part of its callers.
-    let waits = |unit: &Unit, func: Func, size: u32| {
-        let always = unit.funcs[func].inlining == Inlining::Always;
-        always && size <= SMALL && !unit.entries.contains(&func)
+    let waits = |inlining: Inlining, func: Func, size: u32| {
+        inlining == Inlining::Always && size <= SMALL && !is_entry[func]
     };
     let mut waiting = FxHashSet::default();
     let mut unexpanded = SecondaryMap::<Func, bool>::new();
-    for &func in &graph.order {
-        // Not even what it calls is worth copying into it, if that is no more than it was.
-        if waits(unit, func, sizes[func])
-            && let Some(size) = inline::expanded_size(unit, func, &graph, &sizes)
-            && size <= SMALL as usize
-        {
-            sizes[func] = size as u32;
-            unexpanded[func] = true;
-            waiting.insert(unit.funcs[func].name.clone());
-            continue;
-        }
-        inline_calls(unit, func, &graph, &sizes, &unexpanded, ctx, observer);
-        sizes[func] = size_of(&unit.funcs[func]);
-        if waits(unit, func, sizes[func]) {
-            waiting.insert(unit.funcs[func].name.clone());
-            continue;
-        }
-        run_list(unit, func, &steps, ctx, observer);
-        if level > OptLevel::Less {
-            let start = observer.wants_passes().then(Instant::now);
-            let changed = inline::run_into_itself(unit, func, ctx);
-            if let Some(start) = start.filter(|_| changed) {
-                observer.pass(PassReport { pass: "inline", unit, func, elapsed: start.elapsed(), changed });
-            }
-            if changed {
-                run_list(unit, func, &steps, ctx, observer);
+    // What becomes of a function depends on those that it calls, but for calls inside of a cycle.
+    let several = workers.are_several(unit.funcs.len(), observer);
+    let mut groups = graph.groups(unit);
+    if !several {
+        groups = groups.into_iter().flatten().map(|func| vec![func]).collect();
+    }
+    let (mut copied, mut calls) = (0, Vec::new());
+    for group in groups {
+        let mut items: Vec<_> = group.into_iter().map(|func| Item::new(func, Found::default())).collect();
+        // What all of them copy is bounded, and those that come first take first, whoever works on them.
+        for Item { func, found, .. } in items.iter_mut().filter(|_| several) {
+            let Function { inlining, body, .. } = &unit.funcs[*func];
+            found.copied = Some(copied);
+            let expanded = || inline::expanded_size(unit, *func, body, &graph, &sizes);
+            if !(waits(*inlining, *func, sizes[*func])
+                && expanded().is_some_and(|size| size <= SMALL as usize))
+            {
+                copied += inline::chosen(unit, *func, body, &graph, &sizes, copied, &mut calls);
             }
         }
-        sizes[func] = size_of(&unit.funcs[func]);
+        let one = |item: &mut Item<Found>, ctx: &mut PassContext, around: &mut dyn Around| {
+            let Item { func, body, found } = item;
+            let (func, inlining) = (*func, around.unit().funcs[*func].inlining);
+            // Not even what it calls is worth copying into it, if that is no more than it was.
+            if waits(inlining, func, sizes[func])
+                && let Some(size) = inline::expanded_size(around.unit(), func, body, &graph, &sizes)
+                && size <= SMALL as usize
+            {
+                *found = Found { size: size as u32, waits: true, unexpanded: true, copied: found.copied };
+                return;
+            }
+            if let Some(copied) = found.copied {
+                ctx.inlining.start(copied);
+            }
+            inline_calls(func, body, &graph, &sizes, &unexpanded, ctx, around);
+            found.size = size_of(&around.unit().funcs[func], body);
+            if waits(inlining, func, found.size) {
+                found.waits = true;
+                return;
+            }
+            run_list(func, body, &steps, ctx, around);
+            if level > OptLevel::Less {
+                let start = around.is_watched().then(Instant::now);
+                let changed = inline::run_into_itself(around.unit(), func, body, ctx);
+                if let Some(start) = start.filter(|_| changed) {
+                    around.report("inline", func, body, start.elapsed(), changed);
+                }
+                if changed {
+                    run_list(func, body, &steps, ctx, around);
+                }
+            }
+            found.size = size_of(&around.unit().funcs[func], body);
+        };
+        each_function(unit, &mut items, workers, observer, &one);
+        for Item { func, found, .. } in items {
+            sizes[func] = found.size;
+            unexpanded[func] = found.unexpanded;
+            if found.waits {
+                waiting.insert(unit.funcs[func].name.clone());
+            }
+        }
+    }
+    if several {
+        workers.own.inlining.start(copied);
     }
     // Some could not be inlined everywhere.
     if !waiting.is_empty() {
         for func in call_graph::alive(unit).into_iter().filter(|&func| unexpanded[func]) {
-            inline_calls(unit, func, &graph, &sizes, &unexpanded, ctx, observer);
+            each_function(unit, &mut [Item::new(func, ())], workers, observer, &|item, ctx, around| {
+                inline_calls(item.func, &mut item.body, &graph, &sizes, &unexpanded, ctx, around);
+            });
         }
     }
     call_graph::prune(unit);
-    for func in unit.funcs.keys().collect::<Vec<_>>() {
-        if waiting.contains(&unit.funcs[func].name) {
-            run_list(unit, func, &steps, ctx, observer);
-        }
-    }
+    let late = unit.funcs.iter().filter(|(_, function)| waiting.contains(&function.name));
+    let mut items: Vec<_> = late.map(|(func, _)| Item::new(func, ())).collect();
+    each_function(unit, &mut items, workers, observer, &|item, ctx, around| {
+        run_list(item.func, &mut item.body, &steps, ctx, around);
+    });
     debug_check(unit);
 }
 
@@ -260,25 +315,29 @@ pub(crate) fn run_in(
 /// legal unit stays legal.
 pub fn cleanup(unit: &mut Unit, observer: &mut dyn Observer) {
     let funcs: Vec<Func> = unit.funcs.keys().collect();
-    cleanup_some(&mut PassContext::default(), unit, &funcs, observer);
+    let mut workers = Workers { own: &mut PassContext::default(), others: &mut [] };
+    cleanup_some(&mut workers, unit, &funcs, observer);
 }
 
 /// As [`cleanup`], of these functions.
 pub(crate) fn cleanup_some(
-    ctx: &mut PassContext,
+    workers: &mut Workers<'_>,
     unit: &mut Unit,
     funcs: &[Func],
     observer: &mut dyn Observer,
 ) {
-    ctx.types = unit.types.clone();
-    ctx.light = true;
+    for ctx in workers.all() {
+        ctx.types = unit.types.clone();
+        ctx.light = true;
+    }
     if funcs.is_empty() {
         return;
     }
     let steps: Vec<Step<'_>> = CLEANUP.iter().map(Pass::step).collect();
-    for &func in funcs {
-        run_list(unit, func, &steps, ctx, observer);
-    }
+    let mut items: Vec<_> = funcs.iter().map(|&func| Item::new(func, ())).collect();
+    each_function(unit, &mut items, workers, observer, &|item, ctx, around| {
+        run_list(item.func, &mut item.body, &steps, ctx, around);
+    });
     debug_check(unit);
 }
 
@@ -294,31 +353,25 @@ pub(crate) fn debug_check(unit: &Unit) {
 
 /// Inlines calls, and reports it like a pass.
 fn inline_calls(
-    unit: &mut Unit,
     func: Func,
+    body: &mut Body,
     graph: &call_graph::BottomUp,
     sizes: &SecondaryMap<Func, u32>,
     unexpanded: &SecondaryMap<Func, bool>,
     context: &mut PassContext,
-    observer: &mut dyn Observer,
+    around: &mut dyn Around,
 ) {
-    let start = observer.wants_passes().then(Instant::now);
-    let changed = inline::run(unit, func, graph, sizes, unexpanded, context);
+    let start = around.is_watched().then(Instant::now);
+    let changed = inline::run_in(around.unit(), func, body, graph, sizes, unexpanded, context);
     if let Some(start) = start {
-        observer.pass(PassReport { pass: "inline", unit, func, elapsed: start.elapsed(), changed });
+        around.report("inline", func, body, start.elapsed(), changed);
     }
 }
 
 /// Runs passes. One that has nothing to do is not asked again before another one changed something that it looks at.
-fn run_list(
-    unit: &mut Unit,
-    func: Func,
-    list: &[Step<'_>],
-    ctx: &mut PassContext,
-    observer: &mut dyn Observer,
-) {
+fn run_list(func: Func, body: &mut Body, list: &[Step<'_>], ctx: &mut PassContext, around: &mut dyn Around) {
     let mut idle = 0u64;
-    let wanted = observer.wants_passes();
+    let wanted = around.is_watched();
     ctx.trusting = true;
     ctx.forget_flow();
     for pass in list {
@@ -326,10 +379,10 @@ fn run_list(
             continue;
         }
         let start = wanted.then(Instant::now);
-        let changed = (pass.run)(&mut unit.funcs[func].body, ctx);
+        let changed = (pass.run)(body, ctx);
         let elapsed = start.map(|start| start.elapsed());
         if pass.is_hosts {
-            unit.funcs[func].body.recount_ops();
+            body.recount_ops();
         }
         if changed {
             idle &= pass.leaves;
@@ -337,13 +390,9 @@ fn run_list(
         if !changed || pass.leaves & pass.bit != 0 {
             idle |= pass.bit;
         }
-        debug_assert!(
-            ctx.flow_is_right(&unit.funcs[func].body),
-            "{} says wrongly that edges stayed",
-            pass.name
-        );
+        debug_assert!(ctx.flow_is_right(body), "{} says wrongly that edges stayed", pass.name);
         if let Some(elapsed) = elapsed {
-            observer.pass(PassReport { pass: pass.name, unit, func, elapsed, changed });
+            around.report(pass.name, func, body, elapsed, changed);
         }
     }
     ctx.trusting = false;

@@ -19,6 +19,7 @@ use crate::hooks::{Anchor, Deferred, HookContext, Hooks};
 use crate::job::{InlinePolicy, Job, OptLevel};
 use crate::legal::Legal;
 use crate::observe::{Observer, Silent};
+use crate::parallel::Workers;
 use crate::passes::PassContext;
 use crate::query::{self, Answers};
 use crate::references::{self, Strategy};
@@ -59,13 +60,15 @@ pub struct Setup<'a> {
     pub params: Option<&'a (dyn Any + Send + Sync)>,
     /// Who supplies the words that globals leave to the host, for jobs that bake them in.
     pub host: &'a dyn Resolve,
+    /// How many threads work on a unit of many functions, at most. What comes of it does not depend on this.
+    pub threads: usize,
 }
 
 impl<'a> Setup<'a> {
     /// Nothing of the host's.
     pub fn new(target: &'a dyn Target, library: &'a Library) -> Self {
         const NONE: &Hooks = &Hooks::new();
-        Setup { target, library, hooks: NONE, answers: &[], params: None, host: &NoHost }
+        Setup { target, library, hooks: NONE, answers: &[], params: None, host: &NoHost, threads: 1 }
     }
 }
 
@@ -93,12 +96,17 @@ pub struct Lowering {
 pub struct Context {
     passes: PassContext,
     verifier: verify::Context,
+    others: Vec<PassContext>,
 }
 
 impl Context {
     /// No tables yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    fn workers(&mut self, threads: usize) -> Workers<'_> {
+        Workers::new(&mut self.passes, &mut self.others, threads)
     }
 }
 
@@ -285,13 +293,13 @@ impl<'a> Pipeline<'a> {
     }
 
     fn stages(&mut self, until: Stage, observer: &mut dyn Observer) -> Result<Reached, Failure> {
-        let (job, target, hooks) = (self.job, self.setup.target, self.setup.hooks);
+        let (job, &Setup { target, hooks, threads, .. }) = (self.job, self.setup);
         let options = &job.options;
         let mut clock = Clock(Instant::now());
         let made = self.specialise()?;
         clock.report(Stage::Specialised, observer);
         let verified = match made.just_inferred {
-            true => Verified::just_inferred(&mut self.context.verifier, made.unit),
+            true => Verified::just_inferred(&mut self.context.verifier, made.unit, threads),
             false => Verified::new(made.unit),
         };
         let mut verified = verified.map_err(Failure::Program)?;
@@ -325,7 +333,7 @@ impl<'a> Pipeline<'a> {
         });
         verified = self.hooks(Anchor::BeforeOptimise, verified, observer)?;
         verified.pass(|unit| {
-            optimise::run_in(&mut self.context.passes, unit, effort, hooks, observer);
+            optimise::run_in(&mut self.context.workers(threads), unit, effort, hooks, observer);
             fold::direct_calls(unit);
             // Tables that are not needed any more hold nothing alive.
             let holding = call_graph::held(unit).next().is_some();
@@ -363,8 +371,8 @@ impl<'a> Pipeline<'a> {
         optimise::debug_check(lowered.unit());
         let cleans = options.cleanup && options.opt_level > OptLevel::None;
         if cleans {
-            let passes = &mut self.context.passes;
-            optimise::cleanup_some(passes, &mut lowered.unit, &lowered.rewritten, observer);
+            let workers = &mut self.context.workers(threads);
+            optimise::cleanup_some(workers, &mut lowered.unit, &lowered.rewritten, observer);
             lowered.tidy = true;
         }
         if hooks.has(Anchor::BeforeLegalise) {
@@ -389,7 +397,8 @@ impl<'a> Pipeline<'a> {
         optimise::debug_check(legal.unit());
         if cleans {
             let rewritten = legal.take_rewritten();
-            optimise::cleanup_some(&mut self.context.passes, legal.unit_mut(), &rewritten, observer);
+            let workers = &mut self.context.workers(threads);
+            optimise::cleanup_some(workers, legal.unit_mut(), &rewritten, observer);
         }
         references::prune(legal.unit_mut());
         legal = legal.with_references(options.references);

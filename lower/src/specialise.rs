@@ -23,7 +23,7 @@ use crate::report::{self, Place};
 use crate::runtime::Library;
 use crate::runtime::host::{self};
 use crate::runtime::link::Linker;
-use cranelift_entity::EntityRef;
+use cranelift_entity::{EntityRef, SecondaryMap};
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::Body;
 use marquetry_ir::diag::Diagnostic;
@@ -127,9 +127,10 @@ pub(crate) fn run_unlinked(
         just_inferred: true,
         scratch_cfg: std::mem::take(scratch),
     };
+    let mut known = SecondaryMap::<Func, bool>::with_capacity(job.entries.len());
     for entry in &job.entries {
         let func = specialiser.entry(entry)?;
-        if !specialiser.unit.entries.contains(&func) {
+        if !std::mem::replace(&mut known[func], true) {
             specialiser.unit.entries.push(func);
         }
     }

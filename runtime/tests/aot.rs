@@ -3,7 +3,7 @@
 
 mod command;
 
-use command::{Folder, code, is_present, marq_in, marq_ok, run_in, stderr, stdout};
+use command::{Folder, code, globals, is_present, marq_in, marq_ok, run_in, stderr, stdout};
 use object::{Object, ObjectSection, ObjectSymbol};
 use std::path::{Path, PathBuf};
 
@@ -25,15 +25,6 @@ fn build_kernels(folder: &Folder, args: &[&str]) {
 
 fn root(folder: &Folder) -> &Path {
     folder.0.path()
-}
-
-/// Names of symbols that others see, sorted.
-fn globals(bytes: &[u8]) -> Vec<String> {
-    let file = object::File::parse(bytes).expect("an object");
-    let seen = file.symbols().filter(|symbol| symbol.is_global() && symbol.is_definition());
-    let mut names: Vec<String> = seen.map(|symbol| symbol.name().expect("a name").to_owned()).collect();
-    names.sort_unstable();
-    names
 }
 
 fn undefined(bytes: &[u8]) -> Vec<String> {
@@ -110,6 +101,43 @@ fn c_calls_a_shared_library() {
     assert_eq!(text.relocations().count(), 0);
 }
 
+/// Functions as the host sees them and kernels as the CPU device does, in one build.
+#[test]
+fn functions_and_kernels_are_built_together() {
+    if !is_present("cc") {
+        return;
+    }
+    for (emit, linked) in [("obj", "both.o"), ("static", "libboth.a"), ("shared", "libboth.so")] {
+        let folder = sources();
+        let build =
+            ["build", "library.mq", "kernels.mq", "--emit", emit, "-o", linked, "--header", "library.h"];
+        marq_ok(root(&folder), &build);
+        // Everything is in one header.
+        folder.file("kernels.h", "");
+        let library = format!("./{linked}");
+        let mut cc = vec!["-o", "program", "main.c", &library, "-lm", "-Wl,-rpath,$ORIGIN"];
+        cc.extend(STRICT);
+        run_in(root(&folder), "cc", &cc);
+        assert_eq!(run_in(root(&folder), "./program", &[]), "all is well\n", "{emit}");
+    }
+    let folder = sources();
+    let seen = |args: &[&str]| {
+        marq_ok(root(&folder), &[&["build", "library.mq", "kernels.mq", "-o", "both.o"], args].concat());
+        globals(&std::fs::read(folder.path("both.o")).expect("an object"))
+    };
+    assert_eq!(seen(&["--export", "saxpy", "--export", "fib=fibonacci"]), ["fibonacci", "saxpy"]);
+    assert_eq!(seen(&["--export", "saxpy=launch"]), ["launch"]);
+    assert_eq!(seen(&["--export", "half"]), ["half"]);
+    assert_eq!(seen(&["--device"]), ["saxpy"]);
+    let clash = ["build", "library.mq", "kernels.mq", "--export", "saxpy=fib", "--export", "fib"];
+    let said = stderr(&marq_in(root(&folder), &clash));
+    assert!(said.contains("a kernel and a function would both be 'fib'"), "{said}");
+    // Making one object of two takes a linker.
+    let unlinked = ["build", "library.mq", "kernels.mq", "--linker", "/no/such/cc"];
+    let said = stderr(&marq_in(root(&folder), &unlinked));
+    assert!(said.contains("the linker '/no/such/cc' does not run"), "{said}");
+}
+
 const LOADER: &str = r#"
 #include <dlfcn.h>
 #include <stdint.h>
@@ -141,55 +169,6 @@ fn another_process_loads_a_shared_library() {
     run_in(root(&folder), "./loader", &[]);
 }
 
-const HELLO: &str = r#"
-extern func puts(ptr<generic>) -> i32 as "puts"
-extern func atoi(ptr<generic>) -> i32 as "atoi"
-extern func qsort(ptr<generic>, i64, i64, ptr<generic>) as "qsort"
-global hello: array<i8, 6> in constant = bytes "hello\x00"
-global numbers: array<i32, 5> in global = [i32 5, i32 3, i32 -1, i32 9, i32 0]
-
-method main(count: i32, values: ptr<generic>) -> i32 {
-entry:
-    p = address.constant hello
-    g = spacecast.ptr<generic> p
-    r = call puts(g)
-    place = index values, i64 1, ptr<generic>
-    text = load.ptr<generic> place
-    n = call atoi(text)
-    s = add n, count
-    return s
-}
-"#;
-
-#[test]
-fn executables_start_at_main() {
-    if !is_present("cc") {
-        return;
-    }
-    for relocation in ["pic", "static"] {
-        let folder = Folder::new();
-        folder.file("hello.mq", HELLO);
-        marq_ok(root(&folder), &["build", "hello.mq", "--emit", "exe", "--relocation", relocation]);
-        let output = std::process::Command::new(folder.path("hello")).arg("40").output().expect("it starts");
-        assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(42), "hello\n"));
-    }
-    let folder = Folder::new();
-    for (source, wanted) in [
-        ("method f() -> i32 {\nentry:\n    return i32 0\n}\n", "an executable starts at 'main'"),
-        (
-            "method main(x: i32) -> i32 {\nentry:\n    q = div.s i32 7, x\n    return q\n}\n",
-            "'main' may throw",
-        ),
-        ("method main(x: i32) -> i32 {\nentry:\n    return x\n}\n", "'main' is not one of C"),
-    ] {
-        let path = folder.file("bad.mq", source);
-        let output = marq_in(root(&folder), &["build", "bad.mq", "--emit", "exe"]);
-        assert_eq!(code(&output), 1, "{source}");
-        assert!(stderr(&output).contains(wanted), "{}", stderr(&output));
-        assert!(!path.with_extension("").exists());
-    }
-}
-
 #[test]
 fn all_of_base_links_and_needs_nothing_of_a_device() {
     if !is_present("cc") {
@@ -217,51 +196,6 @@ fn all_of_base_links_and_needs_nothing_of_a_device() {
     build("exe", "all");
     let status = std::process::Command::new(folder.path("all")).status().expect("it starts");
     assert_eq!(status.code(), Some(7));
-}
-
-#[test]
-fn only_what_is_exported_is_seen() {
-    let folder = sources();
-    let seen = |args: &[&str]| {
-        let mut all = vec!["build", "library.mq", "-o", "library.o"];
-        all.extend_from_slice(args);
-        marq_ok(root(&folder), &all);
-        globals(&std::fs::read(folder.path("library.o")).expect("an object"))
-    };
-    assert_eq!(seen(&["--export", "fib", "--export", "half"]), ["fib", "half"]);
-    assert_eq!(seen(&["--export", "twice"]), ["twice_f64", "twice_i32"]);
-    assert_eq!(seen(&["--export", "twice(f64)=double_it"]), ["double_it"]);
-    assert_eq!(seen(&["--export", "odd name!"]), ["odd_name"]);
-    assert_eq!(seen(&["--entry", "add", "--entry", "fib"]), ["add", "fib"]);
-    assert_eq!(seen(&["--entry", "twice(i32)"]), ["twice_i32"]);
-    assert_eq!(seen(&["--entry", "half", "--entry-abi", "packed"]), ["half"]);
-    let all = seen(&[]);
-    assert_eq!(all.len(), 22, "{all:?}");
-    assert!(all.iter().all(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')), "{all:?}");
-}
-
-#[test]
-fn generic_methods_are_built_for_types() {
-    let folder = Folder::new();
-    let source = "method double<T>(x: T) -> T {\nentry:\n    r = add x, x\n    return r\n}\n";
-    folder.file("g.mq", source);
-    let entries = ["build", "g.mq", "--entry", "double(i32)", "--entry", "double(f64)", "--header", "g.h"];
-    marq_ok(root(&folder), &entries);
-    let bytes = std::fs::read(folder.path("g.o")).expect("an object");
-    assert_eq!(globals(&bytes), ["double_f64", "double_i32"]);
-    let header = std::fs::read_to_string(folder.path("g.h")).expect("a header");
-    assert!(header.contains("double double_f64(double x);"), "{header}");
-    assert!(header.contains("int32_t double_i32(int32_t x);"), "{header}");
-    for (args, wanted) in [
-        (&["--entry", "double"][..], "'double' has type variables: say for which types"),
-        (&[], "there is no function or kernel without type variables"),
-    ] {
-        let mut all = vec!["build", "g.mq"];
-        all.extend_from_slice(args);
-        let output = marq_in(root(&folder), &all);
-        assert_eq!(code(&output), 1);
-        assert!(stderr(&output).contains(wanted), "{}", stderr(&output));
-    }
 }
 
 #[test]
@@ -300,26 +234,6 @@ fn externs_are_symbols_or_addresses_whatever_the_relocation_model() {
         assert_eq!(build(&["--externs", "addresses", "--address", "strlen=x"]).0, 2);
         assert_eq!(build(&["--externs", "adresses"]).0, 2);
     }
-}
-
-#[test]
-fn clashes_are_errors_that_name_both() {
-    let folder = Folder::new();
-    let source = "method \"a b\"() {\nentry:\n    return\n}\nmethod \"a-b\"() {\nentry:\n    return\n}\n";
-    folder.file("clash.mq", source);
-    let output = marq_in(root(&folder), &["build", "clash.mq"]);
-    assert_eq!(code(&output), 1);
-    let said = stderr(&output);
-    assert!(said.contains("'a b' and 'a-b' would both be 'a_b'"), "{said}");
-    marq_ok(root(&folder), &["build", "clash.mq", "--export", "a b", "--export", "a-b=other"]);
-    assert_eq!(globals(&std::fs::read(folder.path("clash.o")).expect("an object")), ["a_b", "other"]);
-    let output = marq_in(root(&folder), &["build", "clash.mq", "--export", "a b=memmove"]);
-    assert_eq!(code(&output), 1);
-    let said = stderr(&output);
-    assert!(said.contains("entry 'a b', as 'memmove', has the name of a routine of the C library"), "{said}");
-    folder.file("host.mq", "extern func g() as \"f\"\nmethod f() {\nentry:\n    call g()\n    return\n}\n");
-    let said = stderr(&marq_in(root(&folder), &["build", "host.mq"]));
-    assert!(said.contains("entry 'f' has the name of a function of the host"), "{said}");
 }
 
 #[test]

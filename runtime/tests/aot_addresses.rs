@@ -1,10 +1,11 @@
-//! Session addresses: a library that another tool linked calls functions of this very process, through no symbol.
+//! The relocation model and the policy for externs, in all their combinations; and session addresses: a library that another
+//! tool linked calls functions of this very process, through no symbol.
 #![cfg(feature = "cli")]
 #![allow(unsafe_code, reason = "this is where linked code is loaded and called")]
 
 mod command;
 
-use command::{Folder, is_present};
+use command::{Folder, is_present, marq_in, marq_ok, run_in};
 use marquetry::aot::link::{Linker, link};
 use marquetry::aot::{self, Emit, Plan, choose};
 use marquetry::library;
@@ -12,6 +13,7 @@ use marquetry_codegen::native::{ExternPolicy, NativeOptions, NativeTarget};
 use marquetry_ir::text;
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{Job, OptLevel};
+use object::{Object, ObjectSection, ObjectSymbol, RelocationKind};
 use std::sync::atomic::{AtomicI64, Ordering};
 
 static SEEN: AtomicI64 = AtomicI64::new(0);
@@ -48,7 +50,7 @@ fn linked_code_calls_functions_of_this_process() {
     let plan = Plan { addresses, ..Plan::default() };
     let built = aot::build(&program, &job, &target, &plan).expect("an object");
     let linker = Linker { name: "s.so".into(), arguments: vec!["-Wl,-z,defs".into()], ..Linker::default() };
-    let library = link(Emit::Shared, built.artifact.code, &target, &linker).expect("a library");
+    let library = link(Emit::Shared, vec![built.artifact.code], &target, &linker).expect("a library");
     let folder = Folder::new();
     let path = folder.file("s.so", library);
     // SAFETY: the library holds the function above and no initialisers; it has this signature.
@@ -59,4 +61,139 @@ fn linked_code_calls_functions_of_this_process() {
         assert_eq!(tell(5), 10);
     }
     assert_eq!(SEEN.load(Ordering::Relaxed), 10);
+}
+
+/// Has a function of the host, a table with addresses of its own, and writable memory.
+const HOSTED: &str = "
+extern func note(i64) -> i64 as \"host_note\"
+global seen: i64 in global = i64 1
+
+method twice(x: i64) -> i64 noinline {
+entry:
+    y = add x, x
+    return y
+}
+
+method thrice(x: i64) -> i64 noinline {
+entry:
+    y = mul x, i64 3
+    return y
+}
+
+method tell(x: i64) -> i64 {
+entry:
+    a = call note(x)
+    large = gt.s x, i64 5
+    f2 = function_address twice(i64)
+    f3 = function_address thrice(i64)
+    f = select large, f3, f2
+    b = call_indirect f(a) -> i64
+    p = address.global seen
+    old = load.i64 p
+    new = add old, b
+    store p, new
+    return new
+}
+";
+
+/// The host: its function has a symbol, or is at an address without any.
+const HOST: &str = "
+#include <stdint.h>
+#include \"tell.h\"
+#ifdef ADDRESS
+__attribute__((section(\".fixed\"), used, noinline)) static int64_t note(int64_t x) { return x + 100; }
+#else
+int64_t host_note(int64_t x) { return x + 100; }
+#endif
+int main(void) {
+    int64_t result = 0;
+#ifdef ADDRESS
+    if ((uintptr_t)note != ADDRESS) return 2;
+#endif
+    if (tell(1, &result) != 0 || result != 203) return 3;
+    if (tell(2, &result) != 0 || result != 407) return 4;
+    if (tell(10, &result) != 0 || result != 737) return 5;
+    return 0;
+}
+";
+
+/// Apart from everything else of the program, and where calls of C's still reach it.
+const ADDRESS: &str = "0x30000000";
+
+#[test]
+fn relocation_and_externs_are_independent() {
+    let machines: [(&str, &str, Option<&str>); 4] = [
+        ("x86_64", "cc", None),
+        ("aarch64", "aarch64-linux-gnu-gcc", Some("qemu-aarch64")),
+        ("riscv64", "riscv64-linux-gnu-gcc", Some("qemu-riscv64")),
+        ("s390x", "s390x-linux-gnu-gcc", Some("qemu-s390x")),
+    ];
+    for (machine, cc, emulator) in machines {
+        if !cfg!(all(target_arch = "x86_64", target_os = "linux")) && emulator.is_none() {
+            continue;
+        }
+        if !is_present(cc) || emulator.is_some_and(|emulator| !is_present(emulator)) {
+            continue;
+        }
+        for relocation in ["static", "pic"] {
+            for externs in ["symbols", "addresses"] {
+                let folder = Folder::new();
+                let at = folder.0.path();
+                folder.file("tell.mq", HOSTED);
+                folder.file("host.c", HOST);
+                let what = format!("{machine} {relocation} {externs}");
+                let target = format!("native:{machine}");
+                let mut build = vec!["build", "tell.mq", "--target", &target, "--header", "tell.h"];
+                build.extend(["--entry", "tell", "--relocation", relocation, "--externs", externs]);
+                let address = format!("host_note={ADDRESS}");
+                let section = format!("-Wl,--section-start=.fixed={ADDRESS}");
+                let defined = format!("-DADDRESS={ADDRESS}");
+                let mut link = vec!["-Wall", "-Werror", "host.c", "tell.o", "-o", "program"];
+                if externs == "addresses" {
+                    build.extend(["--address", &address]);
+                    link.extend([section.as_str(), defined.as_str()]);
+                }
+                marq_ok(at, &build);
+                let bytes = std::fs::read(folder.path("tell.o")).expect("an object");
+                says(&bytes, relocation, externs, &what);
+                // At a fixed place both models are at home; anywhere, position-independent code alone is.
+                run_in(at, cc, &[&link[..], &["-no-pie"]].concat());
+                let run = |program: &str| match emulator {
+                    Some(emulator) => {
+                        let root = format!("/usr/{machine}-linux-gnu");
+                        run_in(at, emulator, &["-L", &root, program])
+                    }
+                    None => run_in(at, program, &[]),
+                };
+                run("./program");
+                if relocation == "pic" && externs == "symbols" {
+                    run_in(at, cc, &[&link[..], &["-pie", "-fPIE", "-Wl,-z,text"]].concat());
+                    run("./program");
+                }
+                let shared = marq_in(
+                    at,
+                    &[&build[..], &["--emit", "shared", "--link-arg", "-Wl,-z,text", "-o", "out.so"]]
+                        .concat(),
+                );
+                assert_eq!(shared.status.success(), relocation == "pic", "{what}");
+            }
+        }
+    }
+}
+
+/// The object is what the settings say: code that is not to be moved holds addresses, code that is holds none; functions of the
+/// host are symbols, or not mentioned.
+fn says(bytes: &[u8], relocation: &str, externs: &str, what: &str) {
+    let file = object::File::parse(bytes).expect("an object");
+    let needed: Vec<&str> =
+        file.symbols().filter(|symbol| symbol.is_undefined()).filter_map(|s| s.name().ok()).collect();
+    assert_eq!(needed.contains(&"host_note"), externs == "symbols", "{what}: {needed:?}");
+    let text = file.sections().filter(|section| section.kind() == object::SectionKind::Text);
+    let absolute = text
+        .flat_map(|section| section.relocations().collect::<Vec<_>>())
+        .filter(|(_, relocation)| relocation.kind() == RelocationKind::Absolute && relocation.size() == 64);
+    let absolute = absolute.count();
+    // Of its own functions and memory code knows the distance, in both models.
+    let wanted = relocation == "static" && externs == "symbols";
+    assert_eq!(absolute > 0, wanted, "{what}: {absolute} absolute addresses in code");
 }

@@ -186,44 +186,95 @@ fn every_format_has_unwind_tables_and_lines() {
     }
 }
 
-/// Readers that others wrote accept what is written, whatever the format.
+/// Readers that others wrote accept what is written: those of GNU for ELF and COFF, LLVM's for everything.
 #[test]
-fn other_readers_agree() {
+fn gnu_reads_what_is_written() {
     let folder = sources();
     let at = folder.0.path();
-    if is_present("readelf") {
-        object_for(&folder, "x86_64", &["-g"]);
-        let read = run_in(at, "readelf", &["-sW", "out.o"]);
-        assert!(read.lines().any(|line| line.contains("GLOBAL") && line.ends_with(" fib")), "{read}");
-        assert!(!read.lines().any(|line| line.contains("GLOBAL") && line.contains(".Lfn")), "{read}");
-        run_in(at, "readelf", &["-aW", "--debug-dump=frames,info,decodedline", "out.o"]);
-    }
-    for (machine, tool) in
-        [("aarch64", "aarch64-linux-gnu"), ("riscv64", "riscv64-linux-gnu"), ("s390x", "s390x-linux-gnu")]
-    {
-        let objdump = format!("{tool}-objdump");
-        if is_present(&objdump) {
-            object_for(&folder, machine, &["-g"]);
+    for machine in ["x86_64", "aarch64", "riscv64", "s390x"] {
+        // Its own machine's tools have no prefix.
+        let tool = |name: &str| match machine {
+            "x86_64" if cfg!(target_arch = "x86_64") => name.to_owned(),
+            _ => format!("{machine}-linux-gnu-{name}"),
+        };
+        let [readelf, objdump, nm] = ["readelf", "objdump", "nm"].map(tool);
+        if ![&readelf, &objdump, &nm].into_iter().all(|tool| is_present(tool)) {
+            continue;
+        }
+        for relocation in ["--relocation=pic", "--relocation=static"] {
+            object_for(&folder, machine, &["-g", relocation]);
+            let read = run_in(at, &readelf, &["-sW", "out.o"]);
+            assert!(read.lines().any(|line| line.contains("GLOBAL") && line.ends_with(" fib")), "{read}");
+            assert!(!read.lines().any(|line| line.contains("GLOBAL") && line.contains(".Lfn")), "{read}");
+            let read = run_in(at, &readelf, &["-aW", "--debug-dump=frames,info,decodedline", "out.o"]);
+            assert!(read.contains("DW_TAG_subprogram") && read.contains("library.mq"), "{read}");
             let code = run_in(at, &objdump, &["-dr", "out.o"]);
             assert!(code.contains("<fib>:") || code.contains("<.Lfn"), "{code}");
-            let nm = run_in(at, &format!("{tool}-nm"), &["-g", "out.o"]);
+            let nm = run_in(at, &nm, &["-g", "out.o"]);
             assert!(nm.contains(" T fib\n") && nm.contains(" U strlen\n"), "{nm}");
         }
     }
-    // What every machine with a C compiler has reads COFF as well.
     if is_present("objdump") {
-        object_for(&folder, "x86_64-pc-windows-gnu", &["-g"]);
-        let read = run_in(at, "objdump", &["-x", "out.o"]);
-        assert!(read.contains("pe-x86-64") && read.contains(".pdata") && read.contains("fib"), "{read}");
-    }
-    // Not on every machine: Mach-O has few readers outside of its vendor's.
-    let llvm = std::process::Command::new("llvm-readobj").arg("--version").output();
-    if llvm.is_ok_and(|output| output.status.success()) {
-        for (triple, ..) in TARGETS {
+        for triple in ["x86_64-pc-windows-gnu", "x86_64-pc-windows-msvc"] {
             object_for(&folder, triple, &["-g"]);
-            let read = run_in(at, "llvm-readobj", &["--sections", "--symbols", "-r", "out.o"]);
-            assert!(read.contains("fib"), "{triple}: {read}");
+            let read = run_in(at, "objdump", &["-x", "out.o"]);
+            assert!(read.contains("pe-x86-64") && read.contains(".pdata") && read.contains("fib"), "{read}");
         }
+    }
+}
+
+#[test]
+fn llvm_reads_every_format() {
+    if !["llvm-readobj", "llvm-nm", "llvm-objdump"].into_iter().all(is_present) {
+        return;
+    }
+    let folder = sources();
+    let at = folder.0.path();
+    for (triple, format, _) in TARGETS {
+        let prefix = if format == BinaryFormat::MachO { "_" } else { "" };
+        for relocation in ["--relocation=pic", "--relocation=static"] {
+            object_for(&folder, triple, &["-g", relocation]);
+            let read = run_in(at, "llvm-readobj", &["--sections", "--symbols", "-r", "out.o"]);
+            let format = match format {
+                BinaryFormat::MachO => "mach-o",
+                BinaryFormat::Coff => "coff-x86-64",
+                _ => "elf64-",
+            };
+            let stated = read.lines().find_map(|line| line.strip_prefix("Format: ")).unwrap_or("nothing");
+            assert!(stated.to_lowercase().starts_with(format), "{triple}: {stated}");
+            let nm = run_in(at, "llvm-nm", &["-g", "out.o"]);
+            assert!(nm.contains(&format!(" T {prefix}fib\n")), "{triple}: {nm}");
+            assert!(nm.contains(&format!(" U {prefix}strlen\n")), "{triple}: {nm}");
+            let code = run_in(at, "llvm-objdump", &["-dr", "out.o"]);
+            assert!(code.contains(&format!("<{prefix}fib>:")), "{triple}: {code}");
+        }
+    }
+}
+
+/// A linker for Windows is told what a library exports: nobody else tells it.
+#[cfg(unix)]
+#[test]
+fn libraries_for_windows_say_what_they_export() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = sources();
+    // Whoever really links is on another machine.
+    let linker = folder.file("linker", "#!/bin/sh\ncp code.o linked\n");
+    std::fs::set_permissions(&linker, std::fs::Permissions::from_mode(0o755)).expect("a command");
+    let linker = linker.to_str().expect("text");
+    for (triple, wanted) in [
+        ("x86_64-pc-windows-msvc", " /EXPORT:\"half\" /EXPORT:\"fib\""),
+        ("x86_64-pc-windows-gnu", " -export:\"half\" -export:\"fib\""),
+    ] {
+        let exports = ["--export", "fib", "--export", "half"];
+        let shared = [&exports[..], &["--emit", "shared", "--linker", linker]].concat();
+        let bytes = object_for(&folder, triple, &shared);
+        let file = object::File::parse(&*bytes).expect("an object");
+        let section = file.section_by_name(".drectve").expect("directives");
+        assert_eq!(section.kind(), object::SectionKind::Linker);
+        assert_eq!(section.data().expect("bytes"), wanted.as_bytes());
+        let bytes = object_for(&folder, triple, &exports);
+        let file = object::File::parse(&*bytes).expect("an object");
+        assert!(file.section_by_name(".drectve").is_none(), "who links an object says what is exported");
     }
 }
 

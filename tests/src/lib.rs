@@ -12,7 +12,10 @@ use marquetry::filetest::report::Report;
 use marquetry::filetest::runner::{self, Row, Verdict};
 use marquetry::filetest::watchdog::{Watchdog, end_process};
 use marquetry_lower::job::OptLevel;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -74,6 +77,26 @@ impl Engines {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(engines);
         Ok(rows)
     }
+}
+
+/// Whether a tool runs. If not, that is said, past what captures the output of tests, with the number of times in this process;
+/// where everything must be present it is a failure.
+///
+/// # Panics
+/// It does not, and `MARQ_REQUIRE_ENGINES` is set.
+pub fn is_present(tool: &str) -> bool {
+    static SKIPPED: AtomicUsize = AtomicUsize::new(0);
+    let found = Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let present = found.is_ok_and(|status| status.success());
+    assert!(
+        present || std::env::var_os("MARQ_REQUIRE_ENGINES").is_none(),
+        "'{tool}' is required and does not run"
+    );
+    if !present {
+        let number = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
+        let _ = writeln!(std::io::stderr(), "skipped ({number}): '{tool}' does not run");
+    }
+    present
 }
 
 /// All `.mq` files in a folder and below, sorted.

@@ -10,23 +10,9 @@ use marquetry_ir::program::MethodKind;
 use marquetry_ir::text;
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{DebugLevel, Job, OptLevel};
-use marquetry_tests::corpus;
+use marquetry_tests::{corpus, is_present};
 use std::path::Path;
-use std::process::{Command, Stdio};
-
-/// Whether a checker runs; if not, that is said, or is a failure.
-fn is_present(checker: &str) -> bool {
-    let found = Command::new(checker).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let present = found.is_ok_and(|status| status.success());
-    assert!(
-        present || std::env::var_os("MARQ_REQUIRE_ENGINES").is_none(),
-        "'{checker}' is required and does not run"
-    );
-    if !present {
-        println!("skipped: '{checker}' does not run");
-    }
-    present
-}
+use std::process::Command;
 
 /// Compiles all kernels of the corpus, file by file, for a target, and has each file's code checked.
 fn check(target: &str, extension: &str, debug_level: DebugLevel, command: &dyn Fn(&Path) -> Command) {

@@ -111,6 +111,8 @@ pub(super) struct Front {
 pub(super) struct Declared {
     pub(super) convention: Convention,
     pub(super) arch: Arch,
+    /// Whether calls of others name them, as if they were near, and linkers put what leads there in between.
+    through_linker: bool,
     pub(super) reach: Reach,
     funcs: SecondaryMap<Func, Option<(u32, Signature)>>,
     externs: SecondaryMap<Extern, Option<(Reached, Signature)>>,
@@ -266,6 +268,7 @@ impl Declared {
         let mut declared = Declared {
             convention,
             arch,
+            through_linker: through_linker(arch, module.isa()),
             reach,
             funcs,
             externs,
@@ -304,7 +307,7 @@ impl Declared {
         let entry = export.entry;
         let func = *legal.unit().entries.get(entry).ok_or_else(missing)?;
         let facts = self.reach.facts(func);
-        let kind = ExportKind::of(legal, entry, facts.waits).ok_or_else(missing)?;
+        let kind = ExportKind::of(legal, export, facts.waits).ok_or_else(missing)?;
         let signature = match &kind {
             ExportKind::Function(signature) if signature.is_direct() && facts.hidden() == 0 => None,
             ExportKind::Function(signature) => {
@@ -347,12 +350,14 @@ impl Declared {
         let (known, colocated) = match callee {
             Callee::Func(func) => (known(&self.funcs[func]), true),
             Callee::Extern(id) => match &self.externs[id] {
-                Some((Reached::Symbol(id), signature)) => (Some((*id, signature.clone())), false),
+                Some((Reached::Symbol(id), signature)) => {
+                    (Some((*id, signature.clone())), self.through_linker)
+                }
                 _ => (None, false),
             },
-            Callee::Copy => (known(&self.library[0]), false),
-            Callee::Set => (known(&self.library[1]), false),
-            Callee::Clock => (known(&self.library[2]), false),
+            Callee::Copy => (known(&self.library[0]), self.through_linker),
+            Callee::Set => (known(&self.library[1]), self.through_linker),
+            Callee::Clock => (known(&self.library[2]), self.through_linker),
         };
         let (id, signature) = known.ok_or_else(|| internal("a callee is missing"))?;
         Ok(import_function(out, id, signature, colocated))
@@ -365,6 +370,13 @@ impl Declared {
             _ => None,
         }
     }
+}
+
+/// Whether position-independent code of an architecture calls through what linkers make. Elsewhere it takes the address from the
+/// global offset table; on s390x Cranelift has an absolute address among the code for functions that may be far, which
+/// would have to be written where only reading is allowed (ELF ABI s390x supplement, "Procedure Linkage Table").
+pub(super) fn through_linker(arch: Arch, isa: &dyn TargetIsa) -> bool {
+    arch == Arch::S390x && isa.flags().is_pic()
 }
 
 /// Makes a function callable from another.

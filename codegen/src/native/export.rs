@@ -77,6 +77,8 @@ pub struct Export {
     pub entry: usize,
     /// The symbol.
     pub symbol: Arc<str>,
+    /// Whether it is called with blocks, if it is a function, whatever the job's entry ABI: so operands of exceptions arrive.
+    pub packed: bool,
 }
 
 /// Whether C passes a value of this type as it is.
@@ -122,140 +124,13 @@ impl CSignature {
 }
 
 impl ExportKind {
-    /// Of an entry; none if there is none. `waits`: whether its work-items meet.
-    pub fn of(legal: &Legal, entry: usize, waits: bool) -> Option<ExportKind> {
-        let abi = legal.entries().get(entry)?;
-        Some(match CSignature::of(legal, entry) {
-            Some(_) if abi.convention == EntryConvention::Packed => ExportKind::Packed,
+    /// Of an export; none if there is no such entry. `waits`: whether its work-items meet.
+    pub fn of(legal: &Legal, export: &Export, waits: bool) -> Option<ExportKind> {
+        let abi = legal.entries().get(export.entry)?;
+        Some(match CSignature::of(legal, export.entry) {
+            Some(_) if export.packed || abi.convention == EntryConvention::Packed => ExportKind::Packed,
             Some(signature) => ExportKind::Function(signature),
             None => ExportKind::Kernel { waits },
         })
-    }
-}
-
-/// What is no name in C or C++, though it looks like one.
-const KEYWORDS: &[&str] = &[
-    "alignas",
-    "alignof",
-    "and",
-    "asm",
-    "auto",
-    "bool",
-    "break",
-    "case",
-    "catch",
-    "char",
-    "class",
-    "compl",
-    "concept",
-    "const",
-    "constexpr",
-    "continue",
-    "default",
-    "delete",
-    "do",
-    "double",
-    "else",
-    "enum",
-    "explicit",
-    "export",
-    "extern",
-    "false",
-    "float",
-    "for",
-    "friend",
-    "goto",
-    "if",
-    "inline",
-    "int",
-    "long",
-    "mutable",
-    "namespace",
-    "new",
-    "noexcept",
-    "not",
-    "nullptr",
-    "operator",
-    "or",
-    "private",
-    "protected",
-    "public",
-    "register",
-    "requires",
-    "restrict",
-    "return",
-    "short",
-    "signed",
-    "sizeof",
-    "static",
-    "struct",
-    "switch",
-    "template",
-    "this",
-    "throw",
-    "true",
-    "try",
-    "typedef",
-    "typeid",
-    "typename",
-    "typeof",
-    "union",
-    "unsigned",
-    "using",
-    "virtual",
-    "void",
-    "volatile",
-    "while",
-    "xor",
-];
-
-/// A name as an identifier of C: `scale(f32, ptr<global>)` is `scale_f32_ptr_global`. What is one already stays as it is;
-/// everything else between letters and digits becomes one underscore.
-pub fn c_name(name: &str) -> String {
-    let mut out = String::with_capacity(name.len());
-    let mut gap = false;
-    for c in name.chars() {
-        if c.is_ascii_alphanumeric() || c == '_' {
-            if gap {
-                out.push('_');
-            }
-            gap = false;
-            out.push(c);
-        } else {
-            gap = true;
-        }
-    }
-    if out.is_empty() || out.starts_with(|c: char| c.is_ascii_digit()) {
-        out.insert(0, '_');
-    }
-    if KEYWORDS.contains(&out.as_str()) {
-        out.push('_');
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_become_identifiers() {
-        for (name, wanted) in [
-            ("axpy", "axpy"),
-            ("_x9", "_x9"),
-            ("scale(f32, ptr<global>)", "scale_f32_ptr_global"),
-            ("f()", "f"),
-            ("odd name", "odd_name"),
-            ("9lives", "_9lives"),
-            ("", "_"),
-            ("\u{e9}", "_"),
-            ("while", "while_"),
-            ("a::b", "a_b"),
-        ] {
-            assert_eq!(c_name(name), wanted);
-        }
-        let mut sorted = KEYWORDS.to_vec();
-        sorted.sort_unstable();
-        assert_eq!(sorted, KEYWORDS);
     }
 }

@@ -15,6 +15,7 @@
 //! - At `-g1` and `-g2` objects carry DWARF and unwind tables, and code in memory a [`CodeMap`]; the code is the same.
 //! - Nothing that Cranelift says or does leaves as a panic: every call into it is fenced.
 
+mod c_names;
 pub mod context;
 mod abi;
 mod blob;
@@ -49,8 +50,9 @@ mod wrap;
 mod tests;
 
 pub use blob::{Blob, BlobEntry, Section, Symbol, check_blob_target, emit_blob};
+pub use c_names::{c_name, c_symbol, is_c_symbol};
 pub use emit::NativeContext;
-pub use export::{CParam, CReturn, CSignature, Export, ExportKind, c_name};
+pub use export::{CParam, CReturn, CSignature, Export, ExportKind};
 pub use jit::{JitCode, JitEntry, MappedCode, MappedEntry, emit_jit, emit_jit_with, routine};
 pub use join::{Joined, Joint, WORD_BYTES, Word, WordTarget, join};
 pub use kernel::{KernelFn, NativeKernel};
@@ -428,9 +430,10 @@ fn flags(
     set("opt_level", if optimised && effort == Effort::Full { "speed" } else { "none" })?;
     let allocator = if optimised && effort <= Effort::Plain { "backtracking" } else { "single_pass" };
     set("regalloc_algorithm", allocator)?;
-    set("is_pic", truth(!jit && options.relocation == Relocation::Pic))?;
-    // Library functions may be farther away than a call reaches.
-    set("use_colocated_libcalls", "false")?;
+    let is_pic = !jit && options.relocation == Relocation::Pic;
+    set("is_pic", truth(is_pic))?;
+    // Library functions may be farther away than a call reaches, but where linkers see to that ([`emit::through_linker`]).
+    set("use_colocated_libcalls", truth(is_pic && triple.architecture == Architecture::S390x))?;
     set("enable_verifier", truth(options.verify))?;
     // `i128` in signatures, and more results than there are registers.
     set("enable_llvm_abi_extensions", "true")?;

@@ -22,7 +22,7 @@ use crate::error::EmitError;
 use cranelift_codegen::ir::LibCall;
 use cranelift_module::default_libcall_names;
 use cranelift_object::object::SymbolScope;
-use cranelift_object::object::write::Symbol;
+use cranelift_object::object::write::{CoffExportStyle, Symbol};
 use cranelift_object::{ObjectBuilder, ObjectModule, ObjectProduct};
 use marquetry_ir::entity::{Extern, Func, Global};
 use marquetry_ir::unit::Unit;
@@ -30,6 +30,7 @@ use marquetry_lower::job::DebugLevel;
 use marquetry_lower::legal::Legal;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::fmt::Write;
+use target_lexicon::{BinaryFormat, Environment};
 
 /// What an object is made with, besides code and target.
 #[derive(Copy, Clone)]
@@ -40,11 +41,14 @@ pub struct ObjectPlan<'a> {
     pub addresses: &'a dyn Fn(&str) -> Option<u64>,
     /// How many threads compile, at most.
     pub threads: usize,
+    /// Whether a library is linked of the object that others load: in COFF, the object itself has to tell the linker what they
+    /// see.
+    pub shared: bool,
 }
 
 impl Default for ObjectPlan<'_> {
     fn default() -> Self {
-        ObjectPlan { exports: None, addresses: &|_| None, threads: 1 }
+        ObjectPlan { exports: None, addresses: &|_| None, threads: 1, shared: false }
     }
 }
 
@@ -119,6 +123,12 @@ pub fn emit_planned(
         }
         let mut product = module.finish();
         add_exports(&mut product, legal, &declared)?;
+        if plan.shared && target.triple().binary_format == BinaryFormat::Coff {
+            // Microsoft's linker and GNU's spell options their own way.
+            let is_microsoft = target.triple().environment == Environment::Msvc;
+            let style = if is_microsoft { CoffExportStyle::Msvc } else { CoffExportStyle::Gnu };
+            product.object.add_coff_exports(style);
+        }
         if is_debugged {
             unwind::add(&mut product, &known, &*target.object_isas.full)?;
             dwarf::add(&mut product, legal.unit(), &known, level, &*target.object_isas.full)?;
@@ -136,9 +146,14 @@ pub fn emit_planned(
 
 /// Adds the symbols that others see.
 fn add_exports(product: &mut ObjectProduct, legal: &Legal, declared: &Declared) -> Result<(), EmitError> {
+    let is_elf = product.object.format() == cranelift_object::object::BinaryFormat::Elf;
     for front in &declared.fronts {
         let Some(&func) = legal.unit().entries.get(front.entry) else { continue };
         let own = product.function_symbol(front.id.unwrap_or(declared.function(func)?.0));
+        if is_elf {
+            // What Cranelift calls it says nothing, and costs as much as the name that others see.
+            product.object.symbol_mut(own).name.clear();
+        }
         let &Symbol { value, size, kind, section, flags, .. } = product.object.symbol(own);
         let name = front.symbol.clone().into_bytes();
         let scope = SymbolScope::Dynamic;

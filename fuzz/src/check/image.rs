@@ -12,65 +12,7 @@ use marquetry_lower::job::OptLevel;
 use std::sync::OnceLock;
 
 /// Something of everything that images hold.
-const TEXT: &str = r#"
-struct pair { a: i32, b: f32 }
-global letters: array<i8, 6> in constant = bytes "hello\n"
-global count: i64 in global = i64 5
-global tile: array<i32, 64> in shared
-extern func add_there(i64) -> i64 as "host_add"
-
-method fib(n: i64) -> i64 {
-entry:
-    small = lt.s n, i64 2
-    branch small, done, more
-done:
-    return n
-more:
-    a = sub n, i64 1
-    x = call fib(a)
-    q = div.s x, a
-    return q
-}
-
-method of_pair(p: pair) -> i32 {
-entry:
-    a = get p, 0
-    return a
-}
-
-method same<T>(x: T) -> T noinline {
-entry:
-    return x
-}
-
-method all(x: i64) -> i64 {
-entry:
-    p = address.global count
-    store p, x
-    l = address.constant letters
-    c = load.i8 l
-    d = zext.i64 c
-    y = call add_there(d)
-    f = function_address fib(i64)
-    z = call_indirect f(y) -> i64
-    w = call same(z)
-    return w
-}
-
-kernel reversed(data: ptr<global>) {
-entry:
-    i = local_id 0
-    cells = address.shared tile
-    p = index data, i, i32
-    x = load.i32 p
-    q = index cells, i, i32
-    store q, x
-    barrier
-    print "item %d", x
-    store p, x
-    return
-}
-"#;
+const TEXT: &str = include_str!("../../../tests/tests/images/program.mq");
 
 /// An image, and the session that made it.
 struct Original {
@@ -90,9 +32,11 @@ fn make() -> Result<Original, Box<dyn std::error::Error>> {
     let native = session.add_backend(Backend::new("native", target()?))?;
     let cpu = session.add_backend(Backend::cpu_device("cpu", target()?))?;
     session.define("image.mq", TEXT)?;
-    let functions = ["fib", "of_pair", "same(pair)", "all"].map(|name| session.job(name, &native));
-    let kernel = session.job("reversed", &cpu);
-    let jobs = functions.into_iter().chain([kernel]).collect::<Result<Vec<_>, _>>()?;
+    let functions =
+        ["fib", "first_of", "same(pair)", "closures", "letter", "next", "calls_host", "refused_within"];
+    let functions = functions.map(|name| session.job(name, &native));
+    let kernels = ["reversed", "checked"].map(|name| session.job(name, &cpu));
+    let jobs = functions.into_iter().chain(kernels).collect::<Result<Vec<_>, _>>()?;
     let bytes = session.image(&jobs)?;
     Ok(Original { session, bytes })
 }

@@ -52,6 +52,8 @@ use crate::program::{Program, World};
 use crate::unit::Unit;
 pub use explain::{Explained, explain};
 use report::Report;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use structure::Facts;
 
 /// All mistakes in a program; none if it is well-formed as far as types are known before dispatch.
@@ -85,6 +87,52 @@ pub struct Context(Facts);
 
 fn verify(module: module::Module<'_>, results: Results) -> Vec<Diagnostic> {
     verify_since(module, results, None)
+}
+
+/// Functions that a thread takes at once.
+const CHUNK: usize = 64;
+
+/// As [`verify`], of a unit, on several threads if it has many functions. What is found, and in which order, does not depend on
+/// them.
+fn verify_on(context: &mut Context, unit: &Unit, results: Results, threads: usize) -> Vec<Diagnostic> {
+    let module = module::Module::Unit(unit);
+    if threads < 2 || unit.funcs.len() <= CHUNK {
+        return verify_in(context, module, results, None);
+    }
+    let mut report = Report::default();
+    module::check(module, None, &mut report);
+    let mut functions = Vec::with_capacity(unit.funcs.len());
+    module.each_function(None, &mut |function| functions.push(function));
+    let chunks: Vec<_> = functions.chunks(CHUNK).collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let (mut facts, mut found) = (Facts::default(), Vec::new());
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(chunk) = chunks.get(number) else { return found };
+            let mut report = Report::default();
+            for &function in chunk.iter() {
+                report::Checker::new(module, function, results, &mut facts, &mut report).run();
+            }
+            if report.errors() > 0 {
+                found.push((number, report));
+            }
+        }
+    };
+    let mut found = thread::scope(|scope| {
+        let helpers: Vec<_> = (1..threads.min(chunks.len())).map(|_| scope.spawn(work)).collect();
+        let mut found = work();
+        for helper in helpers {
+            match helper.join() {
+                Ok(more) => found.extend(more),
+                Err(payload) => std::panic::resume_unwind(payload),
+            }
+        }
+        found
+    });
+    found.sort_unstable_by_key(|(number, _)| *number);
+    found.into_iter().for_each(|(_, part)| report.append(part));
+    report.finish()
 }
 
 fn verify_since(module: module::Module<'_>, results: Results, since: Option<World>) -> Vec<Diagnostic> {
@@ -125,13 +173,16 @@ impl Verified {
 
     /// As [`Self::new`], for the stage that has just set the types of all results by [`infer`](crate::infer::infer), after
     /// the types of all that their operands are, and that reported what the rule did not accept: asking the rule once
-    /// more is left out, and nothing else. Builds with debug assertions do ask.
+    /// more is left out, and nothing else. Builds with debug assertions do ask. `threads` is how many work on it, at most.
     ///
     /// # Errors
     /// All mistakes in the unit.
-    pub fn just_inferred(context: &mut Context, unit: Unit) -> Result<Verified, Vec<Diagnostic>> {
-        let module = module::Module::Unit(&unit);
-        let diagnostics = verify_in(context, module, Results::JustInferred, None);
+    pub fn just_inferred(
+        context: &mut Context,
+        unit: Unit,
+        threads: usize,
+    ) -> Result<Verified, Vec<Diagnostic>> {
+        let diagnostics = verify_on(context, &unit, Results::JustInferred, threads);
         if cfg!(debug_assertions) {
             let all = verify_unit(&unit);
             debug_assert_eq!(diagnostics.is_empty(), all.is_empty(), "types were not inferred: {all:?}");

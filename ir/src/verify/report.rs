@@ -29,6 +29,13 @@ impl Report {
         }
     }
 
+    /// Adds those of what was looked at next.
+    pub(super) fn append(&mut self, next: Report) {
+        self.errors += next.errors;
+        let room = MAX_DIAGNOSTICS.saturating_sub(self.diagnostics.len());
+        self.diagnostics.extend(next.diagnostics.into_iter().take(room));
+    }
+
     /// Whether further diagnostics would be dropped.
     pub(super) fn is_full(&self) -> bool {
         self.diagnostics.len() >= MAX_DIAGNOSTICS

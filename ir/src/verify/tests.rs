@@ -674,3 +674,30 @@ fn type_variables_are_declared_and_determined() {
         assert!(found.iter().any(|d| d.message.contains(wanted)), "{wanted}: {found:?}");
     }
 }
+
+#[test]
+fn the_number_of_threads_makes_no_difference() {
+    for every in [1, 37, 2000] {
+        let mut unit = Unit::default();
+        for n in 0..1000 {
+            let mut body = Body::new();
+            let block = body.make_block();
+            body.append_block(block);
+            // Some have no end.
+            if n % every != every - 1 {
+                let end = body.make_inst(Op::Return, U, &[], 0);
+                body.append_inst(end, block);
+            }
+            unit.funcs.push(function(&format!("f{n}"), MethodKind::Function, Signature::default(), body));
+        }
+        let one = verify(module::Module::Unit(&unit), Results::Checked);
+        assert_eq!(one.len(), (1000 / every).min(limits::MAX_DIAGNOSTICS));
+        for threads in [1, 2, 3, 20] {
+            assert_eq!(
+                verify_on(&mut Context::default(), &unit, Results::Checked, threads),
+                one,
+                "{threads} threads"
+            );
+        }
+    }
+}

@@ -51,6 +51,8 @@ pub struct Linker {
     pub arguments: Vec<String>,
     /// What the library is called by what is linked with it: the name of its file.
     pub name: String,
+    /// C code that an executable starts in, if it is not the object's own ([`Built::start`](super::Built::start)).
+    pub start: Option<String>,
 }
 
 /// What Debian calls the C compiler for a target.
@@ -73,48 +75,64 @@ fn usual_linker(target: &NativeTarget) -> String {
     }
 }
 
-/// Makes a library or an executable of an object; an object stays as it is.
+/// Makes a library or an executable of objects. A single object stays as it is; several become one.
 ///
 /// # Errors
 /// The target cannot have it so, or the linker is missing or fails.
 pub fn link(
     emit: Emit,
-    object: Vec<u8>,
+    objects: Vec<Vec<u8>>,
     target: &NativeTarget,
     linker: &Linker,
 ) -> Result<Vec<u8>, LinkError> {
-    match emit {
-        Emit::Object => Ok(object),
-        Emit::Static => archive(&object, target),
-        Emit::Shared | Emit::Executable => run(emit, &object, target, linker),
+    match (emit, <[Vec<u8>; 1]>::try_from(objects)) {
+        (Emit::Object, Ok([object])) => Ok(object),
+        (Emit::Static, Ok(one)) => archive(&one, target),
+        (Emit::Static, Err(several)) => archive(&several, target),
+        (_, Ok(one)) => run(emit, &one, target, linker),
+        (_, Err(several)) => run(emit, &several, target, linker),
     }
 }
 
-/// A static library of one object.
-fn archive(object: &[u8], target: &NativeTarget) -> Result<Vec<u8>, LinkError> {
+/// The name of an object's file.
+fn file_name(number: usize, extension: &str) -> String {
+    match number {
+        0 => format!("code.{extension}"),
+        number => format!("code{number}.{extension}"),
+    }
+}
+
+/// A static library of objects.
+fn archive(objects: &[Vec<u8>], target: &NativeTarget) -> Result<Vec<u8>, LinkError> {
     let failed =
         |error: &dyn fmt::Display| LinkError::Files(format!("the archive cannot be written: {error}"));
-    let (kind, member) = match target.triple().binary_format {
-        BinaryFormat::Macho => (ArchiveKind::Darwin, "code.o"),
-        BinaryFormat::Coff => (ArchiveKind::Coff, "code.obj"),
-        _ => (ArchiveKind::Gnu, "code.o"),
+    let (kind, extension) = match target.triple().binary_format {
+        BinaryFormat::Macho => (ArchiveKind::Darwin, "o"),
+        BinaryFormat::Coff => (ArchiveKind::Coff, "obj"),
+        _ => (ArchiveKind::Gnu, "o"),
     };
-    let member = NewArchiveMember {
-        buf: Box::new(object),
+    let member = |(number, object): (usize, &'_ Vec<u8>)| NewArchiveMember {
+        buf: Box::new(object.clone()),
         object_reader: &ar_archive_writer::DEFAULT_OBJECT_READER,
-        member_name: member.to_owned(),
+        member_name: file_name(number, extension),
         // Times, owners and permissions of nobody: the same object gives the same archive.
         mtime: 0,
         uid: 0,
         gid: 0,
         perms: 0o644,
     };
+    let members: Vec<NewArchiveMember<'_>> = objects.iter().enumerate().map(member).collect();
     let mut bytes = Cursor::new(Vec::new());
-    write_archive_to_stream(&mut bytes, &[member], kind, false, None).map_err(|error| failed(&error))?;
+    write_archive_to_stream(&mut bytes, &members, kind, false, None).map_err(|error| failed(&error))?;
     Ok(bytes.into_inner())
 }
 
-fn run(emit: Emit, object: &[u8], target: &NativeTarget, linker: &Linker) -> Result<Vec<u8>, LinkError> {
+fn run(
+    emit: Emit,
+    objects: &[Vec<u8>],
+    target: &NativeTarget,
+    linker: &Linker,
+) -> Result<Vec<u8>, LinkError> {
     let triple = target.triple();
     let is_static = target.options().relocation == Relocation::Static;
     if emit == Emit::Shared && is_static && triple.binary_format != BinaryFormat::Coff {
@@ -124,13 +142,23 @@ fn run(emit: Emit, object: &[u8], target: &NativeTarget, linker: &Linker) -> Res
     }
     let files = |what: &str, error: &std::io::Error| LinkError::Files(format!("{what}: {error}"));
     let folder = tempfile::tempdir().map_err(|error| files("a temporary folder cannot be made", &error))?;
-    std::fs::write(folder.path().join("code.o"), object)
-        .map_err(|error| files("a temporary object cannot be written", &error))?;
+    let names: Vec<String> = (0..objects.len()).map(|number| file_name(number, "o")).collect();
+    for (name, object) in names.iter().zip(objects) {
+        std::fs::write(folder.path().join(name), object)
+            .map_err(|error| files("a temporary object cannot be written", &error))?;
+    }
+    if let Some(start) = &linker.start {
+        std::fs::write(folder.path().join("start.c"), start)
+            .map_err(|error| files("a temporary file cannot be written", &error))?;
+    }
     let command = linker.command.clone().unwrap_or_else(|| usual_linker(target));
     let mut cc = Command::new(&command);
     cc.current_dir(folder.path()).stdin(Stdio::null());
     let is_darwin = triple.binary_format == BinaryFormat::Macho;
     match emit {
+        Emit::Object => {
+            cc.args(["-r", "-nostdlib"]);
+        }
         Emit::Shared if is_darwin => {
             cc.args(["-dynamiclib", "-install_name", &linker.name]);
         }
@@ -146,8 +174,13 @@ fn run(emit: Emit, object: &[u8], target: &NativeTarget, linker: &Linker) -> Res
             cc.arg(if is_static { "-no-pie" } else { "-pie" });
         }
     }
-    cc.args(["-o", "linked", "code.o"]).args(&linker.arguments);
-    if triple.environment != Environment::Msvc && !is_darwin {
+    cc.args(["-o", "linked"]).args(&names);
+    if linker.start.is_some() {
+        // Options of the user's may be about languages and standards: they come behind it.
+        cc.arg("start.c");
+    }
+    cc.args(&linker.arguments);
+    if triple.environment != Environment::Msvc && !is_darwin && emit != Emit::Object {
         cc.arg("-lm");
     }
     let output = match cc.output() {

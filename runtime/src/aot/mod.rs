@@ -10,19 +10,15 @@
 pub mod choose;
 pub mod header;
 pub mod link;
+mod exports;
+mod start;
 
 use crate::compile::{CompileError, lower};
 use crate::memory;
 use marquetry_codegen::artifact::Artifact;
-use marquetry_codegen::error::EmitError;
-use marquetry_codegen::native::{
-    CReturn, CSignature, Export, ExportKind, NativeTarget, ObjectPlan, c_name, emit_planned,
-};
-use marquetry_ir::near::near;
+use marquetry_codegen::native::{Export, ExportKind, NativeTarget, ObjectPlan, emit_planned};
 use marquetry_ir::program::Program;
-use marquetry_ir::types::Type;
 use marquetry_lower::job::Job;
-use marquetry_lower::legal::Legal;
 use marquetry_lower::observe::Silent;
 use marquetry_lower::pipeline::Setup;
 use marquetry_lower::runtime::Library;
@@ -73,8 +69,11 @@ pub struct Plan {
     pub addresses: BTreeMap<String, u64>,
     /// How many threads compile, at most; 0 for as many as the machine has.
     pub threads: usize,
-    /// What the header is called, for the guard in it.
+    /// What the header is called, for the guard in it; empty if none is wanted.
     pub header: String,
+    /// What is to become of the object: an executable starts at what is exported as `main`, and the object of a shared library
+    /// may have to say itself what others see.
+    pub emit: Emit,
 }
 
 /// A program as an object.
@@ -86,6 +85,9 @@ pub struct Built {
     pub exports: Vec<(Export, ExportKind)>,
     /// The C header.
     pub header: String,
+    /// C code that an executable starts in, if its `main` may throw: it calls that, reports what it threw, and ends the
+    /// process with status 1.
+    pub start: Option<String>,
 }
 
 /// Why a program did not become an object.
@@ -121,118 +123,27 @@ impl<E: Into<CompileError>> From<E> for BuildError {
 pub fn build(program: &Program, job: &Job, target: &NativeTarget, plan: &Plan) -> Result<Built, BuildError> {
     memory::with(|memory| {
         let library = Library::new();
-        let setup = Setup::new(target, &library);
-        let legal = lower(memory, program, job, &setup, &mut Silent)?.legal;
-        let exports = exports(program, job, &legal, plan)?;
         let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        let threads = if plan.threads == 0 { cores() } else { plan.threads };
+        let setup = Setup { threads, ..Setup::new(target, &library) };
+        let legal = lower(memory, program, job, &setup, &mut Silent)?.legal;
+        let mut exports = exports::of(program, job, &legal, plan)?;
+        let start = if plan.emit == Emit::Executable { start::prepare(&legal, &mut exports)? } else { None };
         let object = ObjectPlan {
             exports: Some(&exports),
             addresses: &|name| plan.addresses.get(name).copied(),
-            threads: if plan.threads == 0 { cores() } else { plan.threads },
+            threads,
+            shared: plan.emit == Emit::Shared,
         };
         let artifact = emit_planned(&legal, target, &object, &mut memory.native)?;
         let waits = artifact.scheduling.as_ref().map_or(&[][..], |known| &known.waits);
         let kinds = exports.iter().filter_map(|export| {
             let waits = waits.get(export.entry).is_some_and(|&waits| waits);
-            Some((export.clone(), ExportKind::of(&legal, export.entry, waits)?))
+            Some((export.clone(), ExportKind::of(&legal, export, waits)?))
         });
         let exports: Vec<(Export, ExportKind)> = kinds.collect();
         let header = header::header(&legal, &exports, program, &plan.header);
-        Ok(Built { artifact, exports, header })
+        let start = start.map(|start| start.code(&artifact, job.options.debug_level));
+        Ok(Built { artifact, exports, header, start })
     })
-}
-
-impl Built {
-    /// Whether an executable can start at it: a `main` as C has it.
-    ///
-    /// # Errors
-    /// Why not.
-    pub fn check_main(&self) -> Result<(), String> {
-        let main = self.exports.iter().find(|(export, _)| &*export.symbol == "main");
-        let Some((_, kind)) = main else {
-            return Err("an executable starts at 'main', and nothing of this name is exported: write 'method main() -> \
-                        i32', or link an object with a program of yours"
-                .to_owned());
-        };
-        let types =
-            |signature: &CSignature| signature.params.iter().map(|param| param.ty).collect::<Vec<Type>>();
-        match kind {
-            ExportKind::Function(signature) if signature.returns == CReturn::Status => {
-                Err("'main' may throw, and nobody is there to catch: write one that cannot".to_owned())
-            }
-            ExportKind::Function(signature)
-                if signature.returns == CReturn::Value(Type::I32)
-                    && match *types(signature) {
-                        [] => true,
-                        [count, values] => count == Type::I32 && values.is_pointer(),
-                        _ => false,
-                    } =>
-            {
-                Ok(())
-            }
-            _ => Err("'main' is not one of C: it returns i32, and takes nothing, or an i32 and a pointer"
-                .to_owned()),
-        }
-    }
-}
-
-/// What others see of a job's code, under which symbols.
-fn exports(program: &Program, job: &Job, legal: &Legal, plan: &Plan) -> Result<Vec<Export>, BuildError> {
-    let unit = legal.unit();
-    if unit.entries.len() != job.entries.len() {
-        let message = "the entries of the unit are not those of the job".to_owned();
-        return Err(EmitError::Internal(message).into());
-    }
-    let names: Vec<(&str, &str)> = unit
-        .entries
-        .iter()
-        .zip(&job.entries)
-        .map(|(&func, entry)| (&*unit.funcs[func].name, &*program.method(entry.method).name))
-        .collect();
-    let mut symbols = BTreeMap::<usize, String>::new();
-    match &plan.exports {
-        None => symbols.extend(names.iter().enumerate().map(|(n, (name, _))| (n, c_name(name)))),
-        Some(wanted) => {
-            for text in wanted {
-                let (name, symbol) = match text.rsplit_once('=') {
-                    Some((name, symbol)) if !name.is_empty() => (name, Some(symbol)),
-                    _ => (text.as_str(), None),
-                };
-                let fits = |(own, method): (&str, &str)| own == name || method == name;
-                let found: Vec<usize> = (0..names.len()).filter(|&n| fits(names[n])).collect();
-                match (found.as_slice(), symbol) {
-                    ([], _) => {
-                        let all = names.iter().flat_map(|&(own, method)| [own, method]);
-                        let near = near(name, all);
-                        return Err(BuildError::Plan(format!(
-                            "nothing that is compiled is called '{name}'{near}"
-                        )));
-                    }
-                    (&[n], Some(symbol)) => drop(symbols.insert(n, symbol.to_owned())),
-                    (several, Some(symbol)) => {
-                        let several: Vec<&str> = several.iter().map(|&n| names[n].0).collect();
-                        return Err(BuildError::Plan(format!(
-                            "'{name}' cannot be '{symbol}': it is {}",
-                            several.join(", ")
-                        )));
-                    }
-                    (several, None) => {
-                        several.iter().for_each(|&n| {
-                            symbols.entry(n).or_insert_with(|| c_name(names[n].0));
-                        });
-                    }
-                }
-            }
-        }
-    }
-    let mut known = BTreeMap::<&str, usize>::new();
-    for (&n, symbol) in &symbols {
-        if let Some(other) = known.insert(symbol, n) {
-            let (one, two) = (names[other].0, names[n].0);
-            return Err(BuildError::Plan(format!(
-                "'{one}' and '{two}' would both be '{symbol}': name one of them with --export '{two}=SYMBOL'"
-            )));
-        }
-    }
-    Ok(symbols.into_iter().map(|(entry, symbol)| Export { entry, symbol: symbol.into() }).collect())
 }

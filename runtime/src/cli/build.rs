@@ -45,8 +45,8 @@ pub(super) struct Build {
     /// Compile everything else that is in base, too: the library's functions as the host sees them
     #[arg(long)]
     library: bool,
-    /// Compile as the CPU device sees the program: what only devices have comes from the device table. Without --entry:
-    /// every kernel. Kernels that are to be run with positions in a grid need it
+    /// Compile functions, too, as the CPU device sees the program: what only devices have comes from the device table. Without
+    /// --entry: every kernel, and nothing else
     #[arg(long)]
     device: bool,
     /// What others see, under its name as a C identifier, or as NAME=SYMBOL under this one; may be given more than once.
@@ -92,6 +92,28 @@ pub(super) struct Build {
     threads: usize,
 }
 
+/// What is compiled together, to one object.
+struct Part {
+    /// Whether it sees the device table.
+    device: bool,
+    entries: Vec<JobEntry>,
+    exports: Option<Vec<String>>,
+    is_second: bool,
+}
+
+fn failed(error: BuildError, program: &Program) -> CliError {
+    match error {
+        BuildError::Compile(error) => match error.diagnostics() {
+            Some(diagnostics) => {
+                input::show(&diagnostics, &program.files);
+                CliError::Reported
+            }
+            None => CliError::Failed(error.to_string()),
+        },
+        BuildError::Plan(message) => CliError::Failed(message),
+    }
+}
+
 /// What is not linked: how the command line spells it.
 const IMAGE: &str = "image";
 
@@ -130,43 +152,82 @@ impl Build {
         let entries = self.entries(&mut program)?;
         let tables = input::tables(&program, &self.table)?;
         let opt_level = OptLevel::from_number(self.opt_level).unwrap_or_default();
-        let view = if self.device { View::device(&tables) } else { View::native(&tables) };
-        let mut job = Job::new(Vec::new(), view.with_host_policy(policy), opt_level);
-        job.options.debug_level = DebugLevel::from_number(self.debug_level).unwrap_or_default();
-        job.options.entry_abi = entry_abi;
-        job.entries = entries;
         let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        let plan = Plan {
-            exports: (!self.export.is_empty()).then(|| self.export.clone()),
-            addresses,
-            threads: self.threads,
-            header: self.header.as_deref().and_then(stem).unwrap_or_default(),
-        };
-        let built = aot::build(&program, &job, &target, &plan).map_err(|error| match error {
-            BuildError::Compile(error) => match error.diagnostics() {
-                Some(diagnostics) => {
-                    input::show(&diagnostics, &program.files);
-                    CliError::Reported
-                }
-                None => CliError::Failed(error.to_string()),
-            },
-            BuildError::Plan(message) => CliError::Failed(message),
-        })?;
-        if emit == Emit::Executable {
-            built.check_main().map_err(CliError::Failed)?;
+        let header = self.header.as_deref().and_then(stem).unwrap_or_default();
+        let mut built = Vec::new();
+        for part in self.parts(&program, entries) {
+            let view = if part.device { View::device(&tables) } else { View::native(&tables) };
+            let mut job = Job::new(Vec::new(), view.with_host_policy(policy), opt_level);
+            job.options.debug_level = DebugLevel::from_number(self.debug_level).unwrap_or_default();
+            job.options.entry_abi = entry_abi;
+            job.entries = part.entries;
+            let plan = Plan {
+                exports: part.exports,
+                addresses: addresses.clone(),
+                threads: self.threads,
+                header: if part.is_second { format!("{header}_kernels") } else { header.clone() },
+                // It is in the first part that an executable starts.
+                emit: if part.is_second && emit == Emit::Executable { Emit::Object } else { emit },
+            };
+            built.push(aot::build(&program, &job, &target, &plan).map_err(|error| failed(error, &program))?);
+        }
+        let mut symbols = BTreeSet::new();
+        let twice =
+            built.iter().flat_map(|part| &part.exports).find(|(export, _)| !symbols.insert(&export.symbol));
+        if let Some((export, _)) = twice {
+            let symbol = &export.symbol;
+            let message =
+                format!("a kernel and a function would both be '{symbol}': name one of them with --export");
+            return Err(CliError::Failed(message));
         }
         let name = out.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let linker = Linker { command: self.linker.clone(), arguments: self.link_arg.clone(), name };
-        let bytes = link::link(emit, built.artifact.code, &target, &linker)
+        let (command, arguments) = (self.linker.clone(), self.link_arg.clone());
+        let start = built.iter_mut().find_map(|part| part.start.take());
+        let linker = Linker { command, arguments, name, start };
+        let headers: Vec<&str> = built.iter().map(|part| part.header.as_str()).collect();
+        let headers = headers.join("\n");
+        let objects = built.into_iter().map(|part| part.artifact.code).collect();
+        let bytes = link::link(emit, objects, &target, &linker)
             .map_err(|error| CliError::Failed(error.to_string()))?;
         if let Some(header) = &self.header {
-            output::write(header, built.header.as_bytes())?;
+            output::write(header, headers.as_bytes())?;
         }
         match emit {
             _ if out == Path::new("-") => output::print(&bytes),
             Emit::Object | Emit::Static => output::replace(&out, &bytes),
             Emit::Shared | Emit::Executable => output::replace_executable(&out, &bytes),
         }
+    }
+
+    /// What is compiled together: kernels see the device table, functions only if everything does.
+    fn parts(&self, program: &Program, entries: Vec<JobEntry>) -> Vec<Part> {
+        let wanted = (!self.export.is_empty()).then_some(&self.export);
+        let is_kernel = |entry: &JobEntry| program.method(entry.method).kind == MethodKind::Kernel;
+        if self.device || entries.iter().map(is_kernel).is_sorted_by(|one, other| one == other) {
+            let device = self.device || entries.first().is_some_and(is_kernel);
+            return vec![Part { device, entries, exports: wanted.cloned(), is_second: false }];
+        }
+        let (kernels, functions): (Vec<JobEntry>, Vec<JobEntry>) = entries.into_iter().partition(is_kernel);
+        let names: BTreeSet<&str> = kernels.iter().map(|entry| &*program.method(entry.method).name).collect();
+        let of_kernel = |text: &&String| {
+            let name = text.rsplit_once('=').map_or(text.as_str(), |(name, _)| name);
+            names.contains(name) || name.split_once('(').is_some_and(|(name, _)| names.contains(name))
+        };
+        let (theirs, others) = match wanted {
+            None => (None, None),
+            Some(wanted) => {
+                let (theirs, others): (Vec<&String>, Vec<&String>) = wanted.iter().partition(of_kernel);
+                let owned = |list: Vec<&String>| Some(list.into_iter().cloned().collect());
+                (owned(theirs), owned(others))
+            }
+        };
+        let mut parts = vec![
+            Part { device: false, entries: functions, exports: others, is_second: false },
+            Part { device: true, entries: kernels, exports: theirs, is_second: true },
+        ];
+        // Code that nobody sees is none.
+        parts.retain(|part| part.exports.as_ref().is_none_or(|exports| !exports.is_empty()));
+        parts
     }
 
     /// Compiles to an image. What links and what C sees has no meaning for it.

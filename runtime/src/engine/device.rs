@@ -117,7 +117,10 @@ impl Engine for DeviceEngine {
     }
 
     fn set_exceptions(&mut self, debug_level: DebugLevel, throws: ThrowPolicy) {
-        self.exceptions = (debug_level, throws);
+        if std::mem::replace(&mut self.exceptions, (debug_level, throws)) != self.exceptions {
+            self.kernels.clear();
+            self.functions.clear();
+        }
     }
 
     fn program(&self) -> &Program {

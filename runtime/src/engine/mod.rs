@@ -5,6 +5,7 @@
 
 mod arguments;
 mod device;
+mod functions;
 mod interp;
 mod launcher;
 mod native;
@@ -18,6 +19,7 @@ use crate::compile::CompileError;
 use crate::device::DeviceKind;
 use crate::inputs::LaunchOptions;
 use crate::value::{HostArg, HostValue};
+use functions::FunctionEngine;
 use marquetry_codegen::artifact::Entry;
 use marquetry_codegen::error::EmitError;
 use marquetry_ir::body::Frame;
@@ -319,7 +321,8 @@ pub trait Engine: Send {
     /// The program is wrong, or the engine cannot do it or fails.
     fn call_checked(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError>;
 
-    /// How code is compiled that is not compiled yet, as far as exceptions are concerned. For engines that compile.
+    /// How code is compiled, as far as exceptions are concerned; what was compiled another way is made anew. For engines that
+    /// compile.
     fn set_exceptions(&mut self, _debug_level: DebugLevel, _throws: ThrowPolicy) {}
 
     /// Takes who supplies the words that globals leave to the host, in place of an earlier one; code that was given words
@@ -424,8 +427,8 @@ impl EngineKind {
     pub fn open(self, opt_level: OptLevel) -> Result<Box<dyn Engine>, String> {
         Ok(match self {
             EngineKind::Interp => Box::new(interp::InterpEngine::new()),
-            EngineKind::Native => Box::new(native::NativeEngine::new(opt_level)?),
-            EngineKind::Object => Box::new(object::ObjectEngine::new(opt_level)?),
+            EngineKind::Native => Box::new(FunctionEngine::<native::InMemory>::new(opt_level)?),
+            EngineKind::Object => Box::new(FunctionEngine::<object::ThroughLinker>::new(opt_level)?),
             EngineKind::Device(kind) => Box::new(device::DeviceEngine::open(kind, opt_level)?),
         })
     }

@@ -3,38 +3,25 @@
 //! code compiled ahead of time is.
 
 use super::device::DeviceEngine;
-use super::{Engine, EngineError, Extent, Outcome, parts};
+use super::functions::Way;
+use super::{EngineError, Outcome, parts};
 use crate::compile::{Compiled, Target, compile_artifact_with, exhausted_in};
 use crate::device::DeviceKind;
-use crate::inputs::LaunchOptions;
 use crate::stack::CallStack;
 use crate::value::HostArg;
 use libloading::Library;
 use marquetry_codegen::artifact::{Artifact, Filling, Relocation, argument_block};
 use marquetry_codegen::native::{KernelFn, NativeKernel, StackLimit, StackNeeds};
 use marquetry_ir::entity::Method;
-use marquetry_ir::program::{MethodKind, NoHost, Program, Resolve};
-use marquetry_lower::dispatch::view::View;
-use marquetry_lower::job::{DebugLevel, Job, OptLevel, ThrowPolicy};
+use marquetry_ir::program::{Program, Resolve};
+use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::references::Strategy;
 use marquetry_lower::runtime::Library as RuntimeLibrary;
-use std::collections::HashMap;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-/// Links objects, calls functions in them, and has their kernels launched.
-pub(super) struct ObjectEngine {
-    target: Target,
-    opt_level: OptLevel,
-    exceptions: (DebugLevel, ThrowPolicy),
-    program: Arc<Program>,
-    functions: HashMap<Method, Linked>,
-    kernels: DeviceEngine,
-    host: Arc<dyn Resolve>,
-    stack: CallStack,
-}
-
-struct Linked {
+/// A function in a library of its own.
+pub(super) struct Linked {
     artifact: Artifact,
     image: Arc<Image>,
 }
@@ -48,22 +35,6 @@ struct Image {
 
 /// Arguments and results by address, and the stack; gives the status.
 type Packed = unsafe extern "C" fn(*const u8, *mut u8, *const StackLimit) -> u32;
-
-impl ObjectEngine {
-    /// An engine for this machine, if it has a C compiler.
-    pub(super) fn new(opt_level: OptLevel) -> Result<Self, String> {
-        let target = Target::parse("native", opt_level).map_err(|error| error.to_string())?;
-        let found = Command::new("cc").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-        match found {
-            Ok(status) if status.success() => {}
-            _ => return Err("no C compiler: 'cc' does not run".into()),
-        }
-        let kernels = DeviceEngine::open_with(DeviceKind::Cpu, opt_level, link_kernel)?;
-        let (exceptions, program, functions, stack) = Default::default();
-        let host = Arc::new(NoHost);
-        Ok(ObjectEngine { target, opt_level, exceptions, program, functions, kernels, host, stack })
-    }
-}
 
 /// Emits the object of a job, links it into a library, and loads that.
 fn link(
@@ -143,28 +114,38 @@ fn link_kernel(
     Ok(Compiled::linked(artifact, kernel))
 }
 
-impl Engine for ObjectEngine {
-    fn name(&self) -> &'static str {
-        "object"
-    }
+/// Into an object, which the system's linker makes a library of.
+pub(super) struct ThroughLinker;
 
-    fn load(&mut self, program: Arc<Program>) {
-        self.kernels.load(program.clone());
-        self.program = program;
-        self.functions.clear();
-    }
+impl Way for ThroughLinker {
+    const NAME: &'static str = "object";
+    type Function = Linked;
 
-    fn call_checked(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
-        debug_assert_eq!(self.program.method(method).kind, MethodKind::Function);
-        if !self.functions.contains_key(&method) {
-            let mut job = Job::new(vec![method], View::native(&[]), self.opt_level);
-            (job.options.debug_level, job.options.throws) = self.exceptions;
-            let linked = link(&self.program, &job, &self.target, &RuntimeLibrary::new(), &*self.host)?;
-            self.functions.insert(method, linked);
+    fn kernels(opt_level: OptLevel) -> Result<DeviceEngine, String> {
+        let found = Command::new("cc").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        match found {
+            Ok(status) if status.success() => {}
+            _ => return Err("no C compiler: 'cc' does not run".into()),
         }
-        let Some(linked) = self.functions.get(&method) else {
-            return Err(EngineError::Failed("the function is missing".into()));
-        };
+        DeviceEngine::open_with(DeviceKind::Cpu, opt_level, link_kernel)
+    }
+
+    fn compile(
+        program: &Program,
+        job: &Job,
+        target: &Target,
+        host: &dyn Resolve,
+    ) -> Result<Linked, EngineError> {
+        link(program, job, target, &RuntimeLibrary::new(), host)
+    }
+
+    fn call(
+        linked: &Linked,
+        program: &Program,
+        method: Method,
+        stack: &mut CallStack,
+        args: &mut [HostArg],
+    ) -> Result<Outcome, EngineError> {
         let Some(entry) = linked.artifact.entries.first() else {
             return Err(EngineError::Failed("the object has no entry".into()));
         };
@@ -186,45 +167,13 @@ impl Engine for ObjectEngine {
             let call = |limit: Option<&StackLimit>| {
                 status = function(args, results, limit.map_or(std::ptr::null(), std::ptr::from_ref));
             };
-            parts::on_stack(&mut self.stack, &needs, call)
+            parts::on_stack(stack, &needs, call)
         };
         if let Err(exhausted) = done? {
             let checked = scheduling.map_or(&[][..], |known| &known.checked);
             return Err(exhausted_in(checked, exhausted.function));
         }
-        let wanted = parts::held(&self.program.types, &self.program.method(method).signature.results);
+        let wanted = parts::held(&program.types, &program.method(method).signature.results);
         parts::outcome(status, entry, &linked.artifact.places, &wanted, &results)
-    }
-
-    fn set_exceptions(&mut self, debug_level: DebugLevel, throws: ThrowPolicy) {
-        self.exceptions = (debug_level, throws);
-        self.kernels.set_exceptions(debug_level, throws);
-    }
-
-    fn program(&self) -> &Program {
-        &self.program
-    }
-
-    fn set_host(&mut self, host: Arc<dyn Resolve>) {
-        self.kernels.set_host(host.clone());
-        self.host = host;
-        self.functions.clear();
-    }
-
-    fn options(&mut self) -> &mut LaunchOptions {
-        self.kernels.options()
-    }
-
-    fn take_output(&mut self) -> Vec<String> {
-        self.kernels.take_output()
-    }
-
-    fn launch_checked(
-        &mut self,
-        method: Method,
-        extent: Extent,
-        args: &mut [HostArg],
-    ) -> Result<Outcome, EngineError> {
-        self.kernels.launch_checked(method, extent, args)
     }
 }

@@ -100,6 +100,7 @@ impl Session {
             answers: &backend.answers,
             params: job.config.params.any(),
             host: &*self.host,
+            threads: 1,
         };
         let job = self.lower_job(program, job)?;
         let lowering = memory::with(|memory| lower(memory, program, &job, &setup, observer));

@@ -146,6 +146,7 @@ impl Session {
             answers: &backend.answers,
             params: job.config.params.any(),
             host: &*self.host,
+            threads: 1,
         };
         let mut lower_job = self.lower_job(&program, job).map_err(failed)?;
         // Words are filled when the image is loaded, before any code of it runs, whoever was to do so.

@@ -1,8 +1,11 @@
 //! `marq` as a command of a test, and files for it.
 #![allow(dead_code, reason = "not every test binary uses all of it")]
 
+use object::{Object, ObjectSymbol};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub const GOOD: &str = "method twice(x: i32) -> i32 {\nentry:\n    y = add x, x\n    return y\n}\n";
 
@@ -46,8 +49,10 @@ pub fn text(path: &Path) -> &str {
     path.to_str().expect("a path that is text")
 }
 
-/// Whether a command is there; if not, that is said, or is a failure where everything must be.
+/// Whether a command is there; if not, that is said, past what captures the output of tests, with the number of times in this
+/// process; where everything must be there it is a failure.
 pub fn is_present(command: &str) -> bool {
+    static SKIPPED: AtomicUsize = AtomicUsize::new(0);
     let found = Command::new(command).arg("--version").stdin(Stdio::null()).output();
     let present = found.is_ok_and(|output| output.status.success());
     assert!(
@@ -55,7 +60,8 @@ pub fn is_present(command: &str) -> bool {
         "'{command}' is required and does not run"
     );
     if !present {
-        println!("skipped: '{command}' does not run");
+        let number = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
+        let _ = writeln!(std::io::stderr(), "skipped ({number}): '{command}' does not run");
     }
     present
 }
@@ -80,4 +86,13 @@ pub fn marq_in(folder: &Path, args: &[&str]) -> Output {
 pub fn marq_ok(folder: &Path, args: &[&str]) {
     let output = marq_in(folder, args);
     assert_eq!(code(&output), 0, "marq {args:?}: {}", stderr(&output));
+}
+
+/// Names of symbols that others see, sorted.
+pub fn globals(bytes: &[u8]) -> Vec<String> {
+    let file = object::File::parse(bytes).expect("an object");
+    let seen = file.symbols().filter(|symbol| symbol.is_global() && symbol.is_definition());
+    let mut names: Vec<String> = seen.map(|symbol| symbol.name().expect("a name").to_owned()).collect();
+    names.sort_unstable();
+    names
 }

@@ -199,7 +199,7 @@ impl Objects {
         }
         let legal = pipeline::run(&program, &job, &target).map_err(|error| error.to_string())?;
         let names = legal.unit().entries.iter().map(|&func| legal.unit().funcs[func].name.clone());
-        let exports = names.enumerate().map(|(entry, symbol)| Export { entry, symbol });
+        let exports = names.enumerate().map(|(entry, symbol)| Export { entry, symbol, packed: false });
         let exports: Vec<Export> = exports.collect();
         let emit = |threads: usize| {
             let plan = ObjectPlan { exports: Some(&exports), threads, ..ObjectPlan::default() };

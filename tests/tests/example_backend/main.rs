@@ -11,8 +11,9 @@ use marquetry::ir::diag::Severity;
 use marquetry::ir::types::{Scalar, Type};
 use marquetry::session::{Config, Session, SessionError};
 use marquetry::value::{HostArg, HostValue};
+use marquetry_tests::is_present;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 
 const EXACT: Params = Params { fast_math: false, f64: true };
@@ -154,17 +155,6 @@ fn its_hook_says_what_its_devices_lack() {
         let (start, end) = (problem.span.start as usize, problem.span.end as usize);
         assert!(file.text.get(start..end).is_some_and(|text| text.contains(code)), "{problem:?}");
     }
-}
-
-/// Whether a checker runs; if not, that is said, or is a failure.
-fn is_present(checker: &str) -> bool {
-    let found = Command::new(checker).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let present = found.is_ok_and(|status| status.success());
-    assert!(present || std::env::var_os("MARQ_REQUIRE_ENGINES").is_none(), "'{checker}' does not run");
-    if !present {
-        println!("skipped: '{checker}' does not run");
-    }
-    present
 }
 
 /// Compiles kernels with and without the back-end's table, and has a checker read the code.

@@ -2,9 +2,12 @@
 
 use super::{Host, folder, resolve, written_elsewhere};
 use marquetry::compile::Target;
-use marquetry::image::ImageError;
+use marquetry::image::{HostSymbol, Image, ImageError};
 use marquetry::session::{Backend, Params, Session};
+use marquetry_ir::types::Type;
+use marquetry_lower::hooks::{Anchor, Deferred};
 use marquetry_lower::job::OptLevel;
+use marquetry_lower::references::Strategy;
 use std::path::Path;
 
 const TEXT: &str = r#"
@@ -240,6 +243,83 @@ fn what_means_something_in_one_process_only_is_not_stored() {
     assert!(refusal(host.session.image(&[])).contains("no job"));
     // Nothing was stored, nothing was broken.
     assert!(host.session.image(&[host.job("scaled")]).is_ok());
+}
+
+/// What else a job asked for is another job, which the image does not know.
+#[test]
+fn children_are_named() {
+    let session = Session::new();
+    session.define("program.mq", TEXT).unwrap();
+    let target = Target::parse("native", OptLevel::Default).unwrap();
+    let mut backend = Backend::new("native", target);
+    backend.hook(Anchor::Specialised, "asks", |context| {
+        let arguments = [Type::I64].into();
+        context.deferred.push(Deferred { name: "helper".into(), arguments, backend: None });
+        Ok(())
+    });
+    let config = session.add_backend(backend).unwrap();
+    let refused = refusal(session.image(&[session.job("apart", &config).unwrap()]));
+    assert_eq!(refused, "'apart(i64)' cannot be stored in an image: the child 'helper'");
+}
+
+/// Words of the host are filled in before anything runs, whatever the strategy for artifacts was; those that were written into
+/// the code are values of one process.
+#[test]
+fn words_of_the_host_are_filled_when_an_image_is_loaded() {
+    let text = "struct entry { kind: i32, value: i64, call: ptr<generic> }\n\
+        global names: array<entry, 2> in constant = [[i32 7, i64 0, ptr<generic> null], [i32 9, i64 5, ptr<generic> null]] \
+        with [8: value \"config\", 16: symbol \"environ\" from \"libc.so.6\", 40: address names at 24]\n\
+        method sum(n: i64) -> i64 {\nentry:\n    t = address.constant names\n    first = field_address t, entry, 1\n    \
+        a = load.i64 first\n    second = ptr_add t, i64 16\n    b = load.i64 second\n    third = ptr_add t, i64 40\n    \
+        inner = load.ptr<constant> third\n    kind = load.i32 inner\n    c = zext.i64 kind\n    d = add a, b\n    \
+        e = add d, c\n    f = add e, n\n    return f\n}\n";
+    let folder = folder();
+    for references in [Strategy::Patch, Strategy::Import] {
+        let path = folder.path().join(format!("{references:?}.image"));
+        let job = |host: &Host| {
+            let mut job = host.job("sum");
+            job.config.options.references = references;
+            job
+        };
+        let writer = Host::new(text);
+        writer.session.write_image(&path, &[job(&writer)]).unwrap();
+        let host = Host::new(text);
+        let words = |symbol: &HostSymbol<'_>| match (symbol.name.contains("config"), symbol.library) {
+            (true, None) => Ok(std::ptr::without_provenance::<u8>(1000)),
+            (false, Some("libc.so.6")) => Ok(std::ptr::without_provenance::<u8>(20_000)),
+            other => Err(format!("{other:?}")),
+        };
+        #[allow(unsafe_code)]
+        // SAFETY: it was written a line before; the words are numbers to it.
+        unsafe { host.session.load_image(&path, &words) }.unwrap();
+        let code = host.session.compile(&job(&host)).unwrap();
+        let found = format!("{:?}", code.call(&mut [super::long(3)]).unwrap());
+        assert!(found.contains("[21012]"), "{references:?}: {found}");
+        assert_eq!(host.counts(), (0, 1), "{references:?}");
+        let needed: Vec<_> =
+            Image::open(&path).unwrap().symbols().map(|s| (s.name.to_owned(), s.library.is_some())).collect();
+        assert_eq!(needed, [("environ".to_owned(), true), ("marq_value_config".to_owned(), false)]);
+        // One that has no word for it loads nothing, and says which.
+        #[allow(unsafe_code)]
+        // SAFETY: it is not loaded.
+        let refused = unsafe { Host::new(text).session.load_image(&path, &resolve) }.unwrap_err().to_string();
+        assert!(refused.contains("config") || refused.contains("environ"), "{refused}");
+    }
+}
+
+#[test]
+fn symbols_of_two_libraries_are_two() {
+    let method = |name: &str, library: &str| {
+        format!(
+            "global g_{name}: i64 in constant with [0: symbol \"environ\" from \"{library}\"]\nmethod {name}() -> i64 {{\nentry:\n    \
+             p = address.constant g_{name}\n    x = load.i64 p\n    return x\n}}\n"
+        )
+    };
+    let host = Host::new(&(method("one", "libc.so.6") + &method("two", "libother.so")));
+    let bytes = host.session.image(&[host.job("one"), host.job("two")]).unwrap();
+    let image = Image::from_bytes(&bytes).unwrap();
+    let symbols: Vec<_> = image.symbols().map(|symbol| (symbol.name, symbol.library)).collect();
+    assert_eq!(symbols, [("environ", Some("libc.so.6")), ("environ", Some("libother.so"))]);
 }
 
 #[test]

@@ -198,6 +198,36 @@ fn hostile_tables_are_refused() {
     assert_eq!(host.counts(), (0, 0));
 }
 
+/// Nothing that is read leads on to something else that is read, so that nothing goes round: a relocation that leads to itself
+/// is an address like any other, and rows of the index, of instances and of strings name rows of tables that name none.
+#[test]
+fn what_leads_back_to_itself_ends() {
+    let (host, bytes) = small();
+    let words = part(&bytes, WORDS);
+    let (own_part, own_offset) = (&bytes[words..words + 4], &bytes[words + 4..words + 8]);
+    let segment = u32::from_le_bytes(own_part.try_into().unwrap()) | 1 << 31;
+    let mut itself = segment.to_le_bytes().to_vec();
+    itself.extend(1u32.to_le_bytes());
+    itself.extend(u64::from(u32::from_le_bytes(own_offset.try_into().unwrap())).to_le_bytes());
+    assert!(read(&host, &patched(&bytes, words + 8, &itself)).is_ok());
+    // Each entry says that it is the other method: neither is used, and nothing goes on for ever.
+    let entry = part(&bytes, ENTRIES);
+    let definitions = [entry + 20, entry + 64 + 20].map(|at| bytes[at..at + 4].to_vec());
+    let crossed = patched(&bytes, entry + 20, &definitions[1]);
+    let crossed = patched(&crossed, entry + 64 + 20, &definitions[0]);
+    let other = Host::new(TEXT);
+    #[allow(unsafe_code)]
+    // SAFETY: nothing of it is called, as the counts below say.
+    unsafe { other.session.add_image(Image::from_bytes(&crossed).unwrap(), &resolve) }.unwrap();
+    assert_eq!((other.int("inner", &[3]), other.counts()), (3, (1, 0)));
+    // A string that is all strings, and an index whose rows are both the same entry.
+    let strings = u64_at(&bytes, 48 + 8) as u32;
+    let whole = [0u32.to_le_bytes(), strings.to_le_bytes()].concat();
+    let text = read(&host, &patched(&bytes, part(&bytes, 1), &whole)).map_err(|error| error.to_string());
+    assert!(text.is_ok() || text.is_err_and(|text| text.contains("damaged") || text.contains("machine")));
+    assert_eq!(host.counts(), (0, 0));
+}
+
 #[test]
 fn no_change_of_a_table_is_a_panic() {
     let (host, bytes) = small();

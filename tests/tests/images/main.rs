@@ -2,6 +2,7 @@
 //! not what they should be are refused.
 
 mod edges;
+mod foreign;
 mod format;
 mod hostile;
 mod truth;

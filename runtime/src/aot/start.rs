@@ -1,0 +1,266 @@
+//! Where executables start: at a `main` as C has it, or in front of one that may throw.
+//!
+//! Objects know nothing of reports: a function that throws returns the number of a place. So what is in front of such a
+//! `main` is C, with the text for every place, and compiled by whoever links. It says what `marq run` says.
+
+use super::BuildError;
+use crate::engine::Thrown;
+use marquetry_codegen::artifact::{Artifact, argument_block};
+use marquetry_codegen::native::{CReturn, CSignature, Export};
+use marquetry_ir::print_format::{Conversion, Format, Part};
+use marquetry_ir::types::{Scalar, Type};
+use marquetry_lower::exceptions::places::ThrowPlace;
+use marquetry_lower::job::{DebugLevel, EntryConvention};
+use marquetry_lower::legal::Legal;
+use std::fmt::Write;
+
+/// What is needed to call a `main` that may throw.
+pub(super) struct Start {
+    /// What it is exported as, to be called with blocks.
+    symbol: String,
+    /// Whether it takes the command line.
+    takes_arguments: bool,
+    /// How many words of operands come before its result.
+    operands: usize,
+    /// Bytes of the block of results.
+    results: u32,
+}
+
+/// Finds what an executable starts at. One that may throw gets another symbol, and what is needed to call it.
+///
+/// # Errors
+/// There is no `main`, or not one of C.
+pub(super) fn prepare(legal: &Legal, exports: &mut [Export]) -> Result<Option<Start>, BuildError> {
+    let wrong = |message: &str| Err(BuildError::Plan(message.to_owned()));
+    let Some(place) = exports.iter().position(|export| &*export.symbol == "main") else {
+        return wrong(
+            "an executable starts at 'main', and nothing of this name is exported: write 'method main() -> i32', or link an \
+             object with a program of yours",
+        );
+    };
+    let entry = exports[place].entry;
+    let not_of_c = "'main' is not one of C: it returns i32, and takes nothing, or an i32 and a pointer";
+    let abi = legal.entries().get(entry).filter(|abi| abi.convention == EntryConvention::Native);
+    let Some((signature, abi)) = CSignature::of(legal, entry).zip(abi) else { return wrong(not_of_c) };
+    let throws = match signature.returns {
+        CReturn::Value(Type::I32) => false,
+        CReturn::Status if signature.outs == [Type::I32] => true,
+        _ => return wrong(not_of_c),
+    };
+    let takes_arguments = match signature.params.as_slice() {
+        [] => false,
+        [count, values] if count.ty == Type::I32 && values.ty.is_pointer() => true,
+        _ => return wrong(not_of_c),
+    };
+    if !throws {
+        return Ok(None);
+    }
+    let numbered = (1u32..).map(|n| format!("marq_main{n}"));
+    let mut names = std::iter::once("marq_main".to_owned()).chain(numbered);
+    let symbol = names.find(|name| exports.iter().all(|export| *export.symbol != **name)).unwrap_or_default();
+    exports[place].symbol = symbol.as_str().into();
+    exports[place].packed = true;
+    let lowered =
+        legal.unit().entries.get(entry).map(|&func| &legal.unit().funcs[func].signature.results[..]);
+    let results = argument_block(lowered.and_then(<[Type]>::split_first).map_or(&[], |(_, rest)| rest)).1;
+    Ok(Some(Start { symbol, takes_arguments, operands: abi.operands, results }))
+}
+
+impl Start {
+    /// The C code, with the texts for all places that throw.
+    pub(super) fn code(&self, artifact: &Artifact, level: DebugLevel) -> String {
+        let Start { symbol, takes_arguments, operands, results } = self;
+        let mut out = format!(
+            "{HELPERS}\nuint32_t {symbol}(const void *args, void *results, const void *stack);\n\nint main(int count, char \
+             **values) {{\n    unsigned char args[16] = {{0}}, results[{}] = {{0}};\n",
+            results.next_multiple_of(8).max(8)
+        );
+        let given = match takes_arguments {
+            true => {
+                "    put(args, 4, (uint32_t)count);\n    put(args + 8, 8, (uint64_t)(uintptr_t)values);\n"
+            }
+            false => "    (void)put, (void)count, (void)values;\n",
+        };
+        let _ = write!(
+            out,
+            "{given}    (void)real, (void)half, (void)binary, (void)address, (void)letter;\n    uint32_t status = {symbol}(args, results, 0);\n    if \
+             (status == 0)\n        return (int32_t)take(results + {}, 4);\n    fputs(\"error: threw \", stderr);\n    switch \
+             (status) {{\n",
+            8 * operands
+        );
+        for (n, place) in artifact.places.iter().enumerate() {
+            let _ = writeln!(out, "    case {}:", n + 1);
+            report(&mut out, place, level);
+            out.push_str("        break;\n");
+        }
+        out.push_str("    }\n    fputs(\"\\n\", stderr);\n    return 1;\n}\n");
+        out
+    }
+}
+
+/// Blocks are little-endian on every machine.
+const HELPERS: &str = r#"#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+static void put(unsigned char *place, int bytes, uint64_t value) {
+    for (int n = 0; n < bytes; n++)
+        place[n] = (unsigned char)(value >> 8 * n);
+}
+
+static uint64_t take(const unsigned char *place, int bytes) {
+    uint64_t value = 0;
+    for (int n = 0; n < bytes; n++)
+        value |= (uint64_t)place[n] << 8 * n;
+    return value;
+}
+
+static double real(const unsigned char *place, int bytes) {
+    if (bytes == 2) { /* the upper half of a float: bf16 */
+        uint32_t bits = (uint32_t)take(place, 2) << 16;
+        float value;
+        memcpy(&value, &bits, 4);
+        return value;
+    }
+    if (bytes == 4) {
+        uint32_t bits = (uint32_t)take(place, 4);
+        float value;
+        memcpy(&value, &bits, 4);
+        return value;
+    }
+    uint64_t bits = take(place, 8);
+    double value;
+    memcpy(&value, &bits, 8);
+    return value;
+}
+
+static double half(const unsigned char *place) { /* f16: five bits of exponent, ten of the fraction */
+    uint64_t bits = take(place, 2), exponent = bits >> 10 & 31, fraction = bits & 1023;
+    double value = exponent == 0    ? ldexp((double)fraction, -24)
+                   : exponent == 31 ? (fraction == 0 ? HUGE_VAL : HUGE_VAL - HUGE_VAL)
+                                    : ldexp((double)(fraction + 1024), (int)exponent - 25);
+    return bits >> 15 ? -value : value;
+}
+
+static void padded(const char *prefix, const char *text, int length, int width, int left, int zeros) {
+    int missing = width - length - (int)strlen(prefix);
+    for (; !left && !zeros && missing > 0; missing--)
+        fputc(' ', stderr);
+    fputs(prefix, stderr);
+    for (; !left && zeros && missing > 0; missing--)
+        fputc('0', stderr);
+    fputs(text, stderr);
+    for (; missing > 0 && left; missing--)
+        fputc(' ', stderr);
+}
+
+static void binary(uint64_t value, int alternate, int precision, int width, int left, int zeros) {
+    char text[2048];
+    char *place = text + sizeof text - 1;
+    const char *prefix = alternate && value ? "0b" : "";
+    *place = 0;
+    for (int n = 0; value || n < precision; n++, value >>= 1)
+        *--place = (char)('0' + (value & 1));
+    padded(prefix, place, (int)strlen(place), width, left, zeros);
+}
+
+static void address(uint64_t value, int width, int left) {
+    char text[24];
+    sprintf(text, "0x%llx", (unsigned long long)value);
+    padded("", text, (int)strlen(text), width, left, 0);
+}
+
+static void letter(uint64_t code, int width, int left) { /* as UTF-8 */
+    char text[8] = {0};
+    if (code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
+        code = 0xfffd;
+    int more = code < 0x80 ? 0 : code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
+    text[0] = (char)(more == 0 ? code : (0xff00 >> (more + 1) & 0xff) | code >> 6 * more);
+    for (int n = 1; n <= more; n++)
+        text[n] = (char)(0x80 | (code >> 6 * (more - n) & 0x3f));
+    if (code == 0)
+        fputc(0, stderr);
+    padded("", text, 1, width, left, 0);
+}
+"#;
+
+/// Stands where the reason goes.
+const REASON: &str = "\0";
+
+/// Statements that write what is known of a place.
+fn report(out: &mut String, place: &ThrowPlace, level: DebugLevel) {
+    let mut thrown = Thrown::at(place, &[]);
+    let format = match (&place.reason, place.operands.is_empty()) {
+        (Some(reason), false) => Format::parse(reason).ok(),
+        _ => None,
+    };
+    if format.is_some() {
+        thrown.reason = Some(REASON.to_owned());
+    }
+    let text = thrown.report(level);
+    let mut rest = &text[..];
+    if let (Some(format), Some((before, after))) = (&format, text.split_once(REASON)) {
+        literal(out, before);
+        let mut operands = place.operands.iter().enumerate();
+        for part in format.parts() {
+            match part {
+                Part::Text(text) => literal(out, text),
+                Part::Operand(conversion) => {
+                    if let Some((n, &ty)) = operands.next() {
+                        operand(out, n, ty, conversion);
+                    }
+                }
+            }
+        }
+        rest = after;
+    }
+    literal(out, rest);
+}
+
+/// A statement that writes an operand.
+fn operand(out: &mut String, n: usize, ty: Type, conversion: &Conversion) {
+    let scalar = ty.as_scalar().unwrap_or(Scalar::I64);
+    let (at, bytes, mask) = (8 * n, scalar.bytes(), scalar.mask() as u64);
+    let &Conversion { left, alternate, zero, width, precision, kind, .. } = conversion;
+    let (how, left) = (conversion.how(), i32::from(left));
+    let bits = format!("take(results + {at}, {bytes})");
+    let unsigned = format!("({bits} & {mask}u)");
+    let printf = |kind: &str, value: String| format!("fprintf(stderr, \"%{how}{kind}\", {value})");
+    let statement = match kind {
+        'd' | 'i' if scalar == Scalar::I1 => printf("lld", format!("(long long){unsigned}")),
+        'd' | 'i' => printf("lld", format!("(long long)(int{}_t){bits}", scalar.bits())),
+        'f' | 'F' | 'e' | 'E' | 'g' | 'G' if scalar == Scalar::F16 => {
+            printf(&kind.to_string(), format!("half(results + {at})"))
+        }
+        'f' | 'F' | 'e' | 'E' | 'g' | 'G' => {
+            printf(&kind.to_string(), format!("real(results + {at}, {bytes})"))
+        }
+        'p' => format!("address({bits}, {width}, {left})"),
+        'b' => {
+            let (alternate, zeros) = (i32::from(alternate), i32::from(zero && precision.is_none()));
+            let precision = precision.unwrap_or(1);
+            format!("binary({unsigned}, {alternate}, {precision}, {width}, {left}, {zeros})")
+        }
+        'c' => format!("letter({unsigned}, {width}, {left})"),
+        _ => printf(&format!("ll{kind}"), format!("(unsigned long long){unsigned}")),
+    };
+    let _ = writeln!(out, "        {statement};");
+}
+
+/// A statement that writes a text.
+fn literal(out: &mut String, text: &str) {
+    if text.is_empty() {
+        return;
+    }
+    out.push_str("        fputs(\"");
+    for byte in text.bytes() {
+        match byte {
+            b'\n' => out.push_str("\\n"),
+            // Question marks, too: three of them and more are another character in old C.
+            b'"' | b'\\' | b'?' | 0..0x20 | 0x7f.. => drop(write!(out, "\\{byte:03o}")),
+            _ => out.push(byte.into()),
+        }
+    }
+    out.push_str("\", stderr);\n");
+}

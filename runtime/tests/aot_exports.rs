@@ -1,0 +1,134 @@
+//! What others see of an object, and under which names.
+#![cfg(feature = "cli")]
+
+mod command;
+
+use command::{Folder, code, globals, is_present, marq_in, marq_ok, run_in, stderr};
+use std::path::Path;
+
+fn root(folder: &Folder) -> &Path {
+    folder.0.path()
+}
+
+fn sources() -> Folder {
+    let folder = Folder::new();
+    folder.file("library.mq", include_str!("aot/library.mq"));
+    folder
+}
+
+/// Functions may be called like those of C, and like what is no name there.
+#[test]
+fn names_that_mean_something_in_c_are_others_there() {
+    let names = ["abs", "printf", "memcmp", "sin", "while", "int32_t", "_Bool", "template", "linux", "index"];
+    let mut text = String::new();
+    for (n, name) in names.iter().enumerate() {
+        text += &format!(
+            "method \"{name}\"(index: i32, int: i32) -> i32 {{\nentry:\n    r = add index, i32 {n}\n    return r\n}}\n"
+        );
+    }
+    let folder = Folder::new();
+    folder.file("names.mq", &text);
+    marq_ok(root(&folder), &["build", "names.mq", "--header", "names.h"]);
+    let mut seen = globals(&std::fs::read(folder.path("names.o")).expect("an object"));
+    let mut wanted: Vec<String> = names.iter().map(|name| format!("{name}_")).collect();
+    wanted.sort_unstable();
+    seen.sort_unstable();
+    assert_eq!(seen, wanted);
+    if is_present("cc") {
+        let calls: Vec<String> =
+            names.iter().enumerate().map(|(n, name)| format!("{name}_(1, 2) == {}", n + 1)).collect();
+        let headers = "#include <math.h>\n#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n#include <strings.h>\n";
+        let main = format!(
+            "{headers}#include \"names.h\"\nint main(void) {{ return {} ? 0 : 1; }}\n",
+            calls.join(" && ")
+        );
+        folder.file("main.c", main);
+        run_in(
+            root(&folder),
+            "cc",
+            &["-Wall", "-Wextra", "-Werror", "-o", "program", "main.c", "names.o", "-lm"],
+        );
+        run_in(root(&folder), "./program", &[]);
+    }
+    let refused = |symbol: &str, header: bool| {
+        let export = format!("while={symbol}");
+        let mut args = vec!["build", "names.mq", "--export", &export];
+        args.extend(["--header", "other.h"].iter().filter(|_| header));
+        let output = marq_in(root(&folder), &args);
+        (code(&output), stderr(&output))
+    };
+    for symbol in ["while", "printf", "a.b"] {
+        let (status, said) = refused(symbol, true);
+        assert_eq!(status, 1);
+        let wanted =
+            format!("'while' cannot be '{symbol}' in a header: that is no name for a function in C or C++");
+        assert!(said.contains(&wanted), "{said}");
+    }
+    // Others than C may call it.
+    assert_eq!(refused("a.b", false), (0, String::new()));
+}
+
+#[test]
+fn only_what_is_exported_is_seen() {
+    let folder = sources();
+    let seen = |args: &[&str]| {
+        let mut all = vec!["build", "library.mq", "-o", "library.o"];
+        all.extend_from_slice(args);
+        marq_ok(root(&folder), &all);
+        globals(&std::fs::read(folder.path("library.o")).expect("an object"))
+    };
+    assert_eq!(seen(&["--export", "fib", "--export", "half"]), ["fib", "half"]);
+    assert_eq!(seen(&["--export", "twice"]), ["twice_f64", "twice_i32"]);
+    assert_eq!(seen(&["--export", "twice(f64)=double_it"]), ["double_it"]);
+    assert_eq!(seen(&["--export", "odd name!"]), ["odd_name"]);
+    assert_eq!(seen(&["--entry", "add", "--entry", "fib"]), ["add", "fib"]);
+    assert_eq!(seen(&["--entry", "twice(i32)"]), ["twice_i32"]);
+    assert_eq!(seen(&["--entry", "half", "--entry-abi", "packed"]), ["half"]);
+    let all = seen(&[]);
+    assert_eq!(all.len(), 22, "{all:?}");
+    assert!(all.iter().all(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')), "{all:?}");
+}
+
+#[test]
+fn generic_methods_are_built_for_types() {
+    let folder = Folder::new();
+    let source = "method double<T>(x: T) -> T {\nentry:\n    r = add x, x\n    return r\n}\n";
+    folder.file("g.mq", source);
+    let entries = ["build", "g.mq", "--entry", "double(i32)", "--entry", "double(f64)", "--header", "g.h"];
+    marq_ok(root(&folder), &entries);
+    let bytes = std::fs::read(folder.path("g.o")).expect("an object");
+    assert_eq!(globals(&bytes), ["double_f64", "double_i32"]);
+    let header = std::fs::read_to_string(folder.path("g.h")).expect("a header");
+    assert!(header.contains("double double_f64(double x);"), "{header}");
+    assert!(header.contains("int32_t double_i32(int32_t x);"), "{header}");
+    for (args, wanted) in [
+        (&["--entry", "double"][..], "'double' has type variables: say for which types"),
+        (&[], "there is no function or kernel without type variables"),
+    ] {
+        let mut all = vec!["build", "g.mq"];
+        all.extend_from_slice(args);
+        let output = marq_in(root(&folder), &all);
+        assert_eq!(code(&output), 1);
+        assert!(stderr(&output).contains(wanted), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn clashes_are_errors_that_name_both() {
+    let folder = Folder::new();
+    let source = "method \"a b\"() {\nentry:\n    return\n}\nmethod \"a-b\"() {\nentry:\n    return\n}\n";
+    folder.file("clash.mq", source);
+    let output = marq_in(root(&folder), &["build", "clash.mq"]);
+    assert_eq!(code(&output), 1);
+    let said = stderr(&output);
+    assert!(said.contains("'a b' and 'a-b' would both be 'a_b'"), "{said}");
+    marq_ok(root(&folder), &["build", "clash.mq", "--export", "a b", "--export", "a-b=other"]);
+    assert_eq!(globals(&std::fs::read(folder.path("clash.o")).expect("an object")), ["a_b", "other"]);
+    let output = marq_in(root(&folder), &["build", "clash.mq", "--export", "a b=memmove"]);
+    assert_eq!(code(&output), 1);
+    let said = stderr(&output);
+    assert!(said.contains("entry 'a b', as 'memmove', has the name of a routine of the C library"), "{said}");
+    folder.file("host.mq", "extern func g() as \"f\"\nmethod f() {\nentry:\n    call g()\n    return\n}\n");
+    let said = stderr(&marq_in(root(&folder), &["build", "host.mq"]));
+    assert!(said.contains("entry 'f' has the name of a function of the host"), "{said}");
+}
