@@ -335,7 +335,7 @@ fn renumber(body: &mut Body, renumbered: &SecondaryMap<Func, PackedOption<Func>>
             let Symbol::Func(old) = *body.symbol(SymbolRef::from_u32(data.imm)) else { continue };
             if let Some(new) = renumbered[old].expand() {
                 let id = body.make_symbol(Symbol::Func(new));
-                body.inst_mut(inst).imm = id.as_u32();
+                body.set_imm(inst, id.as_u32());
             }
         }
     }

@@ -462,7 +462,7 @@ impl Copy<'_> {
         let origin = self.origins.get(self.caller, self.callee, self.callee.origin(inst));
         let imm = self.immediate(inst);
         let new = self.caller.make_inst(data.op, data.ty, &args, imm);
-        self.caller.inst_mut(new).guarded = data.guarded;
+        self.caller.set_guarded(new, data.guarded);
         if data.op == Op::Call {
             self.copied.extend(callee(self.callee, inst).map(|callee| (new, callee)));
         }

@@ -223,7 +223,7 @@ fn point_to(body: &mut Body, uses: &Uses, param: Value, ty: Type, copies: &[Copi
             let old = body.value_type(address);
             body.set_value_type(address, pointer);
             if let Some(inst) = body.value_inst(address).filter(|&inst| body.inst(inst).ty == old) {
-                body.inst_mut(inst).ty = pointer;
+                body.set_ty(inst, pointer);
             }
         }
         body.remove_inst(*store);

@@ -61,7 +61,7 @@ impl Pass {
     }
 
     fn step(&self) -> Step<'_> {
-        Step { name: self.name, run: &self.run, bit: self.bit, leaves: self.leaves, is_hosts: false }
+        Step { name: self.name, run: &self.run, bit: self.bit, leaves: self.leaves }
     }
 }
 
@@ -146,8 +146,6 @@ struct Step<'a> {
     bit: u64,
     /// Passes that find nothing new in what it changed.
     leaves: u64,
-    /// Whether it is a host's, which may write into instructions as it likes.
-    is_hosts: bool,
 }
 
 /// The passes of a level with those of a host.
@@ -162,7 +160,7 @@ fn steps(level: OptLevel, hooks: &Hooks) -> Vec<Step<'_>> {
                     hooks.passes.iter().position(|other| other.name == host.name).unwrap_or(usize::MAX);
                 let number = u32::try_from(number).ok().and_then(|number| number.checked_add(OWN));
                 let bit = number.and_then(|number| 1u64.checked_shl(number)).unwrap_or(0);
-                Step { name: &host.name, run: &*host.run, bit, leaves: 0, is_hosts: true }
+                Step { name: &host.name, run: &*host.run, bit, leaves: 0 }
             })
         };
         steps.extend(hosts(|place| matches!(place, Place::Before(_))));
@@ -381,9 +379,6 @@ fn run_list(func: Func, body: &mut Body, list: &[Step<'_>], ctx: &mut PassContex
         let start = wanted.then(Instant::now);
         let changed = (pass.run)(body, ctx);
         let elapsed = start.map(|start| start.elapsed());
-        if pass.is_hosts {
-            body.recount_ops();
-        }
         if changed {
             idle &= pass.leaves;
         }

@@ -162,7 +162,7 @@ pub fn prune(unit: &mut Unit) {
         for (inst, old) in mentions {
             if let Some(new) = renumbered[old].expand() {
                 let id = body.make_symbol(Symbol::Global(new));
-                body.inst_mut(inst).imm = id.as_u32();
+                body.set_imm(inst, id.as_u32());
             }
         }
     }

@@ -94,10 +94,10 @@ fn half_a_body_is_refused() {
     b.ins().jump(next, &[]);
     b.switch_to_block(next);
     let _ = b;
-    session.define_method(&MethodData::function("half_built", signature, body)).unwrap();
-    let job = session.job("half_built", &native).unwrap();
-    let said = session.compile(&job).map(|_| ()).unwrap_err().to_string();
-    assert!(said.contains("does not end with a terminator"), "{said}");
+    let said = session.define_method(&MethodData::function("half_built", signature, body)).unwrap_err();
+    assert!(said.to_string().contains("does not end with a terminator"), "{said}");
+    let missing = session.job("half_built", &native).unwrap_err().to_string();
+    assert!(missing.contains("half_built"), "{missing}");
     let unspeakable = MethodData::function("a\0b", Signature::default(), Body::new());
     let said = session.define_method(&unspeakable).unwrap_err().to_string();
     assert!(said.contains("has a zero byte"), "{said}");

@@ -32,9 +32,9 @@ fn spoil_body(choices: &mut Choices, body: &mut Body) {
             let n = choices.below(args);
             body.args_mut(inst)[n] = value;
         }
-        4 => body.inst_mut(inst).op = Op::ALL[choices.below(Op::ALL.len())],
-        5 => body.inst_mut(inst).imm = bits(choices, Scalar::I32) as u32,
-        6 => body.inst_mut(inst).ty = super::types::plain(choices),
+        4 => body.set_op(inst, Op::ALL[choices.below(Op::ALL.len())]),
+        5 => body.set_imm(inst, bits(choices, Scalar::I32) as u32),
+        6 => body.set_ty(inst, super::types::plain(choices)),
         7 if !body.targets(inst).is_empty() => {
             let calls = body.targets(inst).to_vec();
             let call = calls[choices.below(calls.len())];

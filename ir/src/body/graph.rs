@@ -162,12 +162,6 @@ impl Body {
         &self.insts[inst]
     }
 
-    /// An instruction, to be changed.
-    #[inline]
-    pub fn inst_mut(&mut self, inst: Inst) -> &mut InstData {
-        &mut self.insts[inst]
-    }
-
     /// Operands of an instruction.
     #[inline]
     pub fn args(&self, inst: Inst) -> &[Value] {
@@ -207,6 +201,24 @@ impl Body {
         data.targets = BlockCallList::new();
     }
 
+    /// Gives an instruction another immediate.
+    #[inline]
+    pub fn set_imm(&mut self, inst: Inst, imm: u32) {
+        self.insts[inst].imm = imm;
+    }
+
+    /// Gives an instruction another type suffix.
+    #[inline]
+    pub fn set_ty(&mut self, inst: Inst, ty: Type) {
+        self.insts[inst].ty = ty;
+    }
+
+    /// Says whether an earlier guard excludes what an instruction would throw for.
+    #[inline]
+    pub fn set_guarded(&mut self, inst: Inst, guarded: bool) {
+        self.insts[inst].guarded = guarded;
+    }
+
     /// Gives an instruction another op that takes the same operands.
     pub fn set_op(&mut self, inst: Inst, op: Op) {
         self.ops.insert(op);
@@ -225,8 +237,7 @@ impl Body {
         self.ops.meets(ops)
     }
 
-    /// Finds out anew which ops the placed instructions have: what is gone is forgotten, and what was written past
-    /// [`Self::set_op`] is found.
+    /// Finds out anew which ops the placed instructions have: what is gone is forgotten.
     pub fn recount_ops(&mut self) {
         self.ops = self.placed_ops();
     }

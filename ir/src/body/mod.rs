@@ -324,8 +324,8 @@ mod tests {
         body.set_op(inst, Op::SubgroupBarrier);
         assert!([Op::Slot, Op::Barrier, Op::SubgroupBarrier].iter().all(|&op| body.may_have(op)));
         assert!(!body.may_have(Op::Call) && !body.may_have_any(&OpSet::of(&[Op::Call, Op::Throw])));
-        body.inst_mut(inst).op = Op::Return;
-        assert!(!body.knows_its_ops());
+        body.set_op(inst, Op::Return);
+        assert!(body.knows_its_ops() && body.may_have(Op::Slot));
         body.recount_ops();
         assert!(body.knows_its_ops() && body.may_have(Op::Return) && !body.may_have(Op::Slot));
         body.clear();

@@ -358,7 +358,7 @@ impl<'t> Parser<'_, 't> {
             self.error(Code::Literal, span, message);
         }
         let fresh = self.body.make_switch(&cases);
-        self.body.inst_mut(inst).imm = fresh.as_u32();
+        self.body.set_imm(inst, fresh.as_u32());
     }
 
     /// The parameters of an indirect call's signature are the types of its arguments, which were not known.
@@ -371,7 +371,7 @@ impl<'t> Parser<'_, 't> {
         let params = args.iter().map(|&arg| self.body.value_type(arg)).collect();
         let results = self.body.signature(id).results.clone();
         let fresh = self.body.make_signature(crate::signature::Signature { params, results });
-        self.body.inst_mut(inst).imm = fresh.as_u32();
+        self.body.set_imm(inst, fresh.as_u32());
     }
 }
 

@@ -402,9 +402,10 @@ fn units_print_as_programs() {
     let insts: Vec<_> = body.block_insts(entry).collect();
     let symbols = [Symbol::Global(global), Symbol::Extern(external), Symbol::Func(main), Symbol::Func(main)];
     for (&inst, symbol) in insts.iter().zip(symbols) {
-        body.inst_mut(inst).imm = body.make_symbol(symbol).as_u32();
+        let imm = body.make_symbol(symbol).as_u32();
+        body.set_imm(inst, imm);
     }
-    body.inst_mut(insts[4]).guarded = true;
+    body.set_guarded(insts[4], true);
     let mut other = Body::new();
     let block = other.make_block();
     other.append_block(block);

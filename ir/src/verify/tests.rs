@@ -615,7 +615,7 @@ fn calls_in_programs_are_names() {
     let body = &mut program.method_mut(method).body;
     let call = body.first_inst(body.entry().unwrap()).unwrap();
     let symbol = body.make_symbol(Symbol::Func(Func::from_u32(0))).as_u32();
-    body.inst_mut(call).imm = symbol;
+    body.set_imm(call, symbol);
     assert_eq!(codes(&verify_program(&program)), [Code::SymbolKind]);
 }
 

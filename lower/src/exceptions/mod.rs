@@ -226,7 +226,7 @@ fn wrap_addressed_externs(unit: &mut Unit) {
             wrappers.insert(host, wrapper);
             let body = &mut unit.funcs[func].body;
             let symbol = body.make_symbol(Symbol::Func(wrapper));
-            body.inst_mut(inst).imm = symbol.as_u32();
+            body.set_imm(inst, symbol.as_u32());
         }
     }
 }

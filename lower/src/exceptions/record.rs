@@ -113,7 +113,7 @@ pub(super) fn append_record(
     });
     let empty = body.make_scalar(Type::I32, 0);
     let claim = append(body, block, Op::CompareExchange, &[mailbox, empty, status], &[Type::I32, Type::I1]);
-    body.inst_mut(claim).imm = MemFlags::atomic(Order::Relaxed, Scope::Device).bits();
+    body.set_imm(claim, MemFlags::atomic(Order::Relaxed, Scope::Device).bits());
     let won = body.results(claim).last().unwrap_or(status);
     let edges = [first, done].map(|block| body.make_block_call(block, &[]));
     let branch = append(body, block, Op::Branch, &[won], &[]);
@@ -122,7 +122,7 @@ pub(super) fn append_record(
     for (op, word) in [(Op::GroupId, 2), (Op::LocalId, 5)] {
         for dimension in 0..3 {
             let inst = append(body, first, op, &[], &[Type::I32]);
-            body.inst_mut(inst).imm = dimension;
+            body.set_imm(inst, dimension);
             if let Some(place) = body.first_result(inst) {
                 store(body, first, mailbox, word + dimension, place);
             }
@@ -175,7 +175,7 @@ fn store(body: &mut Body, block: Block, mailbox: Value, word: u32, value: Value)
     let place = append(body, block, Op::PtrAdd, &[mailbox, offset], &[MAILBOX]);
     if let Some(place) = body.first_result(place) {
         let store = append(body, block, Op::Store, &[place, value], &[]);
-        body.inst_mut(store).imm = MemFlags::plain().bits();
+        body.set_imm(store, MemFlags::plain().bits());
     }
 }
 

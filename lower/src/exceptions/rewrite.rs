@@ -261,7 +261,7 @@ impl Rewriter<'_> {
                 let mut args = vec![mailbox, status, kernel];
                 args.extend(left.get(1..).unwrap_or(&[]));
                 let call = self.append(block, Op::Call, &args, &[]);
-                self.body.inst_mut(call).imm = callee.as_u32();
+                self.body.set_imm(call, callee.as_u32());
                 self.leave_kernel(block);
             }
         }
@@ -337,7 +337,7 @@ impl Rewriter<'_> {
         let ty = self.body.value_type(right);
         let Some(lane) = ty.lane() else { return };
         let op = self.body.inst(inst).op;
-        self.body.inst_mut(inst).guarded = true;
+        self.body.set_guarded(inst, true);
         if guard != Guard::NEVER {
             self.body.remove_inst(inst);
             if guard.zero {
@@ -462,7 +462,7 @@ impl Rewriter<'_> {
             }
         };
         self.signatures.insert(old, new);
-        self.body.inst_mut(inst).imm = new.as_u32();
+        self.body.set_imm(inst, new.as_u32());
         self.test_call(inst, operands);
     }
 

@@ -147,7 +147,7 @@ fn addresses_of_functions_have_one_convention() {
     let entry = body.entry().unwrap();
     let second = body.block_insts(entry).nth(1).unwrap();
     let symbol = body.make_symbol(Symbol::Extern(host));
-    body.inst_mut(second).imm = symbol.as_u32();
+    body.set_imm(second, symbol.as_u32());
     let lowered = run(marquetry_ir::verify::Verified::new(unit).unwrap()).unwrap();
     let text = print_unit(&lowered.unit);
     assert!(text.contains("-> (i32, i32)"), "{text}");

@@ -264,7 +264,7 @@ impl Legaliser<'_> {
         body.make_results(inst, results);
         body.set_origin(inst, self.f.origin);
         let divides = matches!(ask.op, Op::DivS | Op::DivU | Op::RemS | Op::RemU);
-        body.inst_mut(inst).guarded = ask.guarded && divides;
+        body.set_guarded(inst, ask.guarded && divides);
         body.append_inst(inst, self.f.block);
         inst
     }

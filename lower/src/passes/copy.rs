@@ -41,7 +41,7 @@ pub fn copy_inst(body: &mut Body, map: &mut ValueMap, inst: Inst, to: Block) -> 
     let data = body.inst(inst).clone();
     let args: SmallVec<[Value; 8]> = body.args(inst).iter().map(|&arg| map.get(arg)).collect();
     let new = body.make_inst(data.op, data.ty, &args, data.imm);
-    body.inst_mut(new).guarded = data.guarded;
+    body.set_guarded(new, data.guarded);
     let types: SmallVec<[Type; 4]> = body.results(inst).map(|value| body.value_type(value)).collect();
     body.make_results(new, &types);
     for (old, copied) in body.results(inst).zip(body.results(new)) {

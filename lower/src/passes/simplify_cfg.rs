@@ -220,7 +220,8 @@ fn decide_switch(body: &mut Body, switch: Inst) -> bool {
         return false;
     }
     let (cases, edges): (Vec<u128>, Vec<BlockCall>) = kept.into_iter().unzip();
-    body.inst_mut(switch).imm = body.make_switch(&cases).as_u32();
+    let imm = body.make_switch(&cases).as_u32();
+    body.set_imm(switch, imm);
     body.set_targets(switch, &[&[otherwise], &edges[..]].concat());
     true
 }

@@ -371,7 +371,7 @@ fn store_parts(
     for n in 0..count {
         let (Some(field), Some(at)) = (types.field_type(ty, n), types.field_offset(ty, n)) else { continue };
         let get = insert(body, before, Op::GetField, Type::ERROR, &[stored], Some(field));
-        body.inst_mut(get).imm = n as u32;
+        body.set_imm(get, n as u32);
         if let Some(value) = body.first_result(get) {
             store_parts(body, types, candidate, before, value, offset + at);
         }

@@ -257,7 +257,7 @@ fn append(unit: &mut Unit, library: &LibraryFunction) -> Result<Option<Func>, Me
                 _ => continue,
             };
             let id = body.make_symbol(new);
-            body.inst_mut(inst).imm = id.as_u32();
+            body.set_imm(inst, id.as_u32());
         }
         unit.funcs.push(function);
     }

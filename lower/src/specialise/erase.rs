@@ -111,12 +111,13 @@ fn erase_inst(types: &mut Types, body: &mut Body, inst: Inst) -> Result<(), Type
     let data = body.inst(inst);
     let (ty, imm, shape) = (data.ty, data.imm, data.op.info().shape);
     if ty.is_known() {
-        body.inst_mut(inst).ty = types.erased(ty)?;
+        body.set_ty(inst, types.erased(ty)?);
     }
     if shape == Shape::CallIndirect && body.signature_exists(imm) {
         let mut signature = body.signature(SigRef::from_u32(imm)).clone();
         erase_signature(types, &mut signature)?;
-        body.inst_mut(inst).imm = body.make_signature(signature).as_u32();
+        let imm = body.make_signature(signature).as_u32();
+        body.set_imm(inst, imm);
     }
     Ok(())
 }

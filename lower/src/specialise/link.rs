@@ -156,7 +156,7 @@ impl Specialiser<'_> {
         }
         self.set_result_types(body, inst, &results);
         let id = body.make_symbol(symbol.clone());
-        body.inst_mut(inst).imm = id.as_u32();
+        body.set_imm(inst, id.as_u32());
         if matches!(symbol, Symbol::Func(_)) || matches!(self.job.options.unresolved, Unresolved::Callback(_))
         {
             args.retain(|arg| settle::has_size(&self.unit.types, body.value_type(*arg)));
@@ -229,7 +229,7 @@ impl Specialiser<'_> {
             Some(Callee::Method(method)) => {
                 let func = self.instance(method, &params, Some((home.func, body.span(inst))))?;
                 let id = body.make_symbol(Symbol::Func(func));
-                body.inst_mut(inst).imm = id.as_u32();
+                body.set_imm(inst, id.as_u32());
             }
             _ => {
                 let view = &self.job.view;
@@ -261,7 +261,7 @@ impl Specialiser<'_> {
         let mut problems = Vec::new();
         let linked = self.global(id, (home.func, body.span(inst)), &mut problems)?;
         let id = body.make_symbol(Symbol::Global(linked));
-        body.inst_mut(inst).imm = id.as_u32();
+        body.set_imm(inst, id.as_u32());
         problems.into_iter().for_each(|problem| self.complain(body, home, inst, problem));
         Ok(())
     }
@@ -367,7 +367,8 @@ fn complete_signature(body: &mut Body, inst: Inst) {
             *param = ty;
         }
     }
-    body.inst_mut(inst).imm = body.make_signature(signature).as_u32();
+    let imm = body.make_signature(signature).as_u32();
+    body.set_imm(inst, imm);
 }
 
 /// Nothing is passed for arguments of no size: the functions that addresses are taken of have no parameters for them.
@@ -401,6 +402,7 @@ fn complete_cases(body: &mut Body, inst: Inst) {
     let cases = body.switch_cases(Switch::from_u32(id));
     if cases.iter().any(|case| case & !mask != 0) {
         let cut: Vec<u128> = cases.iter().map(|case| case & mask).collect();
-        body.inst_mut(inst).imm = body.make_switch(&cut).as_u32();
+        let imm = body.make_switch(&cut).as_u32();
+        body.set_imm(inst, imm);
     }
 }

@@ -185,7 +185,7 @@ impl<'a> Settler<'a> {
             (data.op.info().shape, data.ty, data.imm)
         };
         if ty.is_generic() {
-            body.inst_mut(inst).ty = self.settled(ty, span);
+            body.set_ty(inst, self.settled(ty, span));
         }
         match shape {
             Shape::CallIndirect if body.signature_exists(imm) => {
@@ -194,7 +194,8 @@ impl<'a> Settler<'a> {
                     |list: &[Type]| -> Vec<Type> { list.iter().map(|&ty| self.settled(ty, span)).collect() };
                 let fresh = Signature::new(settle(&signature.params), settle(&signature.results));
                 if fresh != signature {
-                    body.inst_mut(inst).imm = body.make_signature(fresh).as_u32();
+                    let imm = body.make_signature(fresh).as_u32();
+                    body.set_imm(inst, imm);
                 }
             }
             Shape::FunctionAddress if body.symbol_exists(imm) => {
@@ -203,7 +204,7 @@ impl<'a> Settler<'a> {
                 };
                 let params: Vec<Type> = params.iter().map(|&ty| self.settled(ty, span)).collect();
                 let fresh = body.make_symbol(Symbol::Overload(name, params.into()));
-                body.inst_mut(inst).imm = fresh.as_u32();
+                body.set_imm(inst, fresh.as_u32());
             }
             _ => {}
         }

@@ -51,7 +51,7 @@ pub(super) fn reached(unit: &Unit, problems: &[Problem]) -> Vec<bool> {
         // Ids of instructions do not survive inlining, symbols do.
         let Some(function) = unit.funcs.get_mut(problem.func) else { continue };
         let mark = function.body.make_symbol(Symbol::Name(number.to_string().into()));
-        function.body.inst_mut(problem.inst).imm = mark.as_u32();
+        function.body.set_imm(problem.inst, mark.as_u32());
     }
     let graph = call_graph::bottom_up(&unit);
     let mut ctx = PassContext::new(unit.types.clone());

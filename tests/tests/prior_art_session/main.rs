@@ -14,8 +14,8 @@
 //! | T043 | convergence is a property of ops, not an attribute that can be lost |
 //! | T044 | symbols are looked up when code is made; those that are missing are all named at once |
 //! | T046 | see `T035` |
-//! | T173 | what an earlier process compiled: `tests/tests/images`, whose processes and sessions share files |
-//! | T176 | what another process links and calls: `runtime/tests/aot.rs`; words of the host in it: `runtime/tests/aot_addresses.rs` |
+//! | T173 | what an earlier process compiled: `tests/tests/images/words.rs` and its neighbours, whose processes share files |
+//! | T176 | what another process loads and calls: `runtime/tests/shared_truth.rs` by `dlopen`, `tests/tests/images/words.rs` by images |
 //! | T095 | no target has a stack space that pointers are cast from |
 
 mod determinism;

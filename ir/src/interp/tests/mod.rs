@@ -65,7 +65,8 @@ fn link(unit: &mut Unit, program: &Program, func: Func) {
                 },
                 other => other.clone(),
             };
-            body.inst_mut(inst).imm = body.make_symbol(symbol).index() as u32;
+            let imm = body.make_symbol(symbol).index() as u32;
+            body.set_imm(inst, imm);
         }
         let types = match (op, results) {
             (Op::Call, Some(results)) => results,

@@ -140,7 +140,7 @@ entry:
     let func = unit.find("f").expect("f");
     let body = &mut unit.funcs[func].body;
     let inst = body.first_inst(body.entry().expect("entry")).expect("the division");
-    body.inst_mut(inst).guarded = true;
+    body.set_guarded(inst, true);
     let mut interp = Interp::new(&unit, Config::default());
     let found = interp.call(func, &[Val::i32(1), Val::i32(0)]).map_err(|fault| *fault.kind);
     assert_eq!(found, Err(FaultKind::Unguarded));
@@ -190,11 +190,11 @@ good:
             other => panic!("{other:?}"),
         }
     };
-    assert!(bad(&|body, inst| body.inst_mut(inst).op = Op::Fma).contains("operands"));
-    assert!(bad(&|body, inst| body.inst_mut(inst).op = Op::Div).contains("float"));
-    assert!(bad(&|body, inst| body.inst_mut(inst).op = Op::Call).contains("name"));
-    assert!(bad(&|body, inst| body.inst_mut(inst).op = Op::Jump).contains("jump"));
-    assert!(bad(&|body, inst| body.inst_mut(inst).op = Op::Slot).contains("operands"));
+    assert!(bad(&|body, inst| body.set_op(inst, Op::Fma)).contains("operands"));
+    assert!(bad(&|body, inst| body.set_op(inst, Op::Div)).contains("float"));
+    assert!(bad(&|body, inst| body.set_op(inst, Op::Call)).contains("name"));
+    assert!(bad(&|body, inst| body.set_op(inst, Op::Jump)).contains("jump"));
+    assert!(bad(&|body, inst| body.set_op(inst, Op::Slot)).contains("operands"));
     let unplaced = |body: &mut crate::body::Body, inst: Inst| body.remove_inst(inst);
     assert!(bad(&unplaced).contains("computed nowhere"));
     let unknown = |body: &mut crate::body::Body, inst: Inst| {
