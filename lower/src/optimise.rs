@@ -96,7 +96,6 @@ const DEFAULT: &[Pass] = &[
     SIMPLIFY_CFG,
     CSE,
     IMPLIED,
-    DCE,
     // Loops: tested at the bottom, unrolled if short; slots that this makes splittable.
     ROTATE,
     SIMPLIFY_CFG,
@@ -229,13 +228,14 @@ pub(crate) fn run_in(
     let mut unexpanded = SecondaryMap::<Func, bool>::new();
     // What becomes of a function depends on those that it calls, but for calls inside of a cycle.
     let several = workers.are_several(unit.funcs.len(), observer);
-    let mut groups = graph.groups(unit);
-    if !several {
-        groups = groups.into_iter().flatten().map(|func| vec![func]).collect();
-    }
+    let groups = if several { graph.groups(unit) } else { Vec::new() };
+    let groups = groups.iter().map(Vec::as_slice);
+    let alone = graph.order.chunks(if several { graph.order.len() + 1 } else { 1 }).filter(|_| !several);
     let (mut copied, mut calls) = (0, Vec::new());
-    for group in groups {
-        let mut items: Vec<_> = group.into_iter().map(|func| Item::new(func, Found::default())).collect();
+    let mut items = Vec::new();
+    for group in groups.chain(alone) {
+        items.clear();
+        items.extend(group.iter().map(|&func| Item::new(func, Found::default())));
         // What all of them copy is bounded, and those that come first take first, whoever works on them.
         for Item { func, found, .. } in items.iter_mut().filter(|_| several) {
             let Function { inlining, body, .. } = &unit.funcs[*func];
@@ -279,9 +279,11 @@ pub(crate) fn run_in(
                 }
             }
             found.size = size_of(&around.unit().funcs[func], body);
+            // Much of what later stages would look for is gone.
+            body.recount_ops();
         };
         each_function(unit, &mut items, workers, observer, &one);
-        for Item { func, found, .. } in items {
+        for Item { func, found, .. } in items.drain(..) {
             sizes[func] = found.size;
             unexpanded[func] = found.unexpanded;
             if found.waits {
@@ -305,6 +307,7 @@ pub(crate) fn run_in(
     let mut items: Vec<_> = late.map(|(func, _)| Item::new(func, ())).collect();
     each_function(unit, &mut items, workers, observer, &|item, ctx, around| {
         run_list(item.func, &mut item.body, &steps, ctx, around);
+        item.body.recount_ops();
     });
     debug_check(unit);
 }

@@ -341,8 +341,6 @@ impl<'a> Pipeline<'a> {
             if holding {
                 call_graph::prune(unit);
             }
-            // Much of what later stages would look for is gone.
-            unit.funcs.values_mut().for_each(|function| function.body.recount_ops());
         });
         verified = self.hooks(Anchor::AfterOptimise, verified, observer)?;
         clock.report(Stage::Optimised, observer);
