@@ -85,6 +85,9 @@ enum Results {
 #[derive(Default)]
 pub struct Context(Facts);
 
+/// Most instructions of a function whose tables are kept for the next unit.
+const MAX_KEPT: usize = 1 << 14;
+
 fn verify(module: module::Module<'_>, results: Results) -> Vec<Diagnostic> {
     verify_since(module, results, None)
 }
@@ -152,6 +155,10 @@ fn verify_in(
             report::Checker::new(module, function, results, &mut context.0, &mut report).run();
         }
     });
+    // What a large function needed would lie idle while it is optimised.
+    if context.0.position.len() > MAX_KEPT {
+        *context = Context::default();
+    }
     report.finish()
 }
 
