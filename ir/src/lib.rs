@@ -15,6 +15,7 @@ pub mod span;
 pub mod lines;
 pub mod diag;
 pub mod near;
+pub mod threads;
 pub mod types;
 pub mod signature;
 pub mod op;

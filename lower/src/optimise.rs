@@ -228,12 +228,12 @@ pub(crate) fn run_in(
     let mut unexpanded = SecondaryMap::<Func, bool>::new();
     // What becomes of a function depends on those that it calls, but for calls inside of a cycle.
     let several = workers.are_several(unit.funcs.len(), observer);
-    let groups = if several { graph.groups(unit) } else { Vec::new() };
-    let groups = groups.iter().map(Vec::as_slice);
-    let alone = graph.order.chunks(if several { graph.order.len() + 1 } else { 1 }).filter(|_| !several);
+    // One thread takes the groups one function after the other: who copies first does not depend on threads.
+    let groups = graph.groups(unit);
+    let at_once = if several { unit.funcs.len() } else { 1 };
     let (mut copied, mut calls) = (0, Vec::new());
     let mut items = Vec::new();
-    for group in groups.chain(alone) {
+    for group in groups.iter().flat_map(|group| group.chunks(at_once)) {
         items.clear();
         items.extend(group.iter().map(|&func| Item::new(func, Found::default())));
         // What all of them copy is bounded, and those that come first take first, whoever works on them.

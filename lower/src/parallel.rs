@@ -203,26 +203,53 @@ mod tests {
         text
     }
 
-    #[test]
-    fn the_number_of_threads_makes_no_difference() {
+    /// What the optimiser makes of a program's methods, but for those that are only called, on so many threads.
+    fn optimised(
+        source: &str,
+        called: impl Fn(u32) -> bool,
+        level: OptLevel,
+        threads: &[usize],
+    ) -> Vec<String> {
         let mut program = Program::new();
-        assert_eq!(text::parse(&mut program, "parallel.mq", &source()), []);
-        let entries = program.methods().filter(|(method, _)| method.as_u32() % 4 != 2);
-        let entries = entries.map(|(method, _)| method).collect();
-        let job = Job::new(entries, View::native(&[]), OptLevel::Default);
+        assert_eq!(text::parse(&mut program, "parallel.mq", source), []);
+        let entries = program.methods().map(|(method, _)| method).filter(|method| !called(method.as_u32()));
+        let job = Job::new(entries.collect(), View::native(&[]), level);
         let unit = specialise::run(&program, &job).expect("a unit");
-        let optimised = |threads: usize| {
+        let on = |&threads: &usize| {
             let mut unit = unit.clone();
             let mut others: Vec<PassContext> = (1..threads).map(|_| PassContext::default()).collect();
             let mut workers = Workers { own: &mut PassContext::default(), others: &mut others };
-            optimise::run_in(&mut workers, &mut unit, OptLevel::Default, &Hooks::new(), &mut Silent);
+            optimise::run_in(&mut workers, &mut unit, level, &Hooks::new(), &mut Silent);
             text::print_unit(&unit)
         };
-        let one = optimised(1);
-        assert!(one.len() > 10_000);
-        for threads in [2, 3, 7] {
-            assert!(optimised(threads) == one, "{threads} threads");
+        threads.iter().map(on).collect()
+    }
+
+    #[test]
+    fn the_number_of_threads_makes_no_difference() {
+        let found = optimised(&source(), |method| method % 4 == 2, OptLevel::Default, &[1, 2, 3, 7]);
+        assert!(found[0].len() > 10_000);
+        assert!(found.iter().all(|text| *text == found[0]));
+    }
+
+    #[test]
+    fn nor_does_it_where_no_more_is_inlined() {
+        // Chains of functions each of which holds all below it: together more than a unit may copy.
+        let mut source = String::new();
+        for (chain, n) in (0..3).flat_map(|chain| (0..200).map(move |n| (chain, n))) {
+            let _ = writeln!(source, "method g{chain}_{n}(a: i32) -> i32 inline {{\nentry:");
+            match n {
+                0 => drop(writeln!(source, "    r0 = add a, i32 1")),
+                _ => drop(writeln!(source, "    r0 = call g{chain}_{}(a)", n - 1)),
+            }
+            for k in 0..120 {
+                let _ = writeln!(source, "    r{} = mul r{k}, a", k + 1);
+            }
+            source.push_str("    return r120\n}\n");
         }
+        let found = optimised(&source, |_| false, OptLevel::None, &[1, 4]);
+        assert!(found[0].contains(" call "), "the limit was not reached");
+        assert!(found[0] == found[1]);
     }
 
     #[test]

@@ -29,7 +29,12 @@ thread_local! {
 }
 
 impl Memory {
-    /// Notes what was compiled.
+    /// Not kept for the next compilation.
+    pub(crate) fn forget(&mut self) {
+        self.large = true;
+    }
+
+    /// Says for what it was used: what is large is not kept.
     pub(crate) fn used_for(&mut self, unit: &Unit) {
         self.large |=
             unit.funcs.values().map(|function| function.body.inst_count()).sum::<usize>() > MAX_KEPT;

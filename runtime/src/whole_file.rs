@@ -10,8 +10,11 @@ pub(crate) fn folder(file: &Path) -> &Path {
 
 /// Replaces a file, which is no link: the bytes go to a new file beside it, with these permissions where there are such,
 /// which is then renamed. `durable`: once they are on the disk, since what is renamed before may be empty after a power
-/// cut.
+/// cut. Devices and pipes are written to, for they would be gone if they were replaced.
 pub(crate) fn replace(file: &Path, bytes: &[u8], mode: u32, durable: bool) -> io::Result<()> {
+    if std::fs::metadata(file).is_ok_and(|old| !old.is_file() && !old.is_dir()) {
+        return std::fs::OpenOptions::new().write(true).open(file)?.write_all(bytes);
+    }
     let mut builder = tempfile::Builder::new();
     builder.prefix(".marq-");
     #[cfg(unix)]
@@ -28,4 +31,25 @@ pub(crate) fn replace(file: &Path, bytes: &[u8], mode: u32, durable: bool) -> io
     }
     new.persist(file).map_err(|error| error.error)?;
     Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::FileTypeExt;
+
+    #[test]
+    fn pipes_stay_pipes() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || std::fs::read(pipe).unwrap()
+        });
+        replace(&pipe, b"through", 0o644, true).unwrap();
+        assert_eq!(reader.join().unwrap(), b"through");
+        assert!(std::fs::metadata(&pipe).unwrap().file_type().is_fifo());
+    }
 }

@@ -203,8 +203,11 @@ impl Dominators {
             if !changed {
                 return true;
             }
+            if round > 0 {
+                continue;
+            }
             // An edge back to a block that dominates where it comes from changes nothing: then one round is enough.
-            let mut settled = round == 0;
+            let mut settled = true;
             for edge in back.chunks_exact(2) {
                 let mut at = edge[0];
                 while at > edge[1] {

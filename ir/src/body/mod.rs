@@ -8,8 +8,8 @@
 //! - The parameters of the entry block (the first in order) are the function's parameters.
 //! - Results of one instruction have consecutive ids.
 //! - Equal constants have equal ids, and one value each.
-//! - The body knows which ops instructions were ever given, so that passes which look for some can tell that there are
-//!   none ([`Body::may_have`]): an op is changed by [`Body::replace_inst`] or [`Body::set_op`].
+//! - The body knows all ops that placed instructions have, and perhaps some that they had, so that passes which look for
+//!   some can tell that there are none ([`Body::may_have`]): nobody but the body changes an op or places an instruction.
 //! - Values are never aliases: a pass that replaces a value rewrites the operands ([`Body::rewrite_operands`]).
 
 mod graph;
@@ -154,7 +154,7 @@ pub struct Body {
     call_pool: ListPool<BlockCall>,
     /// Names of values and blocks, where the author gave any.
     pub names: Names,
-    /// The ops that instructions have had so far.
+    /// The ops that placed instructions have, and perhaps others.
     ops: OpSet,
     /// How many more instructions and values fit before the tables grow.
     inst_room: usize,

@@ -210,6 +210,7 @@ impl Body {
     /// Puts an instruction at the end of a block.
     #[inline]
     pub fn append_inst(&mut self, inst: Inst, block: Block) {
+        self.know_op(inst);
         let last = self.blocks[block].last;
         *self.node_mut(inst) = InstNode { block: block.into(), prev: last, next: None.into() };
         match last.expand() {
@@ -222,6 +223,7 @@ impl Body {
     /// Puts an instruction before another one.
     #[inline]
     pub fn insert_inst_before(&mut self, inst: Inst, before: Inst) {
+        self.know_op(inst);
         let InstNode { block, prev, .. } = self.node(before);
         *self.node_mut(inst) = InstNode { block, prev, next: before.into() };
         self.node_mut(before).prev = inst.into();
@@ -229,6 +231,14 @@ impl Body {
             (Some(prev), _) => self.node_mut(prev).next = inst.into(),
             (None, Some(block)) => self.blocks[block].first = inst.into(),
             (None, None) => {}
+        }
+    }
+
+    /// An op counts where its instruction stands.
+    #[inline]
+    fn know_op(&mut self, inst: Inst) {
+        if let Some(data) = self.insts.get(inst) {
+            self.ops.insert(data.op);
         }
     }
 

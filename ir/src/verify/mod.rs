@@ -49,11 +49,11 @@ mod tests;
 
 use crate::diag::Diagnostic;
 use crate::program::{Program, World};
+use crate::threads::with_helpers;
 use crate::unit::Unit;
 pub use explain::{Explained, explain};
 use report::Report;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use structure::Facts;
 
 /// All mistakes in a program; none if it is well-formed as far as types are known before dispatch.
@@ -95,8 +95,8 @@ fn verify(module: module::Module<'_>, results: Results) -> Vec<Diagnostic> {
 /// Functions that a thread takes at once.
 const CHUNK: usize = 64;
 
-/// As [`verify`], of a unit, on several threads if it has many functions. What is found, and in which order, does not depend on
-/// them.
+/// As [`verify`], of a unit, on several threads if it has many functions. What is found, and in which order, does not
+/// depend on them.
 fn verify_on(context: &mut Context, unit: &Unit, results: Results, threads: usize) -> Vec<Diagnostic> {
     let module = module::Module::Unit(unit);
     if threads < 2 || unit.funcs.len() <= CHUNK {
@@ -122,17 +122,8 @@ fn verify_on(context: &mut Context, unit: &Unit, results: Results, threads: usiz
             }
         }
     };
-    let mut found = thread::scope(|scope| {
-        let helpers: Vec<_> = (1..threads.min(chunks.len())).map(|_| scope.spawn(work)).collect();
-        let mut found = work();
-        for helper in helpers {
-            match helper.join() {
-                Ok(more) => found.extend(more),
-                Err(payload) => std::panic::resume_unwind(payload),
-            }
-        }
-        found
-    });
+    let found = with_helpers(threads.min(chunks.len()) - 1, work);
+    let mut found: Vec<_> = found.into_iter().flatten().collect();
     found.sort_unstable_by_key(|(number, _)| *number);
     found.into_iter().for_each(|(_, part)| report.append(part));
     report.finish()
@@ -156,7 +147,7 @@ fn verify_in(
         }
     });
     // What a large function needed would lie idle while it is optimised.
-    if context.0.position.len() > MAX_KEPT {
+    if context.0.position.capacity() > MAX_KEPT {
         *context = Context::default();
     }
     report.finish()

@@ -55,8 +55,10 @@ pub struct Library {
     reused: AtomicU64,
 }
 
-/// Most versions of one function that are kept, the newest.
+/// Most versions of one function for one configuration that are kept, the newest.
 const MAX_VERSIONS: usize = 4;
+/// Most of one function for all configurations: they are looked through one by one.
+const MAX_KEPT: usize = 64;
 
 impl Library {
     /// A library that holds nothing yet.
@@ -102,6 +104,9 @@ impl Library {
             && let Some(oldest) = kept.iter().position(|kept| kept.is_for(view, options))
         {
             kept.remove(oldest);
+        }
+        if kept.len() >= MAX_KEPT {
+            kept.remove(0);
         }
         let (view, options) = (view.normalised(), options.clone());
         kept.push(Kept { view, options, function: function.clone() });

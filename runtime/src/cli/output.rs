@@ -56,13 +56,6 @@ fn replace_with(path: &Path, bytes: &[u8], new_mode: u32) -> Result<(), CliError
         Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => None,
         Err(error) => return Err(failed(error)),
     };
-    if old.as_ref().is_some_and(|old| !old.is_file() && !old.is_dir()) {
-        return std::fs::OpenOptions::new()
-            .write(true)
-            .open(path)
-            .and_then(|mut file| file.write_all(bytes))
-            .map_err(failed);
-    }
     if old.as_ref().is_some_and(|old| old.is_file() && old.permissions().readonly()) {
         return Err(CliError::Failed(format!("cannot write '{}': the file is read-only", path.display())));
     }

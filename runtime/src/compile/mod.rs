@@ -84,9 +84,13 @@ pub(crate) fn lower(
     setup: &Setup<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Lowering, Failure> {
-    let lowering = pipeline::run_recorded(&mut memory.lowering, program, job, setup, observer)?;
-    memory.used_for(lowering.legal.unit());
-    Ok(lowering)
+    let lowering = pipeline::run_recorded(&mut memory.lowering, program, job, setup, observer);
+    match &lowering {
+        Ok(lowering) => memory.used_for(lowering.legal.unit()),
+        // Nobody knows how large it was.
+        Err(_) => memory.forget(),
+    }
+    lowering
 }
 
 /// The last step of a job.

@@ -12,6 +12,7 @@ use crate::image::{
 use crate::memory;
 use marquetry_codegen::native::{ExternPolicy, check_blob_target, emit_blob};
 use marquetry_ir::program::{Program, Reference};
+use marquetry_ir::threads::with_helpers;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
 use marquetry_lower::failure::Failure;
@@ -86,17 +87,8 @@ impl Session {
             }
             done
         };
-        let mut drafts = Vec::with_capacity(jobs.len());
-        thread::scope(|scope| {
-            let others: Vec<_> = (1..threads.min(jobs.len())).map(|_| scope.spawn(work)).collect();
-            drafts.extend(work());
-            for other in others {
-                match other.join() {
-                    Ok(done) => drafts.extend(done),
-                    Err(payload) => std::panic::resume_unwind(payload),
-                }
-            }
-        });
+        let drafts = with_helpers(threads.min(jobs.len()).saturating_sub(1), work);
+        let mut drafts: Vec<_> = drafts.into_iter().flatten().collect();
         drafts.sort_unstable_by_key(|(n, _)| *n);
         let drafts: Vec<Draft> = drafts.into_iter().map(|(_, draft)| draft).collect::<Result<_, _>>()?;
         assemble(&self.snapshot(), drafts)

@@ -1,20 +1,11 @@
-//! Inlining: calls are replaced by the callee's body, callees first.
+//! What inlining does to one call.
 //!
-//! Mechanism: where the constants among the arguments decide the way through the callee, what stands on it is copied in
-//! front of the call. Else the block is split at the call, the callee's blocks are copied between the halves, returns
-//! become jumps to the second half, whose parameters are the call's results. Calls of one block are handled from its end,
-//! so that no instruction is moved more than once per block and the whole costs what is copied. Copies remember the
-//! call that they replace ([`marquetry_ir::body::Origin`]).
-//!
-//! A small function that is inlined everywhere keeps the calls of other such functions until it is part of its callers:
-//! there, constants decide which of them are left, and nothing is copied twice.
-//!
-//! Policy: `inline` always, `noinline` never, others when small, as long as the caller stays below
-//! [`MAX_INLINED_INSTS`] and all that was copied in the unit below [`MAX_COPIED_INSTS`]. Calls inside a recursive cycle stay, but those of a small function by itself: some levels of them
-//! become one ([`run_into_itself`]), which pays for fewer calls and fewer looks at the stack's limit.
+//! Where the constants among the arguments decide the way through the callee, what stands on it is copied in front of the
+//! call. Else the block is split at the call, the callee's blocks are copied between the halves, and returns become jumps
+//! to the second half, whose parameters are the call's results. Copies remember the call that they replace
+//! ([`marquetry_ir::body::Origin`]).
 
-use crate::call_graph::{BottomUp, callee};
-use crate::passes::PassContext;
+use crate::call_graph::callee;
 use crate::passes::replace::Replacements;
 use cranelift_entity::SecondaryMap;
 use cranelift_entity::packed_option::PackedOption;
@@ -22,211 +13,13 @@ use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::{Body, InlineMap, Symbol, ValueDef};
 use marquetry_ir::constant::{ConstData, ConstValue};
 use marquetry_ir::entity::{Block, BlockCall, Const, Func, Inst, SigRef, Switch, SymbolRef, Value};
-use marquetry_ir::limits::{MAX_COPIED_INSTS, MAX_INLINED_INSTS};
 use marquetry_ir::op::{Op, Shape};
-use marquetry_ir::program::Inlining;
 use marquetry_ir::types::Type;
-use marquetry_ir::unit::{Function, Unit};
+use marquetry_ir::unit::Function;
 use smallvec::SmallVec;
 
-/// Callees of at most this many instructions are inlined when nothing is said about them.
-const SMALL: usize = 48;
-/// Most instructions of a function that is inlined into itself, most that it becomes by that, and most times over.
-const SMALL_RECURSIVE: usize = 24;
-const MAX_RECURSIVE: usize = 96;
-const MAX_LEVELS: usize = 2;
 /// Most edges that are followed through a callee whose way the arguments decide.
 const MAX_WAY: usize = 16;
-
-/// How many instructions stand in the blocks of a body.
-pub fn size(body: &Body) -> usize {
-    body.blocks().map(|block| body.block_insts(block).count()).sum()
-}
-
-/// Inlines calls in one function. Its callees must be finished. Says whether anything changed.
-pub fn run(
-    unit: &mut Unit,
-    func: Func,
-    graph: &BottomUp,
-    sizes: &SecondaryMap<Func, u32>,
-    unexpanded: &SecondaryMap<Func, bool>,
-    ctx: &mut PassContext,
-) -> bool {
-    // Most functions call nothing.
-    if !unit.funcs[func].body.may_have(Op::Call) {
-        return false;
-    }
-    // The caller's body is taken out while callees are read.
-    let mut body = std::mem::take(&mut unit.funcs[func].body);
-    let changed = run_in(unit, func, &mut body, graph, sizes, unexpanded, ctx);
-    unit.funcs[func].body = body;
-    changed
-}
-
-/// As [`run`], in a body outside of the unit.
-pub(crate) fn run_in(
-    unit: &Unit,
-    func: Func,
-    body: &mut Body,
-    graph: &BottomUp,
-    sizes: &SecondaryMap<Func, u32>,
-    unexpanded: &SecondaryMap<Func, bool>,
-    ctx: &mut PassContext,
-) -> bool {
-    if !body.may_have(Op::Call) {
-        return false;
-    }
-    let PassContext { replacements, inlining: tables, .. } = ctx;
-    let mut calls = std::mem::take(&mut tables.calls);
-    let room = chosen(unit, func, body, graph, sizes, tables.total, &mut calls);
-    // Most functions call nothing.
-    if calls.is_empty() {
-        tables.calls = calls;
-        return false;
-    }
-    let changed = !calls.is_empty();
-    tables.total += room;
-    body.reserve(room);
-    replacements.clear();
-    tables.callee = None;
-    // Calls in copies come after the one that they were copied for, the last first.
-    calls.reverse();
-    while let Some((call, name)) = calls.pop() {
-        let callee = &unit.funcs[name];
-        if let Some(way) = only_way(body, call, &callee.body) {
-            copy_way(body, call, callee, &way, tables, replacements);
-        } else {
-            // Functions are often called several times in a row.
-            if tables.callee != Some(name) {
-                tables.cfg.compute(&callee.body);
-                tables.callee = Some(name);
-            }
-            copy_callee(body, call, callee, tables);
-        }
-        if unexpanded[name] {
-            calls.append(&mut tables.copied);
-        }
-        tables.copied.clear();
-    }
-    tables.calls = calls;
-    replacements.apply(body);
-    ctx.forget_flow();
-    changed
-}
-
-/// The calls in a function that are inlined, and how many instructions that copies; `total` were copied in the unit before.
-pub(crate) fn chosen(
-    unit: &Unit,
-    func: Func,
-    body: &Body,
-    graph: &BottomUp,
-    sizes: &SecondaryMap<Func, u32>,
-    total: usize,
-    calls: &mut Vec<(Inst, Func)>,
-) -> usize {
-    calls.clear();
-    let mut found = 0;
-    for block in body.blocks() {
-        let first = calls.len();
-        for inst in body.block_insts(block) {
-            found += 1;
-            calls.extend(callee(body, inst).map(|callee| (inst, callee)));
-        }
-        // A block's calls are handled from its end.
-        calls[first..].reverse();
-    }
-    if calls.is_empty() {
-        return 0;
-    }
-    let left = MAX_COPIED_INSTS.saturating_sub(total);
-    let mut budget = MAX_INLINED_INSTS.saturating_sub(found).min(left);
-    let mut room = 0;
-    calls.retain(|&(_, callee)| {
-        let cost = sizes[callee] as usize;
-        let wanted = match unit.funcs[callee].inlining {
-            Inlining::Always => true,
-            Inlining::Never => false,
-            Inlining::Auto => cost <= SMALL,
-        };
-        let fits = wanted && cost <= budget && graph.component[callee] != graph.component[func];
-        if fits {
-            budget -= cost;
-            room += cost;
-        }
-        fits
-    });
-    room
-}
-
-/// Inlines a small function that calls itself into itself. Says whether anything changed. Functions with slots are left
-/// alone: frames that held several of them would exhaust the stack at a lower depth.
-pub(crate) fn run_into_itself(unit: &Unit, func: Func, body: &mut Body, ctx: &mut PassContext) -> bool {
-    let function = &unit.funcs[func];
-    if function.inlining == Inlining::Never {
-        return false;
-    }
-    let (mut own, mut calls) = (0, Vec::new());
-    for block in body.blocks() {
-        let first = calls.len();
-        for inst in body.block_insts(block) {
-            own += 1;
-            if own > SMALL_RECURSIVE || body.inst(inst).op == Op::Slot {
-                return false;
-            }
-            if callee(body, inst) == Some(func) {
-                calls.push(inst);
-            }
-        }
-        calls[first..].reverse();
-    }
-    let mut size = own;
-    let grows = |size: usize, calls: &[Inst]| !calls.is_empty() && size + calls.len() * own <= MAX_RECURSIVE;
-    if !grows(size, &calls) {
-        return false;
-    }
-    let original = Function { body: body.clone(), ..function.clone() };
-    let tables = &mut ctx.inlining;
-    tables.cfg.compute(&original.body);
-    tables.callee = None;
-    for _ in 0..MAX_LEVELS {
-        if !grows(size, &calls) {
-            break;
-        }
-        size += calls.len() * own;
-        for call in std::mem::take(&mut calls) {
-            copy_callee(body, call, &original, tables);
-            let copied = tables.copied.drain(..).filter(|&(_, callee)| callee == func);
-            // Those of one block stand in order: the last is handled first.
-            let first = calls.len();
-            calls.extend(copied.map(|(inst, _)| inst));
-            calls[first..].reverse();
-        }
-    }
-    ctx.forget_flow();
-    true
-}
-
-/// How large a function gets by the calls in it that are inlined whenever it is; none if it is no matter of sizes alone.
-pub(crate) fn expanded_size(
-    unit: &Unit,
-    func: Func,
-    body: &Body,
-    graph: &BottomUp,
-    sizes: &SecondaryMap<Func, u32>,
-) -> Option<usize> {
-    let mut size = 0usize;
-    for inst in body.blocks().flat_map(|block| body.block_insts(block)) {
-        size += 1;
-        if let Some(callee) = callee(body, inst) {
-            let always = unit.funcs[callee].inlining == Inlining::Always;
-            if !always || graph.component[callee] == graph.component[func] {
-                return None;
-            }
-            size += sizes[callee] as usize;
-        }
-    }
-    Some(size)
-}
 
 /// Replaces one call by a copy of the callee's body.
 pub fn inline_call(caller: &mut Body, call: Inst, callee: &Function) {
@@ -236,13 +29,13 @@ pub fn inline_call(caller: &mut Body, call: Inst, callee: &Function) {
 }
 
 /// The way through a callee: the edges that control takes, and the `return` at the end.
-struct Way {
+pub(super) struct Way {
     edges: SmallVec<[BlockCall; 8]>,
     leave: Inst,
 }
 
 /// The way through a callee, if the constants among the arguments decide it; no block is entered twice.
-fn only_way(caller: &Body, call: Inst, callee: &Body) -> Option<Way> {
+pub(super) fn only_way(caller: &Body, call: Inst, callee: &Body) -> Option<Way> {
     let entry = callee.entry()?;
     let bits = |value: Value| match callee.value_def(value) {
         ValueDef::Const(id) => callee.constant(id).scalar(),
@@ -285,7 +78,7 @@ fn only_way(caller: &Body, call: Inst, callee: &Body) -> Option<Way> {
 }
 
 /// Replaces one call by a copy of what stands on the only way through the callee, in the call's own block.
-fn copy_way(
+pub(super) fn copy_way(
     caller: &mut Body,
     call: Inst,
     function: &Function,
@@ -328,17 +121,17 @@ fn copy_way(
 #[derive(Default)]
 pub(crate) struct Tables {
     /// The calls that are replaced.
-    calls: Vec<(Inst, Func)>,
+    pub(super) calls: Vec<(Inst, Func)>,
     /// Whose control flow it is.
-    callee: Option<Func>,
-    cfg: ControlFlow,
+    pub(super) callee: Option<Func>,
+    pub(super) cfg: ControlFlow,
     blocks: SecondaryMap<Block, PackedOption<Block>>,
     values: SecondaryMap<Value, PackedOption<Value>>,
     mapped: Vec<Value>,
     /// Calls of functions in the last copy.
-    copied: Vec<(Inst, Func)>,
+    pub(super) copied: Vec<(Inst, Func)>,
     /// Instructions that were copied in the unit.
-    total: usize,
+    pub(super) total: usize,
 }
 
 impl Tables {
@@ -349,7 +142,7 @@ impl Tables {
 }
 
 /// As [`inline_call`], with tables that hold the callee's control flow.
-fn copy_callee(caller: &mut Body, call: Inst, function: &Function, tables: &mut Tables) {
+pub(super) fn copy_callee(caller: &mut Body, call: Inst, function: &Function, tables: &mut Tables) {
     let callee = &function.body;
     let Some(before) = caller.inst_block(call) else { return };
     let Some(entry) = callee.entry() else { return };
