@@ -10,10 +10,14 @@ pub(crate) fn folder(file: &Path) -> &Path {
 
 /// Replaces a file, which is no link: the bytes go to a new file beside it, with these permissions where there are such,
 /// which is then renamed. `durable`: once they are on the disk, since what is renamed before may be empty after a power
-/// cut. Devices and pipes are written to, for they would be gone if they were replaced.
+/// cut. Devices and pipes are written to, for they would be gone if they were replaced; what is read-only stays, which
+/// renaming would not mind.
 pub(crate) fn replace(file: &Path, bytes: &[u8], mode: u32, durable: bool) -> io::Result<()> {
     if std::fs::metadata(file).is_ok_and(|old| !old.is_file() && !old.is_dir()) {
         return std::fs::OpenOptions::new().write(true).open(file)?.write_all(bytes);
+    }
+    if std::fs::metadata(file).is_ok_and(|old| old.is_file() && old.permissions().readonly()) {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the file is read-only"));
     }
     let mut builder = tempfile::Builder::new();
     builder.prefix(".marq-");

@@ -258,7 +258,8 @@ fn libraries_for_windows_say_what_they_export() {
     use std::os::unix::fs::PermissionsExt;
     let folder = sources();
     // Whoever really links is on another machine.
-    let linker = folder.file("linker", "#!/bin/sh\ncp code.o linked\n");
+    let script = "#!/bin/sh\nwhile [ \"$1\" != -o ]; do shift; done\ncp \"$3\" \"$2\"\n";
+    let linker = folder.file("linker", script);
     std::fs::set_permissions(&linker, std::fs::Permissions::from_mode(0o755)).expect("a command");
     let linker = linker.to_str().expect("text");
     for (triple, wanted) in [

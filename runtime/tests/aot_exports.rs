@@ -132,3 +132,28 @@ fn clashes_are_errors_that_name_both() {
     let said = stderr(&marq_in(root(&folder), &["build", "host.mq"]));
     assert!(said.contains("entry 'f' has the name of a function of the host"), "{said}");
 }
+
+#[test]
+fn one_function_has_one_symbol() {
+    let folder = sources();
+    folder.file("f.mq", "method f(x: i32) -> i32 {\nentry:\n    return x\n}\n");
+    let output = marq_in(root(&folder), &["build", "f.mq", "--export", "f=x", "--export", "f=y"]);
+    assert_eq!(code(&output), 1, "{}", stderr(&output));
+    assert!(stderr(&output).contains("'f' cannot be both 'x' and 'y'"), "{}", stderr(&output));
+    assert!(!folder.path("f.o").exists());
+}
+
+/// The linker runs where its user is.
+#[test]
+fn files_in_arguments_of_the_linker_are_found() {
+    if !is_present("cc") {
+        return;
+    }
+    let folder = Folder::new();
+    folder.file("sum.mq", "extern func host_add(i32, i32) -> i32 as \"host_add\"\nmethod sum(a: i32, b: i32) -> i32 {\nentry:\n    r = call host_add(a, b)\n    return r\n}\n");
+    folder.file("host.c", "int host_add(int a, int b) { return a + b; }\n");
+    run_in(root(&folder), "cc", &["-fPIC", "-c", "host.c", "-o", "host.o"]);
+    marq_ok(root(&folder), &["build", "sum.mq", "--emit", "shared", "--link-arg", "host.o"]);
+    let library = std::fs::read(folder.path("libsum.so")).expect("a library");
+    assert!(globals(&library).iter().any(|symbol| symbol == "host_add"));
+}

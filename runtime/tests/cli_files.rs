@@ -234,3 +234,45 @@ fn a_pipe_is_a_file_to_read() {
     assert_eq!(code, 0, "{shown}");
     writer.join().expect("the writer").expect("the pipe");
 }
+
+#[test]
+fn results_are_not_written_over_the_program_or_over_each_other() {
+    let (folder, good) = folder_with("good.mq", GOOD);
+    let (good, same) = (text(&good), folder.path().join("same"));
+    let other = folder.path().join(".").join("good.mq");
+    let (same, other) = (text(&same), text(&other));
+    for args in [
+        &["build", good, "-o", good][..],
+        &["build", good, "-o", other],
+        &["build", good, "--header", good],
+        &["build", good, "--emit", "image", "-o", good],
+        &["compile", good, "--target", "native", "-o", good],
+        &["build", good, "-o", same, "--header", same],
+        &["build", good, "-o", "-", "--header", "-"],
+    ] {
+        let (code, shown) = ends(args);
+        assert_eq!(code, 2, "{args:?}: {shown}");
+        assert!(shown.contains("name another output") || shown.contains("named for two outputs"), "{shown}");
+    }
+    assert_eq!(std::fs::read_to_string(good).expect("the program"), GOOD);
+    assert!(!Path::new(same).exists());
+}
+
+#[test]
+fn a_header_stays_where_its_code_could_not_be_written() {
+    let (folder, good) = folder_with("good.mq", GOOD);
+    let header = folder.path().join("old.h");
+    std::fs::write(&header, "old").expect("a header");
+    let nowhere = folder.path().join("missing").join("out.o");
+    let (code, shown) = ends(&["build", text(&good), "-o", text(&nowhere), "--header", text(&header)]);
+    assert_eq!(code, 1, "{shown}");
+    assert_eq!(std::fs::read_to_string(&header).expect("the header"), "old");
+}
+
+#[test]
+fn absurd_numbers_of_threads_are_mistakes() {
+    let (_folder, good) = folder_with("good.mq", GOOD);
+    let (code, shown) = ends(&["build", text(&good), "--threads", "20000000"]);
+    assert_eq!(code, 2, "{shown}");
+    assert!(shown.contains("20000000 is not in 0..=1024"), "{shown}");
+}

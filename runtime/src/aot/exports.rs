@@ -42,7 +42,7 @@ fn chosen(
     wanted: &[String],
     header: bool,
 ) -> Result<BTreeMap<usize, String>, BuildError> {
-    let mut symbols = BTreeMap::new();
+    let (mut symbols, mut given) = (BTreeMap::new(), BTreeMap::new());
     for text in wanted {
         let (name, symbol) = match text.rsplit_once('=') {
             Some((name, symbol)) if !name.is_empty() => (name, Some(symbol)),
@@ -70,6 +70,9 @@ fn chosen(
                 "'{name}' cannot be '{symbol}' in a header: that is no name for a function in C or C++, or one of their own"
             );
             return Err(BuildError::Plan(message));
+        }
+        if let Some(other) = given.insert(n, symbol).filter(|&other| other != symbol) {
+            return Err(BuildError::Plan(format!("'{name}' cannot be both '{other}' and '{symbol}'")));
         }
         symbols.insert(n, symbol.to_owned());
     }

@@ -7,6 +7,7 @@ use ar_archive_writer::{ArchiveKind, NewArchiveMember, write_archive_to_stream};
 use marquetry_codegen::native::{Arch, NativeTarget, Relocation};
 use std::fmt;
 use std::io::Cursor;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use target_lexicon::{BinaryFormat, Environment, OperatingSystem};
 
@@ -142,9 +143,10 @@ fn run(
     }
     let files = |what: &str, error: &std::io::Error| LinkError::Files(format!("{what}: {error}"));
     let folder = tempfile::tempdir().map_err(|error| files("a temporary folder cannot be made", &error))?;
-    let names: Vec<String> = (0..objects.len()).map(|number| file_name(number, "o")).collect();
+    let names = (0..objects.len()).map(|number| folder.path().join(file_name(number, "o")));
+    let names: Vec<PathBuf> = names.collect();
     for (name, object) in names.iter().zip(objects) {
-        std::fs::write(folder.path().join(name), object)
+        std::fs::write(name, object)
             .map_err(|error| files("a temporary object cannot be written", &error))?;
     }
     if let Some(start) = &linker.start {
@@ -153,7 +155,8 @@ fn run(
     }
     let command = linker.command.clone().unwrap_or_else(|| usual_linker(target));
     let mut cc = Command::new(&command);
-    cc.current_dir(folder.path()).stdin(Stdio::null());
+    // It runs where its user is, whose arguments may name files.
+    cc.stdin(Stdio::null());
     let is_darwin = triple.binary_format == BinaryFormat::Macho;
     match emit {
         Emit::Object => {
@@ -174,10 +177,10 @@ fn run(
             cc.arg(if is_static { "-no-pie" } else { "-pie" });
         }
     }
-    cc.args(["-o", "linked"]).args(&names);
+    cc.arg("-o").arg(folder.path().join("linked")).args(&names);
     if linker.start.is_some() {
         // Options of the user's may be about languages and standards: they come behind it.
-        cc.arg("start.c");
+        cc.arg(folder.path().join("start.c"));
     }
     cc.args(&linker.arguments);
     if triple.environment != Environment::Msvc && !is_darwin && emit != Emit::Object {

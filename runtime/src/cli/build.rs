@@ -88,8 +88,13 @@ pub(super) struct Build {
     #[arg(short = 'g', value_name = "LEVEL", default_value = "0", default_missing_value = "2", num_args = 0..=1, value_parser = input::debug_level)]
     debug_level: u32,
     /// How many threads compile; 0 for as many as the machine has. The result does not depend on it
-    #[arg(long, value_name = "NUMBER", default_value = "0")]
+    #[arg(long, value_name = "NUMBER", default_value = "0", value_parser = threads())]
     threads: usize,
+}
+
+/// More threads than any machine has are a mistake.
+fn threads() -> clap::builder::RangedU64ValueParser<usize> {
+    clap::builder::RangedU64ValueParser::new().range(0..=1024)
 }
 
 /// What is compiled together, to one object.
@@ -147,6 +152,8 @@ impl Build {
         let target = NativeTarget::parse(&self.target, options);
         let target = target.map_err(|error| CliError::Usage(error.to_string()))?;
         let out = self.output.clone().unwrap_or_else(|| self.usual_output(emit, &target));
+        let outputs: Vec<&Path> = [Some(&*out), self.header.as_deref()].into_iter().flatten().collect();
+        output::check_apart(&outputs, &self.files)?;
 
         let mut program = input::read_valid(&self.files)?;
         let entries = self.entries(&mut program)?;
@@ -189,14 +196,13 @@ impl Build {
         let objects = built.into_iter().map(|part| part.artifact.code).collect();
         let bytes = link::link(emit, objects, &target, &linker)
             .map_err(|error| CliError::Failed(error.to_string()))?;
-        if let Some(header) = &self.header {
-            output::write(header, headers.as_bytes())?;
-        }
         match emit {
-            _ if out == Path::new("-") => output::print(&bytes),
-            Emit::Object | Emit::Static => output::replace(&out, &bytes),
-            Emit::Shared | Emit::Executable => output::replace_executable(&out, &bytes),
+            _ if out == Path::new("-") => output::print(&bytes)?,
+            Emit::Object | Emit::Static => output::replace(&out, &bytes)?,
+            Emit::Shared | Emit::Executable => output::replace_executable(&out, &bytes)?,
         }
+        // Last: where nothing was made, an old header still belongs to what is there.
+        self.header.as_ref().map_or(Ok(()), |header| output::write(header, headers.as_bytes()))
     }
 
     /// What is compiled together: kernels see the device table, functions only if everything does.
@@ -249,6 +255,13 @@ impl Build {
         let target = target.map_err(|error| CliError::Usage(error.to_string()))?;
         let entry_abi =
             input::one_of("an entry ABI", &self.entry_abi, &EntryConvention::ALL, EntryConvention::name)?;
+        let usual = || {
+            let first = self.files.first().filter(|file| file.as_path() != Path::new("-"));
+            let stem = first.and_then(|file| file.file_stem()).unwrap_or("out".as_ref());
+            Path::new(stem).with_extension("mqi")
+        };
+        let out = self.output.clone().unwrap_or_else(usual);
+        output::check_apart(&[&out], &self.files)?;
         let mut program = input::read_valid(&self.files)?;
         let entries = self.entries(&mut program)?;
         input::tables(&program, &self.table)?;
@@ -268,12 +281,7 @@ impl Build {
         let threads = NonZero::new(self.threads).or_else(|| std::thread::available_parallelism().ok());
         let image = session.image_with_threads(&jobs, threads.map_or(1, NonZero::get));
         let image = image.map_err(|error| CliError::Failed(error.to_string()))?;
-        let usual = || {
-            let first = self.files.first().filter(|file| file.as_path() != Path::new("-"));
-            let stem = first.and_then(|file| file.file_stem()).unwrap_or("out".as_ref());
-            Path::new(stem).with_extension("mqi")
-        };
-        output::write(&self.output.clone().unwrap_or_else(usual), &image)
+        output::write(&out, &image)
     }
 
     fn addresses(&self) -> Result<BTreeMap<String, u64>, CliError> {

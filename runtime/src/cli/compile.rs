@@ -80,6 +80,9 @@ impl Compile {
         let opt_level = OptLevel::from_number(self.opt_level).unwrap_or_default();
         let target =
             Target::parse(&self.target, opt_level).map_err(|error| CliError::Usage(error.to_string()))?;
+        if let Some(output) = &self.output {
+            output::check_apart(&[output], std::slice::from_ref(&self.file))?;
+        }
         let mut program = input::read_valid(&[&self.file])?;
         let mut instances: Vec<JobEntry> = Vec::new();
         let mut names = Vec::new();

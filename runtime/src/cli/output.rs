@@ -4,7 +4,7 @@ use super::CliError;
 use crate::whole_file;
 use marquetry_ir::diag::printable;
 use std::io::{ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Writes bytes to standard output. A reader that has gone away is no error.
 pub(super) fn print(bytes: &[u8]) -> Result<(), CliError> {
@@ -28,6 +28,31 @@ pub(super) fn progress(text: &str) {
     let _ = write!(std::io::stderr().lock(), "\r\x1b[K{}", printable(text));
 }
 
+/// Results that would be written over each other, or over what they are made of, are a mistake in the command line.
+pub(super) fn check_apart(outputs: &[&Path], inputs: &[PathBuf]) -> Result<(), CliError> {
+    // A file that is not there yet is known by its folder.
+    let real = |path: &Path| {
+        let folder = whole_file::folder(path).canonicalize().ok();
+        let named = || Some(folder?.join(path.file_name()?));
+        path.canonicalize().ok().or_else(named).unwrap_or_else(|| path.to_path_buf())
+    };
+    let special = |path: &Path| std::fs::metadata(path).is_ok_and(|file| !file.is_file());
+    for (n, &output) in outputs.iter().enumerate().filter(|(_, output)| !special(output)) {
+        let shown = output.display();
+        let is_same = |other: &Path| match (output == Path::new("-"), other == Path::new("-")) {
+            (false, false) => real(other) == real(output),
+            (one, two) => one && two,
+        };
+        if output != Path::new("-") && inputs.iter().any(|input| is_same(input)) {
+            return Err(CliError::Usage(format!("'{shown}' is a file of the program: name another output")));
+        }
+        if outputs.iter().take(n).any(|other| is_same(other)) {
+            return Err(CliError::Usage(format!("'{shown}' is named for two outputs")));
+        }
+    }
+    Ok(())
+}
+
 /// Writes a result where it is wanted: `-` is standard output.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     if path == Path::new("-") { print(bytes) } else { replace(path, bytes) }
@@ -35,8 +60,7 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
 
 /// Replaces a file: the bytes go to a new file beside it, which is then renamed, so that an old file survives a
 /// failure. Links stay, and what they lead to is replaced; one that leads nowhere is an error, and so is a file that is
-/// read-only, which renaming would not mind. Devices and pipes are
-/// written to as they are.
+/// read-only. Devices and pipes are written to as they are.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     replace_with(path, bytes, 0o644)
 }
@@ -56,9 +80,6 @@ fn replace_with(path: &Path, bytes: &[u8], new_mode: u32) -> Result<(), CliError
         Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => None,
         Err(error) => return Err(failed(error)),
     };
-    if old.as_ref().is_some_and(|old| old.is_file() && old.permissions().readonly()) {
-        return Err(CliError::Failed(format!("cannot write '{}': the file is read-only", path.display())));
-    }
     let target = match old {
         Some(_) => std::fs::canonicalize(path).map_err(failed)?,
         None => path.to_path_buf(),

@@ -93,6 +93,13 @@ impl Image {
     /// It cannot be read, or is no image that this process can use: what is wrong with it.
     pub fn open(path: &Path) -> Result<Image, ImageError> {
         let failed = |error: std::io::Error| ImageError::file(path, error);
+        // A pipe would be waited for.
+        if !std::fs::metadata(path).map_err(failed)?.is_file() {
+            return Err(failed(std::io::Error::new(
+                std::io::ErrorKind::InvalidInput,
+                "it is not a regular file",
+            )));
+        }
         let file = File::open(path).map_err(failed)?;
         let bytes = file.metadata().map_err(failed)?.len();
         check_size(bytes)?;
