@@ -247,7 +247,7 @@ impl Session {
     /// Code that somebody holds, and may be running, stays.
     ///
     /// A session that goes on redefining keeps every method that ever was, for jobs that may be pinned to its worlds, up
-    /// to [`MAX_METHODS`] of them. Only the host knows which worlds nobody asks for any more.
+    /// to [`MAX_METHODS`](marquetry_ir::limits::MAX_METHODS) of them. Only the host knows which worlds nobody asks for any more.
     pub fn forget_before(&self, world: World) {
         let world = world.min(self.world());
         let forgotten = self.change(|program| {
