@@ -5,7 +5,7 @@ use marquetry_ir::builder::{BuilderContext, FunctionBuilder, Variable};
 use marquetry_ir::entity::{Block, Extern, Func, Global, Inst, Method, Table, Value};
 use marquetry_ir::inst::{MemFlags, Order, Scope};
 use marquetry_ir::limits::MAX_NAME_BYTES;
-use marquetry_ir::program::{Inlining, MethodData, MethodError, MethodKind, Program, World};
+use marquetry_ir::program::{MethodData, MethodError, Program, World};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::span::Span;
 use marquetry_ir::text::print_program;
@@ -175,18 +175,8 @@ fn whatever_is_asked_of_the_builder_is_answered() {
 }
 
 fn method(name: &str, table: Table, signature: Signature, body: Body) -> MethodData {
-    MethodData {
-        name: name.into(),
-        table,
-        kind: MethodKind::Function,
-        signature,
-        variables: Vec::new(),
-        body,
-        inlining: Inlining::Auto,
-        consistent: false,
-        file: Some(u32::MAX),
-        span: Span { start: u32::MAX, end: 0 },
-    }
+    let (file, span) = (Some(u32::MAX), Span { start: u32::MAX, end: 0 });
+    MethodData { table, file, span, ..MethodData::function(name, signature, body) }
 }
 
 #[test]

@@ -276,3 +276,14 @@ fn absurd_numbers_of_threads_are_mistakes() {
     assert_eq!(code, 2, "{shown}");
     assert!(shown.contains("20000000 is not in 0..=1024"), "{shown}");
 }
+
+/// What it leads to may be a pipe, which has no name.
+#[cfg(target_os = "linux")]
+#[test]
+fn standard_output_may_be_named_as_a_file() {
+    let (_folder, good) = folder_with("good.mq", GOOD);
+    let output = marq(&["build", text(&good), "-o", "/dev/stdout"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let to_standard_output = marq(&["build", text(&good), "-o", "-"]);
+    assert!(output.stdout.starts_with(b"\x7fELF") && output.stdout == to_standard_output.stdout);
+}

@@ -58,9 +58,7 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     if path == Path::new("-") { print(bytes) } else { replace(path, bytes) }
 }
 
-/// Replaces a file: the bytes go to a new file beside it, which is then renamed, so that an old file survives a
-/// failure. Links stay, and what they lead to is replaced; one that leads nowhere is an error, and so is a file that is
-/// read-only. Devices and pipes are written to as they are.
+/// Replaces a file as a whole or not at all.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     replace_with(path, bytes, 0o644)
 }
@@ -70,34 +68,7 @@ pub(super) fn replace_executable(path: &Path, bytes: &[u8]) -> Result<(), CliErr
     replace_with(path, bytes, 0o755)
 }
 
-/// As [`replace`]; a new file gets these permissions, and an old one keeps its own but may be run if a new one might.
 fn replace_with(path: &Path, bytes: &[u8], new_mode: u32) -> Result<(), CliError> {
-    let failed =
-        |error: std::io::Error| CliError::Failed(format!("cannot write '{}': {error}", path.display()));
-    let old = match std::fs::metadata(path) {
-        Ok(old) => Some(old),
-        // Nothing, and no link to nothing.
-        Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => None,
-        Err(error) => return Err(failed(error)),
-    };
-    let target = match old {
-        Some(_) => std::fs::canonicalize(path).map_err(failed)?,
-        None => path.to_path_buf(),
-    };
-    #[cfg(unix)]
-    let mode = {
-        use std::os::unix::fs::PermissionsExt;
-        old.map_or(new_mode, |meta| meta.permissions().mode() & 0o777 | new_mode & 0o111)
-    };
-    #[cfg(not(unix))]
-    let mode = new_mode;
-    let folder = whole_file::folder(&target);
-    if !folder.is_dir() {
-        return Err(CliError::Failed(format!(
-            "cannot write '{}': there is no folder '{}'",
-            path.display(),
-            folder.display()
-        )));
-    }
-    whole_file::replace(&target, bytes, mode, false).map_err(failed)
+    whole_file::replace(path, bytes, new_mode, false)
+        .map_err(|error| CliError::Failed(format!("cannot write '{}': {error}", path.display())))
 }

@@ -86,14 +86,9 @@ impl Session {
         Ok(job::Job { entries: vec![job.entry.clone()], view, options: job.config.options.clone() })
     }
 
-    fn lower(
-        &self,
-        program: &Program,
-        backend: &Backend,
-        job: &Job,
-        observer: &mut dyn Observer,
-    ) -> Result<Lowering, SessionError> {
-        let setup = Setup {
+    /// What the stages of a job see besides the program.
+    pub(super) fn setup<'a>(&'a self, backend: &'a Backend, job: &'a Job) -> Setup<'a> {
+        Setup {
             target: job.config.target.lowering(),
             library: &self.library,
             hooks: &backend.hooks,
@@ -101,7 +96,17 @@ impl Session {
             params: job.config.params.any(),
             host: &*self.host,
             threads: 1,
-        };
+        }
+    }
+
+    fn lower(
+        &self,
+        program: &Program,
+        backend: &Backend,
+        job: &Job,
+        observer: &mut dyn Observer,
+    ) -> Result<Lowering, SessionError> {
+        let setup = self.setup(backend, job);
         let job = self.lower_job(program, job)?;
         let lowering = memory::with(|memory| lower(memory, program, &job, &setup, observer));
         // Engines have no use for the places of what they cannot do; hosts have.

@@ -17,7 +17,7 @@ use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
 use marquetry_lower::failure::Failure;
 use marquetry_lower::observe::Silent;
-use marquetry_lower::pipeline::{Lowering, Setup};
+use marquetry_lower::pipeline::Lowering;
 use marquetry_lower::references::Strategy;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -131,15 +131,7 @@ impl Session {
         if marked {
             why.push("what the host attached to it, marked as depending on the session".to_owned());
         }
-        let setup = Setup {
-            target: target as &dyn marquetry_lower::target::Target,
-            library: &self.library,
-            hooks: &backend.hooks,
-            answers: &backend.answers,
-            params: job.config.params.any(),
-            host: &*self.host,
-            threads: 1,
-        };
+        let setup = self.setup(&backend, job);
         let mut lower_job = self.lower_job(&program, job).map_err(failed)?;
         // Words are filled when the image is loaded, before any code of it runs, whoever was to do so.
         if lower_job.options.references == Strategy::Patch {

@@ -5,12 +5,11 @@
 
 use marquetry_ir::body::{Body, Symbol};
 use marquetry_ir::builder::{BuilderContext, FunctionBuilder};
-use marquetry_ir::entity::{Block, Switch, Table, Value};
+use marquetry_ir::entity::{Block, Switch, Value};
 use marquetry_ir::inst::MemFlags;
 use marquetry_ir::op::Op;
 use marquetry_ir::program::{Inlining, MethodData, MethodKind, Program};
 use marquetry_ir::signature::Signature;
-use marquetry_ir::span::Span;
 use marquetry_ir::types::{Space, Type};
 
 /// A family of kernels.
@@ -95,18 +94,7 @@ fn function(
     write(&mut b, &params);
     b.seal_all_blocks();
     b.finalize().map_err(|error| format!("{name}: {error:?}"))?;
-    let data = MethodData {
-        name: name.into(),
-        table: Table::BASE,
-        kind,
-        signature,
-        variables: Vec::new(),
-        body,
-        inlining,
-        consistent: false,
-        file: None,
-        span: Span::NOWHERE,
-    };
+    let data = MethodData { kind, inlining, ..MethodData::function(name, signature, body) };
     program.add_method(data).map(drop).map_err(|_| format!("{name} exists"))
 }
 

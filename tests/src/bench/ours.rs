@@ -3,11 +3,10 @@
 use super::shapes::{self, Build, BuildVariables, Description, Operation};
 use marquetry_ir::body::Body;
 use marquetry_ir::builder::{BuilderContext, FunctionBuilder, Variable};
-use marquetry_ir::entity::{Block, Method, Table, Value};
+use marquetry_ir::entity::{Block, Method, Value};
 use marquetry_ir::inst::MemFlags;
-use marquetry_ir::program::{Inlining, MethodData, MethodKind, Program};
+use marquetry_ir::program::{MethodData, Program};
 use marquetry_ir::signature::Signature;
-use marquetry_ir::span::Span;
 use marquetry_ir::types::{Space, Type, Types};
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{Job, OptLevel};
@@ -126,19 +125,9 @@ pub(super) fn build(
 /// A program that holds one body.
 pub(super) fn program(body: Body) -> Result<(Program, Method), String> {
     let mut program = Program::new();
-    let data = MethodData {
-        name: "f".into(),
-        table: Table::BASE,
-        kind: MethodKind::Function,
-        signature: signature(),
-        variables: Vec::new(),
-        body,
-        inlining: Inlining::Auto,
-        consistent: false,
-        file: None,
-        span: Span::NOWHERE,
-    };
-    let method = program.add_method(data).map_err(|_| "the method exists".to_owned())?;
+    let method = program
+        .add_method(MethodData::function("f", signature(), body))
+        .map_err(|_| "the method exists".to_owned())?;
     Ok((program, method))
 }
 
