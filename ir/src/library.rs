@@ -1,8 +1,9 @@
 //! The device library: methods that every program starts with, written in the language itself.
 //!
 //! It lives in this crate because the right to add to the device table ([`Table::DEVICE`](crate::entity::Table::DEVICE)) and to
-//! the standard provider's ([`Table::STANDARD`](crate::entity::Table::STANDARD)) is private to it: no public function takes a
-//! method for them or lends one out to be changed, and text from outside is read without that right. A host that wants
+//! the standard provider's ([`Table::STANDARD`](crate::entity::Table::STANDARD)) is private to it: public functions add methods
+//! to an [`OpenTable`](crate::program::OpenTable), which these two are not, none lends one of their methods out to be
+//! changed, and text from outside is read without that right. A host that wants
 //! other device code overlays it in a table of its own, which is asked first.
 //!
 //! `library/device.mq` is the one table of the runtime's intrinsics: name, signature, documentation, and whether the

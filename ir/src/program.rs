@@ -2,7 +2,8 @@
 //!
 //! Every method lives in exactly one table. Three tables always exist: [`Table::BASE`] is what native code sees,
 //! [`Table::DEVICE`] holds the runtime's overlays, [`Table::STANDARD`] what this project's own back-ends supply to them; to
-//! the latter two nobody but [`crate::library`] adds. Others are made by name for back-ends.
+//! the latter two nobody but [`crate::library`] adds: methods are added to an [`OpenTable`], which neither is. Others are
+//! made by name for back-ends.
 //! A program holds data only; which method a call means is decided in the `lower` crate, per job.
 //!
 //! Every definition, redefinition and deletion of a method advances the [`World`]. Each method has the worlds in which it
@@ -14,6 +15,7 @@ mod data;
 mod names;
 mod overloads;
 mod references;
+mod tables;
 mod world;
 
 use crate::body::Body;
@@ -37,6 +39,7 @@ pub use overloads::Overloads;
 pub use references::{
     GlobalSlot, NoHost, Reference, Resolve, WORD_BYTES, Words, fits, fits_function, word_at,
 };
+pub use tables::{OpenTable, PrivateTable};
 pub use world::{World, Worlds};
 
 /// Types, globals, externs and methods.
@@ -72,12 +75,12 @@ pub struct Program {
 }
 
 /// Symbols end at zero bytes, and link names are the runtime provider's.
-fn check_name(data: &MethodData) -> Result<(), MethodError> {
+fn check_name(table: OpenTable, data: &MethodData) -> Result<(), MethodError> {
     if data.name.len() > MAX_NAME_BYTES || data.name.contains('\0') {
         return Err(MethodError::Name);
     }
     match library::intrinsic(&data.name) {
-        Some(intrinsic) if data.table == Table::BASE => Err(MethodError::LinkName(&intrinsic.name)),
+        Some(intrinsic) if table == OpenTable::BASE => Err(MethodError::LinkName(&intrinsic.name)),
         _ => Ok(()),
     }
 }
@@ -110,7 +113,7 @@ impl Program {
             extern_names: FxHashMap::default(),
         };
         for name in ["base", "device", "standard"] {
-            program.table(name);
+            program.intern_table(name);
         }
         program
     }
@@ -121,8 +124,21 @@ impl Program {
         self.files.len() as u32 - 1
     }
 
+    /// The table of this name, to add methods to; made if it does not exist.
+    ///
+    /// # Errors
+    /// It is one of the library's.
+    pub fn table(&mut self, name: &str) -> Result<OpenTable, PrivateTable> {
+        self.intern_table(name).try_into()
+    }
+
+    /// The table of this name, to add methods to, if there is one and it is not the library's.
+    pub fn open_table(&self, name: &str) -> Option<OpenTable> {
+        self.find_table(name)?.try_into().ok()
+    }
+
     /// The table of this name, made if it does not exist.
-    pub fn table(&mut self, name: &str) -> Table {
+    pub(crate) fn intern_table(&mut self, name: &str) -> Table {
         if let Some(table) = self.find_table(name) {
             return table;
         }
@@ -132,7 +148,7 @@ impl Program {
         table
     }
 
-    /// The table of this name.
+    /// The table of this name, to be read.
     pub fn find_table(&self, name: &str) -> Option<Table> {
         self.table_names.get(name).copied()
     }
@@ -152,15 +168,15 @@ impl Program {
         self.world
     }
 
-    /// Adds a method.
+    /// Adds a method to a table, whichever one its data came from.
     ///
     /// # Errors
-    /// Its table has one of this name that takes the same, does not exist, or is one of the library's; or it has
-    /// a variable that no parameter mentions; or it is in base and has the link name of a device function.
-    pub fn add_method(&mut self, data: MethodData) -> Result<Method, MethodError> {
-        self.check_table(data.table)?;
-        check_name(&data)?;
-        self.insert_method(data)
+    /// The table has one of this name that takes the same, or does not exist; or the method has a variable that no
+    /// parameter mentions; or it would be in base and has the link name of a device function.
+    pub fn add_method(&mut self, table: OpenTable, data: MethodData) -> Result<Method, MethodError> {
+        self.check_table(table)?;
+        check_name(table, &data)?;
+        self.insert_method(table.into(), data)
     }
 
     /// Makes copies of the program share what finds its methods. What is added later is not shared.
@@ -178,36 +194,40 @@ impl Program {
 
     /// Adds a method of this project's library, which may live in its tables. Only [`crate::library`] gets here:
     /// nothing that is public adds to those tables.
-    pub(crate) fn add_library_method(&mut self, data: MethodData) -> Result<Method, MethodError> {
-        self.insert_method(data)
+    pub(crate) fn add_library_method(
+        &mut self,
+        table: Table,
+        data: MethodData,
+    ) -> Result<Method, MethodError> {
+        self.insert_method(table, data)
     }
 
-    /// Adds a method in place of the one in its table that has its name and takes the same, if there is one. Jobs
+    /// Adds a method to a table in place of the one there that has its name and takes the same, if there is one. Jobs
     /// pinned to an earlier world still see the old one.
     ///
     /// # Errors
-    /// The table does not exist, or is the device table; or a variable is in no parameter; or it is in base and has
-    /// the link name of a device function.
-    pub fn redefine_method(&mut self, data: MethodData) -> Result<Method, MethodError> {
-        self.check_table(data.table)?;
-        check_name(&data)?;
+    /// The table does not exist; or a variable is in no parameter; or the method would be in base and has the link name of
+    /// a device function.
+    pub fn redefine_method(&mut self, table: OpenTable, data: MethodData) -> Result<Method, MethodError> {
+        self.check_table(table)?;
+        check_name(table, &data)?;
         self.check_variables(&data)?;
         self.check_room()?;
         // One step: there is no world in which neither is alive.
         let next = World(self.world.0 + 1);
-        if let Some(old) = self.taking_the_same(&data, data.table) {
+        if let Some(old) = self.taking_the_same(&data, table.into()) {
             self.end(old, next);
         }
-        self.insert_method(data)
+        self.insert_method(table.into(), data)
     }
 
     /// Ends a method; whether it was alive. Jobs pinned to an earlier world still see it.
     ///
     /// # Errors
     /// The method lives in a table of the library.
-    pub fn delete_method(&mut self, method: Method) -> Result<bool, MethodError> {
+    pub fn delete_method(&mut self, method: Method) -> Result<bool, PrivateTable> {
         let Some(data) = self.methods.get(method) else { return Ok(false) };
-        self.check_table(data.table)?;
+        OpenTable::try_from(data.table)?;
         let alive = self.is_alive(method, self.world);
         if alive {
             self.advance(method);
@@ -216,12 +236,10 @@ impl Program {
         Ok(alive)
     }
 
-    fn check_table(&self, table: Table) -> Result<(), MethodError> {
-        match table {
-            Table::DEVICE | Table::STANDARD => Err(MethodError::DeviceTable),
-            table if !self.tables.is_valid(table) => Err(MethodError::NoTable(table)),
-            _ => Ok(()),
-        }
+    /// A table may be one of another program.
+    fn check_table(&self, table: OpenTable) -> Result<(), MethodError> {
+        let table = table.into();
+        if self.tables.is_valid(table) { Ok(()) } else { Err(MethodError::NoTable(table)) }
     }
 
     /// Ids are of 32 bits, the last of which stands for none.
@@ -264,14 +282,15 @@ impl Program {
         self.living(&data.name, table, &self.canonical(data))
     }
 
-    fn insert_method(&mut self, mut data: MethodData) -> Result<Method, MethodError> {
+    fn insert_method(&mut self, table: Table, mut data: MethodData) -> Result<Method, MethodError> {
+        data.table = table;
         self.check_variables(&data)?;
         let key = self.canonical(&data);
-        if let Some(old) = self.living(&data.name, data.table, &key) {
+        if let Some(old) = self.living(&data.name, table, &key) {
             return Err(MethodError::Exists(old));
         }
         self.check_room()?;
-        let (name, table, is_generic) = (data.name.clone(), data.table, data.is_generic());
+        let (name, is_generic) = (data.name.clone(), data.is_generic());
         let count = data.signature.params.len();
         let variadic = data.signature.params.last().is_some_and(|&ty| self.types.as_pack(ty).is_some());
         let method = self.methods.next_key();
@@ -391,8 +410,8 @@ impl Program {
     /// the world does not notice; [`Self::redefine_method`] is the way to give a method another body.
     pub fn body_mut(&mut self, method: Method) -> Option<&mut Body> {
         let data = self.methods.get_mut(method)?;
-        let own = !matches!(data.table, Table::DEVICE | Table::STANDARD);
-        own.then(|| &mut Arc::make_mut(data).body)
+        OpenTable::try_from(data.table).ok()?;
+        Some(&mut Arc::make_mut(data).body)
     }
 
     /// A method, to be spoiled.

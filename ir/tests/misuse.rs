@@ -5,7 +5,7 @@ use marquetry_ir::builder::{BuilderContext, FunctionBuilder, Variable};
 use marquetry_ir::entity::{Block, Extern, Func, Global, Inst, Method, Table, Value};
 use marquetry_ir::inst::{MemFlags, Order, Scope};
 use marquetry_ir::limits::MAX_NAME_BYTES;
-use marquetry_ir::program::{MethodData, MethodError, Program, World};
+use marquetry_ir::program::{MethodData, MethodError, OpenTable, Program, World};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::span::Span;
 use marquetry_ir::text::print_program;
@@ -160,7 +160,7 @@ fn whatever_is_asked_of_the_builder_is_answered() {
         // Incomplete bodies, too, are verified and printed.
         let mut program = Program::new();
         program.types = types.clone();
-        let added = program.add_method(method("f", Table::BASE, signature, body.clone()));
+        let added = program.add_method(OpenTable::BASE, method("f", signature, body.clone()));
         added.expect("a method that has a name and a table of its own");
         let diagnostics = verify_program(&program);
         match result.is_ok() {
@@ -174,9 +174,10 @@ fn whatever_is_asked_of_the_builder_is_answered() {
     assert!(refused > 1000 && accepted > 10, "{refused} refused, {accepted} accepted");
 }
 
-fn method(name: &str, table: Table, signature: Signature, body: Body) -> MethodData {
-    let (file, span) = (Some(u32::MAX), Span { start: u32::MAX, end: 0 });
-    MethodData { table, file, span, ..MethodData::function(name, signature, body) }
+fn method(name: &str, signature: Signature, body: Body) -> MethodData {
+    let mut data = MethodData::function(name, signature, body);
+    (data.file, data.span) = (Some(u32::MAX), Span { start: u32::MAX, end: 0 });
+    data
 }
 
 #[test]
@@ -192,16 +193,17 @@ fn programs_answer_for_what_they_do_not_have() {
     }
     let nowhere = Table::from_u32(99);
     assert_eq!(program.table_name(nowhere), "?");
-    let data = method("f", nowhere, Signature::default(), Body::new());
-    assert_eq!(program.add_method(data.clone()), Err(MethodError::NoTable(nowhere)));
-    assert_eq!(program.redefine_method(data), Err(MethodError::NoTable(nowhere)));
+    let data = method("f", Signature::default(), Body::new());
+    let elsewhere = OpenTable::try_from(nowhere).expect("the library's are others");
+    assert_eq!(program.add_method(elsewhere, data.clone()), Err(MethodError::NoTable(nowhere)));
+    assert_eq!(program.redefine_method(elsewhere, data), Err(MethodError::NoTable(nowhere)));
     for unspeakable in ["a\0b", &"x".repeat(MAX_NAME_BYTES + 1)] {
-        let data = method(unspeakable, Table::BASE, Signature::default(), Body::new());
-        assert_eq!(program.add_method(data.clone()), Err(MethodError::Name));
-        assert_eq!(program.redefine_method(data), Err(MethodError::Name));
+        let data = method(unspeakable, Signature::default(), Body::new());
+        assert_eq!(program.add_method(OpenTable::BASE, data.clone()), Err(MethodError::Name));
+        assert_eq!(program.redefine_method(OpenTable::BASE, data), Err(MethodError::Name));
     }
     assert_eq!(program.changes_since(World::MAX).count() + program.changes_since(World(5)).count(), 0);
-    let added = program.add_method(method("", Table::BASE, Signature::default(), Body::new()));
+    let added = program.add_method(OpenTable::BASE, method("", Signature::default(), Body::new()));
     assert!(added.is_ok());
     assert!(!verify_program(&program).is_empty(), "a method without a body is no method");
 }

@@ -144,7 +144,7 @@ fn candidate(body: &Body, inst: Inst) -> Option<Func> {
 /// Whether an instance means something else in other jobs.
 fn is_overridden(program: &Program, world: World, unit: &Unit, instance: &Instance) -> bool {
     let data = program.method(instance.method);
-    if data.table != Table::BASE {
+    if data.table() != Table::BASE {
         return !data.consistent;
     }
     // A body that devices replace stands for what the host cannot do.

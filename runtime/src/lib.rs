@@ -26,7 +26,7 @@ pub use marquetry_lower as lower;
 
 use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::entity::Table;
-use marquetry_ir::program::Program;
+use marquetry_ir::program::{OpenTable, Program};
 use marquetry_lower::dispatch::lints::{disagreeing, shadowed};
 use marquetry_lower::dispatch::view::View;
 
@@ -37,7 +37,8 @@ pub fn check(program: &Program) -> Vec<Diagnostic> {
     if diagnostics.is_empty() {
         diagnostics.extend(disagreeing(program));
         for table in program.tables().filter(|&table| table != Table::BASE) {
-            diagnostics.extend(shadowed(program, &View::device(&[table]), table));
+            let own: Vec<OpenTable> = OpenTable::try_from(table).into_iter().collect();
+            diagnostics.extend(shadowed(program, &View::device(&own), table));
         }
     }
     diagnostics

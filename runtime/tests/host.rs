@@ -3,7 +3,7 @@
 use marquetry::compile::Target;
 use marquetry::ir::body::Body;
 use marquetry::ir::builder::{BuilderContext, FunctionBuilder};
-use marquetry::ir::program::MethodData;
+use marquetry::ir::program::{MethodData, OpenTable};
 use marquetry::ir::signature::Signature;
 use marquetry::ir::types::{Space, Type, Types};
 use marquetry::lower::job::OptLevel;
@@ -94,11 +94,13 @@ fn half_a_body_is_refused() {
     b.ins().jump(next, &[]);
     b.switch_to_block(next);
     let _ = b;
-    let said = session.define_method(&MethodData::function("half_built", signature, body)).unwrap_err();
+    let said = session
+        .define_method(OpenTable::BASE, &MethodData::function("half_built", signature, body))
+        .unwrap_err();
     assert!(said.to_string().contains("does not end with a terminator"), "{said}");
     let missing = session.job("half_built", &native).unwrap_err().to_string();
     assert!(missing.contains("half_built"), "{missing}");
     let unspeakable = MethodData::function("a\0b", Signature::default(), Body::new());
-    let said = session.define_method(&unspeakable).unwrap_err().to_string();
+    let said = session.define_method(OpenTable::BASE, &unspeakable).unwrap_err().to_string();
     assert!(said.contains("has a zero byte"), "{said}");
 }

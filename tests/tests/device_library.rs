@@ -42,7 +42,7 @@ fn programs(folders: &[&str]) -> Vec<(PathBuf, Program)> {
 }
 
 fn in_base(program: &Program, fits: impl Fn(MethodKind) -> bool) -> Vec<Method> {
-    let mine = program.methods().filter(|(_, m)| m.table == Table::BASE && !m.is_generic() && fits(m.kind));
+    let mine = program.methods().filter(|(_, m)| m.table() == Table::BASE && !m.is_generic() && fits(m.kind));
     mine.map(|(method, _)| method).collect()
 }
 

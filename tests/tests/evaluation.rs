@@ -90,7 +90,7 @@ entry:
 }\n";
     let plain = program(&format!("{common}{}", overlay("")));
     let consistent = program(&format!("{common}{}", overlay(" consistent")));
-    let mine = |program: &Program| View::device(&[program.find_table("mine").unwrap()]);
+    let mine = |program: &Program| View::device(&[program.open_table("mine").unwrap()]);
     let blocked = printed(&plain, mine(&plain), true);
     assert!(blocked.contains("call twice(i32 5)"), "{blocked}");
     assert!(!blocked.contains("call other"), "what does not reach it is computed: {blocked}");
@@ -260,7 +260,7 @@ fn evaluation_makes_no_difference() {
     for _ in 0..150 {
         let source = random_program(&mut random);
         let mut program = program(&source);
-        let mine = program.table("mine");
+        let mine = program.table("mine").unwrap();
         for view in [View::native(&[]), View::device(&[]), View::native(&[mine]), View::device(&[mine])] {
             let unoptimised =
                 pipeline::specialised(&program, &job(&program, view.clone(), false)).unwrap().into_unit();

@@ -18,8 +18,9 @@
 use marquetry::compile::Target;
 use marquetry::library;
 use marquetry_codegen::native::{emit_jit, emit_object};
+use marquetry_ir::entity::Table;
 use marquetry_ir::op::Op;
-use marquetry_ir::program::Program;
+use marquetry_ir::program::{OpenTable, Program};
 use marquetry_ir::text;
 use marquetry_ir::types::{Space, Type};
 use marquetry_ir::unit::{Function, Unit};
@@ -47,11 +48,12 @@ fn target(name: &str) -> Target {
 #[track_caller]
 fn job(program: &Program, entry: &str, target: &str) -> Job {
     let method = *program.methods_of(entry).first().expect("the entry");
-    let tables: Vec<_> = program.find_table("mine").into_iter().collect();
+    let tables: Vec<OpenTable> = program.open_table("mine").into_iter().collect();
+    let provider: Vec<Table> = program.find_table("mine").into_iter().collect();
     let view = if target.starts_with("native") {
         View::native(&tables)
     } else {
-        View::device(&tables).with_provider(&tables)
+        View::device(&tables).with_provider(&provider)
     };
     Job::new(vec![method], view, OptLevel::Default)
 }

@@ -426,7 +426,7 @@ entry:
 #[test]
 fn the_way_to_a_problem_names_the_tables_that_decided() {
     let program = program(OVERLAID);
-    let mine = program.find_table("mine").expect("a table");
+    let mine = program.open_table("mine").expect("a table");
     for level in [OptLevel::None, OptLevel::Default] {
         let job = Job::new(vec![method(&program, "k")], View::device(&[mine]), level);
         let Err(Failure::Program(problems)) = pipeline::run(&program, &job, target("ptx").lowering()) else {

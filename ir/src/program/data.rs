@@ -2,10 +2,12 @@
 
 use crate::body::Body;
 use crate::entity::{Method, Table};
+use crate::limits::{MAX_METHODS, MAX_NAME_BYTES};
 use crate::program::GlobalSlot;
 use crate::signature::Signature;
 use crate::span::Span;
 use crate::types::{Abstract, Generic, Type, Types};
+use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 /// Whether, and how eagerly, calls of a method are replaced by its body.
@@ -43,28 +45,52 @@ pub struct Variable {
 pub enum MethodError {
     /// Its table has one of this name that takes the same.
     Exists(Method),
-    /// The device table and the standard provider's are this project's own.
-    DeviceTable,
     /// Calls of this name mean what the runtime provider supplies for this device function, so a method in base would
     /// never be called: the provider's are overlays, in a table that it names.
     LinkName(&'static str),
-    /// The name is longer than [`MAX_NAME_BYTES`](crate::limits::MAX_NAME_BYTES), or has a zero byte: no text can spell it.
+    /// The name is longer than [`MAX_NAME_BYTES`], or has a zero byte: no text can spell it.
     Name,
-    /// There is no such table.
+    /// The program has no such table: it is one of another program.
     NoTable(Table),
     /// No parameter mentions this variable, so no call could determine it.
     Unbound(Type),
-    /// The program has [`MAX_METHODS`](crate::limits::MAX_METHODS), ended ones included that are not forgotten.
+    /// The program has [`MAX_METHODS`], ended ones included that are not forgotten.
     TooMany,
 }
 
-/// A method: signature, body and attributes.
+impl fmt::Display for MethodError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MethodError::Exists(_) => f.write_str("its table has a method that takes the same"),
+            MethodError::LinkName(function) => write!(
+                f,
+                "the name is how the device library calls what a runtime provider supplies for '{function}', in a table \
+                 of the provider: make the method an overlay there"
+            ),
+            MethodError::Name => {
+                write!(f, "the name is longer than {MAX_NAME_BYTES} bytes, or has a zero byte")
+            }
+            MethodError::NoTable(_) => f.write_str("there is no such table"),
+            MethodError::Unbound(_) => f.write_str("a type variable occurs in no parameter"),
+            MethodError::TooMany => write!(
+                f,
+                "the program has {MAX_METHODS} methods, the most there may be; those of earlier worlds count until \
+                 `Program::forget_before`, or a session's"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for MethodError {}
+
+/// A method: signature, body and attributes. Other crates make one by [`MethodData::function`] or [`MethodData::kernel`]
+/// and set the fields that differ; which table it goes to says who adds it.
 #[derive(Clone, Debug)]
 pub struct MethodData {
     /// The generic function that it belongs to.
     pub name: Arc<str>,
-    /// The table that it lives in.
-    pub table: Table,
+    /// Set by what adds it to a program.
+    pub(crate) table: Table,
     /// Function or kernel.
     pub kind: MethodKind,
     /// Parameter and result types; they may mention the variables. The last parameter may be a pack `T...`.
@@ -84,7 +110,7 @@ pub struct MethodData {
 }
 
 impl MethodData {
-    /// A function in base without type variables.
+    /// A function without type variables.
     pub fn function(name: &str, signature: Signature, body: Body) -> Self {
         MethodData {
             name: name.into(),
@@ -100,9 +126,14 @@ impl MethodData {
         }
     }
 
-    /// A kernel in base without type variables.
+    /// A kernel without type variables.
     pub fn kernel(name: &str, signature: Signature, body: Body) -> Self {
         MethodData { kind: MethodKind::Kernel, ..Self::function(name, signature, body) }
+    }
+
+    /// The table that it lives in; base for one that is in no program.
+    pub fn table(&self) -> Table {
+        self.table
     }
 
     /// What a variable, named or not, ranges over.
@@ -157,17 +188,5 @@ pub struct ExternData {
 }
 
 /// What stands for methods that do not exist.
-pub(super) static NOTHING: LazyLock<Arc<MethodData>> = LazyLock::new(|| {
-    Arc::new(MethodData {
-        name: "".into(),
-        table: Table::BASE,
-        kind: MethodKind::Function,
-        signature: Signature::default(),
-        variables: Vec::new(),
-        body: Body::new(),
-        inlining: Inlining::Auto,
-        consistent: false,
-        file: None,
-        span: Span::NOWHERE,
-    })
-});
+pub(super) static NOTHING: LazyLock<Arc<MethodData>> =
+    LazyLock::new(|| Arc::new(MethodData::function("", Signature::default(), Body::new())));

@@ -1,6 +1,6 @@
 //! Programs whose methods come and go.
 
-use super::{MethodData, Program, World, Worlds};
+use super::{MethodData, OpenTable, Program, World, Worlds};
 use crate::entity::{Method, Table};
 use crate::limits::MAX_METHODS;
 use crate::text;
@@ -22,7 +22,7 @@ fn program() -> (Program, MethodData) {
 fn redefining_never_ends_if_the_past_is_forgotten() {
     let (mut program, data) = program();
     for n in 0..MAX_METHODS + 10 {
-        let method = program.redefine_method(data.clone()).expect("there is room");
+        let method = program.redefine_method(OpenTable::BASE, data.clone()).expect("there is room");
         if n % 1000 == 0 {
             program.forget_before(program.world());
             assert_eq!(program.kept_methods(), 3);
@@ -37,11 +37,11 @@ fn redefining_never_ends_if_the_past_is_forgotten() {
 fn what_is_forgotten_is_gone_and_the_rest_stays() {
     let (mut program, data) = program();
     let [first, second, third] = *program.methods_of("f") else { panic!() };
-    let middle = program.redefine_method(data.clone()).expect("a method");
+    let middle = program.redefine_method(OpenTable::BASE, data.clone()).expect("a method");
     let world = program.world();
     program.delete_method(second).expect("it is no library method");
     program.delete_method(third).expect("it is no library method");
-    let last = program.redefine_method(data).expect("a method");
+    let last = program.redefine_method(OpenTable::BASE, data).expect("a method");
     assert_eq!(program.kept_methods(), 5);
     assert_eq!(program.forget_before(world), 1);
     assert_eq!((program.oldest_world(), program.forget_before(World(1))), (world, 0));

@@ -9,7 +9,7 @@ use crate::diag::Code;
 use crate::entity::{Table, Value};
 use crate::library::link_name;
 use crate::op::Op;
-use crate::program::{Inlining, MethodData, MethodKind};
+use crate::program::{Inlining, MethodData};
 use crate::signature::Signature;
 use crate::span::Span;
 use crate::text::lexer::Kind;
@@ -68,20 +68,11 @@ impl Parser<'_, '_> {
         let Header { params, results, inlining, .. } = header;
         let names = params.iter().map(|param| param.1.into()).collect();
         let signature = Signature::new(params.iter().map(|param| param.2).collect::<Vec<Type>>(), results);
-        let half = |table, body, inlining| MethodData {
-            name: name.clone(),
-            table,
-            kind: MethodKind::Function,
-            signature: signature.clone(),
-            variables: Vec::new(),
-            body,
-            inlining,
-            consistent: false,
-            file: Some(self.file),
-            span,
-        };
-        let halves = [half(Table::BASE, host, Inlining::Always), half(Table::DEVICE, device, inlining)];
-        halves.into_iter().for_each(|method| self.add(method));
+        let halves = [(Table::BASE, host, Inlining::Always), (Table::DEVICE, device, inlining)];
+        for (table, body, inlining) in halves {
+            let plain = MethodData::function(&name, signature.clone(), body);
+            self.add(table, MethodData { inlining, file: Some(self.file), span, ..plain });
+        }
         if let Some(functions) = &mut self.library {
             functions.push(DeviceFunction { name, signature, params: names, is_linked, span });
         }

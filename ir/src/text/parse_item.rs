@@ -4,7 +4,9 @@ use crate::diag::Code;
 use crate::entity::Table;
 use crate::library;
 use crate::limits::{MAX_FIELDS, MAX_GLOBALS, MAX_METHODS, MAX_PARAMS, MAX_RESULTS};
-use crate::program::{ExternData, GlobalData, Inlining, MethodData, MethodError, MethodKind, Variable};
+use crate::program::{
+    ExternData, GlobalData, Inlining, MethodData, MethodError, MethodKind, OpenTable, Variable,
+};
 use crate::signature::Signature;
 use crate::span::Span;
 use crate::text::lexer::{Kind, Token};
@@ -247,7 +249,7 @@ impl<'t> Parser<'_, 't> {
             return Ok(());
         }
         let table = match table_name {
-            Some(name) => self.program.table(&name),
+            Some(name) => self.program.intern_table(&name),
             None => Table::BASE,
         };
         let params: Vec<Type> = header.params.iter().map(|param| param.2).collect();
@@ -256,26 +258,25 @@ impl<'t> Parser<'_, 't> {
         let signature = Signature { params, results };
         let data =
             MethodData { name, table, kind, signature, variables, body, inlining, consistent, file, span };
-        self.add(data);
+        self.add(table, data);
         Ok(())
     }
 
     /// Adds a method that was read, and reports why it cannot be added.
-    pub(super) fn add(&mut self, data: MethodData) {
-        let (span, table) = (data.span, data.table);
-        let added = match &self.library {
-            Some(_) => self.program.add_library_method(data),
-            None if self.redefining => self.program.redefine_method(data),
-            None => self.program.add_method(data),
+    pub(super) fn add(&mut self, table: Table, data: MethodData) {
+        let span = data.span;
+        let added = match (&self.library, OpenTable::try_from(table)) {
+            (Some(_), _) => self.program.add_library_method(table, data),
+            (None, Err(private)) => {
+                self.error(Code::PrivateTable, span, private.to_string());
+                return;
+            }
+            (None, Ok(table)) if self.redefining => self.program.redefine_method(table, data),
+            (None, Ok(table)) => self.program.add_method(table, data),
         };
         match added {
             // The name, the variables and the table were looked at before.
             Ok(_) | Err(MethodError::Name | MethodError::NoTable(_) | MethodError::Unbound(_)) => {}
-            Err(MethodError::DeviceTable) => {
-                let name = self.program.table_name(table);
-                let message = format!("the {name} table is private: it holds the library's overlays only");
-                self.error(Code::PrivateTable, span, message);
-            }
             Err(MethodError::LinkName(function)) => {
                 let link = library::link_name(function);
                 let message = format!(

@@ -5,7 +5,7 @@ use crate::body::{Body, Symbol};
 use crate::constant::{ConstData, ConstValue};
 use crate::entity::{Block, BlockCall, Extern, Func, Global, Inst, Value};
 use crate::op::Op;
-use crate::program::{GlobalData, GlobalSlot, Inlining, MethodData, MethodKind, Reference};
+use crate::program::{GlobalData, GlobalSlot, Inlining, MethodData, MethodKind, OpenTable, Reference};
 use crate::signature::Signature;
 use crate::span::Span;
 use crate::types::{Scalar, Space, Type, Types};
@@ -222,21 +222,8 @@ fn garbage_is_diagnosed() {
             let mut program = Program::new();
             program.types = types.clone();
             program.add_global(global).unwrap();
-            let table = crate::entity::Table::BASE;
-            let consistent = false;
-            let data = MethodData {
-                name,
-                table,
-                kind,
-                signature,
-                variables: Vec::new(),
-                body,
-                inlining,
-                consistent,
-                file,
-                span,
-            };
-            program.add_method(data).unwrap();
+            let data = MethodData { kind, ..MethodData::function(&name, signature, body) };
+            program.add_method(OpenTable::BASE, data).unwrap();
             let found = verify_program(&program);
             assert_eq!(explain(&program, &found).is_empty(), found.is_empty());
             found

@@ -153,7 +153,7 @@ impl Dependents {
         let Some(view) = self.views.get(view as usize).filter(|view| !view.is_pinned()) else { return false };
         let concerns = |&method: &Method| {
             let data = program.method(method);
-            view.tables_for(&edge.name).contains(&data.table)
+            view.tables_for(&edge.name).contains(&data.table())
                 && accept(program, data, &edge.arguments).is_ok()
         };
         changed.iter().any(concerns)

@@ -59,7 +59,7 @@ pub struct Explanation {
 pub fn explain(program: &Program, types: &Types, view: &View, name: &str, arguments: &[Type]) -> Explanation {
     let answer = look_up_in(program, types, view, name, arguments).answer;
     let deciding = match answer {
-        Answer::Method(method) | Answer::Ambiguous(method, _) => Some(program.method(method).table),
+        Answer::Method(method) | Answer::Ambiguous(method, _) => Some(program.method(method).table()),
         Answer::Nothing => None,
     };
     let world = view.world(program);
@@ -69,7 +69,7 @@ pub fn explain(program: &Program, types: &Types, view: &View, name: &str, argume
         let mut candidates = Vec::new();
         for &method in program.all_methods_of(name) {
             let data = program.method(method);
-            if data.table != table || !program.is_alive(method, world) {
+            if data.table() != table || !program.is_alive(method, world) {
                 continue;
             }
             let verdict = match (accept_in(types, data, arguments), answer) {
@@ -122,7 +122,7 @@ impl Explanation {
         let _ = match self.answer {
             Answer::Method(method) => {
                 let data = program.method(method);
-                writeln!(out, " -> {}: {}", program.table_name(data.table), header(types, data))
+                writeln!(out, " -> {}: {}", program.table_name(data.table()), header(types, data))
             }
             Answer::Ambiguous(..) => writeln!(out, " -> ambiguous"),
             Answer::Nothing => match self.means_host() {
@@ -230,7 +230,7 @@ pub fn unresolved(program: &Program, types: &Types, view: &View, name: &str, arg
     let called = Signature::new(arguments, []);
     let called = called.display(types);
     if let Answer::Ambiguous(a, b) = explanation.answer {
-        let table = program.table_name(program.method(a).table);
+        let table = program.table_name(program.method(a).table());
         let (a, b) = (header(types, program.method(a)), header(types, program.method(b)));
         return format!(
             "call of {name}{called} is ambiguous: {a} and {b} in table {table} both apply, neither is more specific"

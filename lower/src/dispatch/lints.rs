@@ -16,20 +16,20 @@ pub fn shadowed(program: &Program, view: &View, table: Table) -> Vec<Diagnostic>
     let place = |table| view.tables().iter().position(|&other| other == table);
     let mut warnings = Vec::new();
     for (upper, data) in program.methods() {
-        let Some(above) = place(data.table) else { continue };
-        if data.table != table || !program.is_alive(upper, world) {
+        let Some(above) = place(data.table()) else { continue };
+        if data.table() != table || !program.is_alive(upper, world) {
             continue;
         }
         for &lower in program.all_methods_of(&data.name) {
             let hidden = program.method(lower);
-            let below = place(hidden.table).is_some_and(|place| place > above);
+            let below = place(hidden.table()).is_some_and(|place| place > above);
             if below && program.is_alive(lower, world) && is_more_specific(types, hidden, data) {
                 let message = format!(
                     "{} in table {} shadows the more specific {} in table {}",
                     header(types, data),
-                    program.table_name(data.table),
+                    program.table_name(data.table()),
                     header(types, hidden),
-                    program.table_name(hidden.table),
+                    program.table_name(hidden.table()),
                 );
                 warnings.push(Diagnostic::warning(Code::Shadow, data.file, data.span, message));
             }
@@ -43,7 +43,7 @@ pub fn shadowed(program: &Program, view: &View, table: Table) -> Vec<Diagnostic>
 pub fn disagreeing(program: &Program) -> Vec<Diagnostic> {
     let world = program.world();
     let all = program.methods().filter(|(method, _)| program.is_alive(*method, world));
-    let overlays = all.filter(|(_, data)| data.table != Table::BASE);
+    let overlays = all.filter(|(_, data)| data.table() != Table::BASE);
     overlays.flat_map(|(overlay, _)| disagreements(program, overlay)).collect()
 }
 
@@ -54,11 +54,11 @@ pub fn disagreeing_since(program: &Program, world: World) -> Vec<Diagnostic> {
     let mut names: FxHashSet<&str> = FxHashSet::default();
     for method in program.changes_since(world).filter(|&method| program.is_alive(method, now)) {
         let data = program.method(method);
-        if data.table != Table::BASE {
+        if data.table() != Table::BASE {
             overlays.insert(method);
         } else if names.insert(&data.name) {
             let above = program.methods_of(&data.name).iter().copied();
-            overlays.extend(above.filter(|&other| program.method(other).table != Table::BASE));
+            overlays.extend(above.filter(|&other| program.method(other).table() != Table::BASE));
         }
     }
     let mut overlays: Vec<Method> = overlays.into_iter().collect();
@@ -91,9 +91,9 @@ fn disagreements(program: &Program, overlay: Method) -> Vec<Diagnostic> {
             let message = format!(
                 "{} in table {} replaces {} in table {}: it takes the same and returns something else",
                 header(types, data),
-                program.table_name(data.table),
+                program.table_name(data.table()),
                 header(types, replaced),
-                program.table_name(replaced.table),
+                program.table_name(replaced.table()),
             );
             let mut error = Diagnostic::error(Code::Replacement, data.file, data.span, message);
             if replaced.file == data.file {
@@ -108,5 +108,5 @@ fn disagreements(program: &Program, overlay: Method) -> Vec<Diagnostic> {
 /// Whether a method of base takes the same as an overlay, with variables in it.
 fn is_same(program: &Program, data: &MethodData, base: Method) -> bool {
     let (types, base) = (&program.types, program.method(base));
-    base.table == Table::BASE && subsumes(types, data, base) && subsumes(types, base, data)
+    base.table() == Table::BASE && subsumes(types, data, base) && subsumes(types, base, data)
 }

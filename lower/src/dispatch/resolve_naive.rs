@@ -15,7 +15,7 @@ pub fn look_up(program: &Program, view: &View, name: &str, arguments: &[Type]) -
     for &table in view.tables_for(name) {
         let applicable = |method: &Method| {
             let data = program.method(*method);
-            data.table == table && accept(program, data, arguments).is_ok()
+            data.table() == table && accept(program, data, arguments).is_ok()
         };
         let ever: Vec<Method> =
             program.all_methods_of(name).iter().copied().filter(|method| applicable(method)).collect();

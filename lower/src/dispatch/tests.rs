@@ -9,7 +9,7 @@ use super::view::View;
 use crate::job::{Job, OptLevel};
 use crate::specialise::{self, Specialised};
 use marquetry_ir::entity::{Method, Table};
-use marquetry_ir::program::{MethodData, MethodError, Program, World, Worlds};
+use marquetry_ir::program::{MethodData, OpenTable, PrivateTable, Program, World, Worlds};
 use marquetry_ir::text;
 use marquetry_ir::types::Type;
 
@@ -39,15 +39,16 @@ fn compiled(program: &Program, entry: &str, view: View) -> String {
 pub(super) fn redefine(program: &mut Program, source: &str) -> Method {
     let mut scratch = Program::new();
     for table in program.tables() {
-        let name = program.table_name(table).to_string();
-        scratch.table(&name);
+        // The library's are there already.
+        let _ = scratch.table(program.table_name(table));
     }
     scratch.types = program.types.clone();
     let problems = text::parse(&mut scratch, "new.mq", source);
     assert_eq!(problems, []);
     let data = scratch.methods().next().expect("there is a method").1.clone();
     program.types = scratch.types.clone();
-    program.redefine_method(data).expect("it can be redefined")
+    let table = OpenTable::try_from(data.table()).expect("it is not the library's");
+    program.redefine_method(table, data).expect("it can be redefined")
 }
 
 fn returning(name: &str, number: i32) -> String {
@@ -60,7 +61,7 @@ const PARENT: &str = "method parent() -> i32 {\nentry:\n    r = call child()\n  
 fn t085_an_overlay_is_seen_by_its_jobs_only() {
     let overlay = format!("overlay mine {}", returning("child", 1));
     let program = program(&format!("{PARENT}{}{overlay}", returning("child", 0)));
-    let mine = program.find_table("mine").expect("it exists");
+    let mine = program.open_table("mine").expect("it exists");
     assert!(compiled(&program, "parent", View::device(&[])).contains("return i32 0"));
     assert!(compiled(&program, "parent", View::device(&[mine])).contains("return i32 1"));
     assert!(compiled(&program, "parent", View::native(&[])).contains("return i32 0"));
@@ -92,7 +93,7 @@ entry:
 }
 ";
     let program = program(source);
-    let mine = program.find_table("mine").expect("it exists");
+    let mine = program.open_table("mine").expect("it exists");
     let text = compiled(&program, "use", View::device(&[mine]));
     assert!(text.contains("floor") && !text.contains("call_indirect"), "{text}");
     // The function that is broadcast is an argument of no size: two parameters became one.
@@ -103,7 +104,7 @@ entry:
 #[test]
 fn t088_views_agree_where_nothing_is_overlaid() {
     let mut program = program(&returning("child", 0));
-    let (a, b) = (program.table("a"), program.table("b"));
+    let [a, b] = ["a", "b"].map(|name| program.table(name).expect("it is not the library's"));
     let views = [View::native(&[]), View::native(&[a]), View::native(&[a, b])];
     let found = views.map(|view| look_up(&program, &view, "child", &[]));
     assert!(matches!(found[0].answer, Answer::Method(_)));
@@ -114,7 +115,7 @@ fn t088_views_agree_where_nothing_is_overlaid() {
 #[test]
 fn t089_an_overlay_starts_a_new_range() {
     let mut program = program(&returning("child", 0));
-    let (a, b) = (program.table("a"), program.table("b"));
+    let [a, b] = ["a", "b"].map(|name| program.table(name).expect("it is not the library's"));
     let views = [View::native(&[a]), View::native(&[a, b]), View::native(&[b, a])];
     let before = program.world();
     let old = look_up(&program, &views[0], "child", &[]);
@@ -157,15 +158,23 @@ fn the_device_table_is_private() {
     let problems = text::parse(&mut program, "test.mq", &source);
     assert!(problems[0].message.contains("the device table is private"));
     let mut program = marquetry_ir::library::program();
-    let in_device = |(_, data): &(Method, &MethodData)| data.table == Table::DEVICE;
+    let in_device = |(_, data): &(Method, &MethodData)| data.table() == Table::DEVICE;
     let (method, data) = program.methods().find(in_device).map(|(m, d)| (m, d.clone())).expect("it is there");
     assert!(program.body_mut(method).is_none());
-    assert_eq!(program.redefine_method(data.clone()), Err(MethodError::DeviceTable));
-    assert_eq!(program.delete_method(method), Err(MethodError::DeviceTable));
-    assert_eq!(program.add_method(data.clone()), Err(MethodError::DeviceTable));
-    let nowhere = Table::from_u32(99);
-    let lost = MethodData { table: nowhere, ..data };
-    assert_eq!(program.add_method(lost), Err(MethodError::NoTable(nowhere)));
+    assert_eq!(program.delete_method(method), Err(PrivateTable(Table::DEVICE)));
+    for name in ["device", "standard"] {
+        let private = program.find_table(name).expect("it is there");
+        assert_eq!(program.table(name), Err(PrivateTable(private)));
+        assert_eq!(OpenTable::try_from(private), Err(PrivateTable(private)));
+        assert_eq!(program.open_table(name), None);
+    }
+    // A copy goes where the caller says, whatever it is a copy of.
+    let mine = program.table("mine").expect("it is not the library's");
+    let copy = program.add_method(mine, data.clone()).expect("there is none like it");
+    let copy = program.redefine_method(mine, program.method(copy).clone()).expect("it can be redefined");
+    assert_eq!(program.method(copy).table(), mine.into());
+    let taking = program.taking_the_same(&data, Table::DEVICE);
+    assert_eq!(taking, Some(method));
     assert!(program.is_alive(method, program.world()));
 }
 
@@ -182,8 +191,7 @@ method uses_other(x: i32) -> i32 {\nentry:\n    r = call other(x)\n    return r\
 /// Per entry, the names of the instances that a change invalidates.
 fn stale(change: impl FnOnce(&mut Program)) -> Vec<String> {
     let mut program = program(CALLERS);
-    let top = program.table("top");
-    let unused = program.table("unused");
+    let [top, unused] = ["top", "unused"].map(|name| program.table(name).expect("it is not the library's"));
     assert_ne!(top, unused);
     let view = View::native(&[top]);
     let mut dependents = Dependents::new();
@@ -288,9 +296,9 @@ overlay top method f(x: Any) {\nentry:\n    return\n}
 overlay top method g(x: Any) {\nentry:\n    return\n}
 ";
     let program = program(source);
-    let top = program.find_table("top").expect("it exists");
+    let top = program.open_table("top").expect("it exists");
     let view = View::native(&[top]);
-    let warnings = shadowed(&program, &view, top);
+    let warnings = shadowed(&program, &view, top.into());
     assert_eq!(warnings.len(), 1);
     assert!(warnings[0].message.contains("f(Any) in table top shadows the more specific f(i32)"));
     assert_eq!(shadowed(&program, &view, Table::BASE), []);

@@ -101,7 +101,7 @@ fn the_indexed_resolver_agrees_with_the_oracle() {
             "abstract Real\nabstract Float : Real\nabstract Pair\nimpl i32 : Real\nimpl f32, f64 : Float\n\
              struct pair<A, B> : Pair { a: A, b: B }\n",
         );
-        let (a, b) = (program.table("a"), program.table("b"));
+        let [a, b] = ["a", "b"].map(|name| program.table(name).expect("it is not the library's"));
         for _ in 0..4 + random.below(40) {
             // Two of the same are refused; the rest of the history is made of redefinitions and deletions.
             let name = random.pick(&["f", "f", "f", "g"]);

@@ -9,7 +9,8 @@
 use crate::runtime::host::HostPolicy;
 use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::library;
-use marquetry_ir::program::{Program, World, Worlds};
+use marquetry_ir::program::{OpenTable, Program, World, Worlds};
+use std::fmt;
 
 /// An ordered stack of tables, and the world in which they are read.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -20,19 +21,71 @@ pub struct View {
     world: Option<World>,
 }
 
+/// Why a table cannot be listed in a view.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ListError {
+    /// There is none of this name.
+    Missing(String),
+    /// It is the library's: it has its place in every view that may see it.
+    Library(String),
+    /// No runtime provider is made of it.
+    NoProvider(String),
+}
+
+impl fmt::Display for ListError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ListError::Missing(name) => write!(f, "there is no table '{name}'"),
+            ListError::Library(name) => {
+                write!(f, "'{name}' is a table of the library, expected one of overlays")
+            }
+            ListError::NoProvider(name) => write!(f, "'{name}' is no table of a provider"),
+        }
+    }
+}
+
+impl std::error::Error for ListError {}
+
+/// The tables of these names, to be a job's own: overlays, as what the library's are for is not to be chosen.
+///
+/// # Errors
+/// There is none of such a name, or it is the library's.
+pub fn overlays(program: &Program, names: &[impl AsRef<str>]) -> Result<Vec<OpenTable>, ListError> {
+    let find = |name: &str| match program.find_table(name).map(OpenTable::try_from) {
+        None => Err(ListError::Missing(name.into())),
+        Some(Err(_) | Ok(OpenTable::BASE)) => Err(ListError::Library(name.into())),
+        Some(Ok(table)) => Ok(table),
+    };
+    names.iter().map(|name| find(name.as_ref())).collect()
+}
+
+/// The tables of these names, to be a runtime provider's: overlays, or the standard one.
+///
+/// # Errors
+/// There is none of such a name, or it is another one of the library's.
+pub fn provider(program: &Program, names: &[impl AsRef<str>]) -> Result<Vec<Table>, ListError> {
+    let find = |name: &str| match program.find_table(name) {
+        None => Err(ListError::Missing(name.into())),
+        Some(Table::BASE | Table::DEVICE) => Err(ListError::NoProvider(name.into())),
+        Some(table) => Ok(table),
+    };
+    names.iter().map(|name| find(name.as_ref())).collect()
+}
+
 impl View {
     /// What native code sees: these tables, then base.
-    pub fn native(tables: &[Table]) -> Self {
+    pub fn native(tables: &[OpenTable]) -> Self {
         Self::stack(tables, &[Table::BASE])
     }
 
     /// What device code sees: these tables, then the device table, then base. Its runtime provider is the standard one.
-    pub fn device(tables: &[Table]) -> Self {
+    pub fn device(tables: &[OpenTable]) -> Self {
         let view = Self::stack(tables, &[Table::DEVICE, Table::BASE]);
         view.with_provider(&[Table::STANDARD])
     }
 
-    /// With a runtime provider that is made of these tables, first asked first.
+    /// With a runtime provider that is made of these tables, first asked first; the standard one, [`Table::STANDARD`], may be
+    /// among them.
     pub fn with_provider(mut self, tables: &[Table]) -> Self {
         self.provider = tables.to_vec();
         self
@@ -44,11 +97,12 @@ impl View {
         self
     }
 
-    fn stack(own: &[Table], below: &[Table]) -> Self {
+    /// The device table is nobody's own: for native code it does not exist.
+    fn stack(own: &[OpenTable], below: &[Table]) -> Self {
         let mut tables: Vec<Table> = Vec::with_capacity(own.len() + below.len());
-        // The device table is never a back-end's own: for native code it does not exist.
-        let own = own.iter().filter(|table| ![Table::DEVICE, Table::STANDARD, Table::BASE].contains(table));
-        for &table in own.chain(below) {
+        // Base is the last one wherever it is listed.
+        let own = own.iter().filter(|&&table| table != OpenTable::BASE).map(|&table| table.into());
+        for table in own.chain(below.iter().copied()) {
             if !tables.contains(&table) {
                 tables.push(table);
             }
@@ -116,7 +170,7 @@ impl View {
         let mut worlds = Worlds::ALL;
         for &other in program.all_methods_of(&data.name) {
             let sibling = program.method(other);
-            if !self.tables.contains(&sibling.table) || sibling.signature.params == data.signature.params {
+            if !self.tables.contains(&sibling.table()) || sibling.signature.params == data.signature.params {
                 continue;
             }
             let lifetime = program.lifetime(other);
@@ -137,6 +191,6 @@ impl View {
         let world = self.world(program);
         let methods = program.all_methods_of(name).iter().copied();
         let alive = methods.filter(move |&method| program.is_alive(method, world));
-        alive.filter(|&method| self.tables.contains(&program.method(method).table))
+        alive.filter(|&method| self.tables.contains(&program.method(method).table()))
     }
 }

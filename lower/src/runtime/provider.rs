@@ -88,7 +88,7 @@ fn nearest(program: &Program, view: &View, name: &str) -> Option<Method> {
     let methods = program.all_methods_of(name);
     view.provider().iter().find_map(|&table| {
         let fits =
-            |&&method: &&Method| program.method(method).table == table && program.is_alive(method, world);
+            |&&method: &&Method| program.method(method).table() == table && program.is_alive(method, world);
         methods.iter().find(fits).copied()
     })
 }
@@ -122,7 +122,7 @@ fn check(program: &Program, method: Method, intrinsic: &Intrinsic) -> Result<(),
     match problem {
         None => Ok(()),
         Some(problem) => {
-            let (header, table) = (header(&program.types, data), program.table_name(data.table));
+            let (header, table) = (header(&program.types, data), program.table_name(data.table()));
             let declared = declared(intrinsic);
             Err(format!(
                 "the runtime provider's {header} in table {table} does not fit {declared}: {problem}"

@@ -11,7 +11,7 @@ use crate::runtime::host::HostPolicy;
 use crate::specialise;
 use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::interp::{Config, Ended, Interp, Val};
-use marquetry_ir::program::Program;
+use marquetry_ir::program::{OpenTable, Program};
 use marquetry_ir::text;
 use marquetry_ir::unit::Unit;
 use marquetry_ir::verify::{Verified, verify_unit};
@@ -75,7 +75,7 @@ entry:
 #[test]
 fn what_a_provider_does_not_supply_is_an_error_that_names_it_and_the_way_there() {
     let mut program = program(ALLOCATE);
-    program.table("empty");
+    program.table("empty").expect("it is not the library's");
     let message = refused(&program, &job(&program, "k", provided(&program, "empty")));
     let wanted = "the runtime provider (table empty) does not supply gpu_malloc(i64) -> ptr<global>";
     assert!(message.contains(wanted), "{message}");
@@ -246,7 +246,7 @@ fn what_the_library_depends_on_makes_it_anew() {
         ["first", "gpu_local_id", "helper"]
     );
     // A table of the job's own is asked before base: another view, another library.
-    let other = program.find_table("other").expect("a table");
+    let other = program.open_table("other").expect("a table");
     let overlaid = View::device(&[other]).with_provider(view.provider());
     link_with(&library, &program, "first", overlaid);
     assert_eq!(library.counts(), (2, 0));
@@ -261,9 +261,9 @@ fn what_the_library_depends_on_makes_it_anew() {
         .map(|instance| dependents.add(&mut later, &types, &view, instance).expect("related"))
         .collect();
     let helper = *later.methods_of("helper").last().expect("the helper");
-    assert_eq!(later.method(helper).table, Table::BASE);
+    assert_eq!(later.method(helper).table(), Table::BASE);
     let data = later.method(helper).clone();
-    later.redefine_method(data).expect("it can be redefined");
+    later.redefine_method(OpenTable::BASE, data).expect("it can be redefined");
     // What "first" itself looked up has the answers it had; the job depends on all its instances.
     assert_eq!(dependents.invalidated_since(&later, world), ids[1..]);
     link_with(&library, &later, "first", view.clone());

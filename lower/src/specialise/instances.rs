@@ -296,7 +296,7 @@ impl Specialiser<'_> {
 
 /// The name of a host body: neither half of a pair is taken for the other, nor for a function of the C library.
 fn host_name(data: &MethodData) -> Option<Arc<str>> {
-    let is_half = data.table == Table::BASE
+    let is_half = data.table() == Table::BASE
         && library::is_device_function(&data.name)
         && host::is_host_body(&data.body);
     is_half.then(|| format!("host_{}", data.name).into())

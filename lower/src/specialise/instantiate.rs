@@ -5,9 +5,8 @@ use crate::dispatch::{explain, pattern};
 use crate::failure::Failure;
 use marquetry_ir::body::Body;
 use marquetry_ir::entity::{Inst, Method, Value};
-use marquetry_ir::limits::MAX_METHODS;
 use marquetry_ir::op::Shape;
-use marquetry_ir::program::{MethodData, MethodError, Program};
+use marquetry_ir::program::{MethodError, PrivateTable, Program};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::types::{Type, TypeError};
 use std::sync::Arc;
@@ -53,20 +52,15 @@ pub fn instantiate(program: &mut Program, method: Method, arguments: &[Type]) ->
         return Err(Failure::Job(format!("{header}: {message}")));
     }
     expand_packs(&mut body, &packs);
-    let signature = Signature::new(arguments, results);
-    let copy = MethodData { signature, variables: Vec::new(), body, ..data };
-    match program.add_method(copy) {
+    let table =
+        data.table().try_into().map_err(|error: PrivateTable| Failure::Job(format!("{header}: {error}")))?;
+    let mut copy = data;
+    copy.signature = Signature::new(arguments, results);
+    copy.variables = Vec::new();
+    copy.body = body;
+    match program.add_method(table, copy) {
         Ok(method) | Err(MethodError::Exists(method)) => Ok(method),
-        Err(MethodError::TooMany) => {
-            Err(Failure::Job(format!("{header}: the program has {} methods, the most", MAX_METHODS)))
-        }
-        Err(
-            MethodError::DeviceTable
-            | MethodError::LinkName(_)
-            | MethodError::Name
-            | MethodError::NoTable(_)
-            | MethodError::Unbound(_),
-        ) => Err(Failure::Job(format!("{header} is the library's own"))),
+        Err(error) => Err(Failure::Job(format!("{header}: {error}"))),
     }
 }
 

@@ -26,7 +26,7 @@ impl Specialiser<'_> {
         results: usize,
     ) -> Option<&'static Intrinsic> {
         let data = self.program.method(method);
-        if data.table != Table::DEVICE {
+        if data.table() != Table::DEVICE {
             return None;
         }
         let intrinsic = library::linked_function(&data.name)?;

@@ -80,7 +80,7 @@ pub fn joined<T>(mut problems: Vec<Diagnostic>, step: Result<T, Failure>) -> Res
 
 /// Which table a method is an overlay of, as the end of a note that names it; nothing for methods of base.
 pub fn overlay_of(program: &Program, method: Method) -> String {
-    match program.method(method).table {
+    match program.method(method).table() {
         Table::BASE => String::new(),
         table => format!(" (overlay of table '{}')", program.table_name(table)),
     }

@@ -10,7 +10,7 @@ use marquetry_ir::program::{MethodData, Program};
 pub fn concrete(program: &Program, with_library: bool) -> Vec<Method> {
     let first_own = library::program().files.len() as u32;
     let own = |data: &MethodData| with_library || data.file.is_none_or(|file| file >= first_own);
-    let wanted = |data: &MethodData| data.table == Table::BASE && !data.is_generic() && own(data);
+    let wanted = |data: &MethodData| data.table() == Table::BASE && !data.is_generic() && own(data);
     program.methods().filter(|(_, data)| wanted(data)).map(|(method, _)| method).collect()
 }
 
@@ -19,7 +19,7 @@ pub fn concrete(program: &Program, with_library: bool) -> Vec<Method> {
 /// # Errors
 /// There is none: what there is instead.
 pub fn named(program: &Program, name: &str) -> Result<Vec<Method>, String> {
-    let in_base = |&method: &Method| program.method(method).table == Table::BASE;
+    let in_base = |&method: &Method| program.method(method).table() == Table::BASE;
     let all: Vec<Method> = program.methods_of(name).iter().copied().filter(in_base).collect();
     let concrete: Vec<Method> =
         all.iter().copied().filter(|&method| !program.method(method).is_generic()).collect();
@@ -29,7 +29,7 @@ pub fn named(program: &Program, name: &str) -> Result<Vec<Method>, String> {
             Err(format!("'{name}' has type variables: say for which types, as in --entry '{name}(i32, f32)'"))
         }
         (None, true) => {
-            let names = program.methods().filter(|(_, data)| data.table == Table::BASE);
+            let names = program.methods().filter(|(_, data)| data.table() == Table::BASE);
             Err(format!("there is no '{name}'{}", near(name, names.map(|(_, data)| &*data.name))))
         }
     }

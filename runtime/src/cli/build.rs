@@ -1,6 +1,6 @@
 //! `marq build`: a whole program, or some of it, ahead of time.
 
-use super::input::{self, Entry};
+use super::input::{self, Entry, Tables};
 use super::{CliError, CliResult, output};
 use crate::aot::link::{self, Linker};
 use crate::aot::{self, BuildError, Emit, Plan, choose};
@@ -69,9 +69,8 @@ pub(super) struct Build {
     /// A further argument for the linker, such as -lfoo; may be given more than once
     #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
     link_arg: Vec<String>,
-    /// A table of overlays to consult; may be given more than once, first asked first
-    #[arg(long, value_name = "NAME")]
-    table: Vec<String>,
+    #[command(flatten)]
+    tables: Tables,
     /// What code gets for functions that only devices have: sentinel (a harmless value), trap (an exception) or error
     /// (compilation fails)
     #[arg(long, value_name = "POLICY", default_value = "sentinel")]
@@ -157,7 +156,7 @@ impl Build {
 
         let mut program = input::read_valid(&self.files)?;
         let entries = self.entries(&mut program)?;
-        let tables = input::tables(&program, &self.table)?;
+        let tables = self.tables.find(&program)?;
         let opt_level = OptLevel::from_number(self.opt_level).unwrap_or_default();
         let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         let header = self.header.as_deref().and_then(stem).unwrap_or_default();
@@ -264,10 +263,10 @@ impl Build {
         output::check_apart(&[&out], &self.files)?;
         let mut program = input::read_valid(&self.files)?;
         let entries = self.entries(&mut program)?;
-        input::tables(&program, &self.table)?;
+        self.tables.find(&program)?;
         let mut backend =
             if self.device { Backend::cpu_device("cpu", target) } else { Backend::new("native", target) };
-        let tables: Vec<&str> = self.table.iter().map(String::as_str).collect();
+        let tables: Vec<&str> = self.tables.names.iter().map(String::as_str).collect();
         backend.tables(&tables);
         let session = Session::over(program);
         let config = session.add_backend(backend);

@@ -1,6 +1,6 @@
 //! `marq compile`: code for one target, or the unit at an earlier stage.
 
-use super::input::{self, Entry};
+use super::input::{self, Entry, Tables};
 use super::{CliError, CliResult, output};
 use crate::compile::{CompileError, Target, compile_artifact_for, entries_named, text_for};
 use clap::Args;
@@ -29,9 +29,8 @@ pub(super) struct Compile {
     /// maxntid=XxYxZ, reqntid=XxYxZ, minnctapersm=N, maxnreg=N
     #[arg(long, value_name = "TARGET")]
     target: String,
-    /// A table of overlays to consult, before the library's; may be given more than once, first asked first
-    #[arg(long, value_name = "NAME")]
-    table: Vec<String>,
+    #[command(flatten)]
+    tables: Tables,
     /// What code for the host gets for functions that only devices have: sentinel (a harmless value), trap (an
     /// exception) or error (compilation fails)
     #[arg(long, value_name = "POLICY", default_value = "sentinel")]
@@ -95,7 +94,7 @@ impl Compile {
             }
         }
         let entries = self.entries(&program, &target, &names)?;
-        let tables = input::tables(&program, &self.table)?;
+        let tables = self.tables.find(&program)?;
         let view = if target.is_device() { View::device(&tables) } else { View::native(&tables) };
         let mut job = Job::new(entries, view.with_host_policy(policy), opt_level);
         job.options.debug_level = DebugLevel::from_number(self.debug_level).unwrap_or_default();
@@ -126,7 +125,7 @@ impl Compile {
     ) -> Result<Vec<Method>, CliError> {
         // The library's files come first; what the user wrote is in the last one.
         let own = program.files.len() as u32 - 1;
-        let methods: Vec<_> = program.methods().filter(|(_, m)| m.table == Table::BASE).collect();
+        let methods: Vec<_> = program.methods().filter(|(_, m)| m.table() == Table::BASE).collect();
         if self.entry.is_empty() {
             let of_kind = |kind| -> Vec<Method> {
                 let mine =

@@ -4,6 +4,7 @@ use super::CliError;
 use crate::engine::EngineKind;
 use crate::filetest::corpus::corpus;
 use crate::filetest::directive::parse_word;
+use clap::Args;
 use codespan_reporting::diagnostic::{self as shown, Label};
 use codespan_reporting::files::SimpleFiles;
 use codespan_reporting::term::{
@@ -12,12 +13,12 @@ use codespan_reporting::term::{
 };
 use marquetry_ir::diag::{Diagnostic, Severity, has_errors, is_control, printable};
 use marquetry_ir::entity::Table;
-use marquetry_ir::program::{Program, Words};
+use marquetry_ir::program::{OpenTable, Program, Words};
 use marquetry_ir::span::{LineIndex, Location, SourceFile, Span};
 use marquetry_ir::text;
 use marquetry_lower::dispatch::explain::unresolved;
 use marquetry_lower::dispatch::resolve::{Answer, look_up};
-use marquetry_lower::dispatch::view::View;
+use marquetry_lower::dispatch::view::{self, ListError, View};
 use marquetry_lower::job::{JobEntry, ThrowPolicy};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -138,28 +139,31 @@ pub(super) fn throw_policy(name: &str) -> Result<ThrowPolicy, CliError> {
     one_of("a policy for exceptions", name, &ThrowPolicy::ALL, ThrowPolicy::name)
 }
 
-/// The tables of these names, which are the program's own: what the library's are for is not to be chosen.
-pub(super) fn tables(program: &Program, names: &[String]) -> Result<Vec<Table>, CliError> {
-    let find = |name: &String| match program.find_table(name) {
-        Some(Table::BASE | Table::DEVICE | Table::STANDARD) => Err(CliError::Usage(format!(
-            "--table: '{name}' is a table of the library, expected one of overlays"
-        ))),
-        Some(table) => Ok(table),
-        None => Err(CliError::Failed(format!("there is no table '{name}'"))),
-    };
-    names.iter().map(find).collect()
+/// `--table`, for every command that compiles.
+#[derive(Args, Debug)]
+pub(super) struct Tables {
+    /// A table of overlays to consult, before the library's; may be given more than once, first asked first
+    #[arg(long = "table", value_name = "NAME")]
+    pub names: Vec<String>,
+}
+
+impl Tables {
+    /// The tables of these names, which are the program's own.
+    pub(super) fn find(&self, program: &Program) -> Result<Vec<OpenTable>, CliError> {
+        view::overlays(program, &self.names).map_err(|error| unlisted("--table", &error))
+    }
 }
 
 /// The tables of a runtime provider, the library's own among them.
 pub(super) fn provider(program: &Program, names: &[String]) -> Result<Vec<Table>, CliError> {
-    let find = |name: &String| match program.find_table(name) {
-        Some(Table::BASE | Table::DEVICE) => {
-            Err(CliError::Usage(format!("--provider: '{name}' is no table of a provider")))
-        }
-        Some(table) => Ok(table),
-        None => Err(CliError::Failed(format!("there is no table '{name}'"))),
-    };
-    names.iter().map(find).collect()
+    view::provider(program, names).map_err(|error| unlisted("--provider", &error))
+}
+
+fn unlisted(option: &str, error: &ListError) -> CliError {
+    match error {
+        ListError::Missing(_) => CliError::Failed(error.to_string()),
+        ListError::Library(_) | ListError::NoProvider(_) => CliError::Usage(format!("{option}: {error}")),
+    }
 }
 
 /// What `--entry` names.

@@ -1,6 +1,7 @@
 //! `marq which`: the method that a call means, and why.
 
-use super::{CliError, CliResult, input, output};
+use super::input::{self, Tables};
+use super::{CliError, CliResult, output};
 use crate::compile::Target;
 use clap::Args;
 use marquetry_ir::diag::printable;
@@ -21,9 +22,8 @@ pub(super) struct Which {
     /// What is compiled for: native[:TRIPLE], ptx[:sm_XX], spirv[:ENVIRONMENT], wgsl, msl or hlsl
     #[arg(long, value_name = "TARGET", default_value = "native")]
     target: String,
-    /// A table of overlays to consult, before the library's; may be given more than once, first asked first
-    #[arg(long, value_name = "NAME")]
-    table: Vec<String>,
+    #[command(flatten)]
+    tables: Tables,
     /// A table of the runtime provider, in which link names (gpu_...) are looked up for devices, in place of the library's; may be
     /// given more than once, first asked first
     #[arg(long, value_name = "NAME")]
@@ -35,7 +35,7 @@ impl Which {
         let target = Target::parse(&self.target, OptLevel::default())
             .map_err(|error| CliError::Usage(error.to_string()))?;
         let mut program = input::read_valid(&[&self.file])?;
-        let tables = input::tables(&program, &self.table)?;
+        let tables = self.tables.find(&program)?;
         let mut view = if target.is_device() { View::device(&tables) } else { View::native(&tables) };
         if !self.provider.is_empty() {
             if !target.is_device() {

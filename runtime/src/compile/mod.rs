@@ -165,7 +165,7 @@ pub fn compile_artifact_for(
 
 /// The methods of a name that hosts may compile: those of base.
 pub fn entries_named(program: &Program, name: &str) -> Vec<Method> {
-    let in_base = |method: &Method| program.method(*method).table == Table::BASE;
+    let in_base = |method: &Method| program.method(*method).table() == Table::BASE;
     program.methods_of(name).iter().copied().filter(in_base).collect()
 }
 

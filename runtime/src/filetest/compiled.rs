@@ -6,7 +6,7 @@ use super::pattern::{Cursor, Pattern, lines};
 use crate::compile::{CompileError, Target, entries_named, text_at};
 use crate::engine::EngineError;
 use marquetry_ir::program::Program;
-use marquetry_lower::dispatch::view::View;
+use marquetry_lower::dispatch::view::{View, overlays};
 use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::stage::Stage;
 
@@ -115,11 +115,7 @@ impl Compile {
     pub(super) fn compile(&self, program: &Program) -> Result<Result<String, CompileError>, EngineError> {
         let failed = EngineError::Failed;
         let target = Target::parse(&self.target, self.opt_level)?;
-        let mut tables = Vec::new();
-        for name in &self.tables {
-            tables
-                .push(program.find_table(name).ok_or_else(|| failed(format!("there is no table '{name}'")))?);
-        }
+        let tables = overlays(program, &self.tables).map_err(|error| failed(error.to_string()))?;
         let view = if target.is_device() { View::device(&tables) } else { View::native(&tables) };
         let mut entries = Vec::new();
         for name in &self.names {

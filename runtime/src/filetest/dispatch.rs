@@ -8,7 +8,7 @@ use marquetry_ir::program::{MethodKind, Program};
 use marquetry_ir::text;
 use marquetry_lower::dispatch::explain::explain;
 use marquetry_lower::dispatch::resolve::{Answer, look_up};
-use marquetry_lower::dispatch::view::View;
+use marquetry_lower::dispatch::view::{View, overlays};
 use marquetry_lower::failure::Failure;
 use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::pipeline;
@@ -28,13 +28,12 @@ pub(super) fn verdict(program: &Program, action: &Action) -> Option<Verdict> {
 
 fn which(program: &Program, call: &str, target: &str, tables: &[String], wanted: &str) -> Result<(), String> {
     let target = Target::parse(target, OptLevel::None).map_err(|error| error.to_string())?;
-    let find = |name: &String| program.find_table(name).ok_or_else(|| format!("there is no table '{name}'"));
-    let tables = tables.iter().map(find).collect::<Result<Vec<Table>, String>>()?;
+    let tables = overlays(program, tables).map_err(|error| error.to_string())?;
     let view = if target.is_device() { View::device(&tables) } else { View::native(&tables) };
     let mut program = program.clone();
     let (name, arguments) = text::parse_call(&mut program, call)?;
     let found = match look_up(&program, &view, &name, &arguments).answer {
-        Answer::Method(method) => program.table_name(program.method(method).table),
+        Answer::Method(method) => program.table_name(program.method(method).table()),
         Answer::Ambiguous(..) => "ambiguous",
         Answer::Nothing => "nothing",
     };
@@ -59,7 +58,7 @@ fn refused(program: &Program, name: &str, text: &str) -> Result<(), String> {
 
 /// Why a function for the host or a kernel for devices does not compile; none if it does.
 pub(super) fn refusal(program: &Program, name: &str) -> Result<Option<Failure>, String> {
-    let in_base = |method: &&Method| program.method(**method).table == Table::BASE;
+    let in_base = |method: &&Method| program.method(**method).table() == Table::BASE;
     let method = program.methods_of(name).iter().find(in_base);
     let &method = method.ok_or_else(|| format!("there is no '{name}'"))?;
     let view = match program.method(method).kind {

@@ -202,7 +202,7 @@ pub fn find_method(
         let data = program.method(**method);
         let params = &data.signature.params;
         let same_length = params.len() == args.len();
-        data.table == Table::BASE
+        data.table() == Table::BASE
             && data.kind == kind
             && same_length
             && params.iter().map(|&ty| program.types.underlying(ty)).zip(args).all(|(t, a)| fits(&t, a))

@@ -71,7 +71,7 @@ fn spelled(program: &Program, answer: Answer) -> String {
     let method = |method: Method| {
         let data = program.method(method);
         let name = entry_name(&program.types, &data.name, &data.signature.params);
-        format!("{name} of table '{}'", program.table_name(data.table))
+        format!("{name} of table '{}'", program.table_name(data.table()))
     };
     match answer {
         Answer::Nothing => "nothing".to_owned(),
@@ -102,7 +102,7 @@ impl LoadedImage {
             let (name, table, signature, hash) = tables.definition(definition).ok_or_else(missing)?;
             let methods = program.all_methods_of(name).iter().copied();
             let mut alive = methods.filter(|&method| {
-                program.is_alive(method, world) && program.table_name(program.method(method).table) == table
+                program.is_alive(method, world) && program.table_name(program.method(method).table()) == table
             });
             let found = alive.find(|&method| hashes.of(program, method) == hash);
             found.ok_or_else(|| {

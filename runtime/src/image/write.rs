@@ -152,7 +152,7 @@ impl Image<'_> {
     fn entry(&mut self, draft: &Draft, blob: &Blob) -> Result<EntryRow, ImageError> {
         let missing = || EmitError::Internal("a blob without an entry".into());
         let known = blob.entries.first().ok_or_else(missing)?;
-        let table = self.program.table_name(self.program.method(draft.method).table).to_owned();
+        let table = self.program.table_name(self.program.method(draft.method).table()).to_owned();
         let hash = entry_hash(&table, &draft.name, &draft.config.identity);
         let start = self.details.0.len();
         let stored = Stored {
@@ -246,7 +246,7 @@ impl Image<'_> {
         let signature: &Signature = &data.signature;
         let texts = [
             data.name.to_string(),
-            self.program.table_name(data.table).to_owned(),
+            self.program.table_name(data.table()).to_owned(),
             entry_name(&self.program.types, "", &signature.params),
         ];
         for text in texts {

@@ -3,7 +3,7 @@
 use super::{Session, SessionError};
 use marquetry_ir::diag::{self, Diagnostic, has_errors};
 use marquetry_ir::entity::Method;
-use marquetry_ir::program::{MethodData, Program, World};
+use marquetry_ir::program::{MethodData, OpenTable, Program, World};
 use marquetry_ir::text;
 use marquetry_ir::verify::verify_program_since;
 use marquetry_lower::dispatch::lints::disagreeing_since;
@@ -37,14 +37,14 @@ impl Session {
         })
     }
 
-    /// Adds a method that was built, in place of the one in its table that takes the same, if there is one. Its types are
+    /// Adds a method that was built to a table, in place of the one there that takes the same, if there is one. Its types are
     /// those of the [program](Self::snapshot); where it needs new ones, [`change`](Self::change) makes them.
     ///
     /// ```
     /// use marquetry::compile::Target;
     /// use marquetry::ir::body::Body;
     /// use marquetry::ir::builder::{BuilderContext, FunctionBuilder};
-    /// use marquetry::ir::program::MethodData;
+    /// use marquetry::ir::program::{MethodData, OpenTable};
     /// use marquetry::ir::signature::Signature;
     /// use marquetry::ir::types::Type;
     /// use marquetry::lower::job::OptLevel;
@@ -64,19 +64,18 @@ impl Session {
     /// b.ins().ret(&[square]);
     /// b.finalize()?;
     ///
-    /// session.define_method(&MethodData::function("square", signature, body))?;
+    /// session.define_method(OpenTable::BASE, &MethodData::function("square", signature, body))?;
     /// let results = session.compile(&session.job("square", &native)?)?.call(&mut [12i64.into()])?.returned()?;
     /// assert_eq!(results[0].get(), Some(144i64));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
-    /// The table does not exist, or is the device table; the method is malformed, or an overlay that returns something else
-    /// than what it replaces.
-    pub fn define_method(&self, data: &MethodData) -> Result<Method, SessionError> {
+    /// The table does not exist; the method is malformed, or an overlay that returns something else than what it replaces.
+    pub fn define_method(&self, table: OpenTable, data: &MethodData) -> Result<Method, SessionError> {
         self.change(|program| {
             let before = program.world();
-            let method = program.redefine_method(data.clone()).map_err(SessionError::Method)?;
+            let method = program.redefine_method(table, data.clone()).map_err(SessionError::Method)?;
             let diagnostics = mistakes_since(program, before);
             sound(program, diagnostics).map(|()| method)
         })
@@ -87,7 +86,7 @@ impl Session {
     /// # Errors
     /// The method lives in a table of the library.
     pub fn delete(&self, method: Method) -> Result<bool, SessionError> {
-        self.change(|program| program.delete_method(method).map_err(SessionError::Method))
+        self.change(|program| program.delete_method(method).map_err(SessionError::Private))
     }
 
     /// Changes the program: all of it, or nothing if there is an error. The function works on a copy, under no lock, and

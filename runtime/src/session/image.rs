@@ -266,7 +266,7 @@ impl Session {
         }
         let (program, _) = self.pinned(job)?;
         let name = job_name(&program, job);
-        let table = program.table_name(program.method(job.entry.method).table);
+        let table = program.table_name(program.method(job.entry.method).table());
         let config = job.config.identity(&program.types);
         let open = view(&program, &job.config)?;
         let pinned = open.clone().at(job.world);

@@ -3,13 +3,13 @@
 use super::config::Config;
 use super::{Job, Session, SessionError};
 use marquetry_ir::entity::Table;
-use marquetry_ir::program::Program;
+use marquetry_ir::program::{OpenTable, Program};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::text;
 use marquetry_ir::types::Type;
 use marquetry_lower::dispatch::explain;
 use marquetry_lower::dispatch::resolve::{Answer, look_up};
-use marquetry_lower::dispatch::view::View;
+use marquetry_lower::dispatch::view::{ListError, View, overlays, provider};
 use marquetry_lower::job::JobEntry;
 use std::sync::Arc;
 
@@ -60,26 +60,27 @@ impl Session {
 
 /// The stack of tables of a config.
 pub(super) fn view(program: &Program, config: &Config) -> Result<View, SessionError> {
-    let missing = |name: &str, role| {
-        let message = format!("there is no table '{name}', {role} of the back-end '{}'", config.backend);
-        SessionError::NotFound(message)
+    let backend = &config.backend;
+    let failed = |role: &str, error: ListError| {
+        SessionError::NotFound(format!("{error}, {role} of the back-end '{backend}'"))
     };
-    let roles = [(&config.tables, "one"), (&config.provider, "one of the runtime provider")];
-    for (names, role) in &roles[..if config.device { 2 } else { 1 }] {
-        if let Some(name) = names.iter().find(|name| program.find_table(name).is_none()) {
-            return Err(missing(name, role));
-        }
+    let tables = overlays(program, &config.tables).map_err(|error| failed("one", error))?;
+    if !config.device {
+        return Ok(View::native(&tables));
     }
-    Ok(view_of(program, &config.tables, &config.provider, config.device))
+    let provider = provider(program, &config.provider);
+    let provider = provider.map_err(|error| failed("one of the runtime provider", error))?;
+    Ok(View::device(&tables).with_provider(&provider))
 }
 
 /// The stack of these tables; those that do not exist have no methods.
-pub(super) fn view_of<S: AsRef<str>>(program: &Program, tables: &[S], provider: &[S], device: bool) -> View {
-    let find = |names: &[S]| -> Vec<Table> {
-        names.iter().filter_map(|name| program.find_table(name.as_ref())).collect()
-    };
-    let tables = find(tables);
-    if device { View::device(&tables).with_provider(&find(provider)) } else { View::native(&tables) }
+pub(super) fn view_of(program: &Program, tables: &[&str], provider: &[&str], device: bool) -> View {
+    let tables: Vec<OpenTable> = tables.iter().filter_map(|name| program.open_table(name)).collect();
+    if !device {
+        return View::native(&tables);
+    }
+    let provider: Vec<Table> = provider.iter().filter_map(|name| program.find_table(name)).collect();
+    View::device(&tables).with_provider(&provider)
 }
 
 /// The instance that a look-up gave.

@@ -179,7 +179,7 @@ impl Session {
     /// Adds a back-end, and makes its tables; gives its config.
     ///
     /// # Errors
-    /// There is one of this name: what a name stands for does not change.
+    /// There is one of this name: what a name stands for does not change. Or it lists tables of the library as its own.
     pub fn add_backend(&self, backend: Backend) -> Result<Config, SessionError> {
         let (name, config) = (backend.config.backend.clone(), backend.config());
         let taken = || SessionError::NotFound(format!("there is a back-end '{name}' already"));
@@ -188,9 +188,10 @@ impl Session {
         }
         self.change(|program| {
             for table in config.tables.iter().chain(&config.provider) {
-                program.table(table);
+                // The library's are there, and for nobody to add to.
+                let _ = program.table(table);
             }
-            Ok::<(), SessionError>(())
+            jobs::view(program, &config).map(drop)
         })?;
         let mut state = self.shared.lock();
         // Another thread may have been faster.

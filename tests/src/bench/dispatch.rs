@@ -6,15 +6,14 @@ use super::{Options, Outcome};
 use marquetry::compile::Target;
 use marquetry::session::{Backend, Session};
 use marquetry_ir::body::Body;
-use marquetry_ir::entity::{Func, Table as MethodTable};
-use marquetry_ir::program::{Inlining, MethodData, MethodKind, Program, Variable, Worlds};
+use marquetry_ir::entity::Func;
+use marquetry_ir::program::{MethodData, OpenTable, Program, Variable, Worlds};
 use marquetry_ir::signature::Signature;
-use marquetry_ir::span::Span;
 use marquetry_ir::types::{Abstract, Scalar, Space, Type};
 use marquetry_lower::dispatch::edges::{Dependents, Edge, Instance};
 use marquetry_lower::dispatch::memo::{Memo, SignatureId};
 use marquetry_lower::dispatch::resolve::{Answer, look_up};
-use marquetry_lower::dispatch::view::View;
+use marquetry_lower::dispatch::view::{View, overlays};
 use marquetry_lower::job::OptLevel;
 use std::hint::black_box;
 use std::time::Instant;
@@ -30,19 +29,13 @@ pub(super) struct Dispatch {
 const FUNCTIONS: usize = 1000;
 const METHODS: usize = 100;
 
-fn method(name: &str, table: MethodTable, params: Vec<Type>, variables: Vec<Variable>) -> MethodData {
-    MethodData {
-        name: name.into(),
-        table,
-        kind: MethodKind::Function,
-        signature: Signature::new(params, []),
-        variables,
-        body: Body::new(),
-        inlining: Inlining::Auto,
-        consistent: false,
-        file: None,
-        span: Span::NOWHERE,
-    }
+/// The tables besides base, first asked first.
+const OVERLAYS: [&str; 3] = ["first", "second", "third"];
+
+fn method(name: &str, params: Vec<Type>, variables: Vec<Variable>) -> MethodData {
+    let mut data = MethodData::function(name, Signature::new(params, []), Body::new());
+    data.variables = variables;
+    data
 }
 
 fn concrete(n: usize) -> Type {
@@ -54,12 +47,15 @@ fn concrete(n: usize) -> Type {
 }
 
 /// A quarter of the methods have variables; those of one function are 25 per table.
-fn methods(program: &mut Program) -> Result<Vec<MethodData>, String> {
+fn methods(program: &mut Program) -> Result<Vec<(OpenTable, MethodData)>, String> {
     let real = program.types.abstract_type("Real", Abstract::ANY).map_err(|e| e.to_string())?;
     program.types.implement(Type::F32, real).map_err(|e| e.to_string())?;
     program.types.implement(Type::F64, real).map_err(|e| e.to_string())?;
     let t = program.types.variable("T").map_err(|e| e.to_string())?;
-    let tables = [MethodTable::BASE, program.table("first"), program.table("second"), program.table("third")];
+    let mut tables = vec![OpenTable::BASE];
+    for name in OVERLAYS {
+        tables.push(program.table(name).map_err(|error| error.to_string())?);
+    }
     let mut list = Vec::new();
     for function in 0..FUNCTIONS {
         let name = format!("function{function}");
@@ -68,14 +64,10 @@ fn methods(program: &mut Program) -> Result<Vec<MethodData>, String> {
             if n % 4 == 3 {
                 let bound = if n % 8 == 3 { real } else { Abstract::ANY };
                 let variables = vec![Variable { ty: t, bound }];
-                list.push(method(&name, table, vec![t, t, concrete(n / 8), concrete(n)], variables));
+                list.push((table, method(&name, vec![t, t, concrete(n / 8), concrete(n)], variables)));
             } else {
-                list.push(method(
-                    &name,
-                    table,
-                    vec![concrete(n), concrete(n / 2), concrete(n / 3)],
-                    Vec::new(),
-                ));
+                let params = vec![concrete(n), concrete(n / 2), concrete(n / 3)];
+                list.push((table, method(&name, params, Vec::new())));
             }
         }
     }
@@ -98,15 +90,13 @@ impl Dispatch {
         let mut program = Program::new();
         let list = methods(&mut program)?;
         let (_, adding) = once(|| {
-            for data in list {
+            for (table, data) in list {
                 // Some repeat: these are refused.
-                let _ = black_box(program.add_method(data));
+                let _ = black_box(program.add_method(table, data));
             }
         });
         row("adding all", adding, 500_000.0);
-        let tables: Vec<MethodTable> =
-            ["first", "second", "third"].iter().filter_map(|name| program.find_table(name)).collect();
-        let view = View::native(&tables);
+        let view = View::native(&overlays(&program, &OVERLAYS).map_err(|error| error.to_string())?);
         let signatures = signatures();
         let mut found = 0;
         let (_, cold) = once(|| {
@@ -182,8 +172,8 @@ fn repeated(
 /// Microseconds from a redefinition to the list of those that it concerns.
 fn invalidated(program: &mut Program, view: &View, count: u32) -> Result<f64, String> {
     let arguments: Box<[Type]> = [Type::F32].into();
-    let callee = || method("callee", MethodTable::BASE, vec![Type::F32], Vec::new());
-    let first = program.add_method(callee()).map_err(|error| format!("{error:?}"))?;
+    let callee = || method("callee", vec![Type::F32], Vec::new());
+    let first = program.add_method(OpenTable::BASE, callee()).map_err(|error| format!("{error:?}"))?;
     let (types, mut dependents) = (program.types.clone(), Dependents::new());
     for n in 0..count {
         let edge =
@@ -199,7 +189,7 @@ fn invalidated(program: &mut Program, view: &View, count: u32) -> Result<f64, St
         dependents.add(program, &types, view, &instance).map_err(|error| error.to_string())?;
     }
     let world = program.world();
-    program.redefine_method(callee()).map_err(|error| format!("{error:?}"))?;
+    program.redefine_method(OpenTable::BASE, callee()).map_err(|error| format!("{error:?}"))?;
     let (stale, time) = once(|| dependents.invalidated_since(program, world));
     if stale.len() == count as usize { Ok(time) } else { Err(format!("{} are stale", stale.len())) }
 }

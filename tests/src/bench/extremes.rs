@@ -8,7 +8,7 @@ use marquetry_ir::builder::{BuilderContext, FunctionBuilder};
 use marquetry_ir::entity::{Block, Switch, Value};
 use marquetry_ir::inst::MemFlags;
 use marquetry_ir::op::Op;
-use marquetry_ir::program::{Inlining, MethodData, MethodKind, Program};
+use marquetry_ir::program::{Inlining, MethodData, MethodKind, OpenTable, Program};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::types::{Space, Type};
 
@@ -94,8 +94,9 @@ fn function(
     write(&mut b, &params);
     b.seal_all_blocks();
     b.finalize().map_err(|error| format!("{name}: {error:?}"))?;
-    let data = MethodData { kind, inlining, ..MethodData::function(name, signature, body) };
-    program.add_method(data).map(drop).map_err(|_| format!("{name} exists"))
+    let mut data = MethodData::function(name, signature, body);
+    (data.kind, data.inlining) = (kind, inlining);
+    program.add_method(OpenTable::BASE, data).map(drop).map_err(|_| format!("{name} exists"))
 }
 
 /// Adds a kernel that works on one buffer of 64-bit integers.

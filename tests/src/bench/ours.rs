@@ -5,7 +5,7 @@ use marquetry_ir::body::Body;
 use marquetry_ir::builder::{BuilderContext, FunctionBuilder, Variable};
 use marquetry_ir::entity::{Block, Method, Value};
 use marquetry_ir::inst::MemFlags;
-use marquetry_ir::program::{MethodData, Program};
+use marquetry_ir::program::{MethodData, OpenTable, Program};
 use marquetry_ir::signature::Signature;
 use marquetry_ir::types::{Space, Type, Types};
 use marquetry_lower::dispatch::view::View;
@@ -126,7 +126,7 @@ pub(super) fn build(
 pub(super) fn program(body: Body) -> Result<(Program, Method), String> {
     let mut program = Program::new();
     let method = program
-        .add_method(MethodData::function("f", signature(), body))
+        .add_method(OpenTable::BASE, MethodData::function("f", signature(), body))
         .map_err(|_| "the method exists".to_owned())?;
     Ok((program, method))
 }

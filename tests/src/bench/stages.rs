@@ -58,7 +58,7 @@ pub(super) fn parse(source: &str) -> Result<Program, String> {
 /// The methods of the last file that are of one kind.
 pub(super) fn own(program: &Program, kind: MethodKind) -> Vec<Method> {
     let last = program.files.len() as u32 - 1;
-    let mine = program.methods().filter(|(_, m)| m.file == Some(last) && m.table == MethodTable::BASE);
+    let mine = program.methods().filter(|(_, m)| m.file == Some(last) && m.table() == MethodTable::BASE);
     mine.filter(|(_, m)| m.kind == kind).map(|(method, _)| method).collect()
 }
 

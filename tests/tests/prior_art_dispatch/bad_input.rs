@@ -22,7 +22,7 @@ fn v7_a_method_newer_than_the_world_of_its_job_names_both_worlds() {
     let mut program = program(OVERLAID);
     let world = program.world();
     let data = program.method(method(&program, "kernel")).clone();
-    let new = program.redefine_method(data).unwrap();
+    let new = program.redefine_method(OpenTable::BASE, data).unwrap();
     let view = View::native(&[]).at(world);
     let job = Job::new(vec![new], view, OptLevel::None);
     let found = refused(&program, &job);

@@ -23,7 +23,7 @@ mod which;
 use marquetry::compile::{Target, compile_artifact};
 use marquetry_ir::entity::Method;
 use marquetry_ir::interp::{Config, Ended, Interp, Val};
-use marquetry_ir::program::{MethodError, Program, Variable, World};
+use marquetry_ir::program::{MethodError, OpenTable, Program, Variable, World};
 use marquetry_ir::text;
 use marquetry_ir::types::{Abstract, Type};
 use marquetry_ir::unit::Unit;
@@ -177,7 +177,7 @@ entry:
 #[test]
 fn t017_equal_jobs_are_equal_and_options_tell_them_apart() {
     let mut program = program(IDENTITY);
-    let table = program.table("mine");
+    let table = program.table("mine").unwrap();
     let one = native(&program, "f");
     assert_eq!(one, native(&program, "f"));
     let others = [
@@ -218,7 +218,7 @@ overlay mine method child() -> i32 {\nentry:\n    return i32 1\n}\n";
 #[test]
 fn t020_t085_t047_an_overlay_is_seen_by_its_jobs_only_whatever_was_compiled_before() {
     let program = program(OVERLAID);
-    let mine = program.find_table("mine").unwrap();
+    let mine = program.open_table("mine").unwrap();
     let plain = native(&program, "kernel");
     let overlaid = job(&program, "kernel", View::device(&[mine]));
     let run = |job: &Job| call(&specialised(&program, job), &[]);
@@ -245,7 +245,7 @@ fn t023_a_redefined_function_makes_what_was_built_of_it_invalid() {
     let before = program.world();
     let child = program.method(method(&program, "child")).clone();
     assert_eq!(dependents.invalidated_since(&program, before), []);
-    program.redefine_method(child).unwrap();
+    program.redefine_method(OpenTable::BASE, child).unwrap();
     assert_eq!(dependents.invalidated_since(&program, before).len(), 2, "the function and its caller");
     let rebuilt = run_recorded(&program, &job).unwrap();
     assert_eq!(text::print_unit(&built.unit), text::print_unit(&rebuilt.unit));
@@ -279,8 +279,8 @@ fn t031_a_variable_that_nothing_binds_is_an_error() {
     data.name = "g".into();
     data.variables = vec![Variable { ty, bound: Abstract::ANY }];
     let world = program.world();
-    assert_eq!(program.add_method(data.clone()), Err(MethodError::Unbound(ty)));
-    assert_eq!(program.redefine_method(data), Err(MethodError::Unbound(ty)));
+    assert_eq!(program.add_method(OpenTable::BASE, data.clone()), Err(MethodError::Unbound(ty)));
+    assert_eq!(program.redefine_method(OpenTable::BASE, data), Err(MethodError::Unbound(ty)));
     assert_eq!(program.world(), world, "nothing happened");
 }
 
@@ -389,7 +389,7 @@ entry:\n    a = get x, 0\n    b = get x, 1\n    c = call f(a)\n    d = call f(b)
 kernel k(p: ptr<global>) {
 entry:\n    x = load.array<f32, 2> p\n    y = call both(fn down, x)\n    store p, y\n    return\n}\n";
     let program = program(source);
-    let mine = program.find_table("mine").unwrap();
+    let mine = program.open_table("mine").unwrap();
     let job = job(&program, "k", View::device(&[mine]));
     let text = asm(&program, &job, "ptx:sm_80");
     assert!(text.contains("cvt.rmi.f32.f32"), "{text}");
@@ -398,7 +398,7 @@ entry:\n    x = load.array<f32, 2> p\n    y = call both(fn down, x)\n    store p
 #[test]
 fn t088_t089_stacked_views_agree_and_an_overlay_starts_a_new_range() {
     let mut program = program("method f(x: i32) -> i32 {\nentry:\n    return x\n}\n");
-    let (one, two) = (program.table("one"), program.table("two"));
+    let [one, two] = ["one", "two"].map(|name| program.table(name).unwrap());
     let views =
         [View::native(&[]), View::native(&[one]), View::native(&[one, two]), View::device(&[one, two])];
     let ask = |program: &Program| {
@@ -411,9 +411,8 @@ fn t088_t089_stacked_views_agree_and_an_overlay_starts_a_new_range() {
     let before = ask(&program);
     assert!(before.iter().all(|found| *found == before[0]), "{before:?}");
     let world = program.world();
-    let mut data = program.method(method(&program, "f")).clone();
-    data.table = one;
-    let overlay = program.add_method(data).unwrap();
+    let data = program.method(method(&program, "f")).clone();
+    let overlay = program.add_method(one, data).unwrap();
     let after = ask(&program);
     assert_eq!(after[0], before[0], "native code is not concerned");
     for found in &after[1..] {

@@ -6,7 +6,7 @@ use marquetry_lower::dispatch::explain::explain;
 #[track_caller]
 fn rendered(source: &str, call: &str, tables: &[&str]) -> String {
     let mut program = program(source);
-    let tables: Vec<_> = tables.iter().map(|name| program.table(name)).collect();
+    let tables: Vec<_> = tables.iter().map(|name| program.table(name).unwrap()).collect();
     let (name, arguments) = text::parse_call(&mut program, call).unwrap();
     let view = View::native(&tables);
     explain(&program, &program.types, &view, &name, &arguments).render(&program, &program.types)

@@ -4,7 +4,7 @@
 use crate::support::*;
 use marquetry::session::{Backend, Config, Job, Session, SessionError};
 use marquetry_ir::entity::Table;
-use marquetry_ir::program::{MethodError, Program, World};
+use marquetry_ir::program::{OpenTable, Program, World};
 use marquetry_ir::types::Type;
 use marquetry_lower::observe::Silent;
 use std::sync::Arc;
@@ -187,18 +187,28 @@ fn the_tables_of_the_library_are_private() {
         bench.refuses(&text, &[&format!("the {table} table is private")]);
     }
     let snapshot = bench.session.snapshot();
-    let leaf = snapshot.method(snapshot.methods_of("leaf")[0]).clone();
-    for table in [Table::DEVICE, Table::STANDARD] {
-        let data = marquetry_ir::program::MethodData { table, ..leaf.clone() };
-        let error = bench.session.define_method(&data).unwrap_err();
-        assert!(matches!(error, SessionError::Method(MethodError::DeviceTable)), "{error}");
+    // Nor are they a back-end's to list: it would see them where they are not meant to be seen, or in another order.
+    for table in ["base", "device", "standard"] {
+        let mut backend = Backend::new("sly", target("native"));
+        backend.tables(&[table]);
+        let error = bench.session.add_backend(backend).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            format!(
+                "'{table}' is a table of the library, expected one of overlays, one of the back-end 'sly'"
+            )
+        );
+        let mut backend = Backend::new("sly", target("ptx:sm_80"));
+        backend.provider(&[table]);
+        let added = bench.session.add_backend(backend);
+        assert_eq!(added.is_ok(), table == "standard", "{table}");
     }
     // Nor is anything taken out of them, or changed in place.
     let own = |program: &Program| {
-        program.methods().find(|(_, data)| data.table == Table::DEVICE).map(|(method, _)| method)
+        program.methods().find(|(_, data)| data.table() == Table::DEVICE).map(|(method, _)| method)
     };
     let method = own(&snapshot).expect("the library has overlays");
-    assert!(matches!(bench.session.delete(method), Err(SessionError::Method(_))));
+    assert!(matches!(bench.session.delete(method), Err(SessionError::Private(_))));
     bench.is_sound();
 }
 
@@ -252,10 +262,10 @@ fn built_methods_are_verified() {
     let leaf = snapshot.method(snapshot.methods_of("leaf")[0]).clone();
     let mut other = leaf.clone();
     other.signature.results = vec![Type::I64];
-    let error = bench.session.define_method(&other).unwrap_err().to_string();
+    let error = bench.session.define_method(OpenTable::BASE, &other).unwrap_err().to_string();
     assert!(error.contains("return"), "{error}");
-    let mut mine = leaf.clone();
-    mine.table = snapshot.find_table("mine").unwrap();
-    bench.session.define_method(&mine).unwrap();
+    let mine = snapshot.open_table("mine").unwrap();
+    let overlay = bench.session.define_method(mine, &leaf).unwrap();
+    assert_eq!(bench.session.snapshot().method(overlay).table(), mine.into());
     bench.is_sound();
 }
