@@ -6,8 +6,8 @@
 //! made by name for back-ends.
 //! A program holds data only; which method a call means is decided in the `lower` crate, per job.
 //!
-//! Every definition, redefinition and deletion of a method advances the [`World`]. Each method has the worlds in which it
-//! is alive, so that a job pinned to a world finds what was there. Methods that ended stay until the owner of the program
+//! Every definition, redefinition and deletion of a method advances the [`World`], and so does a function of the host that
+//! is added: calls that missed it mean it from then on. Each method has the worlds in which it is alive, so that a job pinned to a world finds what was there. Methods that ended stay until the owner of the program
 //! says that nobody looks at their worlds any more: [`Program::forget_before`]. Their ids are never used again.
 
 mod boxes;
@@ -25,13 +25,13 @@ use crate::library;
 use crate::limits::{MAX_METHODS, MAX_NAME_BYTES};
 use crate::span::SourceFile;
 use crate::types::{Type, Types};
-use cranelift_entity::packed_option::PackedOption;
-use cranelift_entity::{EntityRef, PrimaryMap};
+use cranelift_entity::{EntityRef, PrimaryMap, SecondaryMap};
 use data::NOTHING;
 use names::Names;
 use overloads::Takes;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
+use world::Change;
 
 pub use boxes::{BoxError, Boxed, Header, ObjectModel};
 pub use data::{ExternData, GlobalData, Inlining, MethodData, MethodError, MethodKind, Variable};
@@ -68,10 +68,12 @@ pub struct Program {
     tables: PrimaryMap<Table, Arc<str>>,
     table_names: FxHashMap<Arc<str>, Table>,
     by_name: Names,
-    /// Per step of the world since the oldest, the method that it was about.
-    changes: Vec<PackedOption<Method>>,
+    /// Per step of the world since the oldest, what it was about.
+    changes: Vec<Change>,
     global_names: FxHashMap<Arc<str>, Global>,
     extern_names: FxHashMap<Arc<str>, Extern>,
+    /// The first world in which each one is there.
+    extern_worlds: SecondaryMap<Extern, World>,
 }
 
 /// Symbols end at zero bytes, and link names are the runtime provider's.
@@ -111,6 +113,7 @@ impl Program {
             by_name: Names::default(),
             global_names: FxHashMap::default(),
             extern_names: FxHashMap::default(),
+            extern_worlds: SecondaryMap::new(),
         };
         for name in ["base", "device", "standard"] {
             program.intern_table(name);
@@ -230,7 +233,7 @@ impl Program {
         OpenTable::try_from(data.table)?;
         let alive = self.is_alive(method, self.world);
         if alive {
-            self.advance(method);
+            self.advance(Change::Method(method));
             self.end(method, self.world);
         }
         Ok(alive)
@@ -250,8 +253,7 @@ impl Program {
 
     /// Advances the world for a change that is not about a method: relations between types, say.
     pub fn advance_world(&mut self) {
-        self.world.0 += 1;
-        self.changes.push(None.into());
+        self.advance(Change::Other);
     }
 
     fn check_variables(&self, data: &MethodData) -> Result<(), MethodError> {
@@ -267,9 +269,9 @@ impl Program {
         }
     }
 
-    fn advance(&mut self, about: Method) {
+    fn advance(&mut self, about: Change) {
         self.world.0 += 1;
-        self.changes.push(about.into());
+        self.changes.push(about);
     }
 
     fn living(&self, name: &str, table: Table, key: &[u32]) -> Option<Method> {
@@ -302,7 +304,7 @@ impl Program {
         };
         self.by_name.entry(name).push(table, key, method, &data.signature.params, takes);
         self.methods.push(Arc::new(data));
-        self.advance(method);
+        self.advance(Change::Method(method));
         self.lifetimes.push(Some(Worlds { from: self.world, until: World::MAX }));
         Ok(method)
     }
@@ -351,9 +353,23 @@ impl Program {
     /// What changed after a world, of what is not forgotten: the methods that were added or ended, a redefinition once,
     /// with the new one.
     pub fn changes_since(&self, world: World) -> impl Iterator<Item = Method> {
+        self.steps_since(world).iter().filter_map(|change| match change {
+            Change::Method(method) => Some(*method),
+            Change::Extern(_) | Change::Other => None,
+        })
+    }
+
+    /// The functions of the host that were added after a world, of what is not forgotten.
+    pub fn externs_since(&self, world: World) -> impl Iterator<Item = Extern> {
+        self.steps_since(world).iter().filter_map(|change| match change {
+            Change::Extern(id) => Some(*id),
+            Change::Method(_) | Change::Other => None,
+        })
+    }
+
+    fn steps_since(&self, world: World) -> &[Change] {
         let start = usize::try_from(world.0.saturating_sub(self.oldest.0)).unwrap_or(usize::MAX);
-        let changes = self.changes.get(start..).unwrap_or(&[]);
-        changes.iter().filter_map(|change| change.expand())
+        self.changes.get(start..).unwrap_or(&[])
     }
 
     /// The methods of a generic function by what they take; none if there never was one.
@@ -387,7 +403,7 @@ impl Program {
         Ok(global)
     }
 
-    /// Adds a function of the host.
+    /// Adds a function of the host: from the next world on it is what calls mean that no method fits.
     ///
     /// # Errors
     /// One of this name exists already: that one.
@@ -398,6 +414,8 @@ impl Program {
         let name = data.name.clone();
         let id = self.externs.push(data);
         self.extern_names.insert(name, id);
+        self.advance(Change::Extern(id));
+        self.extern_worlds[id] = self.world;
         Ok(id)
     }
 
@@ -476,6 +494,16 @@ impl Program {
     /// The host's function of this name.
     pub fn find_extern(&self, name: &str) -> Option<Extern> {
         self.extern_names.get(name).copied()
+    }
+
+    /// The host's function of this name, if it is there in a world.
+    pub fn find_extern_in(&self, name: &str, world: World) -> Option<Extern> {
+        self.find_extern(name).filter(|&id| self.extern_lifetime(id).contains(world))
+    }
+
+    /// The worlds in which a function of the host is there: all from the one that adding it made.
+    pub fn extern_lifetime(&self, id: Extern) -> Worlds {
+        Worlds { from: self.extern_worlds[id], until: World::MAX }
     }
 }
 

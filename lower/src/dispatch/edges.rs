@@ -1,7 +1,8 @@
 //! Edges: what an instance looked up, and which instances a change of the program concerns.
 //!
 //! An instance depends on the answers of its look-ups, misses included, and on nothing else of the program's methods but
-//! one thing: an entry's symbol tells overloads apart where there are any. After a change, only the look-ups of changed names
+//! one thing: an entry's symbol tells overloads apart where there are any. A miss may have meant a function of the host, of which
+//! there is one per name, for ever: one that is added concerns those who missed it. After a change, only the look-ups of changed names
 //! can have other answers; they are asked again, so exactly those instances are invalid whose answers differ.
 
 use super::pattern::accept;
@@ -136,6 +137,16 @@ impl Dependents {
             let Some(edges) = self.by_name.get(name) else { continue };
             for ((edge, view), dependents) in edges {
                 if self.differs(program, edge, *view, &methods) {
+                    found.extend(dependents);
+                }
+            }
+        }
+        for id in program.externs_since(world) {
+            let data = &program.externs[id];
+            // It is what calls mean that no method fits. Those that were made before have not seen it.
+            for ((edge, view), dependents) in self.by_name.get(&data.name).into_iter().flatten() {
+                let missed = edge.answer == Answer::Nothing && *edge.arguments == data.signature.params[..];
+                if missed && !self.is_pinned(*view) {
                     found.extend(dependents);
                 }
             }

@@ -90,7 +90,7 @@ pub fn explain(program: &Program, types: &Types, view: &View, name: &str, argume
         decided |= Some(table) == deciding;
         tables.push(TableReport { table, candidates });
     }
-    let host = program.find_extern(name).map(|id| {
+    let host = program.find_extern_in(name, view.world(program)).map(|id| {
         let params = &program.externs[id].signature.params;
         let pairs = params.iter().zip(arguments).enumerate();
         let differing =

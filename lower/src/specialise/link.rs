@@ -215,7 +215,16 @@ impl Specialiser<'_> {
             Answer::Ambiguous(..) => None,
             Answer::Nothing => {
                 let id = self.program.find_extern(name)?;
-                (self.program.externs[id].signature.params == arguments).then_some(Callee::Extern(id))
+                if self.program.externs[id].signature.params != arguments {
+                    return None;
+                }
+                let lifetime = self.program.extern_lifetime(id);
+                let is_there = lifetime.contains(self.world);
+                if let Some(record) = self.records.get_mut(caller.index()) {
+                    let worlds = if is_there { lifetime } else { lifetime.before() };
+                    record.instance.worlds = record.instance.worlds.intersect(worlds);
+                }
+                is_there.then_some(Callee::Extern(id))
             }
         }
     }
@@ -225,6 +234,10 @@ impl Specialiser<'_> {
         else {
             return Ok(());
         };
+        if let Some(message) = link_name_problem(&name) {
+            self.complain(body, home, inst, message);
+            return Ok(());
+        }
         match self.find(&name, &params, home.func) {
             Some(Callee::Method(method)) => {
                 let func = self.instance(method, &params, Some((home.func, body.span(inst))))?;
@@ -284,6 +297,10 @@ impl Specialiser<'_> {
             for GlobalSlot { offset, reference } in &mut data.slots {
                 match reference {
                     Reference::Global { name, .. } => wanted.extend(self.program.find_global(name)),
+                    Reference::Method { name, .. } if library::intrinsic(name).is_some() => {
+                        let why = link_name_problem(name).unwrap_or_default();
+                        problems.push(format!("the slot at {offset} of global '{}': {why}", data.name));
+                    }
                     Reference::Method { name, params } => match self.find(name, params, site.0) {
                         Some(Callee::Method(method)) => {
                             *reference = Reference::Func(self.instance(method, params, Some(site))?);
@@ -369,6 +386,16 @@ fn complete_signature(body: &mut Body, inst: Inst) {
     }
     let imm = body.make_signature(signature).as_u32();
     body.set_imm(inst, imm);
+}
+
+/// Why no address is taken of what has a link name: what a provider supplies is linked into a unit where it is called, with
+/// a signature of its own.
+fn link_name_problem(name: &str) -> Option<String> {
+    let intrinsic = library::intrinsic(name)?;
+    Some(format!(
+        "'{name}' is the link name of '{function}', of which no address is taken: take that of '{function}'",
+        function = intrinsic.name
+    ))
 }
 
 /// Nothing is passed for arguments of no size: the functions that addresses are taken of have no parameters for them.

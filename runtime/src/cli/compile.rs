@@ -96,6 +96,7 @@ impl Compile {
         let entries = self.entries(&program, &target, &names)?;
         let tables = self.tables.find(&program)?;
         let view = if target.is_device() { View::device(&tables) } else { View::native(&tables) };
+        input::show_hidden(&program, &view);
         let mut job = Job::new(entries, view.with_host_policy(policy), opt_level);
         job.options.debug_level = DebugLevel::from_number(self.debug_level).unwrap_or_default();
         job.options.throws = throws;

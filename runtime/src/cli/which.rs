@@ -37,6 +37,7 @@ impl Which {
         let mut program = input::read_valid(&[&self.file])?;
         let tables = self.tables.find(&program)?;
         let mut view = if target.is_device() { View::device(&tables) } else { View::native(&tables) };
+        input::show_hidden(&program, &view);
         if !self.provider.is_empty() {
             if !target.is_device() {
                 return Err(CliError::Usage(format!(

@@ -50,7 +50,8 @@ impl Session {
     }
 
     /// Finds out what a job depends on, without compiling it: from now on it is in the cache, and
-    /// [results](Self::results) can be attached to it.
+    /// [results](Self::results) can be attached to it. Its children, and what late stages link, are known once it is
+    /// compiled: until then no change of these ends it.
     ///
     /// # Errors
     /// As [`Self::compile`], as far as the program is concerned.
