@@ -19,6 +19,17 @@ pub enum Bound {
     Space(Space),
 }
 
+impl Bound {
+    /// In words.
+    fn describe(self, types: &Types) -> String {
+        match self {
+            Bound::Type(ty) => types.display(ty).to_string(),
+            Bound::Count(count) => count.to_string(),
+            Bound::Space(space) => space.name().into(),
+        }
+    }
+}
+
 /// What the variables of a method stand for, in the order in which they were met.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Bindings(SmallVec<[(Type, Bound); 4]>);
@@ -66,8 +77,8 @@ pub enum Rejection {
         found: Type,
         /// The parameter's type.
         wanted: Type,
-        /// What that stands for, if it is a variable that an earlier argument determined.
-        bound: Option<Type>,
+        /// The first variable in that which an earlier argument determined, and what it stands for.
+        bound: Option<(Type, Bound)>,
     },
     /// No argument tells what this variable stands for.
     Undetermined(Type),
@@ -84,7 +95,12 @@ impl Rejection {
             }
             Rejection::Argument { index, found, wanted, bound } => {
                 let (found, wanted) = (types.display(found), types.display(wanted));
-                let bound = bound.map_or(String::new(), |ty| format!(", which is {}", types.display(ty)));
+                let bound = bound.map_or(String::new(), |(variable, bound)| {
+                    let variable = types.display(variable);
+                    let is_whole = variable.to_string() == wanted.to_string();
+                    let lead = if is_whole { "which".into() } else { format!("where {variable}") };
+                    format!(", {lead} is {}", bound.describe(types))
+                });
                 format!("argument {} is {found}, expected {wanted}{bound}", index + 1)
             }
             Rejection::Undetermined(variable) => {
@@ -129,23 +145,24 @@ pub fn accept_in(types: &Types, method: &MethodData, arguments: &[Type]) -> Resu
     }
 }
 
-/// What the arguments before one bind a variable to.
+/// The first variable in a parameter's type that the arguments before one determine.
 fn accepted_before(
     types: &Types,
     method: &MethodData,
     arguments: &[Type],
     index: usize,
-    variable: Type,
-) -> Option<Type> {
+    wanted: Type,
+) -> Option<(Type, Bound)> {
     let (fixed, rest) = split(types, &method.signature.params);
     let mut matcher = Matcher { types, method, subject: None, bindings: Bindings::default() };
     for (n, &found) in arguments.iter().take(index).enumerate() {
         matcher.fits(fixed.get(n).copied().or(rest)?, found);
     }
-    match matcher.bindings.get(variable)? {
-        Bound::Type(ty) => Some(ty),
-        Bound::Count(_) | Bound::Space(_) => None,
-    }
+    let mut known = None;
+    types.each_variable(wanted, &mut |variable| {
+        known = known.or_else(|| Some((variable, matcher.bindings.get(variable)?)));
+    });
+    known
 }
 
 /// Whether `wide` takes everything that `narrow` takes.
@@ -241,6 +258,11 @@ impl Matcher<'_> {
                 (Some(&Singleton::Type(found)), _) | (_, Some(&Generic::TypeOf(found))) => {
                     self.fits(*inner, found)
                 }
+                _ => false,
+            },
+            Generic::ConstOf(number) => match (self.types.as_constant(subject), subject_generic) {
+                (Some(_), _) => self.counts(*number, self.bound_of(subject)),
+                (_, Some(&Generic::ConstOf(found))) => self.counts(*number, self.bound_of(found)),
                 _ => false,
             },
             Generic::Pack(_) => false,

@@ -122,7 +122,8 @@ fn compile(
     types: Arc<Types>,
 ) -> Result<LibraryFunction, Failure> {
     let job = Job { entries: vec![method.into()], view: view.clone(), options: options.clone() };
-    let made = specialise::run_unlinked(program, &job, types, &mut ControlFlow::new())?;
+    // Jobs of several targets share it: nobody answers yet.
+    let made = specialise::run_unlinked(program, &job, types, &|_| None, &mut ControlFlow::new())?;
     let mut unit = made.unit;
     let diagnostics = verify_unit(&unit);
     if !diagnostics.is_empty() {

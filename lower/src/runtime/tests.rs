@@ -210,7 +210,7 @@ entry:
 fn link_with(library: &Library, program: &Program, name: &str, view: View) -> specialise::Specialised {
     let job = job(program, name, view);
     let mut linker = Linker::new(program, &job, library);
-    specialise::run_linked(&mut linker, &job).unwrap_or_else(|failure| panic!("{failure}"))
+    specialise::run_linked(&mut linker, &job, &|_| None).unwrap_or_else(|failure| panic!("{failure}"))
 }
 
 #[test]

@@ -126,7 +126,7 @@ impl Specialiser<'_> {
             });
             match made {
                 Ok(list) => results = list,
-                Err(error @ (TypeError::TooDeep | TypeError::TooLarge)) => {
+                Err(error @ (TypeError::TooDeep | TypeError::TooLong | TypeError::TooLarge)) => {
                     return Err(self.endless(data, arguments, caller, &error.to_string()));
                 }
                 Err(error) => {
