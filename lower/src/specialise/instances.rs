@@ -5,6 +5,9 @@
 
 use super::{Home, Record, Specialiser, mangle, settle};
 use crate::dispatch::edges::Instance;
+use crate::dispatch::lints::replacement;
+use crate::dispatch::resolve::{Answer, look_up_in};
+use crate::dispatch::view::View;
 use crate::dispatch::{explain, pattern};
 use crate::failure::{Failure, Limit};
 use crate::job::JobEntry;
@@ -16,14 +19,17 @@ use marquetry_ir::body::Body;
 use marquetry_ir::entity::{Func, Method, Table};
 use marquetry_ir::library;
 use marquetry_ir::limits::{MAX_INSTANCES, MAX_PARAMS, MAX_SPECIALISATION_DEPTH};
-use marquetry_ir::program::{MethodData, MethodKind, Program, World};
+use marquetry_ir::program::{MethodData, MethodKind, OpenTable, Program, World};
 use marquetry_ir::signature::Signature;
-use marquetry_ir::span::Span;
+use marquetry_ir::span::{Location, Span};
 use marquetry_ir::types::{Type, TypeError};
 use marquetry_ir::unit::Function;
 use rustc_hash::FxHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+
+/// Variables with what they stand for.
+type Bindings = Vec<(Type, Type)>;
 
 /// The message for a job of a world that a program does not know any more.
 pub fn forgotten(program: &Program, world: World) -> String {
@@ -112,31 +118,23 @@ impl Specialiser<'_> {
             let why = format!("more than {MAX_SPECIALISATION_DEPTH} instances lead to one another");
             return Err(self.endless(data, arguments, caller, &why));
         }
-        let mut bindings = Vec::new();
-        let mut results = data.signature.results.clone();
-        if is_generic {
-            let types = Arc::make_mut(&mut self.unit.types);
+        let (bindings, results) = match self.returned(data, arguments) {
+            Ok(made) => made,
             // The look-up accepted these arguments.
-            let bound = pattern::accept_in(types, data, arguments)
-                .map_err(|_| Failure::Internal(format!("'{}' was chosen and does not apply", data.name)))?;
-            let made = bound.as_types(types).and_then(|list| {
-                bindings = list;
-                let bind = |variable: Type| bindings.iter().find(|(v, _)| *v == variable).map(|(_, ty)| *ty);
-                data.signature.results.iter().map(|&ty| types.substitute(ty, &bind)).collect()
-            });
-            match made {
-                Ok(list) => results = list,
-                Err(error @ (TypeError::TooDeep | TypeError::TooLarge)) => {
-                    return Err(self.endless(data, arguments, caller, &error.to_string()));
-                }
-                Err(error) => {
-                    let place = Place { function: &data.name, file: data.file, span: data.span };
-                    let header = explain::header(&self.unit.types, data);
-                    let message = format!("the results of {header} cannot be made: {error}");
-                    return Err(Failure::Program(vec![report::dispatch(&place, message)]));
-                }
+            Err(None) => {
+                return Err(Failure::Internal(format!("'{}' was chosen and does not apply", data.name)));
             }
-        }
+            Err(Some(error @ (TypeError::TooDeep | TypeError::TooLarge))) => {
+                return Err(self.endless(data, arguments, caller, &error.to_string()));
+            }
+            Err(Some(error)) => {
+                let place = Place { function: &data.name, file: data.file, span: data.span };
+                let header = explain::header(&self.unit.types, data);
+                let message = format!("the results of {header} cannot be made: {error}");
+                return Err(Failure::Program(vec![report::dispatch(&place, message)]));
+            }
+        };
+        self.check_replacement(method, arguments, &results, caller);
         let params: Vec<Type> =
             arguments.iter().copied().filter(|&ty| settle::has_size(&self.unit.types, ty)).collect();
         let func = self.unit.funcs.next_key();
@@ -170,6 +168,63 @@ impl Specialiser<'_> {
         self.instances.entry(key).or_default().push(func);
         self.worklist.push(func);
         Ok(func)
+    }
+
+    /// What the variables of a method stand for where it takes these arguments, and the types that it returns.
+    ///
+    /// # Errors
+    /// A type cannot be made; none if the method does not take the arguments.
+    fn returned(
+        &mut self,
+        data: &MethodData,
+        arguments: &[Type],
+    ) -> Result<(Bindings, Vec<Type>), Option<TypeError>> {
+        if !data.is_generic() {
+            return Ok((Vec::new(), data.signature.results.clone()));
+        }
+        let types = Arc::make_mut(&mut self.unit.types);
+        let bound = pattern::accept_in(types, data, arguments).map_err(|_| None)?;
+        let bindings = bound.as_types(types)?;
+        let bind = |variable: Type| bindings.iter().find(|(v, _)| *v == variable).map(|(_, ty)| *ty);
+        let results = data.signature.results.iter().map(|&ty| types.substitute(ty, &bind));
+        let results: Vec<Type> = results.collect::<Result<_, TypeError>>()?;
+        Ok((bindings, results))
+    }
+
+    /// Reports an overlay that returns something else than what base has for these arguments. Most of them are found where
+    /// they are defined; where it takes only some of what a method of base takes, it depends on the arguments.
+    fn check_replacement(
+        &mut self,
+        method: Method,
+        arguments: &[Type],
+        results: &[Type],
+        caller: Option<(Func, Span)>,
+    ) {
+        let program = self.program;
+        let data = program.method(method);
+        let is_overlay = OpenTable::try_from(data.table()).is_ok_and(|table| table != OpenTable::BASE);
+        if !is_overlay {
+            return;
+        }
+        let base = View::native(&[]).at(self.world);
+        let found = look_up_in(program, &self.unit.types, &base, &data.name, arguments).answer;
+        let Answer::Method(replaced) = found else { return };
+        let Ok((_, wanted)) = self.returned(program.method(replaced), arguments) else { return };
+        if wanted == results {
+            return;
+        }
+        let types = &self.unit.types;
+        let [found, wanted] =
+            [results, &wanted].map(|list| Signature::new(arguments, list).display(types).to_string());
+        let note = format!("here it is {found}, in base {wanted}");
+        let mut error = replacement(program, method, replaced).with_note(note);
+        if let Some((func, span)) = caller {
+            let from = &self.unit.funcs[func];
+            let place = Location::of(&program.files, from.file, span);
+            let place = place.map_or(String::new(), |place| format!(" at {place}"));
+            error = error.with_note(format!("called in '{}'{place}", from.name));
+        }
+        self.diagnostics.push(error);
     }
 
     /// The error for instances that ask for ever more instances, at the call of the last one, with how it began.
