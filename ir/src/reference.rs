@@ -239,7 +239,8 @@ entry:
 - A call that no method fits is refused with the nearest misses and the calls that lead to it, unless control cannot get to
   it: `inline` methods are inlined, constants folded and branches on them taken before. A job may ask for an exception,
   `UnresolvedError`, or for a call of the host instead.
-- An overlay returns what the method of base that takes the same returns. A pure call with constant arguments may be computed
+- An overlay returns the types that base returns for the same arguments: it is refused where it is defined if it cannot, for
+  all that it takes or all that a method of base takes, and else where a call shows it. A pure call with constant arguments may be computed
   during compilation if nothing that it reaches is an overlay without `consistent`, or a body that the device table replaces.
 
 ";

@@ -167,30 +167,48 @@ fn accepted_before(
 
 /// Whether `wide` takes everything that `narrow` takes.
 pub fn subsumes(types: &Types, wide: &MethodData, narrow: &MethodData) -> bool {
+    cover(types, wide, narrow).is_some()
+}
+
+/// Whether `wide` returns what `narrow` returns, for all that `narrow` takes; none if it does not take all of that.
+pub fn returns_the_same(types: &Types, wide: &MethodData, narrow: &MethodData) -> Option<bool> {
+    let mut matcher = cover(types, wide, narrow)?;
+    let (wide, narrow) = (&wide.signature.results, &narrow.signature.results);
+    // The parameters bound all variables, so results fit only if they are equal.
+    Some(wide.len() == narrow.len() && wide.iter().zip(narrow).all(|(&a, &b)| matcher.fits(a, b)))
+}
+
+/// What the variables of `wide` stand for where it takes what `narrow` takes; none if it does not take all of that.
+fn cover<'a>(types: &'a Types, wide: &'a MethodData, narrow: &'a MethodData) -> Option<Matcher<'a>> {
     let (wide_fixed, wide_rest) = split(types, &wide.signature.params);
     let (narrow_fixed, narrow_rest) = split(types, &narrow.signature.params);
+    let mut narrow_fixed: SmallVec<[Type; 8]> = SmallVec::from_slice(narrow_fixed);
+    // Where only the pack tells what a variable is, there is no call without an argument for it.
+    if let Some(first) = narrow_rest
+        && narrow.variables.iter().any(|variable| !is_in(types, &narrow_fixed, variable.ty))
+    {
+        narrow_fixed.push(first);
+    }
     if narrow_fixed.len() < wide_fixed.len()
         || (wide_rest.is_none() && (narrow_rest.is_some() || narrow_fixed.len() > wide_fixed.len()))
     {
-        return false;
+        return None;
     }
     let mut matcher = Matcher { types, method: wide, subject: Some(narrow), bindings: Bindings::default() };
     for (index, &narrow) in narrow_fixed.iter().enumerate() {
-        let Some(wide) = wide_fixed.get(index).copied().or(wide_rest) else { return false };
+        let wide = wide_fixed.get(index).copied().or(wide_rest)?;
         if !matcher.fits(wide, narrow) {
-            return false;
+            return None;
         }
     }
-    // Without arguments for the packs: does `wide` need one to know its variables where `narrow` needs none?
-    let needs_more = wide.variables.iter().any(|variable| matcher.bindings.get(variable.ty).is_none());
-    if needs_more && !narrow.variables.iter().any(|variable| !is_in(types, narrow_fixed, variable.ty)) {
-        return false;
+    // `wide` needs an argument more to know its variables.
+    if wide.variables.iter().any(|variable| matcher.bindings.get(variable.ty).is_none()) {
+        return None;
     }
-    match (wide_rest, narrow_rest) {
-        // Twice: what stands for any number of arguments stands for two.
-        (Some(wide), Some(narrow)) => matcher.fits(wide, narrow) && matcher.fits(wide, narrow),
-        _ => true,
-    }
+    // Twice: what stands for any number of arguments stands for two.
+    let rests = wide_rest.zip(narrow_rest);
+    let fits = rests.is_none_or(|(wide, narrow)| matcher.fits(wide, narrow) && matcher.fits(wide, narrow));
+    fits.then_some(matcher)
 }
 
 /// Whether parameters mention a variable.
