@@ -304,7 +304,8 @@ impl Conversion {
         let upper = self.kind.is_ascii_uppercase();
         let case = |text: &str| if upper { text.to_uppercase() } else { text.into() };
         if !x.is_finite() {
-            let sign = if x.is_nan() { "" } else { self.sign(x.is_sign_negative()) };
+            // The sign of a NaN means nothing, but what `+` and space ask for is there (C, 7.21.6.1).
+            let sign = self.sign(!x.is_nan() && x.is_sign_negative());
             return self.pad(out, sign, "", &case(if x.is_nan() { "nan" } else { "inf" }), false);
         }
         let (sign, x) = (self.sign(x.is_sign_negative()), x.abs());
@@ -314,7 +315,7 @@ impl Conversion {
             'g' => self.general(x, precision.max(1)),
             _ => format!("{x:.precision$}"),
         };
-        if self.alternate && precision == 0 && !digits.contains('.') {
+        if self.alternate && !digits.contains('.') {
             let end = digits.find('e').unwrap_or(digits.len());
             digits.insert(end, '.');
         }
@@ -412,6 +413,15 @@ mod tests {
         assert_eq!(float("%08.3f", -1.5), "-001.500");
         assert_eq!(float("%.0f", 2.5), "2");
         assert_eq!(float("%#.0f", 2.5), "2.");
+        assert_eq!(float("%#g", 100000.0), "100000.");
+        assert_eq!(float("%#g", 1e6), "1.00000e+06");
+        assert_eq!(float("%#.1g", 1e6), "1.e+06");
+        assert_eq!(float("%#.3g", 0.0), "0.00");
+        assert_eq!(float("%+g", 100000.0), "+100000");
+        assert_eq!(float("%+f", f64::NAN), "+nan");
+        assert_eq!(float("% G", f64::NAN), " NAN");
+        assert_eq!(float("%+06f", f64::NAN), "  +nan");
+        assert_eq!(float("%f", -f64::NAN), "nan");
         assert_eq!(float("%e", 12345.678), "1.234568e+04");
         assert_eq!(float("%.1E", 1e-100), "1.0E-100");
         assert_eq!(float("%g", 100000.0), "100000");

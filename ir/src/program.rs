@@ -12,6 +12,7 @@
 
 mod boxes;
 mod data;
+mod externs;
 mod names;
 mod overloads;
 mod references;
@@ -359,14 +360,6 @@ impl Program {
         })
     }
 
-    /// The functions of the host that were added after a world, of what is not forgotten.
-    pub fn externs_since(&self, world: World) -> impl Iterator<Item = Extern> {
-        self.steps_since(world).iter().filter_map(|change| match change {
-            Change::Extern(id) => Some(*id),
-            Change::Method(_) | Change::Other => None,
-        })
-    }
-
     fn steps_since(&self, world: World) -> &[Change] {
         let start = usize::try_from(world.0.saturating_sub(self.oldest.0)).unwrap_or(usize::MAX);
         self.changes.get(start..).unwrap_or(&[])
@@ -401,22 +394,6 @@ impl Program {
         let global = self.globals.push(data);
         self.global_names.insert(name, global);
         Ok(global)
-    }
-
-    /// Adds a function of the host: from the next world on it is what calls mean that no method fits.
-    ///
-    /// # Errors
-    /// One of this name exists already: that one.
-    pub fn add_extern(&mut self, data: ExternData) -> Result<Extern, Extern> {
-        if let Some(&existing) = self.extern_names.get(&data.name) {
-            return Err(existing);
-        }
-        let name = data.name.clone();
-        let id = self.externs.push(data);
-        self.extern_names.insert(name, id);
-        self.advance(Change::Extern(id));
-        self.extern_worlds[id] = self.world;
-        Ok(id)
     }
 
     /// A method; for an id of another program, one without a name and without code.
@@ -489,21 +466,6 @@ impl Program {
     /// The global of this name.
     pub fn find_global(&self, name: &str) -> Option<Global> {
         self.global_names.get(name).copied()
-    }
-
-    /// The host's function of this name.
-    pub fn find_extern(&self, name: &str) -> Option<Extern> {
-        self.extern_names.get(name).copied()
-    }
-
-    /// The host's function of this name, if it is there in a world.
-    pub fn find_extern_in(&self, name: &str, world: World) -> Option<Extern> {
-        self.find_extern(name).filter(|&id| self.extern_lifetime(id).contains(world))
-    }
-
-    /// The worlds in which a function of the host is there: all from the one that adding it made.
-    pub fn extern_lifetime(&self, id: Extern) -> Worlds {
-        Worlds { from: self.extern_worlds[id], until: World::MAX }
     }
 }
 

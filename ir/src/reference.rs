@@ -220,14 +220,15 @@ entry:
   cost. `make.meters x` wraps, `get m, 0` unwraps.
 - A parameter's type is a pattern. A type variable stands for one type below its bound, the same wherever it stands; an
   abstract type stands for a variable of its own at each place. Variables may stand in `vec<T, N>`, `array<T, N>`,
-  `ptr<S>`, `type T` and structs with parameters; `N` is then a number, `S` an address space. Every variable must be in
-  a parameter. Results, suffixes and block parameters may mention variables.
+  `ptr<S>`, `type T`, `const N` and structs with parameters; `N` is then a number, `S` an address space. Every variable must
+  be in a parameter. Results, suffixes and block parameters may mention variables.
 - The last parameter may be a pack `xs: T...`, any number of arguments. `xs...` as an argument of a call passes them on;
   nothing else can be done with a pack.
 - `T 1` is the number in the type that `T` stands for, `i64 N` the number that `N` stands for. A number that the type
   cannot hold is an error of the instance. `T zero` always works.
 - Singleton types have one value, of no size, that is spelled like the type: `fn name` is a generic function, `type f32` a
-  type, `const i64 4` a constant (`const N` where `N` is a variable). Nothing is passed for values of no size.
+  type, `const i64 4` a constant, `const N` any constant as a parameter's type and the one that `N` stands for elsewhere.
+  Nothing is passed for values of no size.
 - `call f(x)` calls the generic function of `f`'s singleton type if `f` is a parameter of the method whose type is a
   variable, `Any`, `Function` or `fn name`. `call value v(x)` does so for any value, `call \"f\"(x)` always means the
   method `f`.
@@ -238,7 +239,8 @@ entry:
 - A call that no method fits is refused with the nearest misses and the calls that lead to it, unless control cannot get to
   it: `inline` methods are inlined, constants folded and branches on them taken before. A job may ask for an exception,
   `UnresolvedError`, or for a call of the host instead.
-- An overlay returns what the method of base that takes the same returns. A pure call with constant arguments may be computed
+- An overlay returns the types that base returns for the same arguments: it is refused where it is defined if it cannot, for
+  all that it takes or all that a method of base takes, and else where a call shows it. A pure call with constant arguments may be computed
   during compilation if nothing that it reaches is an overlay without `consistent`, or a body that the device table replaces.
 
 ";

@@ -202,8 +202,9 @@ pub fn run_until_with(
 /// # Errors
 /// The program is wrong, or a limit is passed.
 pub fn specialised(program: &Program, job: &Job) -> Result<Verified, Failure> {
-    let mut verified = Verified::new(specialise::run(program, job)?).map_err(Failure::Program)?;
     let answer = |key: &str| query::answer(key, None, &job.options, &[]);
+    let made = specialise::run_answered(program, job, &answer)?;
+    let mut verified = Verified::new(made.unit).map_err(Failure::Program)?;
     let folding = Folding { answer: &answer, known: &|| query::known(&[]), check: false };
     verified.pass(|unit| fold::answer_only(unit, &folding))?;
     Ok(verified)
@@ -225,6 +226,7 @@ fn explained(failure: Failure, program: &Program, job: &Job, setup: &Setup<'_>) 
             failure = all;
         }
     }
-    let failure = validate::traced(failure, program, job);
+    let answer = |key: &str| query::answer(key, Some(setup.target), &job.options, setup.answers);
+    let failure = validate::traced(failure, program, job, &answer);
     validate::in_context(failure, program, job, &setup.target.name())
 }

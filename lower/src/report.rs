@@ -2,7 +2,9 @@
 
 use marquetry_ir::body::Frame;
 use marquetry_ir::diag::{Code, Diagnostic};
+use marquetry_ir::entity::Func;
 use marquetry_ir::span::{SourceFile, Span};
+use marquetry_ir::unit::Unit;
 
 /// Where something is wrong.
 #[derive(Copy, Clone, Debug)]
@@ -53,6 +55,17 @@ pub fn assertion(place: &Place<'_>, message: String) -> Diagnostic {
 fn error(code: Code, place: &Place<'_>, message: String) -> Diagnostic {
     Diagnostic::error(code, place.file, place.span, message)
         .with_note(format!("in function '{}'", place.function))
+}
+
+/// One call on the way to a place, as a note; `via` is the table that the caller is from.
+pub fn called_from(unit: &Unit, caller: Func, via: &str, site: Span) -> String {
+    let Some(function) = unit.funcs.get(caller) else { return String::new() };
+    let file = function.file.and_then(|file| unit.files.get(file as usize)).filter(|_| site.is_somewhere());
+    let at = file.map_or(String::new(), |file| {
+        let (line, column) = file.line_column(site.start);
+        format!(" at {}:{line}:{column}", file.name)
+    });
+    format!("called from '{}'{via}{at}", function.name)
 }
 
 /// How code got to where it is, as notes: one for each function that it was inlined into.

@@ -19,9 +19,10 @@ mod unresolved;
 use crate::dispatch::edges::{Edge, Instance};
 use crate::failure::Failure;
 use crate::job::Job;
+use crate::query::Answer;
 use crate::report::{self, Place};
 use crate::runtime::Library;
-use crate::runtime::host::{self};
+use crate::runtime::host;
 use crate::runtime::link::Linker;
 use cranelift_entity::{EntityRef, SecondaryMap};
 use marquetry_ir::analysis::cfg::ControlFlow;
@@ -38,7 +39,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use settle::{Packs, Settler};
 use smallvec::SmallVec;
 use std::sync::Arc;
-use unresolved::Problem;
+use unresolved::{Problem, Users};
 
 pub use instances::forgotten;
 pub use instantiate::instantiate;
@@ -61,6 +62,9 @@ pub struct Specialised {
     pub(crate) just_inferred: bool,
 }
 
+/// What answers when code asks its target: nothing to questions that are still open.
+pub type Answering<'a> = &'a dyn Fn(&str) -> Option<Answer>;
+
 /// Makes the unit of a job.
 ///
 /// # Errors
@@ -75,17 +79,25 @@ pub fn run(program: &Program, job: &Job) -> Result<Unit, Failure> {
 /// # Errors
 /// As [`run`].
 pub fn run_recorded(program: &Program, job: &Job) -> Result<Specialised, Failure> {
-    let library = Library::new();
-    run_linked(&mut Linker::new(program, job, &library), job)
+    run_answered(program, job, &|_| None)
 }
 
-/// As [`run_recorded`], with what the linker keeps of the device library.
+/// As [`run_recorded`], for a target that answers: what its answers keep control from is not refused.
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_linked(linker: &mut Linker<'_>, job: &Job) -> Result<Specialised, Failure> {
+pub fn run_answered(program: &Program, job: &Job, answer: Answering<'_>) -> Result<Specialised, Failure> {
+    let library = Library::new();
+    run_linked(&mut Linker::new(program, job, &library), job, answer)
+}
+
+/// As [`run_answered`], with what the linker keeps of the device library.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_linked(linker: &mut Linker<'_>, job: &Job, answer: Answering<'_>) -> Result<Specialised, Failure> {
     let types = Arc::new(linker.program().types.clone());
-    let mut made = run_unlinked(linker.program(), job, types, &mut ControlFlow::new())?;
+    let mut made = run_unlinked(linker.program(), job, types, answer, &mut ControlFlow::new())?;
     if made.calls_runtime {
         linker.link(&mut made.unit)?;
         made.linked.append(&mut linker.instances);
@@ -94,11 +106,12 @@ pub fn run_linked(linker: &mut Linker<'_>, job: &Job) -> Result<Specialised, Fai
     Ok(made)
 }
 
-/// As [`run_recorded`], but calls of link names stay as they are; `types` began as a copy of the program's.
+/// As [`run_answered`], but calls of link names stay as they are; `types` began as a copy of the program's.
 pub(crate) fn run_unlinked(
     program: &Program,
     job: &Job,
     types: Arc<Types>,
+    answer: Answering<'_>,
     scratch: &mut ControlFlow,
 ) -> Result<Specialised, Failure> {
     let files = program.files.as_slice().into();
@@ -120,6 +133,8 @@ pub(crate) fn run_unlinked(
         seen: FxHashSet::default(),
         diagnostics: Vec::new(),
         problems: Vec::new(),
+        wrong: FxHashSet::default(),
+        users: None,
         roots: FxHashMap::default(),
         asked: FxHashMap::default(),
         supplied: SmallVec::new(),
@@ -137,7 +152,7 @@ pub(crate) fn run_unlinked(
     while let Some(func) = specialiser.worklist.pop() {
         specialiser.fill(func)?;
     }
-    specialiser.finish()?;
+    specialiser.finish(answer)?;
     let instances: Vec<Instance> = specialiser.records.into_iter().map(|record| record.instance).collect();
     let worlds = instances.iter().fold(Worlds::ALL, |all, instance| all.intersect(instance.worlds));
     *scratch = specialiser.scratch_cfg;
@@ -167,8 +182,12 @@ struct Specialiser<'p> {
     /// Look-ups of the body that is being filled.
     seen: FxHashSet<Edge>,
     diagnostics: Vec<Diagnostic>,
-    /// Calls that no method fits.
+    /// What the job cannot have, unless control cannot get there.
     problems: Vec<Problem>,
+    /// Functions that diagnostics are about.
+    wrong: FxHashSet<Func>,
+    /// The uses of values in the body that is being filled, if anything asked for them.
+    users: Option<Users>,
     /// Of the body that is being filled: values of no known type, each with the number of the problem they come from.
     roots: FxHashMap<Value, usize>,
     /// Functions that the host answers unresolved calls with, by link name.
@@ -212,12 +231,12 @@ impl Specialiser<'_> {
         let mut body = data.body.clone();
         let mut cfg = std::mem::take(&mut self.scratch_cfg);
         cfg.compute(&body);
-        let unreachable: Vec<Block> = body.blocks().filter(|&block| !cfg.is_reachable(block)).collect();
-        unreachable.into_iter().for_each(|block| body.remove_block(block));
+        remove_unreachable(&mut body, &cfg);
         let mut packs = std::mem::take(&mut self.packs);
         packs.clear();
         self.seen.clear();
         self.roots.clear();
+        self.users = None;
         let mut settler = Settler::new(&mut self.unit.types, &bindings);
         settler.run(&mut body, &arguments, data.is_generic(), &mut packs);
         let (problems, grown) = (settler.problems, settler.grown);
@@ -232,10 +251,9 @@ impl Specialiser<'_> {
             let name = self.unit.funcs[func].name.clone();
             let place = Place { function: &name, file: data.file, span };
             self.diagnostics.push(report::dispatch(&place, message));
+            self.wrong.insert(func);
         }
-        if let Some((span, message)) = host::apply(&mut body, &self.job.view, &data.name) {
-            self.refuse(func, span, message);
-        }
+        host::apply(&mut body, &self.job.view, &data.name);
         let result = self.type_and_link(&mut body, Home { func, data }, &cfg);
         self.scratch_cfg = cfg;
         self.unit.funcs[func].body = body;
@@ -248,7 +266,7 @@ impl Specialiser<'_> {
             while let Some(inst) = next {
                 next = body.next_inst(inst);
                 self.link(body, home, inst)?;
-                if self.diagnostics.len() + self.problems.len() >= MAX_DIAGNOSTICS {
+                if self.diagnostics.len() >= MAX_DIAGNOSTICS {
                     return Ok(());
                 }
             }
@@ -271,10 +289,17 @@ impl Specialiser<'_> {
     }
 
     fn complain(&mut self, body: &mut Body, home: Home<'_>, inst: Inst, message: String) {
-        let error = self.error_at(body, home, inst, message);
+        let error = self.error_at(body, home.func, inst, message);
         self.diagnostics.push(error);
+        self.wrong.insert(home.func);
         for value in body.results(inst) {
             body.set_value_type(value, Type::ERROR);
         }
     }
+}
+
+/// Takes the blocks away that control cannot get to.
+fn remove_unreachable(body: &mut Body, cfg: &ControlFlow) {
+    let unreachable: Vec<Block> = body.blocks().filter(|&block| !cfg.is_reachable(block)).collect();
+    unreachable.into_iter().for_each(|block| body.remove_block(block));
 }

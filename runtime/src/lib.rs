@@ -36,6 +36,8 @@ pub fn check(program: &Program) -> Vec<Diagnostic> {
     let mut diagnostics = marquetry_ir::verify::verify_program(program);
     if diagnostics.is_empty() {
         diagnostics.extend(disagreeing(program));
+    }
+    if diagnostics.is_empty() {
         for table in program.tables().filter(|&table| table != Table::BASE) {
             let own: Vec<OpenTable> = OpenTable::try_from(table).into_iter().collect();
             diagnostics.extend(shadowed(program, &View::device(&own), table));

@@ -229,14 +229,15 @@ impl<'t> Parser<'_, 't> {
                 let variable = if self.at(Kind::Name) { self.variable(self.text(self.token)) } else { None };
                 if let Some(variable) = variable {
                     self.bump();
-                    return Ok(variable);
+                    self.program.types.constant_of(variable)
+                } else {
+                    let ty = self.nested_type(depth + 1)?;
+                    if ty.as_scalar().is_none() {
+                        return Err(self.expected("a scalar type before the constant"));
+                    }
+                    let data = self.literal(ty)?;
+                    self.program.types.singleton(Singleton::Constant(data))
                 }
-                let ty = self.nested_type(depth + 1)?;
-                if ty.as_scalar().is_none() {
-                    return Err(self.expected("a scalar type before the constant"));
-                }
-                let data = self.literal(ty)?;
-                self.program.types.singleton(Singleton::Constant(data))
             }
         };
         self.made(made, token.span())
@@ -245,8 +246,6 @@ impl<'t> Parser<'_, 't> {
     /// The only value of a singleton type.
     pub(crate) fn singleton_value(&mut self) -> Parse<Value> {
         let ty = self.singleton_type(0)?;
-        let is_variable = matches!(self.program.types.generic(ty), Some(Generic::Variable(_)));
-        let value = if is_variable { ConstValue::Variable(ty) } else { ConstValue::Zero };
-        Ok(self.body.make_const(ConstData { ty, value }))
+        Ok(self.body.make_const(ConstData { ty, value: ConstValue::Zero }))
     }
 }

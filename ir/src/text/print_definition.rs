@@ -168,7 +168,7 @@ impl Found<'_> {
                 self.all(&[*a, *b]);
             }
             Some(Generic::Pointer(inner) | Generic::TypeOf(inner) | Generic::Pack(inner)) => self.one(*inner),
-            Some(Generic::Struct { .. } | Generic::Variable(_)) | None => {}
+            Some(Generic::Struct { .. } | Generic::ConstOf(_) | Generic::Variable(_)) | None => {}
         }
         nominal.filter(|nominal| *nominal != Nominal::Abstract(Abstract::ANY))
     }

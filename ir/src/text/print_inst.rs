@@ -223,13 +223,9 @@ impl Line<'_, '_, '_> {
     fn constant(&mut self, data: &ConstData) -> fmt::Result {
         // The only value of a singleton type is spelled as its type is.
         let generic = self.printer.types.generic(data.ty);
-        let bare = matches!((generic, &data.value), (Some(Generic::TypeOf(_)), ConstValue::Zero));
+        let is_singleton = matches!(generic, Some(Generic::TypeOf(_) | Generic::ConstOf(_)));
+        let bare = is_singleton && data.value == ConstValue::Zero;
         if bare || self.printer.types.as_singleton(data.ty).is_some() {
-            return self.printer.ty(data.ty);
-        }
-        if matches!((generic, &data.value), (Some(Generic::Variable(_)), ConstValue::Variable(ty)) if *ty == data.ty)
-        {
-            self.printer.out.write_str("const ")?;
             return self.printer.ty(data.ty);
         }
         self.printer.ty(data.ty)?;

@@ -1,7 +1,7 @@
 //! Why types cannot be made.
 
 use super::Type;
-use crate::limits::{MAX_FIELDS, MAX_TYPE_BYTES, MAX_TYPES};
+use crate::limits::{MAX_FIELDS, MAX_NAME_BYTES, MAX_TYPE_BYTES, MAX_TYPES};
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,6 +20,10 @@ pub enum TypeError {
     NotStorable(Type),
     /// A type, or a chain of supertypes, nested more than [`MAX_TYPE_DEPTH`](crate::limits::MAX_TYPE_DEPTH) deep.
     TooDeep,
+    /// Its name would have more than [`MAX_NAME_BYTES`].
+    TooLong,
+    /// What stands where a constant is needed.
+    NoConstant(Type),
     /// The name means another type already.
     Taken(Arc<str>),
     /// A part of it is of another program.
@@ -50,6 +54,10 @@ impl fmt::Display for TypeError {
             TypeError::TooDeep => {
                 write!(f, "type is nested more than {} deep", crate::limits::MAX_TYPE_DEPTH)
             }
+            TypeError::TooLong => {
+                write!(f, "type has a name of more than {MAX_NAME_BYTES} bytes, its parameters included")
+            }
+            TypeError::NoConstant(ty) => write!(f, "type {ty} is no constant"),
             TypeError::Foreign => f.write_str("a part of the type is of another program"),
             TypeError::TooMany => write!(f, "program has more than {MAX_TYPES} types"),
             TypeError::Taken(name) => write!(f, "type '{name}' is defined already"),

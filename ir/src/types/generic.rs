@@ -44,6 +44,8 @@ pub enum Generic {
     },
     /// `type T`: the singleton type of a type.
     TypeOf(Type),
+    /// `const N`: the singleton type of a constant, which is this variable.
+    ConstOf(Type),
     /// `T...`: any number of arguments.
     Pack(Type),
 }
@@ -101,7 +103,7 @@ impl Types {
         let parts: &[Type] = match &generic {
             Generic::Variable(_) | Generic::Abstract(_) => &[],
             Generic::Vector { lane: a, lanes: b } | Generic::Array { element: a, length: b } => &[*a, *b],
-            Generic::Pointer(ty) | Generic::TypeOf(ty) | Generic::Pack(ty) => &[*ty],
+            Generic::Pointer(ty) | Generic::TypeOf(ty) | Generic::ConstOf(ty) | Generic::Pack(ty) => &[*ty],
             Generic::Struct { template, args } => match self.template(*template) {
                 Some(_) => args,
                 None => return Err(TypeError::Foreign),
@@ -259,6 +261,17 @@ impl Types {
         }
     }
 
+    /// `const number`: the type itself unless it is generic.
+    ///
+    /// # Errors
+    /// What stands there is no constant.
+    pub fn constant_of(&mut self, number: Type) -> Result<Type, TypeError> {
+        if number.is_generic() {
+            return self.make_generic(Generic::ConstOf(number));
+        }
+        self.as_constant(number).map(|_| number).ok_or(TypeError::NoConstant(number))
+    }
+
     /// The type with its variables replaced; those without binding stay.
     ///
     /// # Errors
@@ -290,6 +303,10 @@ impl Types {
                 let ty = self.substitute(ty, bindings)?;
                 self.singleton(Singleton::Type(ty))
             }
+            Generic::ConstOf(number) => {
+                let number = self.substitute(number, bindings)?;
+                self.constant_of(number)
+            }
             Generic::Pack(ty) => {
                 let ty = self.substitute(ty, bindings)?;
                 self.make_generic(Generic::Pack(ty))
@@ -310,7 +327,7 @@ impl Types {
                 self.each_variable(*element, f);
                 self.each_variable(*length, f);
             }
-            Some(Generic::Pointer(ty) | Generic::TypeOf(ty) | Generic::Pack(ty)) => {
+            Some(Generic::Pointer(ty) | Generic::TypeOf(ty) | Generic::ConstOf(ty) | Generic::Pack(ty)) => {
                 self.each_variable(*ty, f)
             }
             Some(Generic::Struct { args, .. }) => args.iter().for_each(|&arg| self.each_variable(arg, f)),
@@ -358,6 +375,10 @@ impl Types {
             Generic::Pack(ty) => {
                 key.push(SHAPE | 4);
                 self.canonical(*ty, order, key);
+            }
+            Generic::ConstOf(number) => {
+                key.push(SHAPE | 6);
+                self.canonical(*number, order, key);
             }
             Generic::Struct { template, args } => {
                 key.push(SHAPE | 5);

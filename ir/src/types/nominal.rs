@@ -275,7 +275,7 @@ impl Types {
             spelling.push_str(if n == 0 { "" } else { ", " });
             spelling.push_str(&self.display(arg).to_string());
             if spelling.len() > MAX_NAME_BYTES {
-                return Err(TypeError::TooDeep);
+                return Err(TypeError::TooLong);
             }
         }
         spelling.push('>');

@@ -76,6 +76,10 @@ impl Types {
                 out.write_str("type ")?;
                 self.write(out, *ty, name)
             }
+            Generic::ConstOf(number) => {
+                out.write_str("const ")?;
+                self.write(out, *number, name)
+            }
             Generic::Pack(ty) => {
                 self.write(out, *ty, name)?;
                 out.write_str("...")

@@ -8,6 +8,7 @@
 use super::pattern::accept;
 use super::resolve::{Answer, look_up};
 use super::view::View;
+use crate::runtime::host;
 use marquetry_ir::entity::{Func, Method};
 use marquetry_ir::program::{Program, World, Worlds};
 use marquetry_ir::types::{Type, TypeError, Types};
@@ -145,8 +146,8 @@ impl Dependents {
             let data = &program.externs[id];
             // It is what calls mean that no method fits. Those that were made before have not seen it.
             for ((edge, view), dependents) in self.by_name.get(&data.name).into_iter().flatten() {
-                let missed = edge.answer == Answer::Nothing && *edge.arguments == data.signature.params[..];
-                if missed && !self.is_pinned(*view) {
+                let takes = host::takes(&program.types, &data.signature.params, &edge.arguments).is_ok();
+                if edge.answer == Answer::Nothing && takes && !self.is_pinned(*view) {
                     found.extend(dependents);
                 }
             }

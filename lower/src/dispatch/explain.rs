@@ -4,10 +4,11 @@ use super::pattern::{Rejection, accept_in};
 use super::resolve::{Answer, look_up_in};
 use super::specificity::is_more_specific;
 use super::view::View;
+use crate::runtime::{host, provider};
 use marquetry_ir::body::Symbol;
 use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::entity::{Extern, Method, SymbolRef, Table};
-use marquetry_ir::library::is_library_file;
+use marquetry_ir::library::{self, is_library_file};
 use marquetry_ir::limits::MAX_DIAGNOSTICS;
 use marquetry_ir::near::near;
 use marquetry_ir::op::Op;
@@ -27,6 +28,8 @@ pub enum Verdict {
     Ambiguous(Method),
     /// It takes the arguments, but a table above decided.
     Shadowed(Table),
+    /// It takes the arguments, but is not what is declared for its link name.
+    Misfit,
     /// It does not take the arguments.
     Rejected(Rejection),
 }
@@ -53,12 +56,19 @@ pub struct Explanation {
     pub tables: Vec<TableReport>,
     /// The function of the host of this name, and why the call does not mean it, if it does not.
     pub host: Option<(Extern, Option<Rejection>)>,
+    /// Why the call of a link name means nothing, if it is that.
+    pub unsupplied: Option<String>,
 }
 
 /// Explains a call.
 pub fn explain(program: &Program, types: &Types, view: &View, name: &str, arguments: &[Type]) -> Explanation {
-    let answer = look_up_in(program, types, view, name, arguments).answer;
-    let deciding = match answer {
+    let found = look_up_in(program, types, view, name, arguments).answer;
+    let (answer, unsupplied) = match supplied(program, types, view, name, arguments) {
+        None => (found, None),
+        Some(Ok(method)) => (Answer::Method(method), None),
+        Some(Err(why)) => (Answer::Nothing, Some(why)),
+    };
+    let deciding = match found {
         Answer::Method(method) | Answer::Ambiguous(method, _) => Some(program.method(method).table()),
         Answer::Nothing => None,
     };
@@ -72,8 +82,13 @@ pub fn explain(program: &Program, types: &Types, view: &View, name: &str, argume
             if data.table() != table || !program.is_alive(method, world) {
                 continue;
             }
-            let verdict = match (accept_in(types, data, arguments), answer) {
+            let verdict = match (accept_in(types, data, arguments), found) {
+                // What a provider supplies may take other types, which arguments are converted to.
+                (_, _) if unsupplied.is_none() && found != answer && answer == Answer::Method(method) => {
+                    Verdict::Chosen
+                }
                 (Err(rejection), _) => Verdict::Rejected(rejection),
+                (Ok(_), _) if unsupplied.is_some() && !decided => Verdict::Misfit,
                 (Ok(_), _) if decided => Verdict::Shadowed(deciding.unwrap_or(table)),
                 (Ok(_), Answer::Method(best)) if best == method => Verdict::Chosen,
                 (Ok(_), Answer::Method(best)) => Verdict::LessSpecific(best),
@@ -92,19 +107,27 @@ pub fn explain(program: &Program, types: &Types, view: &View, name: &str, argume
     }
     let host = program.find_extern_in(name, view.world(program)).map(|id| {
         let params = &program.externs[id].signature.params;
-        let pairs = params.iter().zip(arguments).enumerate();
-        let differing =
-            pairs.map(|(index, (&wanted, &found))| (index, found, wanted)).find(|(_, a, b)| a != b);
-        let rejection = match differing {
-            _ if params.len() != arguments.len() => {
-                Some(Rejection::Count { found: arguments.len(), wanted: params.len(), variadic: false })
-            }
-            Some((index, found, wanted)) => Some(Rejection::Argument { index, found, wanted, bound: None }),
-            None => None,
-        };
+        let rejection = host::takes(types, params, arguments).err();
         (id, rejection)
     });
-    Explanation { name: name.into(), arguments: arguments.into(), answer, tables, host }
+    Explanation { name: name.into(), arguments: arguments.into(), answer, tables, host, unsupplied }
+}
+
+/// The method that a link name means for code that a view is for, or why it means none; none for other names.
+fn supplied(
+    program: &Program,
+    types: &Types,
+    view: &View,
+    name: &str,
+    arguments: &[Type],
+) -> Option<Result<Method, String>> {
+    let intrinsic = library::intrinsic(name)?;
+    if intrinsic.signature.params != arguments {
+        let found = Signature::new(arguments, []);
+        let declared = provider::declared(intrinsic);
+        return Some(Err(format!("arguments {} for {declared}", found.display(types))));
+    }
+    Some(provider::supplied(program, view, intrinsic))
 }
 
 impl Explanation {
@@ -140,6 +163,9 @@ impl Explanation {
                 let _ = writeln!(out, "    {}: {why}", header(types, program.method(method)));
             }
         }
+        if let Some(why) = &self.unsupplied {
+            let _ = writeln!(out, "{why}");
+        }
         if let Some((id, rejection)) = self.host {
             let why = match (rejection, self.answer) {
                 (Some(rejection), _) => rejection.describe(types),
@@ -147,7 +173,7 @@ impl Explanation {
                 (None, _) => "applies, but methods come first".into(),
             };
             let _ = writeln!(out, "the host\n    {}: {why}", host_header(program, types, id));
-        } else if self.tables.iter().all(|report| report.candidates.is_empty()) {
+        } else if self.unsupplied.is_none() && self.tables.iter().all(|report| report.candidates.is_empty()) {
             let what = what_else(program, types, &self.name);
             if let Some(what) = what.strip_prefix("; ") {
                 let _ = writeln!(out, "{what}");
@@ -174,6 +200,7 @@ impl Verdict {
             Verdict::Shadowed(table) => {
                 format!("applies, but table {} is asked first", program.table_name(table))
             }
+            Verdict::Misfit => "applies, but is not what is declared".into(),
             Verdict::Rejected(rejection) => rejection.describe(types),
         }
     }
@@ -275,6 +302,9 @@ fn what_else(program: &Program, types: &Types, name: &str) -> String {
         format!("; '{name}' is a type, not a generic function: 'make.{name}' makes its values")
     } else if program.find_global(name).is_some() {
         format!("; '{name}' is a global, not a generic function")
+    } else if let Some(intrinsic) = library::intrinsic(name) {
+        let declared = provider::declared(intrinsic);
+        format!("; {declared} is supplied to code for devices, by the runtime provider")
     } else if name.starts_with(LINK_PREFIX) {
         format!("; names that begin with '{LINK_PREFIX}' are the device library's, and it has no '{name}'")
     } else {

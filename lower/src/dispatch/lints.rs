@@ -1,13 +1,16 @@
 //! What is wrong, or probably not meant, about overlays and what they replace, whatever is called.
 
 use super::explain::header;
-use super::pattern::subsumes;
-use super::specificity::is_more_specific;
+use super::pattern::{returns_the_same, subsumes};
+use super::resolve::{Answer, look_up};
+use super::specificity::{is_more_specific, most_specific};
 use super::view::View;
 use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::program::{MethodData, OpenTable, Program, World};
-use rustc_hash::FxHashSet;
+use marquetry_ir::span::Location;
+use marquetry_ir::types::Type;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// Warnings for methods of one table of a view that hide more specific ones below.
 pub fn shadowed(program: &Program, view: &View, table: Table) -> Vec<Diagnostic> {
@@ -67,11 +70,9 @@ fn hidden_by(
             && is_more_specific(types, hidden, data)
         {
             let message = format!(
-                "{} in table {} shadows the more specific {} in table {}",
-                header(types, data),
-                program.table_name(data.table()),
-                header(types, hidden),
-                program.table_name(hidden.table()),
+                "{} shadows the more specific {}",
+                header_in_table(program, data),
+                header_in_table(program, hidden)
             );
             warnings.push(Diagnostic::warning(Code::Shadow, data.file, data.span, message));
         }
@@ -79,13 +80,42 @@ fn hidden_by(
     warnings
 }
 
-/// Errors for overlays that take what a method of base takes and return something else: callers could not be typed without
-/// knowing the job.
+/// Errors for overlays that return something else than what they replace: than the methods of base whose arguments they
+/// all take, and than the one that their own arguments mean in base. Callers could not be typed without knowing the job.
 pub fn disagreeing(program: &Program) -> Vec<Diagnostic> {
     let world = program.world();
     let all = program.methods().filter(|(method, _)| program.is_alive(*method, world));
     let overlays = all.filter(|(_, data)| data.table() != Table::BASE);
-    overlays.flat_map(|(overlay, _)| disagreements(program, overlay)).collect()
+    let mut bases = Bases::default();
+    overlays.filter_map(|(overlay, _)| disagreement(program, overlay, &mut bases)).collect()
+}
+
+/// For each name, the methods of base by the types that they return, as far as these are settled.
+type Bases<'p> = FxHashMap<&'p str, FxHashMap<Option<&'p [Type]>, Vec<Method>>>;
+
+/// What methods return, if it does not depend on their variables.
+fn settled(data: &MethodData) -> Option<&[Type]> {
+    let results = &data.signature.results[..];
+    results.iter().all(|ty| !ty.is_generic()).then_some(results)
+}
+
+/// The methods of base that may return something else than an overlay, in the order of their definition.
+fn differing<'p>(program: &'p Program, data: &'p MethodData, bases: &mut Bases<'p>) -> Vec<Method> {
+    let by_results = bases.entry(&data.name).or_insert_with(|| {
+        let mut by_results: FxHashMap<_, Vec<Method>> = FxHashMap::default();
+        for &method in program.methods_of(&data.name) {
+            let base = program.method(method);
+            if base.table() == Table::BASE {
+                by_results.entry(settled(base)).or_default().push(method);
+            }
+        }
+        by_results
+    });
+    let own = settled(data);
+    let others = by_results.iter().filter(|(results, _)| own.is_none() || **results != own);
+    let mut methods: Vec<Method> = others.flat_map(|(_, methods)| methods).copied().collect();
+    methods.sort_unstable();
+    methods
 }
 
 /// As [`disagreeing`], for what changed since a world, on either side.
@@ -104,50 +134,74 @@ pub fn disagreeing_since(program: &Program, world: World) -> Vec<Diagnostic> {
     }
     let mut overlays: Vec<Method> = overlays.into_iter().collect();
     overlays.sort_unstable();
-    overlays.into_iter().flat_map(|overlay| disagreements(program, overlay)).collect()
+    let mut bases = Bases::default();
+    overlays.into_iter().filter_map(|overlay| disagreement(program, overlay, &mut bases)).collect()
 }
 
-fn disagreements(program: &Program, overlay: Method) -> Vec<Diagnostic> {
-    let types = &program.types;
-    let data = program.method(overlay);
-    // Without variables there is at most one, found by hash.
-    let replaced = match data.is_generic() {
-        true => program
-            .methods_of(&data.name)
-            .iter()
-            .copied()
-            .filter(|&base| is_same(program, data, base))
-            .collect(),
-        false => Vec::from_iter(program.taking_the_same(data, Table::BASE)),
-    };
-    let mut errors = Vec::new();
-    for replaced in replaced.into_iter().map(|method| program.method(method)) {
-        // Results with variables follow from the arguments; variables of two methods have nothing in common.
-        let open = |data: &MethodData| data.signature.results.iter().any(|ty| ty.is_generic());
-        let differs = match open(data) || open(replaced) {
-            true => data.signature.results.len() != replaced.signature.results.len(),
-            false => data.signature.results != replaced.signature.results,
-        };
-        if differs {
-            let message = format!(
-                "{} in table {} replaces {} in table {}: it takes the same and returns something else",
-                header(types, data),
-                program.table_name(data.table()),
-                header(types, replaced),
-                program.table_name(replaced.table()),
-            );
-            let mut error = Diagnostic::error(Code::Replacement, data.file, data.span, message);
-            if replaced.file == data.file {
-                error = error.with_label(replaced.span, "what it replaces");
-            }
-            errors.push(error);
-        }
+/// The error for an overlay, about the first method of base that it disagrees with. Where two methods take only some
+/// arguments in common, what a call means decides: specialisation looks there.
+fn disagreement<'p>(program: &'p Program, overlay: Method, bases: &mut Bases<'p>) -> Option<Diagnostic> {
+    let (types, data) = (&program.types, program.method(overlay));
+    let replaces = |base: Method| replacement(program, overlay, base);
+    // What its own arguments mean in base.
+    if !data.is_generic() {
+        let found = look_up(program, &View::native(&[]), &data.name, &data.signature.params).answer;
+        let Answer::Method(base) = found else { return None };
+        return (returns_the_same(types, program.method(base), data) == Some(false)).then(|| replaces(base));
     }
-    errors
+    // Most return the same, whatever they take.
+    let differing = differing(program, data, bases);
+    if differing.is_empty() {
+        return None;
+    }
+    let wider: Vec<Method> = covering(program, Table::BASE, data).collect();
+    if let Ok(Some(base)) = most_specific(program, &wider)
+        && returns_the_same(types, program.method(base), data) == Some(false)
+    {
+        return Some(replaces(base));
+    }
+    // What is called in base where the overlay is called now, unless a more specific one of its table is.
+    let replaced = differing.into_iter().find(|&method| {
+        let base = program.method(method);
+        let rival = |other: Method| is_more_specific(types, program.method(other), data);
+        returns_the_same(types, data, base) == Some(false)
+            && !covering(program, data.table(), base).any(rival)
+    });
+    replaced.map(replaces)
 }
 
-/// Whether a method of base takes the same as an overlay, with variables in it.
-fn is_same(program: &Program, data: &MethodData, base: Method) -> bool {
-    let (types, base) = (&program.types, program.method(base));
-    base.table() == Table::BASE && subsumes(types, data, base) && subsumes(types, base, data)
+/// The methods of a table that take all that a method takes.
+fn covering<'p>(program: &'p Program, table: Table, of: &'p MethodData) -> impl Iterator<Item = Method> + 'p {
+    let params = &of.signature.params;
+    let overloads = program.overloads(&of.name).into_iter();
+    let methods = overloads.flat_map(move |overloads| {
+        overloads.taking(table, params).iter().copied().chain(overloads.generic(table, params))
+    });
+    let alive = methods.filter(|&method| program.is_alive(method, program.world()));
+    alive.filter(|&method| subsumes(&program.types, program.method(method), of))
+}
+
+/// The error for an overlay that returns something else than the method of base in whose place it is called.
+pub fn replacement(program: &Program, overlay: Method, replaced: Method) -> Diagnostic {
+    let [data, base] = [overlay, replaced].map(|method| program.method(method));
+    let same = subsumes(&program.types, data, base) && subsumes(&program.types, base, data);
+    let message = format!(
+        "{} replaces {}: {} something else",
+        header_in_table(program, data),
+        header_in_table(program, base),
+        if same { "it takes the same and returns" } else { "for arguments that both take it returns" },
+    );
+    let error = Diagnostic::error(Code::Replacement, data.file, data.span, message);
+    if base.file == data.file {
+        return error.with_label(base.span, "what it replaces");
+    }
+    match Location::of(&program.files, base.file, base.span) {
+        Some(place) => error.with_note(format!("what it replaces is defined at {place}")),
+        None => error.with_note("what it replaces is defined by the host"),
+    }
+}
+
+/// A method as messages name it.
+fn header_in_table(program: &Program, data: &MethodData) -> String {
+    format!("{} in table {}", header(&program.types, data), program.table_name(data.table()))
 }

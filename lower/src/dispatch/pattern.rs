@@ -19,6 +19,17 @@ pub enum Bound {
     Space(Space),
 }
 
+impl Bound {
+    /// In words.
+    fn describe(self, types: &Types) -> String {
+        match self {
+            Bound::Type(ty) => types.display(ty).to_string(),
+            Bound::Count(count) => count.to_string(),
+            Bound::Space(space) => space.name().into(),
+        }
+    }
+}
+
 /// What the variables of a method stand for, in the order in which they were met.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Bindings(SmallVec<[(Type, Bound); 4]>);
@@ -66,8 +77,8 @@ pub enum Rejection {
         found: Type,
         /// The parameter's type.
         wanted: Type,
-        /// What that stands for, if it is a variable that an earlier argument determined.
-        bound: Option<Type>,
+        /// The first variable in that which an earlier argument determined, and what it stands for.
+        bound: Option<(Type, Bound)>,
     },
     /// No argument tells what this variable stands for.
     Undetermined(Type),
@@ -84,7 +95,12 @@ impl Rejection {
             }
             Rejection::Argument { index, found, wanted, bound } => {
                 let (found, wanted) = (types.display(found), types.display(wanted));
-                let bound = bound.map_or(String::new(), |ty| format!(", which is {}", types.display(ty)));
+                let bound = bound.map_or(String::new(), |(variable, bound)| {
+                    let variable = types.display(variable);
+                    let is_whole = variable.to_string() == wanted.to_string();
+                    let lead = if is_whole { "which".into() } else { format!("where {variable}") };
+                    format!(", {lead} is {}", bound.describe(types))
+                });
                 format!("argument {} is {found}, expected {wanted}{bound}", index + 1)
             }
             Rejection::Undetermined(variable) => {
@@ -129,51 +145,70 @@ pub fn accept_in(types: &Types, method: &MethodData, arguments: &[Type]) -> Resu
     }
 }
 
-/// What the arguments before one bind a variable to.
+/// The first variable in a parameter's type that the arguments before one determine.
 fn accepted_before(
     types: &Types,
     method: &MethodData,
     arguments: &[Type],
     index: usize,
-    variable: Type,
-) -> Option<Type> {
+    wanted: Type,
+) -> Option<(Type, Bound)> {
     let (fixed, rest) = split(types, &method.signature.params);
     let mut matcher = Matcher { types, method, subject: None, bindings: Bindings::default() };
     for (n, &found) in arguments.iter().take(index).enumerate() {
         matcher.fits(fixed.get(n).copied().or(rest)?, found);
     }
-    match matcher.bindings.get(variable)? {
-        Bound::Type(ty) => Some(ty),
-        Bound::Count(_) | Bound::Space(_) => None,
-    }
+    let mut known = None;
+    types.each_variable(wanted, &mut |variable| {
+        known = known.or_else(|| Some((variable, matcher.bindings.get(variable)?)));
+    });
+    known
 }
 
 /// Whether `wide` takes everything that `narrow` takes.
 pub fn subsumes(types: &Types, wide: &MethodData, narrow: &MethodData) -> bool {
+    cover(types, wide, narrow).is_some()
+}
+
+/// Whether `wide` returns what `narrow` returns, for all that `narrow` takes; none if it does not take all of that.
+pub fn returns_the_same(types: &Types, wide: &MethodData, narrow: &MethodData) -> Option<bool> {
+    let mut matcher = cover(types, wide, narrow)?;
+    let (wide, narrow) = (&wide.signature.results, &narrow.signature.results);
+    // The parameters bound all variables, so results fit only if they are equal.
+    Some(wide.len() == narrow.len() && wide.iter().zip(narrow).all(|(&a, &b)| matcher.fits(a, b)))
+}
+
+/// What the variables of `wide` stand for where it takes what `narrow` takes; none if it does not take all of that.
+fn cover<'a>(types: &'a Types, wide: &'a MethodData, narrow: &'a MethodData) -> Option<Matcher<'a>> {
     let (wide_fixed, wide_rest) = split(types, &wide.signature.params);
     let (narrow_fixed, narrow_rest) = split(types, &narrow.signature.params);
+    let mut narrow_fixed: SmallVec<[Type; 8]> = SmallVec::from_slice(narrow_fixed);
+    // Where only the pack tells what a variable is, there is no call without an argument for it.
+    if let Some(first) = narrow_rest
+        && narrow.variables.iter().any(|variable| !is_in(types, &narrow_fixed, variable.ty))
+    {
+        narrow_fixed.push(first);
+    }
     if narrow_fixed.len() < wide_fixed.len()
         || (wide_rest.is_none() && (narrow_rest.is_some() || narrow_fixed.len() > wide_fixed.len()))
     {
-        return false;
+        return None;
     }
     let mut matcher = Matcher { types, method: wide, subject: Some(narrow), bindings: Bindings::default() };
     for (index, &narrow) in narrow_fixed.iter().enumerate() {
-        let Some(wide) = wide_fixed.get(index).copied().or(wide_rest) else { return false };
+        let wide = wide_fixed.get(index).copied().or(wide_rest)?;
         if !matcher.fits(wide, narrow) {
-            return false;
+            return None;
         }
     }
-    // Without arguments for the packs: does `wide` need one to know its variables where `narrow` needs none?
-    let needs_more = wide.variables.iter().any(|variable| matcher.bindings.get(variable.ty).is_none());
-    if needs_more && !narrow.variables.iter().any(|variable| !is_in(types, narrow_fixed, variable.ty)) {
-        return false;
+    // `wide` needs an argument more to know its variables.
+    if wide.variables.iter().any(|variable| matcher.bindings.get(variable.ty).is_none()) {
+        return None;
     }
-    match (wide_rest, narrow_rest) {
-        // Twice: what stands for any number of arguments stands for two.
-        (Some(wide), Some(narrow)) => matcher.fits(wide, narrow) && matcher.fits(wide, narrow),
-        _ => true,
-    }
+    // Twice: what stands for any number of arguments stands for two.
+    let rests = wide_rest.zip(narrow_rest);
+    let fits = rests.is_none_or(|(wide, narrow)| matcher.fits(wide, narrow) && matcher.fits(wide, narrow));
+    fits.then_some(matcher)
 }
 
 /// Whether parameters mention a variable.
@@ -241,6 +276,11 @@ impl Matcher<'_> {
                 (Some(&Singleton::Type(found)), _) | (_, Some(&Generic::TypeOf(found))) => {
                     self.fits(*inner, found)
                 }
+                _ => false,
+            },
+            Generic::ConstOf(number) => match (self.types.as_constant(subject), subject_generic) {
+                (Some(_), _) => self.counts(*number, self.bound_of(subject)),
+                (_, Some(&Generic::ConstOf(found))) => self.counts(*number, self.bound_of(found)),
                 _ => false,
             },
             Generic::Pack(_) => false,

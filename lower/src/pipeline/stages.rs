@@ -241,7 +241,10 @@ impl<'a> Pipeline<'a> {
     fn specialise(&mut self) -> Result<Specialised, Failure> {
         // Its table is free until the first pass.
         let scratch = &mut self.context.passes.cfg;
-        let mut made = specialise::run_unlinked(self.program, self.job, self.types.clone(), scratch)?;
+        let Setup { target, answers, .. } = *self.setup;
+        let answer = |key: &str| query::answer(key, Some(target), &self.job.options, answers);
+        let mut made =
+            specialise::run_unlinked(self.program, self.job, self.types.clone(), &answer, scratch)?;
         let unit = &made.unit;
         let entries = unit.entries.iter().filter_map(|&entry| unit.funcs.get(entry));
         self.signatures = entries.map(|function| function.signature.clone()).collect();

@@ -6,12 +6,13 @@ use crate::dispatch::view::View;
 use crate::failure::Failure;
 use crate::job::{Job, Options};
 use crate::observe::Silent;
+use crate::runtime::host;
 use crate::{optimise, specialise};
 use cranelift_entity::EntityRef;
 use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::entity::{Method, SigRef, Value};
 use marquetry_ir::op::Op;
-use marquetry_ir::program::{MethodData, Program, Worlds};
+use marquetry_ir::program::{ExternData, MethodData, Program, Worlds};
 use marquetry_ir::types::{Aggregate, Singleton, Type, Types};
 use marquetry_ir::unit::Unit;
 use marquetry_ir::verify::verify_unit;
@@ -137,7 +138,8 @@ fn compile(
     types: Arc<Types>,
 ) -> Result<LibraryFunction, Failure> {
     let job = Job { entries: vec![method.into()], view: view.clone(), options: options.clone() };
-    let made = specialise::run_unlinked(program, &job, types, &mut ControlFlow::new())?;
+    // Jobs of several targets share it: nobody answers yet.
+    let made = specialise::run_unlinked(program, &job, types, &|_| None, &mut ControlFlow::new())?;
     let mut unit = made.unit;
     let diagnostics = verify_unit(&unit);
     if !diagnostics.is_empty() {
@@ -207,7 +209,10 @@ impl LibraryFunction {
         // Of the functions of the host, those that were found, and no others.
         let asks_the_same = |edge: &Edge| {
             let now = program.find_extern_in(&edge.name, world).map(|id| &program.externs[id]);
-            let now = now.filter(|host| *host.signature.params == *edge.arguments);
+            let takes = |host: &&ExternData| {
+                host::takes(&program.types, &host.signature.params, &edge.arguments).is_ok()
+            };
+            let now = now.filter(takes);
             let then = self.unit.externs.values().find(|host| host.name == edge.name);
             now.map(|host| &host.link_name) == then.map(|host| &host.link_name)
         };

@@ -10,7 +10,7 @@ use crate::dispatch::view::View;
 use marquetry_ir::entity::Method;
 use marquetry_ir::library::Intrinsic;
 use marquetry_ir::op::Op;
-use marquetry_ir::program::Program;
+use marquetry_ir::program::{MethodKind, Program};
 use marquetry_ir::types::{Scalar, Space, Type, Types};
 
 /// How an argument becomes what a parameter takes.
@@ -108,6 +108,7 @@ fn check(program: &Program, method: Method, intrinsic: &Intrinsic) -> Result<(),
     let wanted = &intrinsic.signature;
     let found = &data.signature;
     let problem = match () {
+        () if data.kind == MethodKind::Kernel => Some("it is a kernel".into()),
         () if data.is_generic() => Some("a provider's method has no type variables".into()),
         () if found.params.len() != wanted.params.len() => {
             Some(format!("it takes {} arguments, expected {}", found.params.len(), wanted.params.len()))

@@ -13,6 +13,7 @@ use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::interp::{Config, Ended, Interp, Val};
 use marquetry_ir::program::{OpenTable, Program};
 use marquetry_ir::text;
+use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
 use marquetry_ir::verify::{Verified, verify_unit};
 
@@ -210,7 +211,7 @@ entry:
 fn link_with(library: &Library, program: &Program, name: &str, view: View) -> specialise::Specialised {
     let job = job(program, name, view);
     let mut linker = Linker::new(program, &job, library);
-    specialise::run_linked(&mut linker, &job).unwrap_or_else(|failure| panic!("{failure}"))
+    specialise::run_linked(&mut linker, &job, &|_| None).unwrap_or_else(|failure| panic!("{failure}"))
 }
 
 #[test]

@@ -5,8 +5,11 @@
 
 use super::{Home, Record, Specialiser, mangle, settle};
 use crate::dispatch::edges::Instance;
+use crate::dispatch::lints::replacement;
+use crate::dispatch::resolve::{Answer, look_up_in};
+use crate::dispatch::view::View;
 use crate::dispatch::{explain, pattern};
-use crate::failure::{Failure, Limit};
+use crate::failure::Failure;
 use crate::job::JobEntry;
 use crate::report::{self, Place};
 use crate::runtime::host;
@@ -16,14 +19,17 @@ use marquetry_ir::body::Body;
 use marquetry_ir::entity::{Func, Method, Table};
 use marquetry_ir::library;
 use marquetry_ir::limits::{MAX_INSTANCES, MAX_PARAMS, MAX_SPECIALISATION_DEPTH};
-use marquetry_ir::program::{MethodData, MethodKind, Program, World};
+use marquetry_ir::program::{MethodData, MethodKind, OpenTable, Program, World};
 use marquetry_ir::signature::Signature;
-use marquetry_ir::span::Span;
+use marquetry_ir::span::{Location, Span};
 use marquetry_ir::types::{Type, TypeError};
 use marquetry_ir::unit::Function;
 use rustc_hash::FxHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+
+/// Variables with what they stand for.
+type Bindings = Vec<(Type, Type)>;
 
 /// The message for a job of a world that a program does not know any more.
 pub fn forgotten(program: &Program, world: World) -> String {
@@ -85,8 +91,6 @@ impl Specialiser<'_> {
         arguments: &[Type],
         caller: Option<(Func, Span)>,
     ) -> Result<Func, Failure> {
-        let parent = caller.map(|(func, _)| func);
-        let site = caller.map_or(Span::NOWHERE, |(_, span)| span);
         let mut hasher = FxHasher::default();
         (method, arguments).hash(&mut hasher);
         let key = hasher.finish();
@@ -97,57 +101,21 @@ impl Specialiser<'_> {
         if let Some(&func) = self.instances.get(&key).and_then(|known| known.iter().find(is_it)) {
             return Ok(func);
         }
-        let found = self.records.len() + 1;
-        if found > MAX_INSTANCES {
-            let data = self.program.method(method);
-            let limit = Limit::new("instances", MAX_INSTANCES as u64, found as u64);
-            return Err(Failure::Limit(limit.at(&data.name, data.file, data.span)));
-        }
-        let program = self.program;
-        let data = program.method(method);
-        let is_generic = data.is_generic();
-        let outer = parent.and_then(|func| self.records.get(func.index())).map_or(0, |record| record.nesting);
-        let nesting = outer + usize::from(is_generic);
-        if nesting > MAX_SPECIALISATION_DEPTH {
-            let why = format!("more than {MAX_SPECIALISATION_DEPTH} instances lead to one another");
-            return Err(self.endless(data, arguments, caller, &why));
-        }
-        let mut bindings = Vec::new();
-        let mut results = data.signature.results.clone();
-        if is_generic {
-            let types = Arc::make_mut(&mut self.unit.types);
-            // The look-up accepted these arguments.
-            let bound = pattern::accept_in(types, data, arguments)
-                .map_err(|_| Failure::Internal(format!("'{}' was chosen and does not apply", data.name)))?;
-            let made = bound.as_types(types).and_then(|list| {
-                bindings = list;
-                let bind = |variable: Type| bindings.iter().find(|(v, _)| *v == variable).map(|(_, ty)| *ty);
-                data.signature.results.iter().map(|&ty| types.substitute(ty, &bind)).collect()
-            });
-            match made {
-                Ok(list) => results = list,
-                Err(error @ (TypeError::TooDeep | TypeError::TooLarge)) => {
-                    return Err(self.endless(data, arguments, caller, &error.to_string()));
-                }
-                Err(error) => {
-                    let place = Place { function: &data.name, file: data.file, span: data.span };
-                    let header = explain::header(&self.unit.types, data);
-                    let message = format!("the results of {header} cannot be made: {error}");
-                    return Err(Failure::Program(vec![report::dispatch(&place, message)]));
-                }
-            }
-        }
+        let data = self.program.method(method);
+        let nesting = self.nesting(data, arguments, caller)?;
+        let (bindings, results) = self.typed(data, arguments, caller)?;
+        self.check_replacement(method, arguments, &results, caller);
         let params: Vec<Type> =
             arguments.iter().copied().filter(|&ty| settle::has_size(&self.unit.types, ty)).collect();
         let func = self.unit.funcs.next_key();
-        let mut worlds = program.lifetime(method);
+        let mut worlds = self.program.lifetime(method);
         let mut alone = None;
         let name = match caller {
             Some(_) => self.inner_name(func, data, arguments),
             None => {
                 // With variables it has its full name in any case.
-                if !is_generic {
-                    let (is_alone, so_far) = self.job.view.is_alone(program, method);
+                if !data.is_generic() {
+                    let (is_alone, so_far) = self.job.view.is_alone(self.program, method);
                     worlds = worlds.intersect(so_far);
                     alone = Some(is_alone);
                 }
@@ -166,10 +134,115 @@ impl Specialiser<'_> {
         });
         let edges = Vec::new();
         let instance = Instance { func, method, arguments: arguments.into(), edges, worlds, alone };
+        let (parent, site) = caller.map_or((None, Span::NOWHERE), |(func, span)| (Some(func), span));
         self.records.push(Record { instance, bindings, results, parent, site, nesting });
         self.instances.entry(key).or_default().push(func);
         self.worklist.push(func);
         Ok(func)
+    }
+
+    /// How many instances of methods with variables lead to a new one, itself included.
+    ///
+    /// # Errors
+    /// They are too many, or all instances of the unit are.
+    fn nesting(
+        &self,
+        data: &MethodData,
+        arguments: &[Type],
+        caller: Option<(Func, Span)>,
+    ) -> Result<usize, Failure> {
+        if self.records.len() >= MAX_INSTANCES {
+            let chain = self.leading_to(data, arguments, caller.map(|(func, _)| func));
+            let message = format!("more than {MAX_INSTANCES} instances, which is the most: {chain}");
+            return Err(self.limit(data, caller, message));
+        }
+        let outer = caller.and_then(|(func, _)| self.records.get(func.index()));
+        let nesting = outer.map_or(0, |record| record.nesting) + usize::from(data.is_generic());
+        if nesting > MAX_SPECIALISATION_DEPTH {
+            let why = format!("more than {MAX_SPECIALISATION_DEPTH} instances lead to one another");
+            return Err(self.endless(data, arguments, caller, &why));
+        }
+        Ok(nesting)
+    }
+
+    /// As [`Self::returned`], for a method that a look-up found.
+    fn typed(
+        &mut self,
+        data: &MethodData,
+        arguments: &[Type],
+        caller: Option<(Func, Span)>,
+    ) -> Result<(Bindings, Vec<Type>), Failure> {
+        match self.returned(data, arguments) {
+            Ok(made) => Ok(made),
+            // The look-up accepted these arguments.
+            Err(None) => Err(Failure::Internal(format!("'{}' was chosen and does not apply", data.name))),
+            Err(Some(error @ (TypeError::TooDeep | TypeError::TooLong | TypeError::TooLarge))) => {
+                Err(self.endless(data, arguments, caller, &error.to_string()))
+            }
+            Err(Some(error)) => {
+                let place = Place { function: &data.name, file: data.file, span: data.span };
+                let header = explain::header(&self.unit.types, data);
+                let message = format!("the results of {header} cannot be made: {error}");
+                Err(Failure::Program(vec![report::dispatch(&place, message)]))
+            }
+        }
+    }
+
+    /// What the variables of a method stand for where it takes these arguments, and the types that it returns.
+    ///
+    /// # Errors
+    /// A type cannot be made; none if the method does not take the arguments.
+    fn returned(
+        &mut self,
+        data: &MethodData,
+        arguments: &[Type],
+    ) -> Result<(Bindings, Vec<Type>), Option<TypeError>> {
+        if !data.is_generic() {
+            return Ok((Vec::new(), data.signature.results.clone()));
+        }
+        let types = Arc::make_mut(&mut self.unit.types);
+        let bound = pattern::accept_in(types, data, arguments).map_err(|_| None)?;
+        let bindings = bound.as_types(types)?;
+        let bind = |variable: Type| bindings.iter().find(|(v, _)| *v == variable).map(|(_, ty)| *ty);
+        let results = data.signature.results.iter().map(|&ty| types.substitute(ty, &bind));
+        let results: Vec<Type> = results.collect::<Result<_, TypeError>>()?;
+        Ok((bindings, results))
+    }
+
+    /// Reports an overlay that returns something else than what base has for these arguments. Most of them are found where
+    /// they are defined; where it takes only some of what a method of base takes, it depends on the arguments.
+    fn check_replacement(
+        &mut self,
+        method: Method,
+        arguments: &[Type],
+        results: &[Type],
+        caller: Option<(Func, Span)>,
+    ) {
+        let program = self.program;
+        let data = program.method(method);
+        let is_overlay = OpenTable::try_from(data.table()).is_ok_and(|table| table != OpenTable::BASE);
+        if !is_overlay {
+            return;
+        }
+        let base = View::native(&[]).at(self.world);
+        let found = look_up_in(program, &self.unit.types, &base, &data.name, arguments).answer;
+        let Answer::Method(replaced) = found else { return };
+        let Ok((_, wanted)) = self.returned(program.method(replaced), arguments) else { return };
+        if wanted == results {
+            return;
+        }
+        let types = &self.unit.types;
+        let [found, wanted] =
+            [results, &wanted].map(|list| Signature::new(arguments, list).display(types).to_string());
+        let note = format!("here it is {found}, in base {wanted}");
+        let mut error = replacement(program, method, replaced).with_note(note);
+        if let Some((func, span)) = caller {
+            let from = &self.unit.funcs[func];
+            let place = Location::of(&program.files, from.file, span);
+            let place = place.map_or(String::new(), |place| format!(" at {place}"));
+            error = error.with_note(format!("called in '{}'{place}", from.name));
+        }
+        self.diagnostics.push(error);
     }
 
     /// The error for instances that ask for ever more instances, at the call of the last one, with how it began.
@@ -182,6 +255,11 @@ impl Specialiser<'_> {
     ) -> Failure {
         let chain = self.leading_to(data, arguments, caller.map(|(func, _)| func));
         let message = format!("specialisation of '{}' does not end: {chain}; {why}", data.name);
+        self.limit(data, caller, message)
+    }
+
+    /// The error for a limit, at the call of the instance that is one too many.
+    fn limit(&self, data: &MethodData, caller: Option<(Func, Span)>, message: String) -> Failure {
         let from = caller.and_then(|(func, span)| {
             let record = self.records.get(func.index()).filter(|_| span.is_somewhere())?;
             Some((self.program.method(record.instance.method), span))

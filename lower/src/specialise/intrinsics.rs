@@ -1,5 +1,6 @@
 //! Calls of link names, and refusals that say how code got to them.
 
+use super::unresolved::Cause;
 use super::{Home, Specialiser};
 use crate::report::{self, Place};
 use crate::runtime::provider;
@@ -66,11 +67,7 @@ impl Specialiser<'_> {
             self.check_supply(intrinsic).err()
         };
         if let Some(problem) = problem {
-            self.refuse(home.func, body.span(inst), problem);
-            for value in body.results(inst) {
-                body.set_value_type(value, Type::ERROR);
-            }
-            return;
+            return self.set_aside(body, home.func, inst, args, Cause::Needed(problem));
         }
         self.find(&intrinsic.link_name, &wanted.params, home.func);
         self.calls_runtime = true;
@@ -80,9 +77,8 @@ impl Specialiser<'_> {
         body.replace_inst(inst, op, ty, args, id.as_u32());
     }
 
-    /// Reports what cannot be in a function, at the call that leads there from the author's own text, with the chain of
-    /// calls as a note.
-    pub(super) fn refuse(&mut self, func: Func, span: Span, message: String) {
+    /// The call that leads to a function from the author's own text: where what cannot be in the function is reported.
+    pub(super) fn author_of(&self, func: Func, span: Span) -> (Func, Span) {
         let library = library::FILES.len() as u32;
         let (mut at, mut span) = (func, span);
         for _ in 0..SHOWN {
@@ -95,12 +91,17 @@ impl Specialiser<'_> {
             span = record.site;
             at = parent;
         }
+        (at, span)
+    }
+
+    /// The error for what cannot be in a function, with the chain of calls as a note.
+    pub(super) fn needed_from(&self, func: Func, span: Span, message: String) -> Diagnostic {
+        let (at, span) = self.author_of(func, span);
         let function = &self.unit.funcs[at];
         let span = if span.is_somewhere() { span } else { function.span };
         let place = Place { function: &function.name, file: function.file, span };
         let through = (at != func).then(|| format!("through '{}'", self.unit.funcs[func].name));
         let chain = through.into_iter().chain(self.chain(at));
-        let refusal = chain.fold(report::dispatch(&place, message), Diagnostic::with_note);
-        self.diagnostics.push(refusal);
+        chain.fold(report::dispatch(&place, message), Diagnostic::with_note)
     }
 }

@@ -3,6 +3,7 @@
 //! Calls are dispatched by the types of their arguments, which are known when a call is reached; globals and functions
 //! of the host are taken over from the program when they are first mentioned.
 
+use super::unresolved::Cause;
 use super::{Home, Specialiser, settle};
 use crate::dispatch::edges::Edge;
 use crate::dispatch::explain;
@@ -21,6 +22,7 @@ use marquetry_ir::program::{GlobalData, GlobalSlot, MethodKind, Reference};
 use marquetry_ir::span::Span;
 use marquetry_ir::text::mismatch_message;
 use marquetry_ir::types::{Scalar, Singleton, Space, Type, Types};
+use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -35,20 +37,24 @@ pub(super) enum Callee {
 
 impl Specialiser<'_> {
     pub(super) fn link(&mut self, body: &mut Body, home: Home<'_>, inst: Inst) -> Result<(), Failure> {
-        let shape = body.inst(inst).op.info().shape;
+        let op = body.inst(inst).op;
+        let shape = op.info().shape;
+        if let Some(why) = host::refused(op, &self.job.view, &home.data.name) {
+            self.set_aside(body, home.func, inst, &[], Cause::Needed(why));
+            return Ok(());
+        }
         if shape != Shape::Call && !self.packs.is_empty() {
             let mut found = false;
             body.visit_operands(inst, |value| found |= self.packs.contains_key(&value));
             if found {
-                let op = body.inst(inst).op;
                 self.complain(body, home, inst, format!("{op}: a pack can only be an argument of a call"));
                 return Ok(());
             }
         }
         match shape {
             Shape::Call => return self.link_call(body, home, inst),
-            Shape::FunctionAddress => self.link_function(body, home, inst)?,
-            Shape::GlobalAddress => self.link_global(body, home, inst)?,
+            Shape::FunctionAddress if !self.link_function(body, home, inst)? => return Ok(()),
+            Shape::GlobalAddress if !self.link_global(body, home, inst)? => return Ok(()),
             Shape::CallIndirect => {
                 complete_signature(body, inst);
                 drop_sizeless(body, &self.unit.types, inst);
@@ -70,19 +76,9 @@ impl Specialiser<'_> {
     }
 
     fn link_call(&mut self, body: &mut Body, home: Home<'_>, inst: Inst) -> Result<(), Failure> {
-        let mut args: SmallVec<[Value; 8]> = SmallVec::new();
-        for &arg in body.args(inst) {
-            match self.packs.get(&arg) {
-                Some(values) => {
-                    args.extend(values.iter().copied());
-                    // Packs that are passed on twice grow by powers.
-                    if args.len() > MAX_PARAMS {
-                        return Err(self.too_many(home, body.span(inst)));
-                    }
-                }
-                None => args.push(arg),
-            }
-        }
+        let Some(mut args) = self.passed(body, inst) else {
+            return Err(self.too_many(home, body.span(inst)));
+        };
         let mut arguments: SmallVec<[Type; 8]> = args.iter().map(|&arg| body.value_type(arg)).collect();
         if arguments.contains(&Type::ERROR) {
             let root = args.iter().find_map(|arg| self.roots.get(arg).copied());
@@ -109,30 +105,20 @@ impl Specialiser<'_> {
             self.link_intrinsic(body, home, inst, intrinsic, &args);
             return Ok(());
         }
-        let found = match body.inst(inst).op {
-            Op::Unresolved => None,
-            _ => self.find(&name, &arguments, home.func),
-        };
-        if let Some(Callee::Method(method)) = found
-            && let Some(intrinsic) = self.stands_for(method, &arguments, body.results(inst).len())
-        {
-            self.link_intrinsic(body, home, inst, intrinsic, &args);
-            return Ok(());
+        let deliberate = body.inst(inst).op == Op::Unresolved;
+        let found = if deliberate { None } else { self.find(&name, &arguments, home.func) };
+        if let Some(Callee::Method(method)) = found {
+            if let Some(intrinsic) = self.stands_for(method, &arguments, body.results(inst).len()) {
+                self.link_intrinsic(body, home, inst, intrinsic, &args);
+                return Ok(());
+            }
+            if let Some(why) = self.misuse(method, &name) {
+                self.set_aside(body, home.func, inst, &args, Cause::Mention(why));
+                return Ok(());
+            }
         }
         let (symbol, results) = match found {
             Some(Callee::Method(method)) => {
-                let view = &self.job.view;
-                let refused = !view.is_device() && view.host_policy() == HostPolicy::Error;
-                if refused && host::is_host_body(&self.program.method(method).body) {
-                    let message = format!("'{name}' runs on devices only, and this is code for the host");
-                    self.complain(body, home, inst, message);
-                    return Ok(());
-                }
-                if self.program.method(method).kind == MethodKind::Kernel {
-                    let message = format!("'{name}' is a kernel: kernels are launched, not called");
-                    self.complain(body, home, inst, message);
-                    return Ok(());
-                }
                 let func = self.instance(method, &arguments, Some((home.func, body.span(inst))))?;
                 let results = self.records.get(func.index()).map(|record| record.results.clone());
                 (Symbol::Func(func), results.unwrap_or_default())
@@ -143,7 +129,8 @@ impl Specialiser<'_> {
             None => match self.asked(body, home, inst, &name, &arguments) {
                 Some((id, results)) => (Symbol::Extern(id), results),
                 None => {
-                    self.leave_unresolved(body, home, inst, &name, &args);
+                    let cause = Cause::Call { name, arguments: arguments[..].into(), deliberate };
+                    self.set_aside(body, home.func, inst, &args, cause);
                     return Ok(());
                 }
             },
@@ -154,18 +141,59 @@ impl Specialiser<'_> {
             self.complain(body, home, inst, format!("{name} returns {wanted} values, {found} are named"));
             return Ok(());
         }
-        self.set_result_types(body, inst, &results);
-        let id = body.make_symbol(symbol.clone());
-        body.set_imm(inst, id.as_u32());
+        self.connect(body, inst, symbol, &results, args);
+        Ok(())
+    }
+
+    /// The arguments of a call, with the values of packs in their places; none if they are too many.
+    fn passed(&self, body: &Body, inst: Inst) -> Option<SmallVec<[Value; 8]>> {
+        let mut args: SmallVec<[Value; 8]> = SmallVec::new();
+        for &arg in body.args(inst) {
+            match self.packs.get(&arg) {
+                Some(values) => {
+                    args.extend(values.iter().copied());
+                    // Packs that are passed on twice grow by powers.
+                    if args.len() > MAX_PARAMS {
+                        return None;
+                    }
+                }
+                None => args.push(arg),
+            }
+        }
+        Some(args)
+    }
+
+    /// Makes a call one of what it turned out to mean.
+    fn connect(
+        &mut self,
+        body: &mut Body,
+        inst: Inst,
+        symbol: Symbol,
+        results: &[Type],
+        mut args: SmallVec<[Value; 8]>,
+    ) {
+        self.set_result_types(body, inst, results);
         if matches!(symbol, Symbol::Func(_)) || matches!(self.job.options.unresolved, Unresolved::Callback(_))
         {
             args.retain(|arg| settle::has_size(&self.unit.types, body.value_type(*arg)));
         }
+        let id = body.make_symbol(symbol);
+        body.set_imm(inst, id.as_u32());
         if body.args(inst) != &args[..] {
             let (op, ty) = (body.inst(inst).op, body.inst(inst).ty);
             body.replace_inst(inst, op, ty, &args, id.as_u32());
         }
-        Ok(())
+    }
+
+    /// Why code of this kind may neither call a method nor hold its address, if it may not.
+    fn misuse(&self, method: Method, name: &str) -> Option<String> {
+        let (view, data) = (&self.job.view, self.program.method(method));
+        let refused = !view.is_device() && view.host_policy() == HostPolicy::Error;
+        if refused && host::is_host_body(&data.body) {
+            return Some(format!("'{name}' runs on devices only, and this is code for the host"));
+        }
+        let is_kernel = data.kind == MethodKind::Kernel;
+        is_kernel.then(|| format!("'{name}' is a kernel: kernels are launched, not called"))
     }
 
     /// The generic function that a call names, and whether its first operand does.
@@ -215,7 +243,8 @@ impl Specialiser<'_> {
             Answer::Ambiguous(..) => None,
             Answer::Nothing => {
                 let id = self.program.find_extern(name)?;
-                if self.program.externs[id].signature.params != arguments {
+                let params = &self.program.externs[id].signature.params;
+                if host::takes(&self.unit.types, params, arguments).is_err() {
                     return None;
                 }
                 let lifetime = self.program.extern_lifetime(id);
@@ -229,35 +258,48 @@ impl Specialiser<'_> {
         }
     }
 
-    fn link_function(&mut self, body: &mut Body, home: Home<'_>, inst: Inst) -> Result<(), Failure> {
-        let Symbol::Overload(name, params) = body.symbol(SymbolRef::from_u32(body.inst(inst).imm)).clone()
-        else {
-            return Ok(());
-        };
-        if let Some(message) = link_name_problem(&name) {
-            self.complain(body, home, inst, message);
-            return Ok(());
+    /// What an address that is taken by name and types means, in code or in a global, or why there is none.
+    fn addressed(&mut self, name: &Arc<str>, params: &[Type], user: Func) -> Result<Callee, String> {
+        if let Some(why) = link_name_problem(name) {
+            return Err(why);
         }
-        match self.find(&name, &params, home.func) {
-            Some(Callee::Method(method)) => {
-                let func = self.instance(method, &params, Some((home.func, body.span(inst))))?;
-                let id = body.make_symbol(Symbol::Func(func));
-                body.set_imm(inst, id.as_u32());
-            }
-            _ => {
-                let view = &self.job.view;
-                let message = explain::unresolved(self.program, &self.unit.types, view, &name, &params);
-                self.complain(body, home, inst, message);
-            }
+        match self.find(name, params, user) {
+            Some(Callee::Method(method)) => match self.misuse(method, name) {
+                Some(why) => Err(why),
+                None => Ok(Callee::Method(method)),
+            },
+            Some(callee) => Ok(callee),
+            None => Err(explain::unresolved(self.program, &self.unit.types, &self.job.view, name, params)),
         }
-        Ok(())
     }
 
-    fn link_global(&mut self, body: &mut Body, home: Home<'_>, inst: Inst) -> Result<(), Failure> {
-        let Some(name) = name_of(body, inst) else { return Ok(()) };
+    /// Whether there is such an address.
+    fn link_function(&mut self, body: &mut Body, home: Home<'_>, inst: Inst) -> Result<bool, Failure> {
+        let Symbol::Overload(name, params) = body.symbol(SymbolRef::from_u32(body.inst(inst).imm)).clone()
+        else {
+            return Ok(true);
+        };
+        let symbol = match self.addressed(&name, &params, home.func) {
+            Ok(Callee::Method(method)) => {
+                Symbol::Func(self.instance(method, &params, Some((home.func, body.span(inst))))?)
+            }
+            Ok(Callee::Extern(id)) => Symbol::Extern(self.external(id)),
+            Err(why) => {
+                self.set_aside(body, home.func, inst, &[], Cause::Mention(why));
+                return Ok(false);
+            }
+        };
+        let id = body.make_symbol(symbol);
+        body.set_imm(inst, id.as_u32());
+        Ok(true)
+    }
+
+    /// Whether there is such a global.
+    fn link_global(&mut self, body: &mut Body, home: Home<'_>, inst: Inst) -> Result<bool, Failure> {
+        let Some(name) = name_of(body, inst) else { return Ok(true) };
         let Some(id) = self.program.find_global(&name) else {
             self.complain(body, home, inst, format!("no global '{name}'"));
-            return Ok(());
+            return Ok(false);
         };
         let global = &self.program.globals[id];
         let found = body.inst(inst).ty;
@@ -269,56 +311,70 @@ impl Specialiser<'_> {
                 inst,
                 format!("global '{name}' is in space {wanted}, its address is taken as {found}"),
             );
-            return Ok(());
+            return Ok(false);
         }
-        let mut problems = Vec::new();
-        let linked = self.global(id, (home.func, body.span(inst)), &mut problems)?;
-        let id = body.make_symbol(Symbol::Global(linked));
-        body.set_imm(inst, id.as_u32());
-        problems.into_iter().for_each(|problem| self.complain(body, home, inst, problem));
-        Ok(())
+        match self.global(id, (home.func, body.span(inst)))? {
+            Ok(linked) => {
+                let id = body.make_symbol(Symbol::Global(linked));
+                body.set_imm(inst, id.as_u32());
+                Ok(true)
+            }
+            Err(why) => {
+                self.set_aside(body, home.func, inst, &[], Cause::Mention(why));
+                Ok(false)
+            }
+        }
     }
 
     /// The unit's copy of a global, and of those whose addresses it holds. The methods in their slots are looked up where
-    /// the unit first mentions them.
-    fn global(
-        &mut self,
-        id: Global,
-        site: (Func, Span),
-        problems: &mut Vec<String>,
-    ) -> Result<Global, Failure> {
-        let (mut first, mut wanted) = (None, vec![id]);
+    /// the unit first mentions them; where one of them means nothing, the unit has none of these globals.
+    fn global(&mut self, id: Global, site: (Func, Span)) -> Result<Result<Global, String>, Failure> {
+        let mut wanted = vec![id];
+        let mut seen: FxHashSet<Global> = FxHashSet::default();
+        let mut fresh: Vec<(Global, Vec<Method>)> = Vec::new();
         while let Some(id) = wanted.pop() {
-            if let Some(&known) = self.globals.get(&id) {
-                first.get_or_insert(known);
+            if self.globals.contains_key(&id) || !seen.insert(id) {
                 continue;
             }
-            let mut data = self.program.globals[id].clone();
-            for GlobalSlot { offset, reference } in &mut data.slots {
+            let data = &self.program.globals[id];
+            let mut methods = Vec::new();
+            for GlobalSlot { offset, reference } in &data.slots {
                 match reference {
                     Reference::Global { name, .. } => wanted.extend(self.program.find_global(name)),
-                    Reference::Method { name, .. } if library::intrinsic(name).is_some() => {
-                        let why = link_name_problem(name).unwrap_or_default();
-                        problems.push(format!("the slot at {offset} of global '{}': {why}", data.name));
+                    Reference::Method { name, params } => {
+                        let why = match self.addressed(name, params, site.0) {
+                            Ok(Callee::Method(method)) => {
+                                methods.push(method);
+                                continue;
+                            }
+                            Ok(Callee::Extern(_)) => {
+                                format!(
+                                    "'{name}' is a function of the host, whose address globals cannot hold"
+                                )
+                            }
+                            Err(why) => why,
+                        };
+                        return Ok(Err(format!("the slot at {offset} of global '{}': {why}", data.name)));
                     }
-                    Reference::Method { name, params } => match self.find(name, params, site.0) {
-                        Some(Callee::Method(method)) => {
-                            *reference = Reference::Func(self.instance(method, params, Some(site))?);
-                        }
-                        _ => {
-                            let (types, view) = (&self.unit.types, &self.job.view);
-                            let why = explain::unresolved(self.program, types, view, name, params);
-                            problems.push(format!("the slot at {offset} of global '{}': {why}", data.name));
-                        }
-                    },
                     _ => {}
+                }
+            }
+            fresh.push((id, methods));
+        }
+        for (id, methods) in fresh {
+            let mut data = self.program.globals[id].clone();
+            let mut methods = methods.into_iter();
+            for GlobalSlot { reference, .. } in &mut data.slots {
+                if let Reference::Method { params, .. } = reference
+                    && let Some(method) = methods.next()
+                {
+                    *reference = Reference::Func(self.instance(method, params, Some(site))?);
                 }
             }
             let linked = self.unit.globals.push(data);
             self.globals.insert(id, linked);
-            first.get_or_insert(linked);
         }
-        Ok(first.unwrap_or(id))
+        Ok(Ok(self.globals.get(&id).copied().unwrap_or(id)))
     }
 
     /// Scratch memory is a slot or a global of the instance's own, or null if it takes no room.
@@ -360,9 +416,8 @@ impl Specialiser<'_> {
 }
 
 fn name_of(body: &Body, inst: Inst) -> Option<Arc<str>> {
-    let data = body.inst(inst);
-    debug_assert!(matches!(data.op, Op::Call | Op::Unresolved | Op::GlobalAddress));
-    match body.symbol_exists(data.imm).then(|| body.symbol(SymbolRef::from_u32(data.imm))) {
+    let imm = body.inst(inst).imm;
+    match body.symbol_exists(imm).then(|| body.symbol(SymbolRef::from_u32(imm))) {
         Some(Symbol::Name(name)) => Some(name.clone()),
         _ => None,
     }

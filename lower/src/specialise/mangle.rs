@@ -2,10 +2,12 @@
 //!
 //! The scheme is that of the Itanium C++ ABI, section 5.1, so that its tools read the names. Types of the language are
 //! spelled as classes and templates of their names (`3i32`, `3vecI3f32Lm4EE`), which all of these tools know, while many do
-//! not know vendor types; numbers are literals. There are no substitutions: the names stay short enough without. Everything but letters, digits and `_` in a name becomes `_`, which is all that every
-//! driver takes; lengths keep apart what is not spelled the same.
+//! not know vendor types; numbers are literals. There are no substitutions: the names stay short enough without.
+//!
+//! Drivers take letters, digits and `_` only. What else is in a name becomes `_`, and an ABI tag (section 5.1.2) says what
+//! it was, so that no two names are spelled the same: `"a b"` is `3a_bB3u20`, which tools read as `a_b[abi:u20]`.
 
-use marquetry_ir::types::{Aggregate, Singleton, Type, TypeKind, Types};
+use marquetry_ir::types::{Aggregate, Scalar, Singleton, Type, TypeKind, Types};
 use std::fmt::Write;
 
 /// The symbol of a kernel for arguments of these types.
@@ -19,11 +21,36 @@ pub(super) fn symbol(types: &Types, name: &str, arguments: &[Type]) -> String {
     out
 }
 
+/// A name as it is, if every driver takes it; else with a tag that tells the characters behind all `_` in it.
 fn identifier(out: &mut String, name: &str) {
-    let safe = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' };
-    let name: String = name.chars().map(safe).collect();
+    let is_safe =
+        |(n, c): (usize, char)| c == '_' || c.is_ascii_alphabetic() || (n > 0 && c.is_ascii_digit());
     // Writing to a string cannot fail.
-    let _ = write!(out, "{}{name}", name.len());
+    if !name.is_empty() && name.chars().enumerate().all(is_safe) {
+        let _ = write!(out, "{}{name}", name.len());
+        return;
+    }
+    let (mut safe, mut tag) = (String::new(), String::from("u"));
+    for (n, c) in name.chars().enumerate() {
+        let kept = c != '_' && is_safe((n, c));
+        safe.push(if kept { c } else { '_' });
+        if !kept {
+            let between = if tag.len() > 1 { "_" } else { "" };
+            let _ = write!(tag, "{between}{:x}", u32::from(c));
+        }
+    }
+    // No name at all is nothing to read.
+    let safe = if safe.is_empty() { "_" } else { &safe };
+    let _ = write!(out, "{}{safe}B{}{tag}", safe.len(), tag.len());
+}
+
+/// The name of a struct: a tag tells it from the language's own types where it has the name of one.
+fn nominal(out: &mut String, name: &str) {
+    identifier(out, name);
+    let is_own = matches!(name, "vec" | "fn" | "type" | "const" | "space");
+    if is_own || Scalar::ALL.iter().any(|scalar| scalar.name() == name) {
+        out.push_str("B6struct");
+    }
 }
 
 fn number(out: &mut String, number: u64) {
@@ -53,12 +80,12 @@ fn mangle(out: &mut String, types: &Types, ty: Type) {
         }
         (_, Some(Aggregate::Struct { name, .. })) => match types.applied(ty) {
             Some((template, args)) => {
-                identifier(out, types.template(template).map_or("", |template| &template.name));
+                nominal(out, types.template(template).map_or("", |template| &template.name));
                 out.push('I');
                 args.iter().for_each(|&arg| mangle(out, types, arg));
                 out.push('E');
             }
-            None => identifier(out, name),
+            None => nominal(out, name),
         },
         (_, Some(Aggregate::Singleton(singleton))) => {
             match singleton {
@@ -95,7 +122,7 @@ fn mangle(out: &mut String, types: &Types, ty: Type) {
 mod tests {
     use super::*;
     use marquetry_ir::constant::{ConstData, ConstValue};
-    use marquetry_ir::types::{Scalar, Space};
+    use marquetry_ir::types::Space;
 
     #[test]
     fn t100_symbols_of_kernels() {
@@ -108,7 +135,32 @@ mod tests {
         let found = symbol(&types, "scale", &[Type::I32, Type::pointer(Space::Global), list]);
         assert_eq!(found, "_Z5scale3i32PU6globalvA3_3vecI3f32Lm4EE");
         let function = types.singleton(Singleton::Function("a b".into())).unwrap();
-        assert_eq!(symbol(&types, "map", &[function]), "_Z3map2fnI3a_bE");
+        assert_eq!(symbol(&types, "map", &[function]), "_Z3map2fnI3a_bB3u20E");
+    }
+
+    #[test]
+    fn names_that_drivers_do_not_take_stay_apart() {
+        let mut types = Types::new();
+        let names = [
+            "a b", "a_b", "a__b", "a-b", "a b_", "a_b ", "_a b", "2a", "_a", "é", "", "_", " ", "a_bB3u20",
+            "i32", "vec", "3i32", "fn",
+        ];
+        let mut symbols = vec![symbol(&types, "k", &[Type::I32])];
+        for name in names {
+            let structure = types.structure(name, vec![("x".into(), Type::F32)]).unwrap();
+            let function = types.singleton(Singleton::Function(name.into())).unwrap();
+            symbols.push(symbol(&types, "k", &[structure]));
+            symbols.push(symbol(&types, "k", &[function]));
+            symbols.push(symbol(&types, name, &[]));
+        }
+        assert!(symbols.iter().all(|symbol| symbol.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')));
+        for symbol in &symbols {
+            cpp_demangle::Symbol::new(symbol).unwrap_or_else(|error| panic!("{symbol}: {error}"));
+        }
+        let count = symbols.len();
+        symbols.sort();
+        symbols.dedup();
+        assert_eq!(symbols.len(), count, "{symbols:?}");
     }
 
     #[test]
@@ -129,7 +181,7 @@ mod tests {
             (&[][..], "k()"),
             (&[one, minus], "k(const<i32, (unsigned long)1>, const<i32, (unsigned long)4294967295>)"),
             (&[wide], "k(const<i128, (unsigned __int128)340282366920938463463374607431768211455>)"),
-            (&[function, ty], "k(fn<a_b>, type<f32>)"),
+            (&[function, ty], "k(fn<a_b[abi:u20]>, type<f32>)"),
             (&[Type::pointer(Space::Shared), Type::BF16], "k(void shared*, bf16)"),
             (&[list], "k(vec<f16, (unsigned long)8> [3])"),
             (&many, &format!("k({})", ["point"; 40].join(", "))),

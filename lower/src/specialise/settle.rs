@@ -68,7 +68,7 @@ impl<'a> Settler<'a> {
         match Arc::make_mut(self.types).substitute(ty, &bind) {
             Ok(settled) if !settled.is_generic() => settled,
             Ok(_) => Type::UNKNOWN,
-            Err(error @ (TypeError::TooDeep | TypeError::TooLarge)) => {
+            Err(error @ (TypeError::TooDeep | TypeError::TooLong | TypeError::TooLarge)) => {
                 self.grown = Some(error);
                 Type::ERROR
             }

@@ -5,7 +5,8 @@
 
 use crate::failure::Failure;
 use crate::job::Job;
-use crate::specialise::{self, Specialised};
+use crate::report;
+use crate::specialise::{self, Answering, Specialised};
 use crate::validate::overlay_of;
 use cranelift_entity::SecondaryMap;
 use marquetry_ir::body::Symbol;
@@ -20,14 +21,14 @@ use std::collections::VecDeque;
 const SHOWN: usize = 8;
 
 /// Adds the calls that lead to each problem of a target, and the tables through which they were dispatched.
-pub fn traced(failure: Failure, program: &Program, job: &Job) -> Failure {
+pub fn traced(failure: Failure, program: &Program, job: &Job, answer: Answering<'_>) -> Failure {
     let Failure::Program(mut problems) = failure else { return failure };
     let wants = |problem: &Diagnostic| {
         let late = matches!(problem.code, Code::Unsupported | Code::Assertion | Code::Pointer);
         late && problem.span.is_somewhere()
     };
     if problems.iter().any(wants)
-        && let Ok(made) = specialise::run_recorded(program, job)
+        && let Ok(made) = specialise::run_answered(program, job, answer)
     {
         let trace = Trace::new(program, &made);
         problems.iter_mut().filter(|problem| wants(problem)).for_each(|problem| trace.add_to(problem));
@@ -106,22 +107,8 @@ impl<'a> Trace<'a> {
                 problem.notes.push("...".into());
                 break;
             }
-            problem.notes.push(self.call(caller, span));
+            problem.notes.push(report::called_from(&self.made.unit, caller, &self.overlay_of(caller), span));
             at = caller;
-        }
-    }
-
-    fn call(&self, caller: Func, span: Span) -> String {
-        let unit = &self.made.unit;
-        let function = &unit.funcs[caller];
-        let file = function.file.and_then(|file| unit.files.get(file as usize));
-        let (name, overlay) = (&function.name, self.overlay_of(caller));
-        match file.filter(|_| span.is_somewhere()) {
-            Some(file) => {
-                let (line, column) = file.line_column(span.start);
-                format!("called from '{name}'{overlay} at {}:{line}:{column}", file.name)
-            }
-            None => format!("called from '{name}'{overlay}"),
         }
     }
 
