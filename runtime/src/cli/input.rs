@@ -153,6 +153,17 @@ impl Tables {
     pub(super) fn find(&self, program: &Program) -> Result<Vec<OpenTable>, CliError> {
         view::overlays(program, &self.names).map_err(|error| unlisted("--table", &error))
     }
+
+    /// The names, where programs are yet to be read: none is that of a table of the library.
+    pub(super) fn own(&self) -> Result<Vec<String>, CliError> {
+        let library = crate::library::program();
+        for name in &self.names {
+            if let Err(error @ ListError::Library(_)) = view::overlays(&library, std::slice::from_ref(name)) {
+                return Err(unlisted("--table", &error));
+            }
+        }
+        Ok(self.names.clone())
+    }
 }
 
 /// Shows which methods the stack of a job hides, besides those that each of its tables hides by itself: these were shown

@@ -1,6 +1,6 @@
 //! `marq run`: call a function or launch a kernel.
 
-use super::input::{self, Entry};
+use super::input::{self, Entry, Tables};
 use super::{CliError, CliResult, output, watchdog};
 use crate::engine::{EngineError, Extent, Outcome};
 use crate::filetest::argument::{Argument, parse_arguments};
@@ -49,6 +49,8 @@ pub(super) struct Run {
     /// A hidden input of a launch, which the kernel reads by name; may be given more than once
     #[arg(long, value_name = "NAME=ARGUMENT")]
     input: Vec<String>,
+    #[command(flatten)]
+    tables: Tables,
     /// Seconds that it may take before the command ends with an error; 0 for any time
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     timeout: u64,
@@ -70,6 +72,7 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn run(self) -> CliResult {
         let mut program = input::read_valid(&[&self.file])?;
+        self.tables.find(&program)?;
         let args = parse_arguments(&self.args).map_err(|e| CliError::Usage(format!("--args: {e}")))?;
         let extent = match (&self.grid, &self.block) {
             (None, None) => None,
@@ -111,6 +114,7 @@ impl Run {
             };
             CliError::Failed(format!("{message}{hint}"))
         })?;
+        engine.set_tables(&self.tables.names);
         let program = Arc::new(program);
         engine.set_host(Arc::new(input::words(&self.resolve)?));
         engine.load(program.clone());

@@ -9,6 +9,7 @@ use crate::compile::{Child, Compiled, emit, lower};
 use crate::engine::EngineError;
 use crate::memory;
 use marquetry_ir::program::{Program, Worlds};
+use marquetry_ir::text::print_type;
 use marquetry_ir::types::{Type, TypeError};
 use marquetry_lower::dispatch::edges::{Edge, Instance};
 use marquetry_lower::dispatch::resolve::look_up;
@@ -199,6 +200,15 @@ impl Session {
             deferred.arguments.to_vec()
         };
         let program = self.shared.lock().program_at(parent.world)?;
+        // The program as it was before relations between types changed has none of the types that came later.
+        if let Some(n) = arguments.iter().position(|&ty| program.types.layout(ty).is_none()) {
+            let ty = deferred.arguments.get(n).map(|&ty| print_type(&lowering.types, ty)).unwrap_or_default();
+            let (name, world) = (&deferred.name, parent.world.0);
+            return Err(SessionError::NotFound(format!(
+                "the child '{name}' takes {ty}, a type that only the job above it made: in world {world}, before relations \
+                 between types changed, there is none"
+            )));
+        }
         let open = view(&program, &config)?;
         let pinned = open.clone().at(parent.world);
         let found = look_up(&program, &pinned, &deferred.name, &arguments);
