@@ -6,12 +6,13 @@
 //! made by name for back-ends.
 //! A program holds data only; which method a call means is decided in the `lower` crate, per job.
 //!
-//! Every definition, redefinition and deletion of a method advances the [`World`]. Each method has the worlds in which it
-//! is alive, so that a job pinned to a world finds what was there. Methods that ended stay until the owner of the program
+//! Every definition, redefinition and deletion of a method advances the [`World`], and so does a function of the host that
+//! is added: calls that missed it mean it from then on. Each method has the worlds in which it is alive, so that a job pinned to a world finds what was there. Methods that ended stay until the owner of the program
 //! says that nobody looks at their worlds any more: [`Program::forget_before`]. Their ids are never used again.
 
 mod boxes;
 mod data;
+mod externs;
 mod names;
 mod overloads;
 mod references;
@@ -25,13 +26,13 @@ use crate::library;
 use crate::limits::{MAX_METHODS, MAX_NAME_BYTES};
 use crate::span::SourceFile;
 use crate::types::{Type, Types};
-use cranelift_entity::packed_option::PackedOption;
-use cranelift_entity::{EntityRef, PrimaryMap};
+use cranelift_entity::{EntityRef, PrimaryMap, SecondaryMap};
 use data::NOTHING;
 use names::Names;
 use overloads::Takes;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
+use world::Change;
 
 pub use boxes::{BoxError, Boxed, Header, ObjectModel};
 pub use data::{ExternData, GlobalData, Inlining, MethodData, MethodError, MethodKind, Variable};
@@ -68,10 +69,12 @@ pub struct Program {
     tables: PrimaryMap<Table, Arc<str>>,
     table_names: FxHashMap<Arc<str>, Table>,
     by_name: Names,
-    /// Per step of the world since the oldest, the method that it was about.
-    changes: Vec<PackedOption<Method>>,
+    /// Per step of the world since the oldest, what it was about.
+    changes: Vec<Change>,
     global_names: FxHashMap<Arc<str>, Global>,
     extern_names: FxHashMap<Arc<str>, Extern>,
+    /// The first world in which each one is there.
+    extern_worlds: SecondaryMap<Extern, World>,
 }
 
 /// Symbols end at zero bytes, and link names are the runtime provider's.
@@ -111,6 +114,7 @@ impl Program {
             by_name: Names::default(),
             global_names: FxHashMap::default(),
             extern_names: FxHashMap::default(),
+            extern_worlds: SecondaryMap::new(),
         };
         for name in ["base", "device", "standard"] {
             program.intern_table(name);
@@ -230,7 +234,7 @@ impl Program {
         OpenTable::try_from(data.table)?;
         let alive = self.is_alive(method, self.world);
         if alive {
-            self.advance(method);
+            self.advance(Change::Method(method));
             self.end(method, self.world);
         }
         Ok(alive)
@@ -250,8 +254,7 @@ impl Program {
 
     /// Advances the world for a change that is not about a method: relations between types, say.
     pub fn advance_world(&mut self) {
-        self.world.0 += 1;
-        self.changes.push(None.into());
+        self.advance(Change::Other);
     }
 
     fn check_variables(&self, data: &MethodData) -> Result<(), MethodError> {
@@ -267,9 +270,9 @@ impl Program {
         }
     }
 
-    fn advance(&mut self, about: Method) {
+    fn advance(&mut self, about: Change) {
         self.world.0 += 1;
-        self.changes.push(about.into());
+        self.changes.push(about);
     }
 
     fn living(&self, name: &str, table: Table, key: &[u32]) -> Option<Method> {
@@ -302,7 +305,7 @@ impl Program {
         };
         self.by_name.entry(name).push(table, key, method, &data.signature.params, takes);
         self.methods.push(Arc::new(data));
-        self.advance(method);
+        self.advance(Change::Method(method));
         self.lifetimes.push(Some(Worlds { from: self.world, until: World::MAX }));
         Ok(method)
     }
@@ -351,9 +354,15 @@ impl Program {
     /// What changed after a world, of what is not forgotten: the methods that were added or ended, a redefinition once,
     /// with the new one.
     pub fn changes_since(&self, world: World) -> impl Iterator<Item = Method> {
+        self.steps_since(world).iter().filter_map(|change| match change {
+            Change::Method(method) => Some(*method),
+            Change::Extern(_) | Change::Other => None,
+        })
+    }
+
+    fn steps_since(&self, world: World) -> &[Change] {
         let start = usize::try_from(world.0.saturating_sub(self.oldest.0)).unwrap_or(usize::MAX);
-        let changes = self.changes.get(start..).unwrap_or(&[]);
-        changes.iter().filter_map(|change| change.expand())
+        self.changes.get(start..).unwrap_or(&[])
     }
 
     /// The methods of a generic function by what they take; none if there never was one.
@@ -385,20 +394,6 @@ impl Program {
         let global = self.globals.push(data);
         self.global_names.insert(name, global);
         Ok(global)
-    }
-
-    /// Adds a function of the host.
-    ///
-    /// # Errors
-    /// One of this name exists already: that one.
-    pub fn add_extern(&mut self, data: ExternData) -> Result<Extern, Extern> {
-        if let Some(&existing) = self.extern_names.get(&data.name) {
-            return Err(existing);
-        }
-        let name = data.name.clone();
-        let id = self.externs.push(data);
-        self.extern_names.insert(name, id);
-        Ok(id)
     }
 
     /// A method; for an id of another program, one without a name and without code.
@@ -471,11 +466,6 @@ impl Program {
     /// The global of this name.
     pub fn find_global(&self, name: &str) -> Option<Global> {
         self.global_names.get(name).copied()
-    }
-
-    /// The host's function of this name.
-    pub fn find_extern(&self, name: &str) -> Option<Extern> {
-        self.extern_names.get(name).copied()
     }
 }
 

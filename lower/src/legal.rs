@@ -33,6 +33,8 @@ pub struct Site {
     pub callers: Box<[Frame]>,
     /// The calls of which one came next, where there are several.
     pub candidates: Arc<[Frame]>,
+    /// Whether there are more than these lists name: candidates if there are any, else callers.
+    pub more: bool,
 }
 
 /// What a parameter is to whoever calls an entry.

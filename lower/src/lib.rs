@@ -22,6 +22,7 @@ pub mod optimise;
 pub mod fold;
 pub mod legal;
 mod fresh;
+mod throw_at;
 pub mod references;
 mod known_slots;
 pub mod exceptions;

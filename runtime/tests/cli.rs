@@ -656,3 +656,51 @@ fn compile_takes_a_policy_for_exceptions() {
     assert_eq!(code(&output), 2);
     assert!(stderr(&output).contains("expected one of report, exit, trap"), "{}", stderr(&output));
 }
+
+#[test]
+fn what_the_stack_of_a_job_hides_is_shown_once() {
+    let folder = Folder::new();
+    let source = "abstract Real
+impl f32, f64 : Real
+method f(x: Real) -> i32 {
+entry:
+    return i32 1
+}
+overlay low method f(x: f64) -> i32 {
+entry:
+    return i32 2
+}
+overlay top method f<T: Real>(x: T) -> i32 {
+entry:
+    return i32 3
+}
+overlay broad method f(x: Any) -> i32 {
+entry:
+    return i32 4
+}
+method m() -> i32 {
+entry:
+    r = call f(f64 1.0)
+    return r
+}
+";
+    let path = folder.file("a.mq", source);
+    let hidden = "f<T: Real>(T) -> i32 in table top shadows the more specific f(f64) -> i32 in table low";
+    let broad = "f(Any) -> i32 in table broad shadows the more specific f(Real) -> i32 in table base";
+    let which = ["which", text(&path), "f(f64)"];
+    let compile = ["compile", text(&path), "--entry", "m", "--target", "native", "--stage", "specialised"];
+    for (args, tables, wanted) in [
+        (&which[..], ["top", "low"], 1),
+        (&compile, ["top", "low"], 1),
+        (&which, ["low", "top"], 0),
+        (&compile, ["low", "top"], 0),
+    ] {
+        let tables = tables.iter().flat_map(|table| ["--table", table]);
+        let output = marq(&args.iter().copied().chain(tables).collect::<Vec<&str>>());
+        let shown = stderr(&output);
+        assert_eq!(code(&output), 0, "{shown}");
+        assert_eq!((shown.matches(hidden).count(), shown.matches(broad).count()), (wanted, 1), "{shown}");
+    }
+    let shown = stderr(&marq(&["which", text(&path), "f(f64)", "--table", "broad"]));
+    assert_eq!(shown.matches(broad).count(), 1, "{shown}");
+}

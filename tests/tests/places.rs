@@ -1,11 +1,10 @@
 //! Places in the source, as users meet them: in messages about exceptions, and in a debugger.
 
-use marquetry::engine::{EngineKind, Outcome};
+use marquetry::engine::{EngineKind, Outcome, Thrown};
 use marquetry::library;
-use marquetry::value::{HostArg, HostValue};
+use marquetry::value::HostArg;
 use marquetry_ir::text;
-use marquetry_ir::types::Type;
-use marquetry_lower::job::OptLevel;
+use marquetry_lower::job::{DebugLevel, OptLevel};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -29,8 +28,8 @@ entry:
 }
 ";
 
-/// Function and line of who threw and of its callers.
-fn chain(kind: EngineKind, opt_level: OptLevel) -> Option<Vec<(String, usize)>> {
+/// The exception that a call of a function of these integers ends with; none if the machine lacks the engine.
+fn thrown(kind: EngineKind, opt_level: OptLevel, source: &str, entry: &str, args: &[i32]) -> Option<Thrown> {
     let mut engine = match kind.open(opt_level) {
         Ok(engine) => engine,
         Err(reason) => {
@@ -39,12 +38,19 @@ fn chain(kind: EngineKind, opt_level: OptLevel) -> Option<Vec<(String, usize)>> 
         }
     };
     let mut program = library::program();
-    assert!(text::parse(&mut program, "places.mq", SOURCE).is_empty());
-    let method = *program.methods_of("outer").first().expect("the method");
+    assert!(text::parse(&mut program, "places.mq", source).is_empty());
+    let method = *program.methods_of(entry).first().expect("the method");
     engine.load(Arc::new(program));
-    let int = |value| HostArg::Value(HostValue::scalar(Type::I32, value).expect("an i32"));
-    let outcome = engine.call(method, &mut [int(1), int(0)]).expect("a call");
-    let Outcome::Threw(thrown) = outcome else { panic!("{}: nothing was thrown", kind.name()) };
+    let mut args: Vec<HostArg> = args.iter().map(|&value| value.into()).collect();
+    match engine.call(method, &mut args).expect("a call") {
+        Outcome::Threw(thrown) => Some(thrown),
+        Outcome::Returned(_) => panic!("{}: nothing was thrown", kind.name()),
+    }
+}
+
+/// Function and line of who threw and of its callers.
+fn chain(kind: EngineKind, opt_level: OptLevel) -> Option<Vec<(String, usize)>> {
+    let thrown = thrown(kind, opt_level, SOURCE, "outer", &[1, 0])?;
     let mut chain = vec![(thrown.function.clone(), thrown.place.as_ref().map_or(0, |place| place.line))];
     chain.extend(thrown.callers.iter().map(|c| (c.function.clone(), c.place.as_ref().map_or(0, |p| p.line))));
     let shown = thrown.to_string();
@@ -61,6 +67,50 @@ fn every_engine_names_the_chain_of_an_exception() {
                 assert_eq!(chain, expected, "{} at {opt_level:?}", kind.name());
             }
         }
+    }
+}
+
+#[test]
+fn a_chain_that_is_cut_says_so() {
+    let divides = "method f0(x: i32) -> i32 noinline {\nentry:\n    r = div.s i32 5, x\n    return r\n}\n";
+    let calls = |n: usize| {
+        let callee = n - 1;
+        format!(
+            "method f{n}(x: i32) -> i32 noinline {{\nentry:\n    r = call f{callee}(x)\n    return r\n}}\n"
+        )
+    };
+    let source: String = std::iter::once(divides.into()).chain((1..=100).map(calls)).collect();
+    for kind in EngineKind::ALL {
+        // All of 64 calls are named; more are not, and that is said.
+        for (entry, count, more) in [("f64", 64, false), ("f65", 64, true), ("f100", 64, true)] {
+            let Some(thrown) = thrown(kind, OptLevel::Default, &source, entry, &[0]) else { break };
+            let name = kind.name();
+            assert_eq!((thrown.callers.len(), thrown.more), (count, more), "{name}: {entry}");
+            let (shown, report) = (thrown.to_string(), thrown.report(DebugLevel::Full));
+            let cut = if more { "; and more than 56 more)" } else { "; and 56 more)" };
+            assert!(shown.ends_with(cut), "{name}: {shown}");
+            assert_eq!(report.contains("\n  and further callers"), more, "{name}: {report}");
+        }
+    }
+}
+
+#[test]
+fn candidates_that_are_cut_say_so() {
+    let source = |count: usize| {
+        let calls: String = (0..count).map(|n| format!("    v{n} = call bad(x)\n")).collect();
+        format!(
+            "method bad(x: i32) -> i32 noinline {{\nentry:\n    r = div.s i32 5, x\n    return r\n}}\n\
+             method go(x: i32) -> i32 {{\nentry:\n{calls}    return v0\n}}\n"
+        )
+    };
+    for (count, named, more) in [(64, 64, false), (65, 64, true), (70, 64, true)] {
+        let thrown = thrown(EngineKind::Native, OptLevel::None, &source(count), "go", &[0]);
+        let thrown = thrown.expect("native code runs everywhere");
+        assert_eq!((thrown.candidates.len(), thrown.more), (named, more), "{count}");
+        let (shown, report) = (thrown.to_string(), thrown.report(DebugLevel::Full));
+        let cut = if more { " or more than 56 more)" } else { " or 56 more)" };
+        assert!(shown.ends_with(cut), "{shown}");
+        assert_eq!(report.ends_with("\n    and others"), more, "{report}");
     }
 }
 
@@ -89,7 +139,7 @@ fn gdb_stops_in_an_inlined_function() {
     }
     use marquetry::compile::{Target, compile_artifact};
     use marquetry_lower::dispatch::view::View;
-    use marquetry_lower::job::{DebugLevel, Job};
+    use marquetry_lower::job::Job;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let at = |name: &str| folder.path().join(name);
     let mut program = library::program();

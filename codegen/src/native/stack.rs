@@ -82,6 +82,7 @@ pub(super) fn place(function: &Function, locator: &mut Locator<'_>) -> ThrowPlac
         span: outermost.map_or(function.span, |(_, _, span)| span),
         callers: Box::default(),
         candidates: Arc::default(),
+        more: false,
     })
 }
 

@@ -23,6 +23,8 @@ pub struct Location {
     pub span: Span,
     /// Who called, from the inside to the outside; at most [`MAX_BACKTRACE`].
     pub callers: Vec<Frame>,
+    /// Whether there are more callers than these.
+    pub more: bool,
 }
 
 /// The most callers that a location names.

@@ -35,10 +35,12 @@ impl<'u> Library<'u> {
         let func = item.frame.func;
         let inst = self.inst(&item.frame)?;
         let frames = std::iter::once(&item.frame).chain(item.callers.iter().rev());
-        let mut frames = frames.take(MAX_BACKTRACE + 1).flat_map(|frame| self.source(frame));
+        // One more than is named, to know whether there are any.
+        let mut frames = frames.take(MAX_BACKTRACE + 2).flat_map(|frame| self.source(frame));
         let own = frames.next()?;
-        let callers = frames.take(MAX_BACKTRACE).collect();
-        Some(Location { func, function: own.function, inst, file: own.file, span: own.span, callers })
+        let callers = frames.by_ref().take(MAX_BACKTRACE).collect();
+        let more = frames.next().is_some();
+        Some(Location { func, function: own.function, inst, file: own.file, span: own.span, callers, more })
     }
 
     fn inst(&self, frame: &Frame) -> Option<Inst> {

@@ -1,8 +1,10 @@
 //! Programs whose methods come and go.
 
-use super::{MethodData, OpenTable, Program, World, Worlds};
-use crate::entity::{Method, Table};
+use super::{ExternData, MethodData, OpenTable, Program, World, Worlds};
+use crate::entity::{Extern, Method, Table};
 use crate::limits::MAX_METHODS;
+use crate::signature::Signature;
+use crate::span::Span;
 use crate::text;
 use crate::types::Type;
 
@@ -61,4 +63,34 @@ fn what_is_forgotten_is_gone_and_the_rest_stays() {
     // An id is never used again.
     assert_eq!(program.changes_since(program.world()).count(), 0);
     assert!(!program.delete_method(first).expect("it is nobody's"));
+}
+
+#[test]
+fn a_function_of_the_host_is_there_from_its_world_on() {
+    let mut program = Program::new();
+    let host = |name: &str| ExternData {
+        name: name.into(),
+        link_name: name.into(),
+        signature: Signature::new([Type::I32], []),
+        file: None,
+        span: Span::NOWHERE,
+    };
+    let before = program.world();
+    let first = program.add_extern(host("first")).expect("a function");
+    let between = program.world();
+    let second = program.add_extern(host("second")).expect("a function");
+    assert!(before < between && between < program.world());
+    assert_eq!(program.add_extern(host("first")), Err(first));
+    let there = |world: World| ["first", "second"].map(|name| program.find_extern_in(name, world));
+    assert_eq!(there(before), [None, None]);
+    assert_eq!(there(between), [Some(first), None]);
+    assert_eq!(there(program.world()), [Some(first), Some(second)]);
+    assert_eq!(program.extern_lifetime(second).before(), Worlds { from: World(0), until: program.world() });
+    let since = |world| program.externs_since(world).collect::<Vec<Extern>>();
+    assert_eq!((since(before), since(between)), (vec![first, second], vec![second]));
+    assert_eq!(program.changes_since(before).count(), 0);
+    // What is forgotten is what changed, not what is there.
+    program.forget_before(World::MAX);
+    assert_eq!(program.externs_since(before).count(), 0);
+    assert_eq!(program.find_extern_in("first", program.world()), Some(first));
 }

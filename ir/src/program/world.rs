@@ -1,6 +1,9 @@
 //! Worlds: moments in the history of a program.
 
-/// A moment in the history of a program: how many changes to its methods came before.
+use crate::entity::{Extern, Method};
+
+/// A moment in the history of a program: how many changes to its methods, and functions of the
+/// host that were added, came before.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct World(pub u64);
 
@@ -27,8 +30,22 @@ impl Worlds {
         self.from <= world && world < self.until
     }
 
+    /// Those that come before all of these.
+    pub fn before(self) -> Worlds {
+        Worlds { from: World(0), until: self.from }
+    }
+
     /// Those in both.
     pub fn intersect(self, other: Worlds) -> Worlds {
         Worlds { from: self.from.max(other.from), until: self.until.min(other.until) }
     }
+}
+
+/// What a step from one world to the next was about.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) enum Change {
+    Method(Method),
+    Extern(Extern),
+    /// How types relate, say.
+    Other,
 }

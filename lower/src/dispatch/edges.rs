@@ -1,12 +1,14 @@
 //! Edges: what an instance looked up, and which instances a change of the program concerns.
 //!
 //! An instance depends on the answers of its look-ups, misses included, and on nothing else of the program's methods but
-//! one thing: an entry's symbol tells overloads apart where there are any. After a change, only the look-ups of changed names
+//! one thing: an entry's symbol tells overloads apart where there are any. A miss may have meant a function of the host, of which
+//! there is one per name, for ever: one that is added concerns those who missed it. After a change, only the look-ups of changed names
 //! can have other answers; they are asked again, so exactly those instances are invalid whose answers differ.
 
 use super::pattern::accept;
 use super::resolve::{Answer, look_up};
 use super::view::View;
+use crate::runtime::host;
 use marquetry_ir::entity::{Func, Method};
 use marquetry_ir::program::{Program, World, Worlds};
 use marquetry_ir::types::{Type, TypeError, Types};
@@ -136,6 +138,16 @@ impl Dependents {
             let Some(edges) = self.by_name.get(name) else { continue };
             for ((edge, view), dependents) in edges {
                 if self.differs(program, edge, *view, &methods) {
+                    found.extend(dependents);
+                }
+            }
+        }
+        for id in program.externs_since(world) {
+            let data = &program.externs[id];
+            // It is what calls mean that no method fits. Those that were made before have not seen it.
+            for ((edge, view), dependents) in self.by_name.get(&data.name).into_iter().flatten() {
+                let takes = host::takes(&program.types, &data.signature.params, &edge.arguments).is_ok();
+                if edge.answer == Answer::Nothing && takes && !self.is_pinned(*view) {
                     found.extend(dependents);
                 }
             }

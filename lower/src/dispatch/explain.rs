@@ -105,7 +105,7 @@ pub fn explain(program: &Program, types: &Types, view: &View, name: &str, argume
         decided |= Some(table) == deciding;
         tables.push(TableReport { table, candidates });
     }
-    let host = program.find_extern(name).map(|id| {
+    let host = program.find_extern_in(name, view.world(program)).map(|id| {
         let params = &program.externs[id].signature.params;
         let rejection = host::takes(types, params, arguments).err();
         (id, rejection)

@@ -2,6 +2,7 @@
 //!
 //! A function that has one call in the unit was called from there, and so on outwards. One that has several may have been
 //! called from any of them: all are named as candidates, and the way ends. It ends as well at an entry, which hosts call.
+//! Both lists are limited, and say so where they are cut.
 //! Indirect calls are calls of every function with their signature whose address is taken.
 
 use crate::call_graph::{callee, held};
@@ -43,6 +44,8 @@ impl Calls {
 struct Way {
     callers: Arc<[Frame]>,
     candidates: Arc<[Frame]>,
+    /// Whether it goes on, or there are more candidates.
+    more: bool,
 }
 
 /// Adds what is known of the callers to places that throw; `funcs` says in which function each one is.
@@ -56,8 +59,12 @@ pub(super) fn find(unit: &Unit, sites: &mut [Site], funcs: &[Func]) {
     let mut known: FxHashMap<Func, Way> = FxHashMap::default();
     for (site, &func) in sites.iter_mut().zip(funcs) {
         let way = known.entry(func).or_insert_with(|| way(unit, &calls, func, &is_entry));
+        let all = site.callers.len() + way.callers.len();
         site.callers = site.callers.iter().chain(way.callers.iter()).take(MAX_CALLERS).cloned().collect();
-        site.candidates = way.candidates.clone();
+        // Candidates are for what comes after the last caller.
+        let cut = all > MAX_CALLERS;
+        site.candidates = if cut { Arc::default() } else { way.candidates.clone() };
+        site.more = cut || way.more;
     }
 }
 
@@ -74,15 +81,17 @@ fn way(unit: &Unit, calls: &SecondaryMap<Func, Calls>, func: Func, is_entry: &im
             }
             Some(last) => {
                 chains.push(last);
+                let more = calls[at].more || chains.len() > MAX_CANDIDATES;
                 let first = |(_, chain): (Func, Vec<Frame>)| chain.into_iter().next();
                 let candidates: Vec<Frame> =
                     chains.into_iter().filter_map(first).take(MAX_CANDIDATES).collect();
-                return Way { callers: callers.into(), candidates: candidates.into() };
+                return Way { callers: callers.into(), candidates: candidates.into(), more };
             }
             None => break,
         }
     }
-    Way { callers: callers.into(), candidates: Arc::default() }
+    let more = !is_entry(at) && !seen.contains(&at) && !calls[at].list.is_empty();
+    Way { callers: callers.into(), candidates: Arc::default(), more }
 }
 
 /// The places of calls, each once: inlining and unrolling copy them.

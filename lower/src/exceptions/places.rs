@@ -34,6 +34,8 @@ pub struct ThrowPlace {
     pub callers: Box<[ThrowFrame]>,
     /// Who may have called the last of these, as in [`Site::candidates`].
     pub candidates: Arc<[ThrowFrame]>,
+    /// Whether there are more than these lists name, as in [`Site::more`].
+    pub more: bool,
 }
 
 /// Finds lines in source files, whose starts it looks up once.
@@ -73,6 +75,7 @@ impl<'a> Locator<'a> {
             at: ThrowFrame { function: site.function.clone(), location },
             callers: site.callers.iter().map(|frame| self.frame(frame)).collect(),
             candidates: site.candidates.iter().map(|frame| self.frame(frame)).collect(),
+            more: site.more,
         }
     }
 }

@@ -221,8 +221,18 @@ impl Rewriter<'_> {
         let mut frames = self.body.frames(&self.name, self.file, self.origin);
         let (function, file, span) = frames.next().unwrap_or((&self.name, self.file, self.origin.span));
         let (function, callers) = (function.clone(), frames.owned().collect());
-        let candidates = Arc::default();
-        self.sites.list.push(Site { kind, reason, operands, function, file, span, callers, candidates });
+        let (candidates, more) = (Arc::default(), false);
+        self.sites.list.push(Site {
+            kind,
+            reason,
+            operands,
+            function,
+            file,
+            span,
+            callers,
+            candidates,
+            more,
+        });
         self.sites.funcs.push(self.func);
         self.body.make_scalar(Type::I32, self.sites.list.len() as u128)
     }

@@ -13,7 +13,7 @@ use crate::query;
 use crate::references::{self, Strategy};
 use crate::report::{self, Place};
 use crate::runtime::link::Linker;
-use crate::runtime::{hooks as reports, inputs, print};
+use crate::runtime::{inputs, print, reports};
 use crate::specialise::{self, Specialised};
 use crate::stage::Stage;
 use crate::{call_graph, convergence, evaluate, kernel_abi, known_slots, legalise, optimise, validate};

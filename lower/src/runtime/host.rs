@@ -2,7 +2,8 @@
 
 use crate::dispatch::pattern::Rejection;
 use crate::dispatch::view::View;
-use marquetry_ir::body::{Body, Symbol};
+use crate::throw_at::throw_at;
+use marquetry_ir::body::Body;
 use marquetry_ir::entity::Inst;
 use marquetry_ir::op::Op;
 use marquetry_ir::types::{Type, Types};
@@ -96,27 +97,22 @@ pub(crate) fn apply(body: &mut Body, view: &View, name: &str) {
     if policy == HostPolicy::Trap
         && let Some(inst) = first(body, Op::Sentinel)
     {
-        throw_at(body, inst, &format!("'{name}' runs on devices only"));
+        let reason = || Some(format!("'{name}' runs on devices only").into());
+        throw_at(body, inst, DEVICE_ONLY, reason, body.span(inst));
     }
-    while let Some(inst) = first(body, Op::Print) {
+    if !body.may_have(Op::Print) {
+        return;
+    }
+    let insts = body.blocks().flat_map(|block| body.block_insts(block));
+    let prints: Vec<Inst> = insts.filter(|&inst| body.inst(inst).op == Op::Print).collect();
+    for inst in prints {
         match policy {
-            HostPolicy::Trap => throw_at(body, inst, "'print' runs on devices only"),
+            // One before it in its block may have taken it away.
+            HostPolicy::Trap => {
+                let reason = || Some("'print' runs on devices only".into());
+                throw_at(body, inst, DEVICE_ONLY, reason, body.span(inst));
+            }
             _ => body.remove_inst(inst),
         }
     }
-}
-
-/// Ends a block with an exception instead of an instruction and all that follows.
-fn throw_at(body: &mut Body, inst: Inst, reason: &str) {
-    let Some(block) = body.inst_block(inst) else { return };
-    let span = body.span(inst);
-    let mut next = Some(inst);
-    while let Some(inst) = next {
-        next = body.next_inst(inst);
-        body.remove_inst(inst);
-    }
-    let symbol = body.make_symbol(Symbol::Exception(DEVICE_ONLY.into(), Some(reason.into())));
-    let throw = body.make_inst(Op::Throw, Type::I1, &[], symbol.as_u32());
-    body.set_span(throw, span);
-    body.append_inst(throw, block);
 }

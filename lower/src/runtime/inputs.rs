@@ -22,7 +22,7 @@ use marquetry_ir::op::Op;
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::span::Span;
 use marquetry_ir::types::Type;
-use marquetry_ir::unit::Unit;
+use marquetry_ir::unit::{Function, Unit};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -69,53 +69,91 @@ pub fn run(lowered: &mut Lowered, state: Option<Type>) -> Result<(), Failure> {
     if state.is_none() && !unit.funcs.values().any(|function| function.body.may_have(Op::KernelInput)) {
         return Ok(());
     }
-    let state = declared_state(unit, state)?;
-    let mut inputs = collect(unit)?;
-    check_state(unit, state)?;
-    let kernels: Vec<usize> = unit
-        .funcs
-        .iter()
-        .filter(|(_, function)| function.kind == MethodKind::Kernel)
-        .map(|(func, _)| func.as_u32() as usize)
-        .collect();
-    if kernels.is_empty() && inputs.iter().any(|input| &*input.name == STATE) {
-        zero_state(unit);
-        inputs.retain(|input| &*input.name != STATE);
-    }
-    if let Some(ty) = state.filter(|_| !kernels.is_empty()) {
-        inputs.retain(|input| &*input.name != STATE);
-        inputs.push(Input { name: STATE.into(), ty });
-    }
+    let inputs = wanted(unit, state)?;
     if inputs.is_empty() {
         return Ok(());
     }
-    let mut needs = spread(unit, &inputs);
-    if let Some(bit) = inputs.iter().position(|input| &*input.name == STATE) {
-        kernels.iter().for_each(|&kernel| needs[kernel] |= 1 << bit);
-    }
-    let has_state =
-        |needs: Needs| inputs.iter().position(|i| &*i.name == STATE).is_some_and(|n| needs >> n & 1 != 0);
-    let indirect = addressed(unit).into_iter().fold(0, |all, func| all | needs[func.as_u32() as usize]);
-    let chosen = |needs: Needs| {
-        let numbered = inputs.iter().enumerate();
-        numbered.filter(move |(n, _)| needs >> n & 1 != 0).map(|(_, input)| input)
-    };
+    let plan = Plan::new(unit, inputs);
     for func in unit.funcs.keys().collect::<Vec<Func>>() {
-        let own = needs[func.as_u32() as usize];
         let function = &mut unit.funcs[func];
-        insert_inputs(&mut function.signature.params, chosen(own).map(|input| (input, input.ty)), 0);
+        plan.widen(func, function)?;
+        if plan.pass_on(func, &mut function.body) && !lowered.rewritten.contains(&func) {
+            lowered.rewritten.push(func);
+        }
+    }
+    for (&entry, abi) in unit.entries.iter().zip(&mut lowered.entries) {
+        let is_state = |input: &&Input| &*input.name == STATE;
+        abi.inputs = plan.of(entry).filter(|input| !is_state(input)).cloned().collect();
+        abi.state = plan.of(entry).find(is_state).map(|input| input.ty);
+    }
+    Ok(())
+}
+
+/// The inputs that the functions of a unit are to be given, the state of its kernels among them.
+fn wanted(unit: &mut Unit, state: Option<Type>) -> Result<Vec<Input>, Failure> {
+    let state = declared_state(unit, state)?;
+    let Found { mut inputs, last } = find(unit)?;
+    check_state(unit, state)?;
+    let has_kernels = unit.funcs.values().any(|function| function.kind == MethodKind::Kernel);
+    if !has_kernels && inputs.iter().any(|input| &*input.name == STATE) {
+        zero_state(unit);
+        inputs.retain(|input| &*input.name != STATE);
+    }
+    if let Some(ty) = state.filter(|_| has_kernels) {
+        inputs.retain(|input| &*input.name != STATE);
+        inputs.push(Input { name: STATE.into(), ty });
+    }
+    few(Found { inputs, last })
+}
+
+/// Which functions are given which inputs.
+struct Plan {
+    inputs: Vec<Input>,
+    /// Per function.
+    needs: Vec<Needs>,
+    /// What every function takes whose address is taken, and every indirect call passes.
+    indirect: Needs,
+}
+
+impl Plan {
+    fn new(unit: &Unit, inputs: Vec<Input>) -> Plan {
+        let mut needs = spread(unit, &inputs);
+        if let Some(bit) = inputs.iter().position(|input| &*input.name == STATE) {
+            let kernels = unit.funcs.iter().filter(|(_, function)| function.kind == MethodKind::Kernel);
+            kernels.for_each(|(kernel, _)| needs[kernel.as_u32() as usize] |= 1 << bit);
+        }
+        let indirect = addressed(unit).into_iter().fold(0, |all, func| all | needs[func.as_u32() as usize]);
+        Plan { inputs, needs, indirect }
+    }
+
+    fn chosen(&self, needs: Needs) -> impl Iterator<Item = &Input> {
+        let numbered = self.inputs.iter().enumerate();
+        numbered.filter(move |(n, _)| needs >> n & 1 != 0).map(|(_, input)| input)
+    }
+
+    /// What a function is given.
+    fn of(&self, func: Func) -> impl Iterator<Item = &Input> {
+        self.chosen(self.needs.get(func.as_u32() as usize).copied().unwrap_or(0))
+    }
+
+    /// Gives a function parameters for its inputs, as far as its signature goes.
+    fn widen(&self, func: Func, function: &mut Function) -> Result<(), Failure> {
+        insert_inputs(&mut function.signature.params, self.of(func).map(|input| (input, input.ty)), 0);
         let found = function.signature.params.len();
         if found > MAX_PARAMS {
-            return Err(Failure::Limit(Limit::new("parameters", MAX_PARAMS as u64, found as u64).at(
-                &function.name,
-                function.file,
-                function.span,
-            )));
+            let limit = Limit::new("parameters", MAX_PARAMS as u64, found as u64);
+            return Err(Failure::Limit(limit.at(&function.name, function.file, function.span)));
         }
-        let body = &mut function.body;
-        let Some(entry) = body.entry().filter(|_| own != 0) else { continue };
-        let params: BTreeMap<Arc<str>, Value> =
-            chosen(own).map(|input| (input.name.clone(), body.append_block_param(entry, input.ty))).collect();
+        Ok(())
+    }
+
+    /// Gives a body values for its inputs and passes them on; whether there are any.
+    fn pass_on(&self, func: Func, body: &mut Body) -> bool {
+        let Some(entry) = body.entry().filter(|_| self.of(func).next().is_some()) else { return false };
+        let params: BTreeMap<Arc<str>, Value> = self
+            .of(func)
+            .map(|input| (input.name.clone(), body.append_block_param(entry, input.ty)))
+            .collect();
         if let Some(&state) = params.get(STATE) {
             let mut order: Vec<Value> = body.block_params(entry).to_vec();
             order.retain(|&param| param != state);
@@ -128,19 +166,11 @@ pub fn run(lowered: &mut Lowered, state: Option<Type>) -> Result<(), Failure> {
             }
         }
         thread(body, &params, |callee| match callee {
-            Some(callee) => chosen(needs[callee.as_u32() as usize]).cloned().collect(),
-            None => chosen(indirect).cloned().collect(),
+            Some(callee) => self.of(callee).cloned().collect(),
+            None => self.chosen(self.indirect).cloned().collect(),
         });
-        if !lowered.rewritten.contains(&func) {
-            lowered.rewritten.push(func);
-        }
+        true
     }
-    for (&entry, abi) in unit.entries.iter().zip(&mut lowered.entries) {
-        let own = needs[entry.as_u32() as usize];
-        abi.inputs = chosen(own).filter(|input| &*input.name != STATE).cloned().collect();
-        abi.state = has_state(own).then(|| inputs.iter().find(|i| &*i.name == STATE)).flatten().map(|i| i.ty);
-    }
-    Ok(())
 }
 
 /// Adds what stands for inputs to a list: the state at `first`, the others at the end.
@@ -223,31 +253,58 @@ fn name_of(body: &Body, inst: Inst) -> Arc<str> {
     }
 }
 
+/// What a unit names.
+struct Found {
+    /// The inputs, by name.
+    inputs: Vec<Input>,
+    /// Where the last of them is named first: the function, its file, and where in it.
+    last: Option<(Arc<str>, Option<u32>, Span)>,
+}
+
 /// All inputs that a unit names, in order.
 ///
 /// # Errors
 /// A name with two types, or too many.
 pub fn collect(unit: &Unit) -> Result<Vec<Input>, Failure> {
+    few(find(unit)?)
+}
+
+/// The inputs, unless they are more than a function can be given.
+fn few(Found { inputs, last }: Found) -> Result<Vec<Input>, Failure> {
+    if inputs.len() <= MAX_INPUTS {
+        return Ok(inputs);
+    }
+    let limit = Limit::new("hidden inputs", MAX_INPUTS as u64, inputs.len() as u64);
+    Err(Failure::Limit(match last {
+        Some((function, file, span)) => limit.at(&function, file, span),
+        None => limit,
+    }))
+}
+
+fn find(unit: &Unit) -> Result<Found, Failure> {
     let mut found: BTreeMap<Arc<str>, Type> = BTreeMap::new();
+    let mut last = None;
     for function in unit.funcs.values() {
         let body = &function.body;
         for inst in insts(body).filter(|&inst| body.inst(inst).op == Op::KernelInput) {
             let (name, ty) = (name_of(body, inst), body.inst(inst).ty);
-            let known = *found.entry(name.clone()).or_insert(ty);
-            if known != ty {
-                let own = function.frames(body.origin(inst)).next();
-                let (of, file, span) = own.unwrap_or((&function.name, function.file, function.span));
-                let place = Place { function: of, file, span };
-                let message = format!("hidden input '{name}' has type {ty} here, and {known} elsewhere");
-                return Err(Failure::Program(vec![report::dispatch(&place, message)]));
+            let own = function.frames(body.origin(inst)).next();
+            let (of, file, span) = own.unwrap_or((&function.name, function.file, function.span));
+            match found.get(&name) {
+                Some(&known) if known == ty => {}
+                Some(known) => {
+                    let place = Place { function: of, file, span };
+                    let message = format!("hidden input '{name}' has type {ty} here, and {known} elsewhere");
+                    return Err(Failure::Program(vec![report::dispatch(&place, message)]));
+                }
+                None => {
+                    found.insert(name, ty);
+                    last = Some((of.clone(), file, span));
+                }
             }
         }
     }
-    if found.len() > MAX_INPUTS {
-        let (limit, found) = (MAX_INPUTS as u64, found.len() as u64);
-        return Err(Failure::Limit(Limit::new("hidden inputs", limit, found)));
-    }
-    Ok(found.into_iter().map(|(name, ty)| Input { name, ty }).collect())
+    Ok(Found { inputs: found.into_iter().map(|(name, ty)| Input { name, ty }).collect(), last })
 }
 
 fn callee(body: &Body, inst: Inst) -> Option<Func> {

@@ -218,7 +218,7 @@ fn connect(body: &mut Body, call: Inst, callee: Func, wanted: &Signature) -> Res
 /// Copies the functions of a library function's unit; gives its entry.
 fn append(unit: &mut Unit, library: &LibraryFunction) -> Result<Option<Func>, MergeError> {
     let from = &library.unit;
-    if from.types.len() > unit.types.len() {
+    if library.made_types {
         unit.types = from.types.clone();
     }
     let globals = merge(unit, from)?;

@@ -19,8 +19,10 @@
 //! 1. *Who may a device artifact call?* A sentinel in a device job is an error in [`host`], before anything is emitted,
 //!    so that no host body gets into device code whichever way it was reached.
 //! 2. *One library for jobs that differ.* A kept function is valid for a job if its methods are the same objects, alive in
-//!    the job's world, and all its look-ups still have the same answers: no clock and no identity has to be trusted.
-//!    Functions that make types of their own are not kept, because types are numbered per unit.
+//!    the job's world, all its look-ups still have the same answers, and the types that it mentions mean the same in the job's
+//!    program, which may be an earlier state than the one that it was made for: no clock and no identity has to be trusted.
+//!    Functions that make types of their own are not kept, because types are numbered per unit: they are made over the
+//!    types of the unit that they go to.
 //! 3. *Function values.* An indirect call cannot know which of the addressed functions needs hidden parameters, so all
 //!    addressed functions take what any of them needs, and every indirect call passes it.
 //!
@@ -34,7 +36,7 @@ mod cache;
 pub mod link;
 pub mod print;
 pub mod inputs;
-pub mod hooks;
+pub mod reports;
 
 pub use cache::Library;
 pub use inputs::Input;

@@ -13,6 +13,7 @@ use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::interp::{Config, Ended, Interp, Val};
 use marquetry_ir::program::{OpenTable, Program};
 use marquetry_ir::text;
+use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
 use marquetry_ir::verify::{Verified, verify_unit};
 
@@ -410,6 +411,28 @@ entry:
             assert_eq!(diagnostics[0].message, "hidden input 'seed' has type i32 here, and i64 elsewhere");
         }
         other => panic!("{other:?}"),
+    }
+}
+
+/// What threading the inputs of a kernel that reads so many says.
+fn threaded(count: usize, state: Option<Type>) -> Result<(), Failure> {
+    let reads: String = (0..count).map(|n| format!("    v{n} = kernel_input.i32 x{n}\n")).collect();
+    let stores: String = (0..count).map(|n| format!("    store p, v{n} volatile\n")).collect();
+    let program = program(&format!("kernel k(p: ptr<global>) {{\nentry:\n{reads}{stores}    return\n}}\n"));
+    let unit = linked(&program, &job(&program, "k", View::device(&[])));
+    let mut lowered = exceptions::run(verified(unit)).expect("it is lowered");
+    inputs::run(&mut lowered, state)
+}
+
+#[test]
+fn hidden_inputs_are_as_many_as_there_may_be_the_state_included() {
+    assert!(threaded(64, None).is_ok() && threaded(63, Some(Type::I32)).is_ok());
+    for (count, state) in [(64, Some(Type::I32)), (65, None)] {
+        let Err(Failure::Limit(limit)) = threaded(count, state) else { panic!("{count} and {state:?}") };
+        let diagnostic = limit.diagnostic();
+        assert_eq!(diagnostic.message, "65 hidden inputs, the most is 64");
+        assert!(diagnostic.span.is_somewhere() && diagnostic.file.is_some());
+        assert_eq!(diagnostic.notes, ["in 'k'"]);
     }
 }
 

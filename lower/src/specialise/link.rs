@@ -244,13 +244,25 @@ impl Specialiser<'_> {
             Answer::Nothing => {
                 let id = self.program.find_extern(name)?;
                 let params = &self.program.externs[id].signature.params;
-                host::takes(&self.unit.types, params, arguments).is_ok().then_some(Callee::Extern(id))
+                if host::takes(&self.unit.types, params, arguments).is_err() {
+                    return None;
+                }
+                let lifetime = self.program.extern_lifetime(id);
+                let is_there = lifetime.contains(self.world);
+                if let Some(record) = self.records.get_mut(caller.index()) {
+                    let worlds = if is_there { lifetime } else { lifetime.before() };
+                    record.instance.worlds = record.instance.worlds.intersect(worlds);
+                }
+                is_there.then_some(Callee::Extern(id))
             }
         }
     }
 
     /// What an address that is taken by name and types means, in code or in a global, or why there is none.
     fn addressed(&mut self, name: &Arc<str>, params: &[Type], user: Func) -> Result<Callee, String> {
+        if let Some(why) = link_name_problem(name) {
+            return Err(why);
+        }
         match self.find(name, params, user) {
             Some(Callee::Method(method)) => match self.misuse(method, name) {
                 Some(why) => Err(why),
@@ -429,6 +441,16 @@ fn complete_signature(body: &mut Body, inst: Inst) {
     }
     let imm = body.make_signature(signature).as_u32();
     body.set_imm(inst, imm);
+}
+
+/// Why no address is taken of what has a link name: what a provider supplies is linked into a unit where it is called, with
+/// a signature of its own.
+fn link_name_problem(name: &str) -> Option<String> {
+    let intrinsic = library::intrinsic(name)?;
+    Some(format!(
+        "'{name}' is the link name of '{function}', of which no address is taken: take that of '{function}'",
+        function = intrinsic.name
+    ))
 }
 
 /// Nothing is passed for arguments of no size: the functions that addresses are taken of have no parameters for them.

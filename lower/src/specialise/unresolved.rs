@@ -17,6 +17,7 @@ use crate::inline;
 use crate::job::Unresolved;
 use crate::passes::{PassContext, simplify, simplify_cfg};
 use crate::report::{self, Place};
+use crate::throw_at::throw_at;
 use crate::validate;
 use cranelift_entity::{EntityRef, SecondaryMap};
 use marquetry_ir::analysis::cfg::ControlFlow;
@@ -132,18 +133,11 @@ fn make_throw(unit: &mut Unit, problems: &[Problem], reason: impl Fn(&Problem) -
     for problem in problems {
         let Some(function) = unit.funcs.get_mut(problem.func) else { continue };
         let body = &mut function.body;
-        // One before it in its block may have taken it away.
-        let Some(block) = body.inst_block(problem.inst) else { continue };
-        let mut next = Some(problem.inst);
-        while let Some(inst) = next {
-            next = body.next_inst(inst);
-            body.remove_inst(inst);
+        let kind = Exception::UnresolvedError.name();
+        if !throw_at(body, problem.inst, kind, || reason(problem), problem.span) {
+            // One before it in its block took it away.
+            continue;
         }
-        let kind = Exception::UnresolvedError.name().into();
-        let symbol = body.make_symbol(Symbol::Exception(kind, reason(problem)));
-        let throw = body.make_inst(Op::Throw, Type::ERROR, &[], symbol.as_u32());
-        body.append_inst(throw, block);
-        body.set_span(throw, problem.span);
         concerned.insert(problem.func);
     }
     let mut cfg = ControlFlow::new();

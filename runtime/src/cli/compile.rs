@@ -99,6 +99,7 @@ impl Compile {
                 Entry::Name(name) => names.push(name),
             }
         }
+        input::show_hidden(&program, &view);
         let entries = self.entries(&program, &target, &view, &names)?;
         let mut job = Job { entries, ..Job::new(Vec::new(), view, opt_level) };
         job.options.debug_level = DebugLevel::from_number(self.debug_level).unwrap_or_default();

@@ -18,6 +18,7 @@ use marquetry_ir::program::{OpenTable, Program, Words};
 use marquetry_ir::span::{LineIndex, Location, SourceFile, Span};
 use marquetry_ir::text;
 use marquetry_lower::dispatch::explain::unresolved;
+use marquetry_lower::dispatch::lints::{shadowed, shadowed_in};
 use marquetry_lower::dispatch::resolve::{Answer, look_up};
 use marquetry_lower::dispatch::view::{self, ListError, View};
 use marquetry_lower::job::{JobEntry, ThrowPolicy};
@@ -153,6 +154,20 @@ impl Tables {
     pub(super) fn find(&self, program: &Program) -> Result<Vec<OpenTable>, CliError> {
         view::overlays(program, &self.names).map_err(|error| unlisted("--table", &error))
     }
+}
+
+/// Shows which methods the stack of a job hides, besides those that each of its tables hides by itself: these were shown
+/// when the program was read.
+pub(super) fn show_hidden(program: &Program, view: &View) {
+    let own = view.tables().iter().filter_map(|&table| OpenTable::try_from(table).ok());
+    let alone = own.filter(|&table| table != OpenTable::BASE);
+    let shown: BTreeSet<String> = alone
+        .flat_map(|table| shadowed(program, &View::device(&[table]), table.into()))
+        .map(|warning| warning.message)
+        .collect();
+    let mut warnings = shadowed_in(program, view);
+    warnings.retain(|warning| !shown.contains(&warning.message));
+    show(&warnings, &program.files);
 }
 
 /// The tables of a runtime provider, the library's own among them.

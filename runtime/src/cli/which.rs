@@ -36,6 +36,7 @@ impl Which {
         let mut program = input::read_valid(&[&self.file])?;
         let tables = self.tables.find(&program)?;
         let view = input::view(&program, &target, &tables, &self.provider)?;
+        input::show_hidden(&program, &view);
         let (name, arguments) = text::parse_call(&mut program, &self.call).map_err(|message| {
             CliError::Usage(format!("'{}' is no call, as 'f(i32, f32)' is: {message}", self.call))
         })?;

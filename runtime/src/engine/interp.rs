@@ -159,6 +159,7 @@ fn interpret(
                 place: location.and_then(|l| place(unit, l)),
                 callers: callers.iter().map(|caller| Caller::new(caller, &unit.files)).collect(),
                 candidates: Vec::new(),
+                more: location.is_some_and(|l| l.more),
                 kernel: extent.map(|_| unit.funcs[entry].name.to_string()),
                 item: extent.and(thrown.item).map(|(group, local)| WorkItem { group, local }),
             }))

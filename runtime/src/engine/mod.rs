@@ -76,6 +76,8 @@ pub struct Thrown {
     pub callers: Vec<Caller>,
     /// Which calls may come next, where there are several and the engine does not know which.
     pub candidates: Vec<Caller>,
+    /// Whether there are more than these lists name: candidates if there are any, else callers.
+    pub more: bool,
     /// The kernel, if one was launched.
     pub kernel: Option<String>,
     /// The work-item of the launch that threw first.
@@ -120,6 +122,7 @@ impl Thrown {
             place: place.at.location.clone(),
             callers: place.callers.iter().map(Caller::from).collect(),
             candidates: place.candidates.iter().map(Caller::from).collect(),
+            more: place.more,
             kernel: None,
             item: None,
         }
@@ -137,6 +140,7 @@ impl Thrown {
                 place: None,
                 callers: Vec::new(),
                 candidates: Vec::new(),
+                more: false,
                 kernel: None,
                 item: None,
             },
@@ -170,6 +174,11 @@ impl Thrown {
                 }
                 for Caller { function, place } in &self.candidates {
                     text.push_str(&format!("\n    {}", Place(function, place)));
+                }
+                match (self.more, self.candidates.is_empty()) {
+                    (true, true) => text.push_str("\n  and further callers"),
+                    (true, false) => text.push_str("\n    and others"),
+                    (false, _) => {}
                 }
                 text
             }
@@ -207,17 +216,22 @@ impl fmt::Display for Thrown {
         for caller in self.callers.iter().take(SHOWN_CALLERS) {
             write!(f, "; called by {}", Place(&caller.function, &caller.place))?;
         }
+        let cut = if self.more { "more than " } else { "" };
         match self.callers.len().saturating_sub(SHOWN_CALLERS) {
             0 => {}
-            more => return write!(f, "; and {more} more)"),
+            more => {
+                let cut = if self.candidates.is_empty() { cut } else { "" };
+                return write!(f, "; and {cut}{more} more)");
+            }
         }
         for (n, caller) in self.candidates.iter().take(SHOWN_CALLERS).enumerate() {
             let before = if n == 0 { "; called by one of " } else { " or " };
             write!(f, "{before}{}", Place(&caller.function, &caller.place))?;
         }
         match self.candidates.len().saturating_sub(SHOWN_CALLERS) {
+            0 if self.more => f.write_str("; and others)"),
             0 => f.write_str(")"),
-            more => write!(f, " or {more} more)"),
+            more => write!(f, " or {cut}{more} more)"),
         }
     }
 }

@@ -72,6 +72,10 @@ fn unfit() -> EngineError {
     EngineError::Failed("the arguments do not fit the lowered signature".into())
 }
 
+fn unsupplied(name: &str) -> EngineError {
+    EngineError::Failed(format!("nobody supplies the kernel input '{name}'"))
+}
+
 /// A hidden input of a launch: its value, or what its buffer holds.
 pub(crate) struct Hidden {
     pub name: Arc<str>,
@@ -87,7 +91,7 @@ pub(crate) fn hidden(names: &[Input], options: &LaunchOptions) -> Result<Vec<Hid
         }
         match inputs::buffer(&name, options.memory) {
             Some(bytes) => Ok(Hidden { name, value: HostArg::Buffer { element: Scalar::I8, bytes } }),
-            None => Err(EngineError::Failed(format!("nobody supplies the kernel input '{name}'"))),
+            None => Err(unsupplied(&name)),
         }
     };
     names.iter().map(bound).collect()
@@ -113,7 +117,8 @@ pub(crate) fn split(
             }
             Role::Mailbox => parts.push(Part::Mailbox),
             Role::Input(name) => {
-                let n = hidden.iter().position(|input| input.name == *name).ok_or_else(unfit)?;
+                let n = hidden.iter().position(|input| input.name == *name);
+                let n = n.ok_or_else(|| unsupplied(name))?;
                 let value = &hidden.get(n).ok_or_else(unfit)?.value;
                 pass(entry, argument, value, Part::Input(n), &format!("input '{name}'"), &mut parts)?;
             }

@@ -227,7 +227,7 @@ impl Details {
 }
 
 /// Bytes that a place that throws has at least.
-const LEAST_PLACE: usize = 22;
+const LEAST_PLACE: usize = 23;
 
 fn argument(
     tables: Tables<'_>,
@@ -283,7 +283,8 @@ fn place(tables: Tables<'_>, types: &mut Types<'_>, from: &mut Reader<'_>) -> Re
     let at = frame(tables, from)?;
     let callers = from.list(5, |from| frame(tables, from))?.into();
     let candidates = from.list(5, |from| frame(tables, from))?.into();
-    Ok(ThrowPlace { kind, reason, operands, at, callers, candidates })
+    let more = from.u8()? != 0;
+    Ok(ThrowPlace { kind, reason, operands, at, callers, candidates, more })
 }
 
 /// What is written of an entry, besides what it depends on.
@@ -369,6 +370,7 @@ fn write_place(out: &mut Writer, strings: &mut Strings, place: &ThrowPlace) {
     for frames in [&*place.callers, &*place.candidates] {
         out.list(frames, |out, frame| write_frame(out, strings, frame));
     }
+    out.u8(place.more.into());
 }
 
 fn write_frame(out: &mut Writer, strings: &mut Strings, frame: &ThrowFrame) {

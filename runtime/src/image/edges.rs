@@ -26,16 +26,18 @@ pub(super) fn definition_hash(program: &Program, method: Method) -> u128 {
     xxh3_128(print_definition(program, method).as_bytes())
 }
 
-/// Hashes of methods of one session's program: a method that has an id is never another one.
+/// Hashes of methods of one session's program: a method that has an id is never another one. What it mentions may be a
+/// function of the host that is added later: so there is one hash for each number of these.
 #[derive(Debug, Default)]
-pub(crate) struct Hashes(Mutex<HashMap<Method, u128>>);
+pub(crate) struct Hashes(Mutex<HashMap<(Method, usize), u128>>);
 
 impl Hashes {
     fn of(&self, program: &Program, method: Method) -> u128 {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&method).copied();
+        let key = (method, program.externs.len());
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
         known.unwrap_or_else(|| {
             let hash = definition_hash(program, method);
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(method, hash);
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, hash);
             hash
         })
     }
@@ -148,6 +150,14 @@ impl LoadedImage {
                     return Err(Mismatch::Stale(format!("{call} means {now} now")));
                 }
                 worlds = worlds.intersect(found.worlds);
+                // The hash says that the method mentions the same functions of the host, not since when they are there.
+                if let Some(host) = program.find_extern(&edge.name) {
+                    let lifetime = program.extern_lifetime(host);
+                    if !lifetime.contains(world) {
+                        return Err(Mismatch::Stale(format!("'{}' is not there yet", edge.name)));
+                    }
+                    worlds = worlds.intersect(lifetime);
+                }
                 let arguments = edge.arguments.clone().into();
                 edges.push(Edge { name: edge.name.clone(), arguments, answer: found.answer });
             }

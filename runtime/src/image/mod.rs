@@ -15,7 +15,7 @@
 //! | header | |
 //! |---|---|
 //! | 0 | magic `89 4D 41 52 51 0D 0A 1A` |
-//! | 8 | version of the format, 1; bytes of the header |
+//! | 8 | version of the format, 2; bytes of the header |
 //! | 16 | XXH3-64 of everything from byte 24 on |
 //! | 24 | bytes of the file |
 //! | 32 | bytes of a page; strings: machine (`x86_64-linux`), features of the processor, who wrote it |

@@ -45,6 +45,8 @@ pub(super) struct Entry {
     pub(super) session_dependent: bool,
     /// What it depends on, while its end is open.
     record: Vec<Record>,
+    /// Whether the dependents have yet to take its record in.
+    pending: bool,
     /// How many dependents are its.
     owned: usize,
     /// Entries that have this one as a child.
@@ -103,10 +105,17 @@ impl Cache {
 
     /// Adds an entry, or gives the one that is there already. `now` is the program's present world: of an entry that was
     /// compiled from an earlier state, nothing is known about what came after.
+    ///
+    /// One that is there without code was only prepared, or wiped: then what is new replaces what it depended on, since
+    /// what compiling finds out besides (children, and what late stages link) nobody knew before.
     pub(super) fn insert(&mut self, new: New, now: World) -> Arc<Object> {
-        let New { key, world, mut worlds, seen, mut record, children } = new;
-        if let Some((_, entry)) = self.find(&key.0, &key.1, world) {
-            return entry.object.clone();
+        let New { key, world, mut worlds, seen, record, children } = new;
+        let known =
+            self.find(&key.0, &key.1, world).map(|(id, entry)| (id, entry.object.clone(), entry.worlds));
+        if let Some((_, object, _)) = &known
+            && object.compiled.get().is_some()
+        {
+            return object.clone();
         }
         if worlds.until == World::MAX && seen < now {
             worlds.until = World(seen.0 + 1);
@@ -120,25 +129,44 @@ impl Cache {
                 None => worlds,
             };
         }
-        let id = self.next;
-        self.next += 1;
+        let (id, object) = match known {
+            Some((id, object, before)) => {
+                worlds = worlds.intersect(before);
+                (id, object)
+            }
+            None => {
+                let id = self.next;
+                self.next += 1;
+                (id, self.add(id, key))
+            }
+        };
         for child in children.into_iter().flatten() {
             if let Some(child) = self.entries.get_mut(&child) {
                 child.parents.push(id);
             }
         }
-        if worlds.until == World::MAX {
-            self.pending.push(id);
-        } else {
-            record.clear();
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.record = record;
+            // What the dependents have of it stays with them until they are made anew, and means nothing more.
+            self.dead += std::mem::take(&mut entry.owned);
+            if !std::mem::replace(&mut entry.pending, true) {
+                self.pending.push(id);
+            }
         }
+        self.narrow(id, worlds);
+        object
+    }
+
+    /// Adds an entry of which nothing is known yet.
+    fn add(&mut self, id: Id, key: Key) -> Arc<Object> {
         let object = Arc::new(Object::default());
         let entry = Entry {
             key: Arc::new(key.clone()),
-            worlds,
+            worlds: Worlds::ALL,
             object: object.clone(),
             session_dependent: false,
-            record,
+            record: Vec::new(),
+            pending: false,
             owned: 0,
             parents: Vec::new(),
         };
@@ -147,12 +175,31 @@ impl Cache {
         object
     }
 
+    /// Makes an entry, and those that have it as a child, hold in no other worlds than these.
+    fn narrow(&mut self, id: Id, worlds: Worlds) {
+        let mut worklist = vec![id];
+        while let Some(id) = worklist.pop() {
+            let Some(entry) = self.entries.get_mut(&id) else { continue };
+            let narrower = entry.worlds.intersect(worlds);
+            if narrower == entry.worlds {
+                continue;
+            }
+            entry.worlds = narrower;
+            if narrower.until != World::MAX {
+                entry.record = Vec::new();
+                self.dead += std::mem::take(&mut entry.owned);
+            }
+            worklist.extend(&entry.parents);
+        }
+    }
+
     /// Closes the entries that the changes since a world make wrong; gives their keys. `program` is what comes after the
     /// changes, `relations` whether they changed how types relate, which concerns everything.
     pub(super) fn publish(&mut self, program: &mut Program, since: World, relations: bool) -> Vec<Arc<Key>> {
         self.forget_closed();
         for id in std::mem::take(&mut self.pending) {
-            let Some(entry) = self.entries.get(&id) else { continue };
+            let Some(entry) = self.entries.get_mut(&id) else { continue };
+            entry.pending = false;
             let (mut known, mut owned) = (true, 0);
             for record in &entry.record {
                 for instance in &record.instances {
@@ -166,9 +213,7 @@ impl Cache {
                     }
                 }
             }
-            if let Some(entry) = self.entries.get_mut(&id) {
-                entry.owned = owned;
-            }
+            entry.owned = owned;
             if !known {
                 self.close(id, since);
             }
@@ -200,7 +245,7 @@ impl Cache {
             }
             entry.worlds.until = World(last.0 + 1);
             entry.record = Vec::new();
-            self.dead += entry.owned;
+            self.dead += std::mem::take(&mut entry.owned);
             closed.push(entry.key.clone());
             worklist.extend(&entry.parents);
         }
@@ -215,6 +260,10 @@ impl Cache {
             self.dependents = Dependents::new();
             self.owners.clear();
             self.pending = self.open().collect();
+            for entry in self.entries.values_mut() {
+                entry.owned = 0;
+                entry.pending = entry.worlds.until == World::MAX;
+            }
         }
     }
 

@@ -2,13 +2,15 @@
 //!
 //! Identity is structural and covers everything that can change the code: the back-end's name (and with it its hooks and
 //! answers, which a session fixes when the back-end is added), the target, the params, the ordered lists of tables
-//! and of the runtime provider's tables, whether the device table is among them, the options, and where native code goes. Nothing else is in it: no time,
+//! and of the runtime provider's tables, whether the device table is among them, what becomes of device functions where it is
+//! not, the options, and where native code goes. Nothing else is in it: no time,
 //! no counter, no address.
 
 use crate::compile::{Form, Target};
 use marquetry_ir::text::print_type;
 use marquetry_ir::types::Types;
 use marquetry_lower::job::{InlinePolicy, Options, Unresolved};
+use marquetry_lower::runtime::host::HostPolicy;
 use std::any::Any;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -119,6 +121,8 @@ pub struct Config {
     pub provider: Vec<Arc<str>>,
     /// Whether the device table is asked, after these and before base.
     pub device: bool,
+    /// What becomes of functions that only devices have, in code that does not see the device table.
+    pub host_policy: HostPolicy,
     /// The back-end's own knobs.
     pub params: Params,
     /// How much is done, and how.
@@ -137,6 +141,7 @@ impl Config {
             tables,
             provider: vec!["standard".into()],
             device,
+            host_policy: HostPolicy::default(),
             params: Params::default(),
             options: Options::default(),
             form: Form::default(),
@@ -152,8 +157,18 @@ impl Config {
     /// All that can change native code in memory, as text that means the same in every process; but for the params, which
     /// are values of this one. `types` are the program's.
     pub(crate) fn identity(&self, types: &Types) -> String {
-        let Config { backend, target, tables, provider, device, params: _, options, form: _, toplevel } =
-            self;
+        let Config {
+            backend,
+            target,
+            tables,
+            provider,
+            device,
+            host_policy,
+            params: _,
+            options,
+            form: _,
+            toplevel,
+        } = self;
         let Options {
             opt_level,
             debug_level,
@@ -185,9 +200,10 @@ impl Config {
         let state = state.map(|ty| print_type(types, ty));
         format!(
             "backend {backend:?}; target {target}; tables {tables:?}; provider {provider:?}; device {device}; \
-             opt {}; debug {}; inlining {inlining}; name {name:?}; optimize {optimize}; cleanup {cleanup}; \
+             host {}; opt {}; debug {}; inlining {inlining}; name {name:?}; optimize {optimize}; cleanup {cleanup}; \
              validate {validate}; unresolved {unresolved}; evaluate {evaluate}; state {state:?}; abi {}; \
              references {}; throws {}; toplevel {toplevel}",
+            host_policy.name(),
             *opt_level as u32,
             *debug_level as u32,
             entry_abi.name(),

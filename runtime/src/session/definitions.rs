@@ -1,12 +1,17 @@
 //! Changes of the program: definitions, redefinitions, deletions. Each is made as a whole or not at all.
 
-use super::{Session, SessionError};
+use super::backend::Backend;
+use super::config::Config;
+use super::jobs::view;
+use super::state::Published;
+use super::{Session, SessionError, Watcher};
 use marquetry_ir::diag::{self, Diagnostic, has_errors};
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::{MethodData, OpenTable, Program, World};
 use marquetry_ir::text;
 use marquetry_ir::verify::verify_program_since;
-use marquetry_lower::dispatch::lints::disagreeing_since;
+use marquetry_lower::dispatch::lints::{disagreeing_since, shadowed_in, shadowed_since};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 impl Session {
@@ -99,13 +104,48 @@ impl Session {
             let base = self.snapshot();
             let mut program = Program::clone(&base);
             let result = change(&mut program)?;
-            let Some(closed) = self.shared.publish(&base, program) else { continue };
+            let Some(Published { program, closed }) = self.shared.publish(&base, program) else { continue };
             self.invalidations.fetch_add(closed.len() as u64, Ordering::Relaxed);
             if let Some(watcher) = &self.watcher {
                 closed.iter().for_each(|key| watcher.invalidated(&key.0, &key.1));
+                self.warn_since(&**watcher, &program, base.world());
             }
             return Ok(result);
         }
+    }
+}
+
+impl Session {
+    /// What is probably not meant about what jobs of a config see: overlays that hide more specific methods of the tables
+    /// below theirs.
+    ///
+    /// # Errors
+    /// The config lists tables that there are not.
+    pub fn warnings(&self, config: &Config) -> Result<Vec<Diagnostic>, SessionError> {
+        let program = self.snapshot();
+        Ok(shadowed_in(&program, &view(&program, config)?))
+    }
+
+    /// Tells what is probably not meant about what changed since a world, for each back-end.
+    fn warn_since(&self, watcher: &dyn Watcher, program: &Program, world: World) {
+        if world == program.world() {
+            return;
+        }
+        let backends: Vec<Arc<Backend>> = self.shared.lock().backends.values().cloned().collect();
+        let mut configs: Vec<Config> = backends.iter().map(|backend| backend.config()).collect();
+        configs.sort_unstable_by(|a, b| a.backend.cmp(&b.backend));
+        for config in configs {
+            // The tables of each were made when it was added.
+            let Ok(view) = view(program, &config) else { continue };
+            tell(watcher, &config, program, &shadowed_since(program, &view, world));
+        }
+    }
+}
+
+/// Tells warnings, if there are any.
+pub(super) fn tell(watcher: &dyn Watcher, config: &Config, program: &Program, warnings: &[Diagnostic]) {
+    if !warnings.is_empty() {
+        watcher.warned(config, warnings, &diag::render(warnings, &program.files));
     }
 }
 

@@ -8,7 +8,7 @@ use marquetry_ir::signature::Signature;
 use marquetry_ir::text;
 use marquetry_ir::types::Type;
 use marquetry_lower::dispatch::explain;
-use marquetry_lower::dispatch::resolve::{Answer, look_up};
+use marquetry_lower::dispatch::resolve::Answer;
 use marquetry_lower::dispatch::view::{ListError, View, overlays, provider};
 use marquetry_lower::job::JobEntry;
 use std::sync::Arc;
@@ -24,8 +24,13 @@ impl Session {
         let view = view(&program, config)?;
         let name = call.trim();
         let (name, arguments): (Arc<str>, Vec<Type>) = if name.contains('(') {
-            // Types that the call is the first to mention are made in the program.
-            self.change(|program| text::parse_call(program, name).map_err(SessionError::NotFound))?
+            let mut copy = Program::clone(&program);
+            let parsed = text::parse_call(&mut copy, name).map_err(SessionError::NotFound)?;
+            match copy.types.len() == program.types.len() {
+                true => parsed,
+                // Types that the call is the first to mention are made in the program.
+                false => self.change(|p| text::parse_call(p, name).map_err(SessionError::NotFound))?,
+            }
         } else {
             let mut params: Vec<&[Type]> = view
                 .candidates(&program, name)
@@ -48,13 +53,7 @@ impl Session {
     /// # Errors
     /// No method fits, or several do.
     pub fn job_of(&self, name: &str, arguments: &[Type], config: &Config) -> Result<Job, SessionError> {
-        let program = self.snapshot();
-        let view = view(&program, config)?;
-        let answer = look_up(&program, &view, name, arguments).answer;
-        match instance(&program, answer, arguments) {
-            Some(entry) => Ok(Job { entry, config: config.clone(), world: program.world() }),
-            None => Err(unresolved(&program, &view, name, arguments)),
-        }
+        self.look_ups(config)?.job(name, arguments)
     }
 }
 
@@ -66,7 +65,7 @@ pub(super) fn view(program: &Program, config: &Config) -> Result<View, SessionEr
     };
     let tables = overlays(program, &config.tables).map_err(|error| failed("one", error))?;
     if !config.device {
-        return Ok(View::native(&tables));
+        return Ok(View::native(&tables).with_host_policy(config.host_policy));
     }
     let provider = provider(program, &config.provider);
     let provider = provider.map_err(|error| failed("one of the runtime provider", error))?;

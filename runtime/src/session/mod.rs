@@ -39,6 +39,7 @@ mod definitions;
 mod error;
 mod image;
 mod jobs;
+mod look_ups;
 mod results;
 mod state;
 
@@ -46,10 +47,13 @@ pub use backend::Backend;
 pub use config::{Config, Params};
 pub use error::SessionError;
 pub use image::Stale;
+pub use look_ups::LookUps;
 
 use crate::compile::Compiled;
 use crate::image::Hashes;
+use marquetry_ir::diag::Diagnostic;
 use marquetry_ir::program::{NoHost, Program, Resolve, World};
+use marquetry_lower::dispatch::lints::shadowed_in;
 use marquetry_lower::job::JobEntry;
 use marquetry_lower::runtime::Library;
 use state::Shared;
@@ -75,6 +79,13 @@ pub trait Watcher: Send + Sync {
     /// A job was compiled, and was not in the cache before.
     fn compiled(&self, job: &Job, elapsed: Duration) {
         let _ = (job, elapsed);
+    }
+
+    /// Something is probably not meant about what the jobs of a back-end see, with the config as the back-end has it: since
+    /// the back-end was added, or since a definition. The same as text comes with it. What jobs of other configs see, hosts
+    /// [ask](Session::warnings) for.
+    fn warned(&self, config: &Config, warnings: &[Diagnostic], text: &str) {
+        let _ = (config, warnings, text);
     }
 
     /// A change made this wrong from its world on.
@@ -199,6 +210,12 @@ impl Session {
             return Err(taken());
         }
         state.backends.insert(name.clone(), Arc::new(backend));
+        let program = state.program.clone();
+        drop(state);
+        if let Some(watcher) = &self.watcher {
+            let view = jobs::view(&program, &config)?;
+            definitions::tell(&**watcher, &config, &program, &shadowed_in(&program, &view));
+        }
         Ok(config)
     }
 

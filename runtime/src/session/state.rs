@@ -3,6 +3,8 @@
 
 use super::backend::Backend;
 use super::cache::{Cache, Entry, Key, New, Object};
+use super::config::Config;
+use super::look_ups::LookUps;
 use super::{Job, SessionError};
 use crate::compile::Compiled;
 use crate::image::LoadedImage;
@@ -25,6 +27,8 @@ pub(super) struct State {
     /// The program before each change that is not about methods.
     epochs: Vec<Epoch>,
     flights: HashMap<Job, Arc<Flight>>,
+    /// What calls mean in this state of the program, as far as it was asked.
+    pub(super) look_ups: HashMap<Config, Arc<LookUps>>,
     /// Threads that compile: they wait for nobody.
     compiling: HashSet<ThreadId>,
 }
@@ -43,6 +47,14 @@ pub(super) enum Boarding {
     Flight(Arc<Flight>),
 }
 
+/// What a change did.
+pub(super) struct Published {
+    /// The program, as it is now.
+    pub(super) program: Arc<Program>,
+    /// The entries that ended.
+    pub(super) closed: Vec<Arc<Key>>,
+}
+
 pub(super) struct Shared(Mutex<State>);
 
 impl Shared {
@@ -54,6 +66,7 @@ impl Shared {
             images: Vec::new(),
             epochs: Vec::new(),
             flights: HashMap::new(),
+            look_ups: HashMap::new(),
             compiling: HashSet::new(),
         }))
     }
@@ -62,9 +75,9 @@ impl Shared {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a program in the place of the one that it was made from; gives the entries that this closed. None if someone
-    /// else was faster.
-    pub(super) fn publish(&self, base: &Arc<Program>, mut program: Program) -> Option<Vec<Arc<Key>>> {
+    /// Puts a program in the place of the one that it was made from; gives it with the entries that this closed. None if
+    /// someone else was faster.
+    pub(super) fn publish(&self, base: &Arc<Program>, mut program: Program) -> Option<Published> {
         // A type that got a supertype is one that was there before: look-ups of earlier worlds would notice.
         let relations = base.types.implementation_count() != program.types.implementation_count();
         if relations {
@@ -80,10 +93,12 @@ impl Shared {
         // What changed in worlds that are forgotten is not known: then all may have.
         let all = relations || program.oldest_world() > base.world();
         let closed = state.cache.publish(&mut program, base.world(), all);
-        let old = std::mem::replace(&mut state.program, Arc::new(program));
+        let program = Arc::new(program);
+        let old = std::mem::replace(&mut state.program, program.clone());
+        let asked = std::mem::take(&mut state.look_ups);
         drop(state);
-        drop(old);
-        Some(closed)
+        drop((old, asked));
+        Some(Published { program, closed })
     }
 
     /// What there is of a job, or how to compile it.

@@ -20,6 +20,7 @@
 
 mod determinism;
 mod jobs;
+mod late;
 mod mistakes;
 mod parts;
 mod support;

@@ -12,7 +12,7 @@
 //! Only the first work-item of a launch that throws reports, so that reports are never mixed; every one that throws
 //! signals, last, in the kernel itself. Without the functions of the full level that of the lines is called, if there is
 //! one. Where a function has several callers, the last frame that is certain is followed by one that says so and by one for
-//! each of them. What is supplied must not throw: exceptions are lowered when it is linked.
+//! each of them; where there are more than are named, one that says so is the last. What is supplied must not throw: exceptions are lowered when it is linked.
 
 use super::link::Linker;
 use super::provider::supplies;
@@ -41,6 +41,8 @@ const SIGNAL: &str = "gpu_signal_exception";
 
 /// What the frame says that stands before the candidates.
 const SEVERAL: &str = "multiple call sites";
+/// What the frame says that stands where the list is cut.
+const FURTHER: &str = "further callers";
 
 /// What the provider may supply, and the code depends on where it throws.
 pub(crate) fn link_names(level: DebugLevel, policy: ThrowPolicy) -> &'static [&'static str] {
@@ -112,27 +114,12 @@ enum Line {
     Frame { function: Arc<str>, file: Arc<str>, line: usize },
 }
 
+/// Places that are reported alike, and their statuses.
+type Alike = (Vec<Line>, Vec<u128>);
+
 /// Adds a function that reports what a status stands for.
 fn add_report(unit: &mut Unit, sites: &[Site], detail: Detail) -> Result<Func, Failure> {
-    // Places that are reported alike share a block.
-    let mut reports: Vec<(Vec<Line>, Vec<u128>)> = Vec::new();
-    {
-        let mut numbers: FxHashMap<Vec<Line>, usize> = FxHashMap::default();
-        let mut places = Places(Locator::new(&unit.files));
-        for (site, status) in sites.iter().zip(1_u128..) {
-            let lines = match detail {
-                Detail::Kind => vec![Line::Kind(site.kind.clone())],
-                Detail::Frames => places.lines(site),
-            };
-            let number = *numbers.entry(lines.clone()).or_insert_with(|| {
-                reports.push((lines, Vec::new()));
-                reports.len() - 1
-            });
-            if let Some((_, statuses)) = reports.get_mut(number) {
-                statuses.push(status);
-            }
-        }
-    }
+    let reports = reports(unit, sites, detail);
     let name = fresh_name(unit, "mq_report");
     let mut texts = Texts::default();
     let mut body = Body::new();
@@ -140,43 +127,14 @@ fn add_report(unit: &mut Unit, sites: &[Site], detail: Detail) -> Result<Func, F
     body.append_block(entry);
     let status = body.append_block_param(entry, Type::I32);
     body.names.set_value(status, "status");
-    let mut cases = Vec::new();
-    let mut blocks = Vec::new();
+    let (mut cases, mut blocks) = (Vec::new(), Vec::new());
     for (lines, statuses) in &reports {
-        let block = body.make_block();
-        body.append_block(block);
-        for (line, number) in lines.iter().zip(0_u32..) {
-            let (callee, args) = match line {
-                Line::Kind(kind) => (REPORT, vec![texts.address(unit, &mut body, block, kind)?]),
-                Line::Name(kind) => (NAME, vec![texts.address(unit, &mut body, block, kind)?]),
-                Line::Frame { function, file, line } => {
-                    let function = texts.address(unit, &mut body, block, function)?;
-                    let file = texts.address(unit, &mut body, block, file)?;
-                    let [number, line] =
-                        [number.into(), *line as u128].map(|n| body.make_scalar(Type::I32, n & 0xffff_ffff));
-                    (FRAME, vec![number, function, file, line])
-                }
-            };
-            let call = make_call(&mut body, Symbol::Name(callee.into()), &args);
-            body.append_inst(call, block);
-        }
-        let leave = body.make_inst(Op::Return, Type::UNKNOWN, &[], 0);
-        body.append_inst(leave, block);
-        statuses.iter().for_each(|&status| {
-            cases.push(status);
-            blocks.push(block);
-        });
+        let block = append_report(unit, &mut body, &mut texts, lines)?;
+        cases.extend(statuses);
+        blocks.extend(statuses.iter().map(|_| block));
     }
-    let nothing = body.make_block();
-    body.append_block(nothing);
-    let leave = body.make_inst(Op::Return, Type::UNKNOWN, &[], 0);
-    body.append_inst(leave, nothing);
-    let table = body.make_switch(&cases);
-    let choose = body.make_inst(Op::Switch, Type::UNKNOWN, &[status], table.as_u32());
-    let edges: Vec<_> =
-        std::iter::once(nothing).chain(blocks).map(|block| body.make_block_call(block, &[])).collect();
-    body.set_targets(choose, &edges);
-    body.append_inst(choose, entry);
+    let nothing = append_report(unit, &mut body, &mut texts, &[])?;
+    append_switch(&mut body, entry, status, &cases, &blocks, nothing);
     Ok(unit.funcs.push(Function {
         name,
         kind: MethodKind::Function,
@@ -186,6 +144,66 @@ fn add_report(unit: &mut Unit, sites: &[Site], detail: Detail) -> Result<Func, F
         file: None,
         span: Span::NOWHERE,
     }))
+}
+
+/// What is reported of places; those that are reported alike are one.
+fn reports(unit: &Unit, sites: &[Site], detail: Detail) -> Vec<Alike> {
+    let mut reports: Vec<Alike> = Vec::new();
+    let mut numbers: FxHashMap<Vec<Line>, usize> = FxHashMap::default();
+    let mut places = Places(Locator::new(&unit.files));
+    for (site, status) in sites.iter().zip(1_u128..) {
+        let lines = match detail {
+            Detail::Kind => vec![Line::Kind(site.kind.clone())],
+            Detail::Frames => places.lines(site),
+        };
+        let number = *numbers.entry(lines.clone()).or_insert_with(|| {
+            reports.push((lines, Vec::new()));
+            reports.len() - 1
+        });
+        if let Some((_, statuses)) = reports.get_mut(number) {
+            statuses.push(status);
+        }
+    }
+    reports
+}
+
+/// Adds a block that reports lines and returns.
+fn append_report(
+    unit: &mut Unit,
+    body: &mut Body,
+    texts: &mut Texts,
+    lines: &[Line],
+) -> Result<Block, Failure> {
+    let block = body.make_block();
+    body.append_block(block);
+    for (line, number) in lines.iter().zip(0_u32..) {
+        let (callee, args) = match line {
+            Line::Kind(kind) => (REPORT, vec![texts.address(unit, body, block, kind)?]),
+            Line::Name(kind) => (NAME, vec![texts.address(unit, body, block, kind)?]),
+            Line::Frame { function, file, line } => {
+                let function = texts.address(unit, body, block, function)?;
+                let file = texts.address(unit, body, block, file)?;
+                let [number, line] =
+                    [number.into(), *line as u128].map(|n| body.make_scalar(Type::I32, n & 0xffff_ffff));
+                (FRAME, vec![number, function, file, line])
+            }
+        };
+        let call = make_call(body, Symbol::Name(callee.into()), &args);
+        body.append_inst(call, block);
+    }
+    let leave = body.make_inst(Op::Return, Type::UNKNOWN, &[], 0);
+    body.append_inst(leave, block);
+    Ok(block)
+}
+
+/// Ends a block by going to the block of a value's case.
+fn append_switch(body: &mut Body, at: Block, value: Value, cases: &[u128], blocks: &[Block], other: Block) {
+    let table = body.make_switch(cases);
+    let choose = body.make_inst(Op::Switch, Type::UNKNOWN, &[value], table.as_u32());
+    let targets = std::iter::once(&other).chain(blocks);
+    let edges: Vec<_> = targets.map(|&block| body.make_block_call(block, &[])).collect();
+    body.set_targets(choose, &edges);
+    body.append_inst(choose, at);
 }
 
 /// What is reported of places.
@@ -211,6 +229,9 @@ impl Places<'_> {
         }
         for caller in site.candidates.iter() {
             lines.push(self.frame(&caller.function, caller.file, caller.span));
+        }
+        if site.more {
+            lines.push(Line::Frame { function: FURTHER.into(), file: "".into(), line: 0 });
         }
         lines
     }
