@@ -47,7 +47,7 @@ pub use arguments::check as arguments;
 pub use trace::{in_context, traced};
 
 use crate::failure::Failure;
-use marquetry_ir::diag::Diagnostic;
+use marquetry_ir::diag::{Code, Diagnostic};
 use marquetry_ir::entity::{Method, Table};
 use marquetry_ir::program::Program;
 use marquetry_ir::unit::Unit;
@@ -70,9 +70,16 @@ pub fn joined<T>(mut problems: Vec<Diagnostic>, step: Result<T, Failure>) -> Res
         Err(other) if problems.is_empty() => return Err(other),
         Err(_) => {}
     }
+    let place = |problem: &Diagnostic| (problem.file, problem.span.start, problem.span.end);
+    // That the target has no calls through addresses is no news of a call that no target could make.
+    let wild = problems.iter().filter(|problem| problem.code == Code::Pointer && problem.span.is_somewhere());
+    let wild: FxHashSet<_> = wild.map(place).collect();
     let mut seen = FxHashSet::default();
     problems.retain(|problem| {
-        let place = (problem.file, problem.span.start, problem.span.end);
+        let place = place(problem);
+        if problem.code == Code::Unsupported && wild.contains(&place) {
+            return false;
+        }
         !problem.span.is_somewhere() || seen.insert((problem.code, place, problem.message.clone()))
     });
     Err(Failure::Program(problems))

@@ -2,10 +2,10 @@
 
 use super::input::{self, Entry, Tables};
 use super::{CliError, CliResult, output};
-use crate::compile::{CompileError, Target, compile_artifact_for, entries_named, text_for};
+use crate::compile::{CompileError, Target, compile_artifact_for, entries_named, entries_of, text_for};
 use clap::Args;
 use marquetry_ir::entity::{Method, Table};
-use marquetry_ir::program::{MethodKind, Program, Words};
+use marquetry_ir::program::{MethodData, MethodKind, Program, Words};
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{DebugLevel, EntryConvention, Job, JobEntry, OptLevel};
 use marquetry_lower::references::Strategy;
@@ -31,6 +31,10 @@ pub(super) struct Compile {
     target: String,
     #[command(flatten)]
     tables: Tables,
+    /// A table of the runtime provider, in which link names (gpu_...) are looked up for devices, in place of the library's; may be
+    /// given more than once, first asked first
+    #[arg(long, value_name = "NAME")]
+    provider: Vec<String>,
     /// What code for the host gets for functions that only devices have: sentinel (a harmless value), trap (an
     /// exception) or error (compilation fails)
     #[arg(long, value_name = "POLICY", default_value = "sentinel")]
@@ -83,21 +87,21 @@ impl Compile {
             output::check_apart(&[output], std::slice::from_ref(&self.file))?;
         }
         let mut program = input::read_valid(&[&self.file])?;
+        let tables = self.tables.find(&program)?;
+        let view = input::view(&program, &target, &tables, &self.provider)?.with_host_policy(policy);
         let mut instances: Vec<JobEntry> = Vec::new();
         let mut names = Vec::new();
         for entry in self.entry.iter().map(|entry| Entry::of(entry)) {
             match entry {
                 Entry::Call(call) => {
-                    instances.push(input::instance(&mut program, call).map_err(CliError::Failed)?);
+                    instances.push(input::instance_in(&mut program, &view, call).map_err(CliError::Failed)?);
                 }
                 Entry::Name(name) => names.push(name),
             }
         }
-        let entries = self.entries(&program, &target, &names)?;
-        let tables = self.tables.find(&program)?;
-        let view = if target.is_device() { View::device(&tables) } else { View::native(&tables) };
         input::show_hidden(&program, &view);
-        let mut job = Job::new(entries, view.with_host_policy(policy), opt_level);
+        let entries = self.entries(&program, &target, &view, &names)?;
+        let mut job = Job { entries, ..Job::new(Vec::new(), view, opt_level) };
         job.options.debug_level = DebugLevel::from_number(self.debug_level).unwrap_or_default();
         job.options.throws = throws;
         job.options.entry_abi = entry_abi;
@@ -122,16 +126,22 @@ impl Compile {
         &self,
         program: &Program,
         target: &Target,
+        view: &View,
         names: &[Cow<'_, str>],
-    ) -> Result<Vec<Method>, CliError> {
+    ) -> Result<Vec<JobEntry>, CliError> {
         // The library's files come first; what the user wrote is in the last one.
         let own = program.files.len() as u32 - 1;
-        let methods: Vec<_> = program.methods().filter(|(_, m)| m.table() == Table::BASE).collect();
         if self.entry.is_empty() {
-            let of_kind = |kind| -> Vec<Method> {
+            // Overlays of functions may be of any function, the library's among them.
+            let seen = |data: &MethodData| match data.kind {
+                MethodKind::Kernel => view.tables().contains(&data.table()),
+                MethodKind::Function => data.table() == Table::BASE,
+            };
+            let of_kind = |kind| -> Vec<JobEntry> {
                 let mine =
-                    methods.iter().filter(|(_, m)| m.kind == kind && m.file == Some(own) && !m.is_generic());
-                mine.map(|(method, _)| *method).collect()
+                    program.methods().filter(|(_, m)| m.kind == kind && m.file == Some(own) && seen(m));
+                let mine: Vec<Method> = mine.map(|(method, _)| method).collect();
+                entries_of(program, view, &mine)
             };
             let mut entries = of_kind(MethodKind::Kernel);
             if entries.is_empty() && !target.is_device() {
@@ -144,7 +154,7 @@ impl Compile {
         }
         let mut entries = Vec::new();
         for name in names {
-            let found = entries_named(program, name);
+            let found = entries_named(program, view, name);
             if found.is_empty() {
                 return Err(CliError::Failed(format!("there is no '{name}'")));
             }

@@ -1,6 +1,7 @@
 //! Reading programs and showing what is wrong with them.
 
 use super::CliError;
+use crate::compile::Target;
 use crate::engine::EngineKind;
 use crate::filetest::corpus::corpus;
 use crate::filetest::directive::parse_word;
@@ -181,8 +182,23 @@ pub(super) fn show_hidden(program: &Program, view: &View) {
 }
 
 /// The tables of a runtime provider, the library's own among them.
-pub(super) fn provider(program: &Program, names: &[String]) -> Result<Vec<Table>, CliError> {
+fn provider(program: &Program, names: &[String]) -> Result<Vec<Table>, CliError> {
     view::provider(program, names).map_err(|error| unlisted("--provider", &error))
+}
+
+/// What code for a target sees: these tables, those of a runtime provider if any are named, and the library's.
+pub(super) fn view(
+    program: &Program,
+    target: &Target,
+    tables: &[OpenTable],
+    provided: &[String],
+) -> Result<View, CliError> {
+    let view = if target.is_device() { View::device(tables) } else { View::native(tables) };
+    match provided.is_empty() {
+        true => Ok(view),
+        false if target.is_device() => Ok(view.with_provider(&provider(program, provided)?)),
+        false => Err(CliError::Usage("--provider: native code has no runtime provider".into())),
+    }
 }
 
 fn unlisted(option: &str, error: &ListError) -> CliError {
@@ -225,12 +241,17 @@ fn quoted_name(text: &str) -> Option<String> {
 
 /// The method that `NAME(TYPE, ...)` means where native code calls it, with these types.
 pub(super) fn instance(program: &mut Program, call: &str) -> Result<JobEntry, String> {
+    instance_in(program, &View::native(&[]), call)
+}
+
+/// The method that `NAME(TYPE, ...)` means through a view, with these types.
+pub(super) fn instance_in(program: &mut Program, view: &View, call: &str) -> Result<JobEntry, String> {
     let (name, arguments) =
         text::parse_call(program, call).map_err(|message| format!("'{call}': {message}"))?;
-    match look_up(program, &View::native(&[]), &name, &arguments).answer {
+    match look_up(program, view, &name, &arguments).answer {
         Answer::Method(method) => Ok(JobEntry { method, arguments: Some(arguments.into()) }),
         Answer::Ambiguous(..) | Answer::Nothing => {
-            Err(unresolved(program, &program.types, &View::native(&[]), &name, &arguments))
+            Err(unresolved(program, &program.types, view, &name, &arguments))
         }
     }
 }

@@ -8,7 +8,6 @@ use marquetry_ir::diag::printable;
 use marquetry_ir::text;
 use marquetry_lower::dispatch::explain::explain;
 use marquetry_lower::dispatch::resolve::Answer;
-use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::OptLevel;
 use std::path::PathBuf;
 
@@ -36,17 +35,8 @@ impl Which {
             .map_err(|error| CliError::Usage(error.to_string()))?;
         let mut program = input::read_valid(&[&self.file])?;
         let tables = self.tables.find(&program)?;
-        let mut view = if target.is_device() { View::device(&tables) } else { View::native(&tables) };
+        let view = input::view(&program, &target, &tables, &self.provider)?;
         input::show_hidden(&program, &view);
-        if !self.provider.is_empty() {
-            if !target.is_device() {
-                return Err(CliError::Usage(format!(
-                    "--provider: {} code has no runtime provider",
-                    self.target
-                )));
-            }
-            view = view.with_provider(&input::provider(&program, &self.provider)?);
-        }
         let (name, arguments) = text::parse_call(&mut program, &self.call).map_err(|message| {
             CliError::Usage(format!("'{}' is no call, as 'f(i32, f32)' is: {message}", self.call))
         })?;

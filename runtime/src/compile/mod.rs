@@ -12,16 +12,19 @@ use crate::engine::EngineError;
 use crate::memory::{self, Memory};
 use marquetry_codegen::artifact::Artifact;
 use marquetry_codegen::native::{ObjectPlan, emit_jit_with, emit_planned};
-use marquetry_ir::entity::{Method, Table};
+use marquetry_ir::entity::Method;
 use marquetry_ir::program::{NoHost, Program, Resolve};
 use marquetry_ir::text;
+use marquetry_lower::dispatch::resolve::{Answer, look_up};
+use marquetry_lower::dispatch::view::View;
 use marquetry_lower::failure::Failure;
-use marquetry_lower::job::{DebugLevel, Job};
+use marquetry_lower::job::{DebugLevel, Job, JobEntry};
 use marquetry_lower::observe::{Observer, Silent};
 use marquetry_lower::pipeline::{self, Lowering, Setup};
 use marquetry_lower::references::Strategy;
 use marquetry_lower::runtime::Library;
 use marquetry_lower::stage::Stage;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Where native code goes; everything else is an artifact anyway.
@@ -163,10 +166,32 @@ pub fn compile_artifact_for(
     })
 }
 
-/// The methods of a name that hosts may compile: those of base.
-pub fn entries_named(program: &Program, name: &str) -> Vec<Method> {
-    let in_base = |method: &Method| program.method(*method).table() == Table::BASE;
-    program.methods_of(name).iter().copied().filter(in_base).collect()
+/// What a name means where hosts compile it through a view: each of its methods that the view can see, or what takes the
+/// place of one.
+pub fn entries_named(program: &Program, view: &View, name: &str) -> Vec<JobEntry> {
+    let methods: Vec<Method> = view.candidates(program, name).collect();
+    let mut entries = entries_of(program, view, &methods);
+    // Those with variables, unless they stand for others.
+    let open = methods.into_iter().filter(|&method| program.method(method).is_generic());
+    let open: Vec<Method> = open.filter(|&open| entries.iter().all(|entry| entry.method != open)).collect();
+    entries.extend(open.into_iter().map(JobEntry::from));
+    entries
+}
+
+/// What methods without variables mean through a view, each once: themselves, or what takes their place.
+pub fn entries_of(program: &Program, view: &View, methods: &[Method]) -> Vec<JobEntry> {
+    let mut entries: Vec<JobEntry> = Vec::new();
+    let mut known: HashSet<JobEntry> = HashSet::new();
+    for data in methods.iter().map(|&method| program.method(method)).filter(|data| !data.is_generic()) {
+        let params = &data.signature.params;
+        let Answer::Method(meant) = look_up(program, view, &data.name, params).answer else { continue };
+        let arguments = program.method(meant).is_generic().then(|| params.as_slice().into());
+        let entry = JobEntry { method: meant, arguments };
+        if known.insert(entry.clone()) {
+            entries.push(entry);
+        }
+    }
+    entries
 }
 
 /// What a job is at a stage, as text: the program, a unit, or the target's code. Methods of the library are left out

@@ -119,13 +119,13 @@ impl Compile {
         let view = if target.is_device() { View::device(&tables) } else { View::native(&tables) };
         let mut entries = Vec::new();
         for name in &self.names {
-            let named = entries_named(program, name);
+            let named = entries_named(program, &view, name);
             if named.is_empty() {
                 return Err(failed(format!("there is no '{name}'")));
             }
             entries.extend(named);
         }
-        let job = Job::new(entries, view, self.opt_level);
+        let job = Job { entries, ..Job::new(Vec::new(), view, self.opt_level) };
         Ok(text_at(program, &job, &target, self.stage))
     }
 

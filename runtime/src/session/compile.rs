@@ -18,7 +18,7 @@ use marquetry_lower::hooks::Deferred;
 use marquetry_lower::job;
 use marquetry_lower::observe::{Observer, Silent};
 use marquetry_lower::pipeline::{Lowering, Setup};
-use marquetry_lower::specialise;
+use marquetry_lower::{query, specialise};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -60,8 +60,10 @@ impl Session {
         if self.shared.lock().find(job).is_some() {
             return Ok(());
         }
-        let (program, _) = self.pinned(job)?;
-        let specialised = specialise::run_recorded(&program, &self.lower_job(&program, job)?)
+        let (program, backend) = self.pinned(job)?;
+        let (setup, lowered) = (self.setup(&backend, job), self.lower_job(&program, job)?);
+        let answer = |key: &str| query::answer(key, Some(setup.target), &lowered.options, setup.answers);
+        let specialised = specialise::run_answered(&program, &lowered, &answer)
             .map_err(|failure| SessionError::Compile(failure.into()))?;
         let mut instances = specialised.instances;
         instances.extend(specialised.linked);
