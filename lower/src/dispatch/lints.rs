@@ -11,33 +11,35 @@ use marquetry_ir::program::{MethodData, OpenTable, Program, World};
 use marquetry_ir::span::Location;
 use marquetry_ir::types::Type;
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::BTreeMap;
 
 /// Warnings for methods of one table of a view that hide more specific ones below.
 pub fn shadowed(program: &Program, view: &View, table: Table) -> Vec<Diagnostic> {
     let own = program.methods().filter(|(_, data)| data.table() == table);
-    own.flat_map(|(upper, _)| hidden_by(program, view, upper, |_| true)).collect()
+    own.flat_map(|(upper, data)| hidden_by(program, view, upper, program.methods_of(&data.name))).collect()
 }
 
 /// Warnings for all methods in a view's tables of overlays that hide more specific ones below; but for those of the library,
 /// which are as they are.
 pub fn shadowed_in(program: &Program, view: &View) -> Vec<Diagnostic> {
     let own = program.methods().filter(|(_, data)| is_own(data));
-    own.flat_map(|(upper, _)| hidden_by(program, view, upper, |_| true)).collect()
+    own.flat_map(|(upper, data)| hidden_by(program, view, upper, program.methods_of(&data.name))).collect()
 }
 
 /// As [`shadowed_in`], for what changed since a world, on either side.
 pub fn shadowed_since(program: &Program, view: &View, world: World) -> Vec<Diagnostic> {
-    let world_now = view.world(program);
-    let changed: FxHashSet<Method> =
-        program.changes_since(world).filter(|&method| program.is_alive(method, world_now)).collect();
-    let mut names: Vec<&str> = changed.iter().map(|&method| &*program.method(method).name).collect();
-    names.sort_unstable();
-    names.dedup();
+    let mut changed: BTreeMap<&str, FxHashSet<Method>> = BTreeMap::new();
+    for method in program.changes_since(world).filter(|&method| program.is_alive(method, program.world())) {
+        changed.entry(&program.method(method).name).or_default().insert(method);
+    }
     let mut warnings = Vec::new();
-    for &upper in names.into_iter().flat_map(|name| program.methods_of(name)) {
-        if is_own(program.method(upper)) {
-            let is_new = changed.contains(&upper);
-            warnings.extend(hidden_by(program, view, upper, |lower| is_new || changed.contains(&lower)));
+    for (name, changed) in changed {
+        let all = program.methods_of(name);
+        let mut lower: Vec<Method> = changed.iter().copied().collect();
+        lower.sort_unstable();
+        for &upper in all.iter().filter(|&&upper| is_own(program.method(upper))) {
+            let asked = if changed.contains(&upper) { all } else { &lower[..] };
+            warnings.extend(hidden_by(program, view, upper, asked));
         }
     }
     warnings
@@ -48,27 +50,18 @@ fn is_own(data: &MethodData) -> bool {
     data.table() != Table::BASE && OpenTable::try_from(data.table()).is_ok()
 }
 
-/// Warnings for the methods, of those that are asked about, that a method of a view hides although they are more specific.
-fn hidden_by(
-    program: &Program,
-    view: &View,
-    upper: Method,
-    is_asked_about: impl Fn(Method) -> bool,
-) -> Vec<Diagnostic> {
+/// Warnings for those of these methods of the same function that one of a view hides although they are more specific.
+fn hidden_by(program: &Program, view: &View, upper: Method, others: &[Method]) -> Vec<Diagnostic> {
     let (types, world, data) = (&program.types, view.world(program), program.method(upper));
     let place = |table| view.tables().iter().position(|&other| other == table);
     let Some(above) = place(data.table()).filter(|_| program.is_alive(upper, world)) else {
         return Vec::new();
     };
     let mut warnings = Vec::new();
-    for &lower in program.all_methods_of(&data.name) {
+    for &lower in others {
         let hidden = program.method(lower);
         let below = place(hidden.table()).is_some_and(|place| place > above);
-        if below
-            && is_asked_about(lower)
-            && program.is_alive(lower, world)
-            && is_more_specific(types, hidden, data)
-        {
+        if below && program.is_alive(lower, world) && is_more_specific(types, hidden, data) {
             let message = format!(
                 "{} shadows the more specific {}",
                 header_in_table(program, data),
