@@ -57,11 +57,18 @@ pub(super) struct Types<'a> {
     /// Where types are made that the program does not have.
     own: Option<Program>,
     known: HashMap<u32, Type>,
+    /// Whether types that there are not are unknown ones, and not an error.
+    is_lenient: bool,
 }
 
 impl<'a> Types<'a> {
     pub(super) fn new(program: &'a Program) -> Self {
-        Types { program, own: None, known: HashMap::new() }
+        Types { program, own: None, known: HashMap::new(), is_lenient: false }
+    }
+
+    /// As [`Self::new`]; types that the program does not have are unknown ones.
+    pub(super) fn lenient(program: &'a Program) -> Self {
+        Types { is_lenient: true, ..Types::new(program) }
     }
 
     pub(super) fn table(&self) -> &types::Types {
@@ -99,7 +106,10 @@ impl<'a> Types<'a> {
             return Ok(known);
         }
         let text = string(tables, id, from)?;
-        let ty = self.spelled(text).ok_or_else(|| from.damaged(format!("there is no type '{text}'")))?;
+        let ty = match self.spelled(text) {
+            None if self.is_lenient => Type::UNKNOWN,
+            found => found.ok_or_else(|| from.damaged(format!("there is no type '{text}'")))?,
+        };
         self.known.insert(id, ty);
         Ok(ty)
     }

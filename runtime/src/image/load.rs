@@ -7,8 +7,8 @@
 #![allow(unsafe_code)] // maps a file and changes the rights of its pages
 
 use super::ImageError;
-use super::details::Details;
-use super::format::{FLAG_KERNEL, FLAG_VALIDATED, MAX_BYTES, Part, SEGMENT, SYMBOL_ROUTINE};
+use super::details::{Details, Types};
+use super::format::{FLAG_KERNEL, FLAG_VALIDATED, MAGIC, MAX_BYTES, Part, SEGMENT, SYMBOL_ROUTINE};
 use super::read::{Layout, Tables, check};
 use super::write::entry_hash;
 use crate::compile::Compiled;
@@ -87,6 +87,9 @@ pub struct Image {
 }
 
 impl Image {
+    /// What every image begins with.
+    pub const MAGIC: [u8; 8] = MAGIC;
+
     /// Maps a file and checks it.
     ///
     /// # Errors
@@ -324,6 +327,17 @@ impl LoadedImage {
                     && tables.config(row.config).0 == config
             })
         })
+    }
+
+    /// The code of an entry by its number among [`Self::entries`], for whoever has no program to compare it with: it is what
+    /// was compiled, whatever a program says now. Structs among what it takes are known by their size only.
+    ///
+    /// # Errors
+    /// There is no such entry, or what the file says about it is damaged.
+    pub fn code(self: &Arc<Self>, number: u32) -> Result<Compiled, ImageError> {
+        let library = crate::library::program();
+        let (details, _) = Details::read(self.tables(), number, &mut Types::lenient(&library))?;
+        Ok(self.code_of(details))
     }
 
     /// The code of an entry of this image.
