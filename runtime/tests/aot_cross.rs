@@ -4,7 +4,7 @@
 
 mod command;
 
-use command::{Folder, is_present, marq_in, marq_ok, run_in, stderr};
+use command::{Folder, code, is_present, marq_in, marq_ok, run_in, stderr};
 use object::{Architecture, BinaryFormat, Object, ObjectSection, ObjectSymbol, RelocationTarget};
 
 fn sources() -> Folder {
@@ -15,8 +15,8 @@ fn sources() -> Folder {
     folder
 }
 
-/// Builds for a machine, links with its C library, and runs that.
-fn emulated(machine: &str, args: &[&str], shared: bool) {
+/// Builds for a machine, links an object or a library of the program with its C library, and runs that.
+fn emulated(machine: &str, args: &[&str], emit: &str) {
     let (cc, qemu) = (format!("{machine}-linux-gnu-gcc"), format!("qemu-{machine}"));
     if !is_present(&cc) || !is_present(&qemu) {
         return;
@@ -31,44 +31,98 @@ fn emulated(machine: &str, args: &[&str], shared: bool) {
         all.extend_from_slice(more);
         marq_ok(at, &all);
     };
-    build("library.mq", "library", &[]);
+    build("library.mq", "library", &["--emit", "obj"]);
     build("kernels.mq", "kernels", &["--device"]);
     let mut linked =
         vec!["-std=c11", "-Wall", "-Wextra", "-Werror", "-I.", "-o", "program", "main.c", "kernels.o"];
-    if shared {
-        marq_ok(at, &["build", "library.mq", "--target", &target, "--emit", "shared", "-o", "liblibrary.so"]);
-        linked.extend(["liblibrary.so", "-Wl,-rpath,$ORIGIN"]);
-    } else {
-        linked.push("library.o");
+    let made = match emit {
+        "obj" => "library.o",
+        "static" => "liblibrary.a",
+        _ => "liblibrary.so",
+    };
+    if emit != "obj" {
+        let args = [&["build", "library.mq", "--target", &target, "--emit", emit, "-o", made], args].concat();
+        marq_ok(at, &args);
+        // That nothing else is linked.
+        std::fs::remove_file(folder.path("library.o")).expect("the object");
     }
+    linked.extend([made, "-Wl,-rpath,$ORIGIN"]);
     if args.contains(&"--relocation=static") {
         linked.push("-no-pie");
     }
     linked.push("-lm");
     run_in(at, &cc, &linked);
     let root = format!("/usr/{machine}-linux-gnu");
-    assert_eq!(run_in(at, &qemu, &["-L", &root, "./program"]), "all is well\n", "{machine} {args:?}");
+    assert_eq!(run_in(at, &qemu, &["-L", &root, "./program"]), "all is well\n", "{machine} {args:?} {emit}");
 }
+
+/// Executables that `marq` has linked for a machine: what they return, and what they say if they throw.
+fn executed(machine: &str) {
+    let (cc, qemu) = (format!("{machine}-linux-gnu-gcc"), format!("qemu-{machine}"));
+    if !is_present(&cc) || !is_present(&qemu) {
+        return;
+    }
+    let folder = Folder::new();
+    folder.file("main.mq", EXECUTABLE);
+    folder.file("thrower.mq", EXECUTABLE.replace("i32 4", "i32 0"));
+    let (target, root) = (format!("native:{machine}"), format!("/usr/{machine}-linux-gnu"));
+    for args in [&["-O2"][..], &["-O0", "-g"], &["-O2", "--relocation=static"]] {
+        let run = |file: &str| {
+            let build = ["build", file, "--emit", "exe", "--target", &target, "-o", "program"];
+            marq_ok(folder.0.path(), &[&build[..], args].concat());
+            let mut qemu = std::process::Command::new(&qemu);
+            qemu.args(["-L", &root, "./program"]).current_dir(folder.0.path());
+            let output = qemu.output().expect("the emulator");
+            (code(&output), stderr(&output))
+        };
+        assert_eq!(run("main.mq"), (25, String::new()), "{machine} {args:?}");
+        let (status, said) = run("thrower.mq");
+        assert_eq!(status, 1, "{machine} {args:?}");
+        assert!(
+            said.contains("threw DivideError") && said.contains("in 'quotient', thrower.mq:3:5"),
+            "{machine} {args:?}: {said}"
+        );
+    }
+}
+
+const EXECUTABLE: &str = "\
+method quotient(a: i32, b: i32) -> i32 noinline {
+entry:
+    q = div.s a, b
+    return q
+}
+method main() -> i32 {
+entry:
+    q = call quotient(i32 100, i32 4)
+    return q
+}
+";
 
 #[test]
 fn aarch64_runs() {
-    emulated("aarch64", &["-O2"], false);
-    emulated("aarch64", &["-O0", "--relocation=static", "-g"], false);
-    emulated("aarch64", &["-O2"], true);
+    emulated("aarch64", &["-O2"], "obj");
+    emulated("aarch64", &["-O0", "--relocation=static", "-g"], "obj");
+    emulated("aarch64", &["-O2"], "static");
+    emulated("aarch64", &["-O1", "-g"], "shared");
+    executed("aarch64");
 }
 
 #[test]
 fn riscv64_runs() {
-    emulated("riscv64", &["-O2"], false);
-    emulated("riscv64", &["-O0", "--relocation=static", "-g"], false);
-    emulated("riscv64", &["-O2"], true);
+    emulated("riscv64", &["-O2"], "obj");
+    emulated("riscv64", &["-O0", "--relocation=static", "-g"], "obj");
+    emulated("riscv64", &["-O2"], "static");
+    emulated("riscv64", &["-O1", "-g"], "shared");
+    executed("riscv64");
 }
 
 #[test]
 fn s390x_runs() {
-    emulated("s390x", &["-O2"], false);
-    emulated("s390x", &["-O0", "--relocation=static", "-g"], false);
-    emulated("s390x", &["-O2"], true);
+    emulated("s390x", &["-O2"], "obj");
+    emulated("s390x", &["-O0", "--relocation=static", "-g"], "obj");
+    emulated("s390x", &["-O2"], "static");
+    emulated("s390x", &["-O1", "-g"], "shared");
+    executed("s390x");
 }
 
 /// A target, and what is to be found in its objects.
