@@ -3,7 +3,7 @@
 
 mod command;
 
-use command::{Folder, code, marq_in, marq_ok, stderr, stdout};
+use command::{Folder, GOOD, code, marq_in, marq_ok, stderr, stdout};
 
 const SOURCE: &str = "\
 struct pair { a: i64, b: f32 }
@@ -59,7 +59,7 @@ const KERNEL: &str = "\
 kernel count(n: i32, p: ptr<global>) {
 entry:
     i = call global_id(i32 0)
-    v = cvt.i32 i
+    v = trunc.i32 i
     print \"item %d\", v
     w = div.s v, n
     q = index p, i, i32
@@ -73,7 +73,7 @@ const CONFIG: [&str; 2] = ["--resolve", "value \"config\" = 77"];
 fn images() -> Folder {
     let folder = Folder::new();
     folder.file("p.mq", SOURCE);
-    folder.file("k.mq", &KERNEL.replace("cvt.i32", "trunc.i32"));
+    folder.file("k.mq", KERNEL);
     marq_ok(folder.0.path(), &["build", "p.mq", "--emit", "image"]);
     marq_ok(folder.0.path(), &["build", "k.mq", "--emit", "image", "--device", "-o", "kernels.img"]);
     folder
@@ -191,4 +191,30 @@ fn damaged_and_foreign_images_are_refused() {
     let (status, _, said) = run(&folder, &["missing.mqi", "--entry", "twice"]);
     assert_eq!(status, 1);
     assert!(said.starts_with("error: image 'missing.mqi': "), "{said}");
+}
+
+/// What the README shows is what happens.
+#[test]
+fn the_readme_is_true() {
+    let readme = include_str!("../../README.md");
+    let (_, rest) = readme.split_once("writes `twice.mqi`, and\n\n```sh\n").expect("the README shows it");
+    let (lines, _) = rest.split_once("```").expect("the block ends");
+    let folder = Folder::new();
+    folder.file("twice.mq", GOOD);
+    marq_ok(folder.0.path(), &["build", "twice.mq", "--emit", "image"]);
+    let run = || {
+        lines.lines().map(|line| {
+            let (command, _) = line.split_once('#').expect("each line says what comes of it");
+            let command = command.replace("'i32 21'", "i32\u{a0}21");
+            let args: Vec<String> =
+                command.split_ascii_whitespace().map(|arg| arg.replace('\u{a0}', " ")).collect();
+            let args: Vec<&str> = args.iter().skip(1).map(String::as_str).collect();
+            let output = marq_in(folder.0.path(), &args);
+            (code(&output), stdout(&output))
+        })
+    };
+    let fine = (0, "i32 42\n".to_owned());
+    assert_eq!(run().collect::<Vec<_>>(), [fine.clone(), fine.clone()]);
+    folder.file("twice.mq", GOOD.replace("add x, x", "mul x, x"));
+    assert_eq!(run().collect::<Vec<_>>(), [fine, (1, String::new())]);
 }

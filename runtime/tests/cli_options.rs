@@ -40,7 +40,7 @@ fn options_that_make_no_sense_are_refused() {
             assert!(!folder.path("out").exists());
         }
     }
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 9] = [
         (
             &["build", "k.mq", "--entry-abi", "packed"],
             "--entry-abi is for functions, and only kernels are built",
@@ -62,6 +62,10 @@ fn options_that_make_no_sense_are_refused() {
         (
             &["compile", "k.mq", "--target", "wgsl", "--entry-abi", "packed"],
             "--entry-abi is for native code, not for wgsl",
+        ),
+        (
+            &["compile", "f.mq", "--target", "native", "--exceptions", "trap"],
+            "--exceptions is for kernels, and only functions are compiled",
         ),
         (
             &["run", "f.mq", "k.mq", "--entry", "twice"],

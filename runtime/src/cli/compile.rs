@@ -93,6 +93,11 @@ impl Compile {
             }
         }
         let entries = self.entries(&program, &target, &names)?;
+        let all = entries.iter().copied().chain(instances.iter().map(|instance| instance.method));
+        let mut kinds = all.map(|method| program.method(method).kind);
+        if !target.is_device() && kinds.all(|kind| kind == MethodKind::Function) {
+            given.refuse("exceptions", " is for kernels, and only functions are compiled")?;
+        }
         let tables = input::tables(&program, &self.table)?;
         let view = if target.is_device() { View::device(&tables) } else { View::native(&tables) };
         let mut job = Job::new(entries, view.with_host_policy(policy), opt_level);
