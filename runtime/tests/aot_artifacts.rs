@@ -245,3 +245,90 @@ fn gnu_finds_what_is_wanted_in_coff() {
         },
     );
 }
+
+/// A global with words of the host, and code that reads it.
+const WORDS: &str = "\
+global names: array<i64, 2> in constant with [0: value \"config\", 8: symbol \"puts\" from \"libc.so.6\"]
+method first() -> i64 {
+entry:
+    t = address.constant names
+    a = load.i64 t
+    return a
+}
+";
+
+/// The words of a global, for the linker and for a loader, in every format.
+#[test]
+fn words_of_the_host_are_undefined_symbols_or_writable_memory() {
+    if !["llvm-readobj", "llvm-nm"].into_iter().all(is_present) {
+        return;
+    }
+    let folder = Folder::new();
+    folder.file("words.mq", WORDS);
+    let at = folder.0.path();
+    for wanted in WANTED {
+        let target = format!("native:{}", wanted.triple);
+        let prefix = if wanted.sections == MACH_O { "_" } else { "" };
+        let spelled =
+            |names: &[&str]| names.iter().map(|name| format!("{prefix}{name}\n")).collect::<String>();
+        let nm = |args: &[&str]| run_in(at, "llvm-nm", &[args, &["out.o"]].concat());
+        for (strategy, undefined, seen) in [
+            ("import", &["marq_value_config", "puts"][..], &["first"][..]),
+            ("patch", &[], &["first", "names"]),
+        ] {
+            let args =
+                ["--target", &target, "--references", strategy, "--patches", "words.json", "-o", "out.o"];
+            marq_ok(at, &[&["build", "words.mq"], &args[..]].concat());
+            let what = format!("{} {strategy}", wanted.triple);
+            assert_eq!(nm(&["-u", "-j"]), spelled(undefined), "{what}");
+            assert_eq!(nm(&["-g", "-j", "--defined-only"]), spelled(seen), "{what}");
+            // Addresses of 64 bits, in data that the loader may write; what is patched has none.
+            let read = run_in(at, "llvm-readobj", &["-r", "--expand-relocs", "out.o"]);
+            let of_data: Vec<&str> = read
+                .split("  Section ")
+                .filter(|part| {
+                    part.lines().next().is_some_and(|line| !line.contains("text") && !line.contains("refptr"))
+                })
+                .flat_map(|part| part.lines().filter_map(|line| line.trim_start().strip_prefix("Type: ")))
+                .filter_map(|rest| rest.split_whitespace().next())
+                .collect();
+            let address = match (wanted.sections, wanted.triple.split('-').next()) {
+                (MACH_O, Some("aarch64")) => "ARM64_RELOC_UNSIGNED",
+                (MACH_O, _) => "X86_64_RELOC_UNSIGNED",
+                (COFF, _) => "IMAGE_REL_AMD64_ADDR64",
+                (_, Some("aarch64")) => "R_AARCH64_ABS64",
+                (_, Some("riscv64gc")) => "R_RISCV_64",
+                (_, Some("s390x")) => "R_390_64",
+                _ => "R_X86_64_64",
+            };
+            assert_eq!(of_data, vec![address; undefined.len()], "{what}\n{read}");
+            if strategy == "patch" {
+                let letter = nm(&[]).lines().find_map(|line| {
+                    let (rest, name) = line.rsplit_once(' ')?;
+                    (name == format!("{prefix}names")).then(|| rest.chars().last())?
+                });
+                assert!(matches!(letter, Some('D' | 'B')), "{what}: {letter:?}");
+            }
+        }
+    }
+}
+
+/// A linker for the format makes a library of it that has what is exported, and needs what is undefined.
+#[test]
+fn lld_links_mach_o() {
+    if !["ld.lld", "llvm-nm"].into_iter().all(is_present) {
+        return;
+    }
+    each(
+        |wanted| wanted.sections == MACH_O,
+        |at, wanted, _, what| {
+            let machine = if wanted.triple.starts_with("aarch64") { "arm64" } else { "x86_64" };
+            let platform = ["-platform_version", "macos", "11.0", "11.0", "-undefined", "dynamic_lookup"];
+            let args = ["-flavor", "darwin", "-dylib", "-arch", machine, "-o", "out.dylib", "out.o"];
+            run_in(at, "lld", &[&args[..], &platform].concat());
+            let nm = |args: &[&str]| run_in(at, "llvm-nm", &[args, &["-j", "out.dylib"]].concat());
+            assert_eq!(nm(&["-g", "--defined-only"]), "_fib\n_length\n", "{what}");
+            assert!(nm(&["-u"]).contains("_strlen\n"), "{what}");
+        },
+    );
+}

@@ -327,6 +327,14 @@ fn libraries_for_windows_say_what_they_export() {
         let section = file.section_by_name(".drectve").expect("directives");
         assert_eq!(section.kind(), object::SectionKind::Linker);
         assert_eq!(section.data().expect("bytes"), wanted.as_bytes());
+        if is_present("ld.lld") && is_present("llvm-readobj") {
+            let link = ["-flavor", "link", "/dll", "/noentry", "/force:unresolved", "/out:out.dll", "out.o"];
+            run_in(folder.0.path(), "lld", &link);
+            let read = run_in(folder.0.path(), "llvm-readobj", &["--coff-exports", "out.dll"]);
+            let names: Vec<&str> =
+                read.lines().filter_map(|line| line.trim().strip_prefix("Name: ")).collect();
+            assert_eq!(names, ["fib", "half"], "{triple}: {read}");
+        }
         let bytes = object_for(&folder, triple, &exports);
         let file = object::File::parse(&*bytes).expect("an object");
         assert!(file.section_by_name(".drectve").is_none(), "who links an object says what is exported");

@@ -118,8 +118,8 @@ fn images_run_with_and_without_their_program() {
 fn what_cannot_run_says_why() {
     let folder = images();
     let changed = SOURCE.replace("add x, x", "shl x, i32 1");
-    folder.file("changed.mq", &changed);
-    folder.file("narrower.mq", &SOURCE.replace("method over(x: f32)", "method other(x: f32)"));
+    folder.file("changed.mq", changed);
+    folder.file("narrower.mq", SOURCE.replace("method over(x: f32)", "method other(x: f32)"));
     let cases: [(&[&str], i32, &str); 13] = [
         (&["--entry", "twic"], 1, "'p.mqi': the image has no 'twic'; it has twice(i32), half(i32, i32), "),
         (&["--entry", "over"], 1, "'over' may be over(i32), over(f32): say for which types"),
