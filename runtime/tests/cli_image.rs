@@ -193,6 +193,34 @@ fn damaged_and_foreign_images_are_refused() {
     assert!(said.starts_with("error: image 'missing.mqi': "), "{said}");
 }
 
+/// What an image says about an entry is read without a program to compare it with; damaged, it is an error at worst.
+#[test]
+fn damaged_details_are_read_without_a_crash() {
+    use marquetry::image::{HostSymbol, Image, seal};
+    const DETAILS: usize = 48 + 16 * 8;
+    let folder = images();
+    let good = std::fs::read(folder.path("p.mqi")).expect("the image");
+    let word = |at: usize| u64::from_le_bytes(good[at..at + 8].try_into().expect("a word")) as usize;
+    let (start, length) = (word(DETAILS), word(DETAILS + 8));
+    assert!(length > 500, "{length} bytes");
+    let resolve = |_: &HostSymbol<'_>| Ok(std::ptr::without_provenance(16));
+    let mut outcomes = [0u32; 2];
+    for at in start..start + length {
+        for byte in [0x00, 0x7f, 0xff] {
+            let mut bytes = good.clone();
+            bytes[at] = byte;
+            seal(&mut bytes);
+            let image = Image::from_bytes(&bytes).expect("details are read when they are asked for");
+            let image = std::sync::Arc::new(image.link(&resolve).expect("it has what it needs"));
+            for number in 0..image.entries().len() as u32 {
+                outcomes[usize::from(image.code(number).is_ok())] += 1;
+            }
+            assert!(image.code(u32::MAX).is_err());
+        }
+    }
+    assert!(outcomes.iter().all(|&count| count > 100), "{outcomes:?}");
+}
+
 /// What the README shows is what happens.
 #[test]
 fn the_readme_is_true() {

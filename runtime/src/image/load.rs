@@ -13,7 +13,7 @@ use super::read::{Layout, Tables, check};
 use super::write::entry_hash;
 use crate::compile::Compiled;
 use marquetry_codegen::native::{JitCode, MappedCode, MappedEntry, NativeOptions, NativeTarget, routine};
-use marquetry_ir::program::{MethodKind, Reference};
+use marquetry_ir::program::{MethodKind, Program, Reference};
 use memmap2::{Mmap, MmapOptions};
 use region::Protection;
 use std::fs::File;
@@ -335,8 +335,8 @@ impl LoadedImage {
     /// # Errors
     /// There is no such entry, or what the file says about it is damaged.
     pub fn code(self: &Arc<Self>, number: u32) -> Result<Compiled, ImageError> {
-        let library = crate::library::program();
-        let (details, _) = Details::read(self.tables(), number, &mut Types::lenient(&library))?;
+        let nothing = Program::new();
+        let (details, _) = Details::read(self.tables(), number, &mut Types::lenient(&nothing))?;
         Ok(self.code_of(details))
     }
 
