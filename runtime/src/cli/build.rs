@@ -197,11 +197,11 @@ impl Build {
         }
         let is_function = |entry: &JobEntry| program.method(entry.method).kind == MethodKind::Function;
         if !parts.iter().flat_map(|part| &part.entries).any(is_function) {
-            given.refuse("entry_abi", " is for functions, and only kernels are built")?;
+            given.refuse("--entry-abi", " is for functions, and only kernels are built")?;
         }
         if parts.iter().all(|part| part.device) {
             given.refuse(
-                "host_policy",
+                "--host-policy",
                 " is for code that does not see the device table, and none is built",
             )?;
         }

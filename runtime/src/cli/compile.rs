@@ -74,10 +74,10 @@ impl Compile {
             Target::parse(&self.target, opt_level).map_err(|error| CliError::Usage(error.to_string()))?;
         if target.is_device() {
             let why = format!(" is for native code, not for {}", self.target);
-            ["host_policy", "entry_abi"].iter().try_for_each(|option| given.refuse(option, &why))?;
+            ["--host-policy", "--entry-abi"].iter().try_for_each(|option| given.refuse(option, &why))?;
         }
         if self.output.is_none() || stage != Stage::Code {
-            given.refuse("patches", " is for code that -o writes")?;
+            given.refuse("--patches", " is for code that -o writes")?;
         }
         let outputs: Vec<&Path> = self.output.as_deref().into_iter().chain(self.references.list()).collect();
         output::check_apart(&outputs, std::slice::from_ref(&self.file))?;
@@ -96,7 +96,7 @@ impl Compile {
         let all = entries.iter().copied().chain(instances.iter().map(|instance| instance.method));
         let mut kinds = all.map(|method| program.method(method).kind);
         if !target.is_device() && kinds.all(|kind| kind == MethodKind::Function) {
-            given.refuse("exceptions", " is for kernels, and only functions are compiled")?;
+            given.refuse("--exceptions", " is for kernels, and only functions are compiled")?;
         }
         let tables = input::tables(&program, &self.table)?;
         let view = if target.is_device() { View::device(&tables) } else { View::native(&tables) };

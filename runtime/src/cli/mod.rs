@@ -73,10 +73,10 @@ fn watchdog(seconds: u64, left: &'static str) -> Result<Watchdog, CliError> {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let matches = Cli::command().get_matches();
-    let cli =
-        Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut Cli::command()).exit());
-    let given = Given::of(&matches);
+    let mut command = Cli::command();
+    let matches = command.get_matches_mut();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit());
+    let given = Given::of(&command, &matches);
     let result = match cli.command {
         Command::Check(command) => command.run(),
         Command::Fmt(command) => command.run(),

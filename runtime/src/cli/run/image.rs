@@ -41,8 +41,8 @@ pub(super) fn is_image(file: &Path) -> bool {
 impl Run {
     /// As [`Run::run`], of an image.
     pub(super) fn run_image(&self, given: &Given) -> CliResult {
-        for id in ["on", "opt_level", "exceptions"] {
-            given.refuse(id, " is about compiling, which is over for what is in an image")?;
+        for option in ["--on", "--table", "-O", "--exceptions"] {
+            given.refuse(option, " is about compiling, which is over for what is in an image")?;
         }
         let args = parse_arguments(&self.args).map_err(|e| CliError::Usage(format!("--args: {e}")))?;
         let (extent, with) = (self.extent()?, self.bindings()?);
