@@ -279,6 +279,16 @@ fn mistakes_are_explained() {
     assert_eq!(left, ["kernels.mq", "library.mq", "main.c"]);
 }
 
+/// A device that is always full.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_an_error() {
+    let folder = sources();
+    let output = marq_in(root(&folder), &["build", "library.mq", "-o", "/dev/full"]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("cannot write '/dev/full'"), "{}", stderr(&output));
+}
+
 #[test]
 fn the_header_says_what_c_must_know() {
     let folder = sources();
