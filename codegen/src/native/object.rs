@@ -16,7 +16,7 @@ use super::export::Export;
 use super::select::internal;
 use super::stack::Frames;
 use super::task::{self, Compiled};
-use super::{ExternPolicy, NativeTarget, dwarf, fence, parallel, unwind};
+use super::{ExternPolicy, NativeTarget, Relocation, dwarf, fence, parallel, unwind};
 use crate::artifact::{Artifact, Format};
 use crate::error::EmitError;
 use cranelift_codegen::ir::LibCall;
@@ -204,7 +204,10 @@ fn declare(
     if target.options.externs == ExternPolicy::Addresses {
         names.addresses = addresses(legal.unit(), plan)?;
     }
-    let declared = Declared::declare(&mut module, legal, target.arch, None, &mut names)?;
+    let mut declared = Declared::declare(&mut module, legal, target.arch, None, &mut names)?;
+    // Within one program everything is near. An absolute address in code would have to be written where only reading is
+    // allowed, if that program turns out to be position-independent: compilers make such programs unless told otherwise.
+    declared.through_linker |= target.options.relocation == Relocation::Static;
     Ok((module, declared))
 }
 
