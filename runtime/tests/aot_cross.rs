@@ -4,50 +4,36 @@
 
 mod command;
 
-use command::{Folder, is_present, marq_in, marq_ok, run_in, stderr};
+use command::{Folder, MACHINES, Machine, STRICT, is_present, marq_in, marq_ok, run_in, stderr};
 use object::{Architecture, BinaryFormat, Object, ObjectSection, ObjectSymbol, RelocationTarget};
-
-fn sources() -> Folder {
-    let folder = Folder::new();
-    folder.file("library.mq", include_str!("aot/library.mq"));
-    folder.file("kernels.mq", include_str!("aot/kernels.mq"));
-    folder.file("main.c", include_str!("aot/main.c"));
-    folder
-}
 
 /// Builds for a machine, links with its C library, and runs that.
 fn emulated(machine: &str, args: &[&str], shared: bool) {
-    let (cc, qemu) = (format!("{machine}-linux-gnu-gcc"), format!("qemu-{machine}"));
-    if !is_present(&cc) || !is_present(&qemu) {
+    let machine = Machine::named(machine);
+    if !machine.is_present() {
         return;
     }
-    let folder = sources();
-    let at = folder.0.path();
-    let target = format!("native:{machine}");
+    let folder = Folder::with_library();
+    let at = folder.root();
+    let target = machine.target();
     let build = |file: &str, stem: &str, more: &[&str]| {
         let (object, header) = (format!("{stem}.o"), format!("{stem}.h"));
-        let mut all = vec!["build", file, "--target", &target, "-o", &object, "--header", &header];
-        all.extend_from_slice(args);
-        all.extend_from_slice(more);
-        marq_ok(at, &all);
+        let all = ["build", file, "--target", &target, "-o", &object, "--header", &header];
+        marq_ok(at, &[&all, args, more].concat());
     };
     build("library.mq", "library", &[]);
     build("kernels.mq", "kernels", &["--device"]);
-    let mut linked =
-        vec!["-std=c11", "-Wall", "-Wextra", "-Werror", "-I.", "-o", "program", "main.c", "kernels.o"];
+    let mut linked = STRICT.to_vec();
+    linked.extend(["-o", "program", "main.c", "kernels.o"]);
     if shared {
         marq_ok(at, &["build", "library.mq", "--target", &target, "--emit", "shared", "-o", "liblibrary.so"]);
         linked.extend(["liblibrary.so", "-Wl,-rpath,$ORIGIN"]);
     } else {
         linked.push("library.o");
     }
-    if args.contains(&"--relocation=static") {
-        linked.push("-no-pie");
-    }
     linked.push("-lm");
-    run_in(at, &cc, &linked);
-    let root = format!("/usr/{machine}-linux-gnu");
-    assert_eq!(run_in(at, &qemu, &["-L", &root, "./program"]), "all is well\n", "{machine} {args:?}");
+    machine.link(&folder, &linked);
+    assert_eq!(machine.run(&folder, "./program"), "all is well\n", "{target} {args:?}");
 }
 
 #[test]
@@ -87,14 +73,14 @@ fn object_for(folder: &Folder, triple: &str, args: &[&str]) -> Vec<u8> {
     let target = format!("native:{triple}");
     let mut all = vec!["build", "library.mq", "--target", &target, "-o", "out.o"];
     all.extend_from_slice(args);
-    let output = marq_in(folder.0.path(), &all);
+    let output = marq_in(folder.root(), &all);
     assert!(output.status.success(), "{triple} {args:?}: {}", stderr(&output));
     std::fs::read(folder.path("out.o")).expect("an object")
 }
 
 #[test]
 fn every_format_holds_what_it_should() {
-    let folder = sources();
+    let folder = Folder::with_library();
     for (triple, format, architecture) in TARGETS {
         for relocation in ["pic", "static"] {
             let relocation = format!("--relocation={relocation}");
@@ -123,7 +109,7 @@ fn every_format_holds_what_it_should() {
             assert!(text.relocations().count() > 0, "{triple}: calls of others are relocated");
             // Debug information was not asked for, and nothing says where this was built.
             assert!(!file.sections().any(|section| section.name().is_ok_and(|name| name.contains("debug"))));
-            let path = folder.0.path().to_str().expect("text").as_bytes();
+            let path = folder.root().to_str().expect("text").as_bytes();
             assert!(!bytes.windows(path.len()).any(|window| window == path), "{triple}");
         }
     }
@@ -131,7 +117,7 @@ fn every_format_holds_what_it_should() {
 
 #[test]
 fn externs_at_addresses_need_no_symbol_in_any_format() {
-    let folder = sources();
+    let folder = Folder::with_library();
     for (triple, ..) in TARGETS {
         for relocation in ["--relocation=pic", "--relocation=static"] {
             let args = [
@@ -155,7 +141,7 @@ fn externs_at_addresses_need_no_symbol_in_any_format() {
 
 #[test]
 fn every_format_has_unwind_tables_and_lines() {
-    let folder = sources();
+    let folder = Folder::with_library();
     for (triple, format, _) in TARGETS {
         let bytes = object_for(&folder, triple, &["-g"]);
         let file = object::File::parse(&*bytes).expect("an object");
@@ -189,15 +175,11 @@ fn every_format_has_unwind_tables_and_lines() {
 /// Readers that others wrote accept what is written: those of GNU for ELF and COFF, LLVM's for everything.
 #[test]
 fn gnu_reads_what_is_written() {
-    let folder = sources();
-    let at = folder.0.path();
-    for machine in ["x86_64", "aarch64", "riscv64", "s390x"] {
-        // Its own machine's tools have no prefix.
-        let tool = |name: &str| match machine {
-            "x86_64" if cfg!(target_arch = "x86_64") => name.to_owned(),
-            _ => format!("{machine}-linux-gnu-{name}"),
-        };
-        let [readelf, objdump, nm] = ["readelf", "objdump", "nm"].map(tool);
+    let folder = Folder::with_library();
+    let at = folder.root();
+    for machine in &MACHINES {
+        let [readelf, objdump, nm] = ["readelf", "objdump", "nm"].map(|name| machine.tool(name));
+        let machine = machine.name;
         if ![&readelf, &objdump, &nm].into_iter().all(|tool| is_present(tool)) {
             continue;
         }
@@ -228,8 +210,8 @@ fn llvm_reads_every_format() {
     if !["llvm-readobj", "llvm-nm", "llvm-objdump"].into_iter().all(is_present) {
         return;
     }
-    let folder = sources();
-    let at = folder.0.path();
+    let folder = Folder::with_library();
+    let at = folder.root();
     for (triple, format, _) in TARGETS {
         let prefix = if format == BinaryFormat::MachO { "_" } else { "" };
         for relocation in ["--relocation=pic", "--relocation=static"] {
@@ -256,7 +238,7 @@ fn llvm_reads_every_format() {
 #[test]
 fn libraries_for_windows_say_what_they_export() {
     use std::os::unix::fs::PermissionsExt;
-    let folder = sources();
+    let folder = Folder::with_library();
     // Whoever really links is on another machine.
     let script = "#!/bin/sh\nwhile [ \"$1\" != -o ]; do shift; done\ncp \"$3\" \"$2\"\n";
     let linker = folder.file("linker", script);
@@ -281,11 +263,11 @@ fn libraries_for_windows_say_what_they_export() {
 
 #[test]
 fn archives_are_of_the_targets_kind() {
-    let folder = sources();
+    let folder = Folder::with_library();
     for (triple, format, _) in TARGETS {
         let target = format!("native:{triple}");
         marq_ok(
-            folder.0.path(),
+            folder.root(),
             &["build", "library.mq", "--target", &target, "--emit", "static", "-o", "out.a"],
         );
         let bytes = std::fs::read(folder.path("out.a")).expect("an archive");

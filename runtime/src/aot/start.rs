@@ -4,6 +4,7 @@
 //! `main` is C, with the text for every place, and compiled by whoever links. It says what `marq run` says.
 
 use super::BuildError;
+use super::header::string;
 use crate::engine::Thrown;
 use marquetry_codegen::artifact::{Artifact, argument_block};
 use marquetry_codegen::native::{CReturn, CSignature, Export};
@@ -248,19 +249,15 @@ fn operand(out: &mut String, n: usize, ty: Type, conversion: &Conversion) {
     let _ = writeln!(out, "        {statement};");
 }
 
-/// A statement that writes a text.
+/// Statements that write a text.
 fn literal(out: &mut String, text: &str) {
-    if text.is_empty() {
-        return;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (piece, more) = rest.split_at(rest.floor_char_boundary(PIECE));
+        let _ = writeln!(out, "        fputs({}, stderr);", string(piece));
+        rest = more;
     }
-    out.push_str("        fputs(\"");
-    for byte in text.bytes() {
-        match byte {
-            b'\n' => out.push_str("\\n"),
-            // Question marks, too: three of them and more are another character in old C.
-            b'"' | b'\\' | b'?' | 0..0x20 | 0x7f.. => drop(write!(out, "\\{byte:03o}")),
-            _ => out.push(byte.into()),
-        }
-    }
-    out.push_str("\", stderr);\n");
 }
+
+/// Most bytes of a text in one statement: all are escaped, if need be, within what C has room for.
+const PIECE: usize = 900;
