@@ -59,7 +59,7 @@ pub use join::{Joined, Joint, WORD_BYTES, Word, WordTarget, join};
 pub use kernel::{KernelFn, NativeKernel};
 pub use map::{CodeMap, MappedFunction};
 pub use object::{ObjectPlan, emit_object, emit_object_with, emit_planned, emit_text};
-pub use stack::{ExhaustedFn, MAX_STACK_BYTES, StackLimit, StackNeeds};
+pub use stack::{ExhaustedFn, MAX_STACK_BYTES, StackLimit, StackNeeds, may_recurse};
 
 use crate::error::EmitError;
 use cranelift_codegen::isa::{self, OwnedTargetIsa, TargetIsa};
