@@ -12,6 +12,7 @@
 //! Functions are compiled on as many threads as the plan says, and defined in the order of the unit: the bytes are the
 //! same for any number.
 
+use super::data::own_symbol;
 use super::emit::{self, Declared, NativeContext, Solo, Spelling, module_error, wrapper_name};
 use super::export::Export;
 use super::select::internal;
@@ -26,6 +27,7 @@ use cranelift_object::object::SymbolScope;
 use cranelift_object::object::write::{CoffExportStyle, Symbol, SymbolId};
 use cranelift_object::{ObjectBuilder, ObjectModule, ObjectProduct};
 use marquetry_ir::entity::{Extern, Func, Global};
+use marquetry_ir::program::Reference;
 use marquetry_ir::unit::Unit;
 use marquetry_lower::job::DebugLevel;
 use marquetry_lower::legal::Legal;
@@ -269,8 +271,13 @@ impl Names {
         library.extend(["memmove", "memset", "clock"].map(str::to_owned));
         let mut hosts: FxHashSet<String> =
             unit.externs.values().map(|data| data.link_name.to_string()).collect();
+        let exported: FxHashSet<&str> =
+            plan.exports.unwrap_or(&[]).iter().map(|export| &*export.symbol).collect();
+        let is_own =
+            |reference: &Reference| own_symbol(reference).is_some_and(|name| exported.contains(name));
         let slots = unit.globals.values().flat_map(|data| data.host_slots());
-        hosts.extend(slots.map(|slot| slot.reference.link_name()));
+        let theirs = slots.filter(|slot| !is_own(&slot.reference));
+        hosts.extend(theirs.map(|slot| slot.reference.link_name()));
         let mut taken: FxHashSet<String> = library.union(&hosts).cloned().collect();
         let exports = plan.exports.map(<[Export]>::to_vec);
         let mut seen = FxHashSet::default();
