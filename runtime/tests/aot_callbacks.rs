@@ -4,6 +4,7 @@
 mod command;
 
 use command::{Folder, MACHINES, STRICT, marq_in, marq_ok, stderr};
+use object::{Object, ObjectSymbol};
 
 const SOURCE: &str = r#"
 extern func qsort(ptr<generic>, i64, i64, ptr<generic>) as "qsort"
@@ -152,10 +153,8 @@ fn symbols_are_those_of_others_else() {
     marq_ok(folder.root(), &build);
     let bytes = folder.bytes("calls.o");
     let file = object::File::parse(&*bytes).expect("an object");
-    let undefined: Vec<&str> = object::Object::symbols(&file)
-        .filter(|symbol| object::ObjectSymbol::is_undefined(symbol))
-        .filter_map(|symbol| object::ObjectSymbol::name(&symbol).ok())
-        .collect();
+    let undefined = file.symbols().filter(|symbol| symbol.is_undefined());
+    let undefined: Vec<&str> = undefined.filter_map(|symbol| symbol.name().ok()).collect();
     assert!(undefined.contains(&"backwards") && !undefined.contains(&"halve"), "{undefined:?}");
     folder.file("clash.mq", SOURCE.replace("host_apply", "backwards"));
     let output = marq_in(folder.root(), &["build", "clash.mq"]);

@@ -17,7 +17,7 @@
 //! has to be: a function of ordinary C types ([`super::export`]), or one of the wrappers above under the export's name. A kernel's
 //! block has the machine's order of bytes then: it is a struct of C. In it the addresses of the mailbox, the print buffer and the
 //! arena may be null: the wrapper has memory of its own for what the kernel leaves there, which nobody reads. So kernels need
-//! no test, and what C passes costs two instructions for each range of work-items.
+//! no test, and it costs a few instructions for each range of work-items.
 
 use super::Arch;
 use super::context::{SubgroupOp, offset};
@@ -129,11 +129,11 @@ fn unread_bytes(argument: &Argument) -> Option<u32> {
     (argument.passing == Passing::Pointer).then_some(bytes as u32)
 }
 
-/// The address, or if that is null, one of memory of the caller's that is all zeros.
+/// The address, or if that is null, one of memory of the caller's that starts with zeros: code reads no more of it than a header.
 fn or_unread(cursor: &mut FuncCursor<'_>, address: ir::Value, bytes: u32) -> ir::Value {
     let memory = record(cursor, bytes);
-    for at in (0..bytes).step_by(8) {
-        store(cursor, types::I64, 0, memory, at as i32);
+    for at in [0, 8] {
+        store(cursor, types::I64, 0, memory, at);
     }
     let zero = constant(cursor, types::I64, 0);
     let is_null = cursor.ins().icmp(IntCC::Equal, address, zero);

@@ -29,13 +29,17 @@ pub(super) fn wrap_externs(unit: &mut Unit) {
 
 /// Replaces addresses of entries that do not throw unless it is for their address.
 pub(super) fn wrap_entries(unit: &mut Unit) {
+    let takes = |function: &Function| function.body.may_have(Op::FunctionAddress);
+    if !unit.funcs.values().any(takes) && call_graph::held(unit).next().is_none() {
+        return;
+    }
     let is_function = |func: &Func| unit.funcs[*func].kind == MethodKind::Function;
     let entries: FxHashSet<Func> = unit.entries.iter().copied().filter(is_function).collect();
     let taken = |function: &Function| {
         let body = &function.body;
         let of_entry =
             |inst| matches!(rewrite::symbol(body, inst), Some(Symbol::Func(func)) if entries.contains(func));
-        body.may_have(Op::FunctionAddress) && addresses(body).any(of_entry)
+        takes(function) && addresses(body).any(of_entry)
     };
     let held = call_graph::held(unit).any(|func| entries.contains(&func));
     if !held && !unit.funcs.values().any(taken) {

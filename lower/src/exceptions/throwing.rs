@@ -108,10 +108,10 @@ pub(super) fn find(unit: &Unit, addresses: bool) -> Throwing {
                         list.push(func);
                     }
                 }
-                (Op::FunctionAddress, Some(Symbol::Func(addressed))) => {
-                    if addresses && found.insert(*addressed) {
-                        work.push(*addressed);
-                    }
+                (Op::FunctionAddress, Some(Symbol::Func(addressed)))
+                    if addresses && found.insert(*addressed) =>
+                {
+                    work.push(*addressed);
                 }
                 _ if throws(body, inst) && found.insert(func) => work.push(func),
                 _ => {}

@@ -124,7 +124,7 @@ pub fn header(
         let name = unique(&mut names, &format!("{stem}_exception"));
         let _ = write!(
             writer.out,
-            "\n/* Functions that throw return a status: 0 if they did not, else the number of a place, which {name} tells. */\n"
+            "\n/* A status is 0 if nothing was thrown, else the number of a place, which {name} tells. */\n"
         );
         tables::exceptions(&mut writer.out, &name, legal.sites(), types, program);
     }
