@@ -93,9 +93,7 @@ fn each(wanted: impl Fn(&Wanted) -> bool, check: impl Fn(&Path, &Wanted, &[&str]
     let folder = Folder::new();
     folder.file("library.mq", include_str!("aot/library.mq"));
     for wanted in WANTED.iter().filter(|one| wanted(one)) {
-        // Code for a fixed place holds the addresses of functions of the host.
-        let fixed = [wanted.fixed, &[wanted.address]].concat();
-        for (relocation, kinds) in [("pic", wanted.pic), ("static", &fixed)] {
+        for (relocation, kinds) in [("pic", wanted.pic), ("static", wanted.fixed)] {
             build(&folder, wanted.triple, relocation);
             check(folder.0.path(), wanted, kinds, &format!("{} {relocation}", wanted.triple));
         }

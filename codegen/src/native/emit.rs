@@ -113,7 +113,7 @@ pub(super) struct Declared {
     pub(super) convention: Convention,
     pub(super) arch: Arch,
     /// Whether calls of others name them, as if they were near, and linkers put what leads there in between.
-    through_linker: bool,
+    pub(super) through_linker: bool,
     pub(super) reach: Reach,
     funcs: SecondaryMap<Func, Option<(u32, Signature)>>,
     externs: SecondaryMap<Extern, Option<(Reached, Signature)>>,
@@ -373,8 +373,8 @@ impl Declared {
     }
 }
 
-/// Whether position-independent code of an architecture calls through what linkers make. Elsewhere it takes the address from the
-/// global offset table; on s390x Cranelift has an absolute address among the code for functions that may be far, which
+/// Whether position-independent code of an architecture calls through what linkers make, as code of the static model does in
+/// objects everywhere. Elsewhere it takes the address from the global offset table; on s390x Cranelift has an absolute address among the code for functions that may be far, which
 /// would have to be written where only reading is allowed (ELF ABI s390x supplement, "Procedure Linkage Table").
 pub(super) fn through_linker(arch: Arch, isa: &dyn TargetIsa) -> bool {
     arch == Arch::S390x && isa.flags().is_pic()

@@ -144,7 +144,7 @@ pub fn build(program: &Program, job: &Job, target: &NativeTarget, plan: &Plan) -
             Some((export.clone(), ExportKind::of(&legal, export, waits)?))
         });
         let exports: Vec<(Export, ExportKind)> = kinds.collect();
-        let header = header::header(&legal, &exports, program, &plan.header);
+        let header = header::header(&legal, &exports, artifact.shared_bytes, program, &plan.header);
         let start = start.map(|start| start.code(&artifact, job.options.debug_level));
         Ok(Built { artifact, exports, header, start })
     })
