@@ -7,7 +7,7 @@
 use super::emit::{Declared, NativeContext, Spelling};
 use super::select::internal;
 use super::stack::{Frames, StackNeeds};
-use super::{Arch, NativeTarget, Relocation, fence, task};
+use super::{NativeTarget, Relocation, fence, task};
 use crate::artifact::{self, Entry, Scheduling, entries};
 use crate::error::EmitError;
 use cranelift_codegen::binemit::Reloc;
@@ -140,12 +140,6 @@ impl Blob {
 /// # Errors
 /// What is missing.
 pub fn check_blob_target(target: &NativeTarget) -> Result<(), EmitError> {
-    if !matches!(target.arch, Arch::X64 | Arch::Aarch64) {
-        return Err(EmitError::Unsupported(format!(
-            "images for target '{}': relocations are known for x86_64 and aarch64 only",
-            target.name
-        )));
-    }
     if target.options.relocation != Relocation::Pic {
         let message =
             format!("images for target '{}' with static relocation: they are loaded anywhere", target.name);
@@ -453,7 +447,8 @@ impl Module for BlobModule {
         let writable = self.declarations.get_data_decl(id).writable;
         let section = if writable { Section::Data } else { Section::Constants };
         let relocs: Vec<ModuleReloc> = data.all_relocs(Reloc::Abs8).collect();
-        let align = data.align.unwrap_or(16);
+        // On s390x, instructions reach even addresses only.
+        let align = data.align.unwrap_or(16).max(self.isa.symbol_alignment());
         let start = match &data.init {
             Init::Bytes { contents } => self.place(section, align, contents, &relocs),
             other => self.allocate(section, align, other.size() as u64),

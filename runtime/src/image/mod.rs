@@ -9,8 +9,9 @@
 //!
 //! # The file
 //!
-//! Little-endian. A header of 256 bytes, then twelve parts in this order, none overlapping another; the last three begin on
-//! pages (4 KiB on x86-64, 64 KiB on aarch64), so that the file is mapped as it is.
+//! Little-endian, on every machine; but text, constants and data are the machine's own, big-endian on s390x, and so are the
+//! addresses that relocations put there. A header of 256 bytes, then twelve parts in this order, none overlapping another; the
+//! last three begin on pages (64 KiB on aarch64, 4 KiB elsewhere), so that the file is mapped as it is.
 //!
 //! | header | |
 //! |---|---|
@@ -18,7 +19,7 @@
 //! | 8 | version of the format, 1; bytes of the header |
 //! | 16 | XXH3-64 of everything from byte 24 on |
 //! | 24 | bytes of the file |
-//! | 32 | bytes of a page; strings: machine (`x86_64-linux`), features of the processor, who wrote it |
+//! | 32 | bytes of a page; strings: machine (`x86_64-linux`, `aarch64-linux`, `riscv64gc-linux`, `s390x-linux`), features of the processor, who wrote it |
 //! | 48 | where each part begins, and its bytes (`u64` each) |
 //!
 //! | part | rows |
@@ -35,6 +36,10 @@
 //! | text | read and executed; the same wherever it lies |
 //! | constants | read only once it is relocated; begins with the addresses of the symbols |
 //! | data | read and written, private to the process |
+//!
+//! The wrapper of a function is `uint32_t (const void *args, void *results, const void *stack)`, whose blocks of arguments and results are
+//! little-endian too; `stack` may be null. It gives 0, or the number of the place that threw plus one. Who loads an image makes
+//! its text visible to the processor as instructions, where that takes something (`__builtin___clear_cache` in C).
 //!
 //! Everything that has a fixed size is checked when the file is opened, in one pass; details are checked when their entry is
 //! asked for. Nothing of a file that fails a check is executed.
