@@ -12,7 +12,7 @@ use crate::image::{
 use crate::memory;
 use marquetry_codegen::native::{ExternPolicy, check_blob_target, emit_blob};
 use marquetry_ir::program::{Program, Reference};
-use marquetry_ir::threads::with_helpers;
+use marquetry_ir::threads::on_threads;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
 use marquetry_lower::failure::Failure;
@@ -87,7 +87,7 @@ impl Session {
             }
             done
         };
-        let drafts = with_helpers(threads.min(jobs.len()).saturating_sub(1), work);
+        let drafts = on_threads(threads.min(jobs.len()), work);
         let mut drafts: Vec<_> = drafts.into_iter().flatten().collect();
         drafts.sort_unstable_by_key(|(n, _)| *n);
         let drafts: Vec<Draft> = drafts.into_iter().map(|(_, draft)| draft).collect::<Result<_, _>>()?;
