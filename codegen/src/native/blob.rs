@@ -20,7 +20,7 @@ use cranelift_module::{
     DataDescription, DataId, FuncId, FuncOrDataId, Init, Linkage, Module, ModuleDeclarations, ModuleError,
     ModuleReloc, ModuleRelocTarget, ModuleResult,
 };
-use marquetry_ir::entity::{Extern, Func, Global};
+use marquetry_ir::entity::{Extern, Global};
 use marquetry_ir::program::Reference;
 use marquetry_ir::unit::{PrintFormat, Unit};
 use marquetry_lower::exceptions::places::{self, ThrowPlace};
@@ -228,22 +228,6 @@ impl Imports {
 }
 
 impl Spelling for Imports {
-    fn function(&mut self, _: &Unit, _: Func, _: bool) -> Result<Option<String>, EmitError> {
-        Ok(None)
-    }
-
-    fn inner(&mut self, _: &Unit, _: Func, _: &str) -> Result<Option<String>, EmitError> {
-        Ok(None)
-    }
-
-    fn wrapper(&mut self, _: &Unit, _: Func) -> Result<Option<String>, EmitError> {
-        Ok(None)
-    }
-
-    fn global(&mut self, _: &Unit, _: Global) -> Result<Option<String>, EmitError> {
-        Ok(None)
-    }
-
     fn visible(&mut self, _: &Unit, _: Global) -> Result<String, EmitError> {
         Err(internal("words in a blob are imports"))
     }
