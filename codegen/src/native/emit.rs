@@ -3,8 +3,9 @@
 use super::abi::Convention;
 use super::export::{Export, ExportKind};
 use super::reach::Reach;
-use super::select::{Callee, Tables, internal};
+use super::select::internal;
 use super::stack::{self, Frames};
+use super::tables::{Callee, Tables};
 use super::{Arch, NativeTarget};
 use crate::artifact::{Relocation, Scheduling};
 use crate::error::EmitError;

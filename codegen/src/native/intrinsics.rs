@@ -1,7 +1,8 @@
 //! Work-items: positions, barriers, sub-groups and the clock.
 
 use super::context::{SubgroupOp, WIDE, offset};
-use super::select::{Callee, Selector, internal};
+use super::select::{Selector, internal};
+use super::tables::Callee;
 use super::types::as_int;
 use crate::error::EmitError;
 use cranelift_codegen::ir::{self, InstBuilder, MemFlagsData, TrapCode, types};

@@ -42,6 +42,7 @@ mod select_memory;
 mod select_scalar;
 mod select_vector;
 mod stack;
+mod tables;
 mod task;
 mod types;
 mod unwind;

@@ -5,98 +5,27 @@
 //! cheapest near their use.
 
 use super::abi::Convention;
-use super::debug::Notes;
 use super::effort::{Effort, effort};
 use super::emit::Declared;
 use super::homes::{self, Homes};
 use super::stack::offset;
+use super::tables::{Callee, Tables};
 use super::types::{constant, held, vector_constant};
 use crate::error::EmitError;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{self, InstBuilder, MemFlagsData, TrapCode, types};
 use cranelift_entity::SecondaryMap;
-use cranelift_entity::packed_option::PackedOption;
-use marquetry_ir::analysis::cfg::ControlFlow;
 use marquetry_ir::body::Body;
-use marquetry_ir::entity::{Block, Extern, Func, Global, Inst, Value};
+use marquetry_ir::entity::{Block, Func, Global, Inst, Value};
 use marquetry_ir::op::{Effects, Op};
 use marquetry_ir::semantics::const_lanes;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
 use marquetry_lower::job::DebugLevel;
 
-/// What a function of CLIF may call by name.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(super) enum Callee {
-    Func(Func),
-    Extern(Extern),
-    Copy,
-    Set,
-    Clock,
-}
-
 /// Behind a call that does not return.
 const NEVER_RETURNS: TrapCode = TrapCode::unwrap_user(1);
-
-/// A map whose entries are forgotten all at once, in no time.
-struct Stamped<K: cranelift_entity::EntityRef, V: Clone> {
-    stamp: u32,
-    entries: SecondaryMap<K, (u32, Option<V>)>,
-}
-
-impl<K: cranelift_entity::EntityRef, V: Clone> Default for Stamped<K, V> {
-    fn default() -> Self {
-        Stamped { stamp: 1, entries: SecondaryMap::with_default((0, None)) }
-    }
-}
-
-impl<K: cranelift_entity::EntityRef, V: Clone + Copy> Stamped<K, V> {
-    fn forget(&mut self) {
-        self.stamp += 1;
-    }
-
-    fn get(&self, key: K) -> Option<V> {
-        match self.entries.get(key) {
-            Some(&(stamp, value)) if stamp == self.stamp => value,
-            _ => None,
-        }
-    }
-
-    fn set(&mut self, key: K, value: V) {
-        self.entries[key] = (self.stamp, Some(value));
-    }
-}
-
-/// Tables that are reused from function to function.
-#[derive(Default)]
-pub(super) struct Tables {
-    pub(super) values: SecondaryMap<Value, PackedOption<ir::Value>>,
-    blocks: SecondaryMap<Block, PackedOption<ir::Block>>,
-    funcs: Stamped<Func, ir::FuncRef>,
-    externs: Stamped<Extern, ir::FuncRef>,
-    globals: Stamped<Global, ir::GlobalValue>,
-    library: [Option<ir::FuncRef>; 3],
-    flow: ControlFlow,
-    /// Numbers of the ops where work-items meet, in the order of the code.
-    pub(super) sites: SecondaryMap<Inst, u32>,
-    pub(super) args: Vec<ir::Value>,
-    pub(super) edge: Vec<ir::BlockArg>,
-    /// For debuggers.
-    pub(super) notes: Notes,
-}
-
-impl Tables {
-    /// For another unit, whose ids mean something else.
-    pub(super) fn start_function(&mut self) {
-        self.values.clear();
-        self.blocks.clear();
-        self.funcs.forget();
-        self.externs.forget();
-        self.globals.forget();
-        self.library = [None; 3];
-    }
-}
 
 /// The translation of one function.
 pub(super) struct Selector<'a> {

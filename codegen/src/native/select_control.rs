@@ -1,6 +1,7 @@
 //! Calls and terminators.
 
-use super::select::{Callee, Selector, internal};
+use super::select::{Selector, internal};
+use super::tables::Callee;
 use crate::error::EmitError;
 use cranelift_codegen::cursor::Cursor;
 use cranelift_codegen::ir::condcodes::IntCC;

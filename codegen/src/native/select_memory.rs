@@ -7,7 +7,8 @@
 
 use super::Arch;
 use super::emit::Place;
-use super::select::{Callee, Selector, internal};
+use super::select::{Selector, internal};
+use super::tables::Callee;
 use super::types::{as_int, held};
 use crate::error::EmitError;
 use cranelift_codegen::ir::{

@@ -20,7 +20,8 @@
 use super::context::{SubgroupOp, offset};
 use super::emit::{Declared, Solo, import_data, import_function};
 use super::export::{CReturn, CSignature};
-use super::select::{Callee, internal};
+use super::select::internal;
+use super::tables::Callee;
 use super::types::{constant, held};
 use crate::artifact::argument_block;
 use crate::error::EmitError;

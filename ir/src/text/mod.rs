@@ -25,6 +25,7 @@ mod places;
 mod print;
 mod print_definition;
 mod print_init;
+mod print_nominal;
 mod print_slots;
 mod print_inst;
 mod format;
