@@ -36,6 +36,7 @@ mod map;
 mod object;
 mod parallel;
 mod reach;
+mod relocate;
 mod select;
 mod select_control;
 mod select_memory;

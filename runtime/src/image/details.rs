@@ -14,6 +14,7 @@ use marquetry_ir::text;
 use marquetry_ir::types::{self, Scalar, Space, Type};
 use marquetry_ir::unit::PrintFormat;
 use marquetry_lower::exceptions::places::{ThrowFrame, ThrowPlace};
+use marquetry_lower::hooks::Deferred;
 use marquetry_lower::job::EntryConvention;
 use marquetry_lower::legal::{Argument, EntryAbi, Passing, Role};
 use marquetry_lower::runtime::Input;
@@ -33,6 +34,8 @@ pub(crate) struct Details {
     pub(crate) scheduling: Scheduling,
     /// The places that throw, by number.
     pub(crate) places: Arc<[ThrowPlace]>,
+    /// What else the job asked for, in the order in which it did.
+    pub(crate) children: Vec<Deferred>,
     pub(crate) wrapper: u32,
     pub(crate) direct: u32,
 }
@@ -228,10 +231,19 @@ impl Details {
             })?;
             Ok(StoredInstance { definition, arguments, edges })
         })?;
+        let children = from.list(12, |from| {
+            let name = text(from)?.into();
+            let backend = match from.u32()? {
+                NONE => None,
+                id => Some(string(tables, id, from)?.into()),
+            };
+            Ok(Deferred { name, backend, arguments: types.list(tables, from)?.into() })
+        })?;
         from.end()?;
         let scheduling = Scheduling { waits: vec![waits], stack, checked };
         let (wrapper, direct) = (row.wrapper, row.direct);
-        let details = Details { entry, results, formats, shared_bytes, scheduling, places, wrapper, direct };
+        let details =
+            Details { entry, results, formats, shared_bytes, scheduling, places, children, wrapper, direct };
         Ok((details, instances))
     }
 }

@@ -265,7 +265,26 @@ fn flush(text: &[u8]) {
             std::arch::asm!("dsb ish", "isb");
         }
     }
-    #[cfg(not(target_arch = "aarch64"))]
+    #[cfg(all(target_arch = "riscv64", target_os = "linux"))]
+    {
+        // `fence.i` is about this hart only, and threads move. What Linux does for all of them is riscv_flush_icache (259),
+        // of a range, with no flags for a process, which has no failure but flags that it does not know.
+        const RISCV_FLUSH_ICACHE: usize = 259;
+        let range = text.as_ptr_range();
+        // SAFETY: the call changes no memory of the process; it changes a0 alone.
+        unsafe {
+            std::arch::asm!(
+                "ecall",
+                in("a7") RISCV_FLUSH_ICACHE,
+                inlateout("a0") range.start => _,
+                in("a1") range.end,
+                in("a2") 0_usize,
+                options(nostack)
+            );
+        }
+    }
+    // The other processors see to it themselves.
+    #[cfg(not(any(target_arch = "aarch64", target_arch = "riscv64")))]
     let _ = text;
 }
 
