@@ -146,10 +146,31 @@ entry:
     return
 }
 ; run: @die() == i32 1
+kernel behind(p: ptr<global>, n: i64) {
+entry:
+    q = index p, n, i32
+    store q, i32 1
+    return
+}
+global tile: array<i32, 1024> in shared
+kernel shared_behind(n: i64) {
+entry:
+    p = address.shared tile
+    q = index p, n, i32
+    store q, i32 1
+    return
+}
 ";
     let path = folder.file("die.mq", source);
     let launch = ["--entry", "outside", "--grid", "1", "--args", "buf i32[1]"];
+    // Memory of kernels lies between pages that nobody may access.
+    let behind = ["--entry", "behind", "--grid", "1", "--args"];
+    let shared_behind = ["--entry", "shared_behind", "--grid", "1", "--args"];
     for (more, name, signal) in [
+        (&[&["run"][..], &behind, &["buf i32[256], i64 256"]].concat()[..], "cpu: 'behind'", "SIGSEGV"),
+        (&[&["run"][..], &behind, &["buf i32[256], i64 -769"]].concat(), "cpu: 'behind'", "SIGSEGV"),
+        (&[&["run"][..], &behind, &["buf i32[1020], i64 1020"]].concat(), "cpu: 'behind'", "SIGSEGV"),
+        (&[&["run"][..], &shared_behind, &["i64 1024"]].concat(), "cpu: 'shared_behind'", "SIGSEGV"),
         (&["run", "--entry", "die"][..], "native: 'die'", "SIGILL"),
         (&[&["run"][..], &launch].concat(), "cpu: 'outside'", "SIGSEGV"),
         (&["test", "--on", "native", "--timeout", "0"], "die.mq:12: native: run: @die() == i32 1", "SIGILL"),

@@ -3,7 +3,7 @@
 use super::launcher::Launcher;
 use super::{Engine, EngineError, Extent, Outcome, parts, wrap};
 use crate::compile::{Compiled, Target, compile_for};
-use crate::device::{DeviceKind, LoadedModule};
+use crate::device::{DeviceKind, LoadedModule, open_guarded};
 use crate::inputs::{KernelState, LaunchOptions};
 use crate::value::HostArg;
 use marquetry_codegen::artifact::argument_block;
@@ -59,7 +59,7 @@ struct Function {
 const ONE: Extent = Extent { grid: [1; 3], block: [1; 3] };
 
 impl DeviceEngine {
-    /// Opens the first device of a kind.
+    /// Opens the first device of a kind, guarded as far as it can be.
     pub(super) fn open(kind: DeviceKind, opt_level: OptLevel) -> Result<Self, String> {
         Self::open_with(kind, opt_level, compile_for)
     }
@@ -70,7 +70,8 @@ impl DeviceEngine {
         opt_level: OptLevel,
         compiler: Compiler,
     ) -> Result<Self, String> {
-        let launcher = Launcher::open(kind)?;
+        let device = open_guarded(kind).map_err(|error| error.to_string())?;
+        let launcher = Launcher::new(device);
         let target = Target::for_device(launcher.device().info(), opt_level)?;
         let (program, tables, kernels, functions, library, output) = Default::default();
         Ok(DeviceEngine {
