@@ -15,14 +15,16 @@ use rustc_hash::{FxHashMap, FxHashSet};
 /// Warnings for methods of one table of a view that hide more specific ones below.
 pub fn shadowed(program: &Program, view: &View, table: Table) -> Vec<Diagnostic> {
     let own = program.methods().filter(|(_, data)| data.table() == table);
-    own.flat_map(|(upper, _)| hidden_by(program, view, upper, |_| true)).collect()
+    let mut heads = Heads::default();
+    own.flat_map(|(upper, _)| hidden_by(program, view, &mut heads, upper, |_| true)).collect()
 }
 
 /// Warnings for all methods in a view's tables of overlays that hide more specific ones below; but for those of the library,
 /// which are as they are.
 pub fn shadowed_in(program: &Program, view: &View) -> Vec<Diagnostic> {
     let own = program.methods().filter(|(_, data)| is_own(data));
-    own.flat_map(|(upper, _)| hidden_by(program, view, upper, |_| true)).collect()
+    let mut heads = Heads::default();
+    own.flat_map(|(upper, _)| hidden_by(program, view, &mut heads, upper, |_| true)).collect()
 }
 
 /// As [`shadowed_in`], for what changed since a world, on either side.
@@ -33,11 +35,12 @@ pub fn shadowed_since(program: &Program, view: &View, world: World) -> Vec<Diagn
     let mut names: Vec<&str> = changed.iter().map(|&method| &*program.method(method).name).collect();
     names.sort_unstable();
     names.dedup();
-    let mut warnings = Vec::new();
+    let (mut heads, mut warnings) = (Heads::default(), Vec::new());
     for &upper in names.into_iter().flat_map(|name| program.methods_of(name)) {
         if is_own(program.method(upper)) {
             let is_new = changed.contains(&upper);
-            warnings.extend(hidden_by(program, view, upper, |lower| is_new || changed.contains(&lower)));
+            let is_asked_about = |lower: Method| is_new || changed.contains(&lower);
+            warnings.extend(hidden_by(program, view, &mut heads, upper, is_asked_about));
         }
     }
     warnings
@@ -48,10 +51,42 @@ fn is_own(data: &MethodData) -> bool {
     data.table() != Table::BASE && OpenTable::try_from(data.table()).is_ok()
 }
 
+/// For each name of many methods, these by place and type of their parameters without variables.
+#[derive(Default)]
+struct Heads<'p>(FxHashMap<&'p str, FxHashMap<(usize, Type), Vec<Method>>>);
+
+impl<'p> Heads<'p> {
+    /// The methods that may take less than a method, in the order of their definition: where that one has a type without
+    /// variables, they have the same.
+    fn below<'a>(&'a mut self, program: &'p Program, data: &'p MethodData) -> &'a [Method] {
+        /// Most methods that are compared one by one.
+        const FEW: usize = 16;
+        fn settled(data: &MethodData) -> impl Iterator<Item = (usize, Type)> {
+            data.signature.params.iter().copied().enumerate().filter(|(_, ty)| !ty.is_generic())
+        }
+        let all = program.all_methods_of(&data.name);
+        if all.len() <= FEW || settled(data).next().is_none() {
+            return all;
+        }
+        let by_head = self.0.entry(&data.name).or_insert_with(|| {
+            let mut by_head: FxHashMap<(usize, Type), Vec<Method>> = FxHashMap::default();
+            for &method in all {
+                for head in settled(program.method(method)) {
+                    by_head.entry(head).or_default().push(method);
+                }
+            }
+            by_head
+        });
+        let lists = settled(data).map(|head| by_head.get(&head).map_or(&[][..], |methods| methods));
+        lists.min_by_key(|methods| methods.len()).unwrap_or(all)
+    }
+}
+
 /// Warnings for the methods, of those that are asked about, that a method of a view hides although they are more specific.
-fn hidden_by(
-    program: &Program,
+fn hidden_by<'p>(
+    program: &'p Program,
     view: &View,
+    heads: &mut Heads<'p>,
     upper: Method,
     is_asked_about: impl Fn(Method) -> bool,
 ) -> Vec<Diagnostic> {
@@ -61,7 +96,7 @@ fn hidden_by(
         return Vec::new();
     };
     let mut warnings = Vec::new();
-    for &lower in program.all_methods_of(&data.name) {
+    for &lower in heads.below(program, data) {
         let hidden = program.method(lower);
         let below = place(hidden.table()).is_some_and(|place| place > above);
         if below
