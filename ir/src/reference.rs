@@ -141,7 +141,9 @@ done:
   that uses the global runs, now or when the code is loaded; until then a slot is nothing that anybody reads or folds.
   Targets without addresses of functions, or without addresses in first contents, compile code that loads such a slot of
   constant memory at a place that is known, as if the address stood there; what is left of such slots is an error.
-  Functions of the host are called by `extern func`, not through such an address.
+  Functions of the host are called by `extern func`, not through such an address. A symbol that the object exports itself,
+  ahead of time, is the address by which C calls the export: what to hand over as a callback. An address that
+  `function_address` gives is none: what it leads to is called as methods call each other.
 - A loop may run for ever. Where it has no effect and an exit, the driver of a device may go on as if it had ended.
 - Recursion may go as deep as the stack allows, which is for the engine to say. Using the stack up is an error of the
   call or launch, not an exception: nothing in the program sees it, memory stays as it was left, and the host learns

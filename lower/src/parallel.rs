@@ -8,17 +8,15 @@ use crate::observe::{Observer, PassReport};
 use crate::passes::PassContext;
 use marquetry_ir::body::Body;
 use marquetry_ir::entity::Func;
+use marquetry_ir::threads;
 use marquetry_ir::unit::Unit;
 use std::sync::Mutex;
-use std::thread;
 use std::time::Duration;
 
 /// Functions that a thread takes at once.
 const CHUNK: usize = 16;
 /// Fewer functions are not worth starting threads for.
 const FEW: usize = 4 * CHUNK;
-/// Bytes of a thread's stack: as much as a main thread has.
-const STACK: usize = 8 << 20;
 
 /// The tables of each thread that works.
 pub(crate) struct Workers<'a> {
@@ -152,26 +150,12 @@ fn each<T: Send>(
     let helpers = items.len().div_ceil(CHUNK).saturating_sub(1);
     let chunks = Mutex::new(items.chunks_mut(CHUNK));
     let run = |context: &mut PassContext| {
-        // Where another thread panicked, nothing is worth finishing.
+        // Nothing panics while it is locked.
         while let Some(chunk) = chunks.lock().ok().and_then(|mut chunks| chunks.next()) {
             chunk.iter_mut().for_each(|item| work(item, context));
         }
     };
-    let run = &run;
-    thread::scope(|scope| {
-        let mut started = Vec::new();
-        for context in workers.others.iter_mut().take(helpers) {
-            // One that cannot be started is one fewer.
-            let builder = thread::Builder::new().stack_size(STACK);
-            started.extend(builder.spawn_scoped(scope, move || run(context)));
-        }
-        run(workers.own);
-        for helper in started {
-            if let Err(payload) = helper.join() {
-                std::panic::resume_unwind(payload);
-            }
-        }
-    });
+    threads::beside(workers.others.iter_mut().take(helpers), run, || run(workers.own));
 }
 
 #[cfg(test)]

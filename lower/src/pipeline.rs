@@ -89,12 +89,23 @@ pub struct Context {
     passes: PassContext,
     verifier: verify::Context,
     others: Vec<PassContext>,
+    largest: usize,
 }
 
 impl Context {
     /// No tables yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Instructions of the largest unit so far, as it was specialised or in the end: the tables grew with it.
+    pub fn largest(&self) -> usize {
+        self.largest
+    }
+
+    fn met(&mut self, unit: &Unit) {
+        let insts = unit.funcs.values().map(|function| function.body.inst_count()).sum();
+        self.largest = self.largest.max(insts);
     }
 
     fn workers(&mut self, threads: usize) -> Workers<'_> {

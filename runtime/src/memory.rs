@@ -7,7 +7,6 @@
 
 use marquetry_codegen::native::NativeContext;
 use marquetry_codegen::spirv::SpirvContext;
-use marquetry_ir::unit::Unit;
 use marquetry_lower::pipeline::Context;
 use std::cell::Cell;
 
@@ -21,7 +20,7 @@ pub(crate) struct Memory {
     large: bool,
 }
 
-/// Most instructions of a unit whose compilation's tables are kept.
+/// Most instructions of a unit, at its largest, whose compilation's tables are kept.
 const MAX_KEPT: usize = 1 << 14;
 
 thread_local! {
@@ -34,10 +33,9 @@ impl Memory {
         self.large = true;
     }
 
-    /// Says for what it was used: what is large is not kept.
-    pub(crate) fn used_for(&mut self, unit: &Unit) {
-        self.large |=
-            unit.funcs.values().map(|function| function.body.inst_count()).sum::<usize>() > MAX_KEPT;
+    /// A job went through its stages: what became large is not kept.
+    pub(crate) fn used(&mut self) {
+        self.large |= self.lowering.largest() > MAX_KEPT;
     }
 }
 
@@ -56,7 +54,11 @@ pub(crate) fn with<R>(compile: impl FnOnce(&mut Memory) -> R) -> R {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use marquetry_ir::unit::Function;
+    use crate::compile::{Target, compile};
+    use marquetry_ir::text;
+    use marquetry_lower::dispatch::view::View;
+    use marquetry_lower::job::{Job, OptLevel};
+    use std::fmt::Write;
 
     fn address(memory: &Memory) -> usize {
         std::ptr::from_ref(memory).addr()
@@ -79,23 +81,28 @@ mod tests {
         });
     }
 
-    #[test]
-    fn large_tables_are_not_kept() {
-        let mut unit = Unit::default();
-        let mut body = marquetry_ir::body::Body::new();
-        for _ in 0..=MAX_KEPT {
-            body.make_inst(marquetry_ir::op::Op::Return, marquetry_ir::types::Type::ERROR, &[], 0);
+    /// Compiles a function that leads to one of so many instructions, which is gone before anything is optimised.
+    fn compile_with_dead(insts: usize) {
+        let mut source = String::from("method dead(v0: i32) -> i32 {\nentry:\n");
+        for n in 0..insts {
+            let _ = writeln!(source, "    v{} = add v{n}, i32 3", n + 1);
         }
-        unit.funcs.push(Function {
-            name: "large".into(),
-            kind: marquetry_ir::program::MethodKind::Function,
-            signature: marquetry_ir::signature::Signature::new([], []),
-            body,
-            inlining: marquetry_ir::program::Inlining::Auto,
-            file: None,
-            span: marquetry_ir::span::Span::NOWHERE,
-        });
-        with(|memory| memory.used_for(&unit));
+        let _ = writeln!(source, "    return v{insts}\n}}");
+        source.push_str(
+            "method f(x: i32) -> i32 {\nentry:\n    branch i1 false, large, small\n\
+             large:\n    y = call dead(x)\n    return y\nsmall:\n    return x\n}\n",
+        );
+        let mut program = crate::library::program();
+        assert_eq!(text::parse(&mut program, "t.mq", &source), []);
+        let job = Job::new(program.methods_of("f").to_vec(), View::native(&[]), OptLevel::Default);
+        compile(&program, &job, &Target::parse("native", OptLevel::Default).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn large_tables_are_not_kept_even_if_the_unit_ends_small() {
+        compile_with_dead(10);
+        assert!(is_kept());
+        compile_with_dead(MAX_KEPT);
         assert!(!is_kept());
     }
 }

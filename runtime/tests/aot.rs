@@ -3,28 +3,15 @@
 
 mod command;
 
-use command::{Folder, code, globals, is_present, marq_in, marq_ok, run_in, stderr, stdout};
+use command::{Folder, STRICT, code, globals, is_present, marq_in, marq_ok, run_in, stderr, stdout};
 use object::{Object, ObjectSection, ObjectSymbol};
 use std::path::{Path, PathBuf};
-
-/// A folder with the program that the tests build and the C code that calls it.
-fn sources() -> Folder {
-    let folder = Folder::new();
-    folder.file("library.mq", include_str!("aot/library.mq"));
-    folder.file("kernels.mq", include_str!("aot/kernels.mq"));
-    folder.file("main.c", include_str!("aot/main.c"));
-    folder
-}
 
 /// The kernels that the C code runs, as an object.
 fn build_kernels(folder: &Folder, args: &[&str]) {
     let mut all = vec!["build", "kernels.mq", "--device", "-o", "kernels.o", "--header", "kernels.h"];
     all.extend_from_slice(args);
-    marq_ok(root(folder), &all);
-}
-
-fn root(folder: &Folder) -> &Path {
-    folder.0.path()
+    marq_ok(folder.root(), &all);
 }
 
 fn undefined(bytes: &[u8]) -> Vec<String> {
@@ -33,8 +20,6 @@ fn undefined(bytes: &[u8]) -> Vec<String> {
     let names = needed.filter_map(|symbol| symbol.name().ok().map(str::to_owned));
     names.filter(|name| !name.is_empty()).collect()
 }
-
-const STRICT: [&str; 6] = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic", "-I."];
 
 #[test]
 fn c_calls_an_object() {
@@ -46,16 +31,16 @@ fn c_calls_an_object() {
             .iter()
             .enumerate()
     {
-        let folder = sources();
+        let folder = Folder::with_library();
         let mut args = vec!["build", "library.mq", "-o", "library.o", "--header", "library.h"];
         args.extend_from_slice(options);
-        marq_ok(root(&folder), &args);
+        marq_ok(folder.root(), &args);
         build_kernels(&folder, &options[..options.len().min(1)]);
         let pie = if n == 3 { "-no-pie" } else { "-pie" };
         let mut cc = vec![pie, "-o", "program", "main.c", "library.o", "kernels.o", "-lm"];
         cc.extend(STRICT);
-        run_in(root(&folder), "cc", &cc);
-        assert_eq!(run_in(root(&folder), "./program", &[]), "all is well\n", "{options:?}");
+        run_in(folder.root(), "cc", &cc);
+        assert_eq!(run_in(folder.root(), "./program", &[]), "all is well\n", "{options:?}");
     }
 }
 
@@ -64,14 +49,14 @@ fn c_calls_a_static_library() {
     if !is_present("cc") {
         return;
     }
-    let folder = sources();
-    marq_ok(root(&folder), &["build", "library.mq", "--emit", "static", "--header", "library.h"]);
+    let folder = Folder::with_library();
+    marq_ok(folder.root(), &["build", "library.mq", "--emit", "static", "--header", "library.h"]);
     build_kernels(&folder, &[]);
     let mut cc = vec!["-o", "program", "main.c", "kernels.o", "-L.", "-llibrary", "-lm"];
     cc.extend(STRICT);
-    run_in(root(&folder), "cc", &cc);
-    assert_eq!(run_in(root(&folder), "./program", &[]), "all is well\n");
-    let listed = run_in(root(&folder), "ar", &["t", "liblibrary.a"]);
+    run_in(folder.root(), "cc", &cc);
+    assert_eq!(run_in(folder.root(), "./program", &[]), "all is well\n");
+    let listed = run_in(folder.root(), "ar", &["t", "liblibrary.a"]);
     assert_eq!(listed, "code.o\n");
 }
 
@@ -80,15 +65,15 @@ fn c_calls_a_shared_library() {
     if !is_present("cc") {
         return;
     }
-    let folder = sources();
+    let folder = Folder::with_library();
     let build =
         ["build", "library.mq", "--emit", "shared", "--header", "library.h", "--link-arg", "-Wl,-z,defs"];
-    marq_ok(root(&folder), &build);
+    marq_ok(folder.root(), &build);
     build_kernels(&folder, &[]);
     let mut cc = vec!["-o", "program", "main.c", "kernels.o", "-L.", "-llibrary", "-Wl,-rpath,$ORIGIN"];
     cc.extend(STRICT);
-    run_in(root(&folder), "cc", &cc);
-    assert_eq!(run_in(root(&folder), "./program", &[]), "all is well\n");
+    run_in(folder.root(), "cc", &cc);
+    assert_eq!(run_in(folder.root(), "./program", &[]), "all is well\n");
     // Its exports are all that the loader sees, and its own calls are not bound to others of the same name.
     let bytes = std::fs::read(folder.path("liblibrary.so")).expect("the library");
     let file = object::File::parse(&*bytes).expect("a library");
@@ -108,21 +93,21 @@ fn functions_and_kernels_are_built_together() {
         return;
     }
     for (emit, linked) in [("obj", "both.o"), ("static", "libboth.a"), ("shared", "libboth.so")] {
-        let folder = sources();
+        let folder = Folder::with_library();
         let build =
             ["build", "library.mq", "kernels.mq", "--emit", emit, "-o", linked, "--header", "library.h"];
-        marq_ok(root(&folder), &build);
+        marq_ok(folder.root(), &build);
         // Everything is in one header.
         folder.file("kernels.h", "");
         let library = format!("./{linked}");
         let mut cc = vec!["-o", "program", "main.c", &library, "-lm", "-Wl,-rpath,$ORIGIN"];
         cc.extend(STRICT);
-        run_in(root(&folder), "cc", &cc);
-        assert_eq!(run_in(root(&folder), "./program", &[]), "all is well\n", "{emit}");
+        run_in(folder.root(), "cc", &cc);
+        assert_eq!(run_in(folder.root(), "./program", &[]), "all is well\n", "{emit}");
     }
-    let folder = sources();
+    let folder = Folder::with_library();
     let seen = |args: &[&str]| {
-        marq_ok(root(&folder), &[&["build", "library.mq", "kernels.mq", "-o", "both.o"], args].concat());
+        marq_ok(folder.root(), &[&["build", "library.mq", "kernels.mq", "-o", "both.o"], args].concat());
         globals(&std::fs::read(folder.path("both.o")).expect("an object"))
     };
     assert_eq!(seen(&["--export", "saxpy", "--export", "fib=fibonacci"]), ["fibonacci", "saxpy"]);
@@ -130,11 +115,11 @@ fn functions_and_kernels_are_built_together() {
     assert_eq!(seen(&["--export", "half"]), ["half"]);
     assert_eq!(seen(&["--device"]), ["saxpy"]);
     let clash = ["build", "library.mq", "kernels.mq", "--export", "saxpy=fib", "--export", "fib"];
-    let said = stderr(&marq_in(root(&folder), &clash));
+    let said = stderr(&marq_in(folder.root(), &clash));
     assert!(said.contains("a kernel and a function would both be 'fib'"), "{said}");
     // Making one object of two takes a linker.
     let unlinked = ["build", "library.mq", "kernels.mq", "--linker", "/no/such/cc"];
-    let said = stderr(&marq_in(root(&folder), &unlinked));
+    let said = stderr(&marq_in(folder.root(), &unlinked));
     assert!(said.contains("the linker '/no/such/cc' does not run"), "{said}");
 }
 
@@ -161,12 +146,12 @@ fn another_process_loads_a_shared_library() {
     if !is_present("cc") {
         return;
     }
-    let folder = sources();
+    let folder = Folder::with_library();
     folder.file("loader.c", LOADER);
     let build = ["build", "library.mq", "--emit", "shared", "--export", "fib", "--export", "half"];
-    marq_ok(root(&folder), &build);
-    run_in(root(&folder), "cc", &["-rdynamic", "-o", "loader", "loader.c", "-ldl"]);
-    run_in(root(&folder), "./loader", &[]);
+    marq_ok(folder.root(), &build);
+    run_in(folder.root(), "cc", &["-rdynamic", "-o", "loader", "loader.c", "-ldl"]);
+    run_in(folder.root(), "./loader", &[]);
 }
 
 #[test]
@@ -174,7 +159,7 @@ fn all_of_base_links_and_needs_nothing_of_a_device() {
     if !is_present("cc") {
         return;
     }
-    let folder = sources();
+    let folder = Folder::with_library();
     folder.file("main.mq", "method main() -> i32 {\nentry:\n    return i32 7\n}\n");
     let kernels: Vec<PathBuf> = ["saxpy", "reduce", "hist", "scan"]
         .iter()
@@ -185,7 +170,7 @@ fn all_of_base_links_and_needs_nothing_of_a_device() {
     let build = |emit: &str, out: &str| {
         let mut args = files.clone();
         args.extend(["--emit", emit, "-o", out, "--link-arg", "-Wl,-z,defs"]);
-        marq_ok(root(&folder), &args);
+        marq_ok(folder.root(), &args);
         std::fs::read(folder.path(out)).expect("what was made")
     };
     let object = build("obj", "all.o");
@@ -200,7 +185,7 @@ fn all_of_base_links_and_needs_nothing_of_a_device() {
 
 #[test]
 fn externs_are_symbols_or_addresses_whatever_the_relocation_model() {
-    let folder = sources();
+    let folder = Folder::with_library();
     for relocation in ["pic", "static"] {
         let build = |args: &[&str]| {
             let mut all = vec![
@@ -214,7 +199,7 @@ fn externs_are_symbols_or_addresses_whatever_the_relocation_model() {
                 relocation,
             ];
             all.extend_from_slice(args);
-            let output = marq_in(root(&folder), &all);
+            let output = marq_in(folder.root(), &all);
             (code(&output), stderr(&output))
         };
         let object = || std::fs::read(folder.path("library.o")).expect("an object");
@@ -238,7 +223,7 @@ fn externs_are_symbols_or_addresses_whatever_the_relocation_model() {
 
 #[test]
 fn mistakes_are_explained() {
-    let folder = sources();
+    let folder = Folder::with_library();
     let cases: [(&[&str], i32, &str); 12] = [
         (&["--entry", "ad"], 1, "there is no 'ad'; there is 'add'"),
         (&["--entry", "minmex"], 1, "there is no 'minmex'; there is 'minmax'"),
@@ -256,7 +241,7 @@ fn mistakes_are_explained() {
     for (args, status, wanted) in cases {
         let mut all = vec!["build", "library.mq"];
         all.extend_from_slice(args);
-        let output = marq_in(root(&folder), &all);
+        let output = marq_in(folder.root(), &all);
         assert_eq!(code(&output), status, "{args:?}: {}", stderr(&output));
         assert!(stderr(&output).contains(wanted), "{args:?}: {}", stderr(&output));
     }
@@ -264,13 +249,13 @@ fn mistakes_are_explained() {
     if is_present("cc") {
         folder.file("liblibrary.so", "old");
         let args = ["build", "library.mq", "--emit", "shared", "--link-arg", "-lno_such_library"];
-        let output = marq_in(root(&folder), &args);
+        let output = marq_in(folder.root(), &args);
         assert_eq!(code(&output), 1);
         let said = stderr(&output);
         assert!(said.contains("'cc' failed:") && said.contains("no_such_library"), "{said}");
         assert_eq!(std::fs::read(folder.path("liblibrary.so")).expect("the old file"), b"old");
     }
-    let mut left: Vec<String> = std::fs::read_dir(root(&folder))
+    let mut left: Vec<String> = std::fs::read_dir(folder.root())
         .expect("the folder")
         .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
         .collect();
@@ -283,19 +268,19 @@ fn mistakes_are_explained() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_full_disk_is_an_error() {
-    let folder = sources();
-    let output = marq_in(root(&folder), &["build", "library.mq", "-o", "/dev/full"]);
+    let folder = Folder::with_library();
+    let output = marq_in(folder.root(), &["build", "library.mq", "-o", "/dev/full"]);
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("cannot write '/dev/full'"), "{}", stderr(&output));
 }
 
 #[test]
 fn the_header_says_what_c_must_know() {
-    let folder = sources();
-    marq_ok(root(&folder), &["build", "library.mq", "--header", "library.h"]);
+    let folder = Folder::with_library();
+    marq_ok(folder.root(), &["build", "library.mq", "--header", "library.h"]);
     let header = std::fs::read_to_string(folder.path("library.h")).expect("a header");
     for wanted in [
-        "#ifndef MARQ_LIBRARY\n",
+        "#ifndef MARQ_LIBRARY_H\n",
         "\nint32_t add(int32_t a, int32_t b);\n",
         "\nint8_t narrow(int8_t a, int16_t b, bool c);\n",
         "\nvoid minmax(int32_t a, int32_t b, int32_t *result0, int32_t *result1);\n",
@@ -303,8 +288,9 @@ fn the_header_says_what_c_must_know() {
         "\nvoid flip(const struct point *p, struct point *result);\n",
         "\nfloat dot(const float *a, const float *b);\n",
         "\nuint16_t double_half(uint16_t a);\n",
-        " DivideError in half, library.mq:",
-        " CheckError in check, library.mq:",
+        "static inline const char *library_exception(uint32_t number) {",
+        "\"DivideError in half, library.mq:",
+        "\"CheckError in check, library.mq:",
     ] {
         assert!(header.contains(wanted), "{wanted}\n{header}");
     }
@@ -312,7 +298,7 @@ fn the_header_says_what_c_must_know() {
     let kernels = std::fs::read_to_string(folder.path("kernels.h")).expect("a header");
     for wanted in [
         "struct saxpy_args {\n    int64_t n;\n    float a;\n    void *x;\n    void *y;\n};\nvoid saxpy(const struct saxpy_args *args, ",
-        "#ifndef MARQ_KERNELS\n",
+        "#ifndef MARQ_KERNELS_H\n",
     ] {
         assert!(kernels.contains(wanted), "{wanted}\n{kernels}");
     }
@@ -322,11 +308,11 @@ fn the_header_says_what_c_must_know() {
             "#include \"kernels.h\"\n#include \"library.h\"\nint main() { return add(1, -1); }\n",
         );
         run_in(
-            root(&folder),
+            folder.root(),
             "c++",
             &["-std=c++17", "-Wall", "-Wextra", "-Werror", "-o", "all", "all.cpp", "library.o", "-lm"],
         );
-        run_in(root(&folder), "./all", &[]);
+        run_in(folder.root(), "./all", &[]);
     }
 }
 
@@ -349,7 +335,7 @@ fn the_readme_is_true() {
     let output = std::process::Command::new("sh")
         .arg("lines.sh")
         .env("PATH", path.expect("a path"))
-        .current_dir(root(&folder))
+        .current_dir(folder.root())
         .output()
         .expect("a shell");
     assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
@@ -369,13 +355,13 @@ fn an_image_of_a_file_is_loaded_by_a_session() {
     const TEXT: &str = "method twice(x: i32) -> i32 {\nentry:\n    y = add x, x\n    return y\n}\n";
     let folder = Folder::new();
     folder.file("twice.mq", TEXT);
-    marq_ok(root(&folder), &["build", "twice.mq", "--emit", "image"]);
+    marq_ok(folder.root(), &["build", "twice.mq", "--emit", "image"]);
     let session = Session::new();
     let target = Target::parse("native", OptLevel::Default).expect("this machine");
     let native = session.add_backend(Backend::new("native", target)).expect("a back-end");
     session.define("twice.mq", TEXT).expect("a definition");
     // SAFETY: the image comes from this crate, and needs nothing of the host.
-    let loaded = unsafe { session.load_image(&root(&folder).join("twice.mqi"), &session.symbols()) };
+    let loaded = unsafe { session.load_image(&folder.root().join("twice.mqi"), &session.symbols()) };
     loaded.expect("an image for this machine");
     let code = session.compile(&session.job("twice", &native).expect("a job")).expect("code");
     let mut args = [HostArg::Value(HostValue::scalar(Type::I32, 21).expect("an i32"))];
@@ -383,7 +369,7 @@ fn an_image_of_a_file_is_loaded_by_a_session() {
     assert_eq!(results[0].to_string(), "i32 42");
     assert_eq!((session.statistics().compilations, session.statistics().loaded), (0, 1));
     for (option, value) in [("--header", "x.h"), ("--linker", "cc"), ("--externs", "addresses")] {
-        let output = marq_in(root(&folder), &["build", "twice.mq", "--emit", "image", option, value]);
+        let output = marq_in(folder.root(), &["build", "twice.mq", "--emit", "image", option, value]);
         assert_eq!(output.status.code(), Some(2), "{option}");
     }
 }

@@ -4,71 +4,107 @@
 
 mod command;
 
-use command::{Folder, is_present, marq_in, marq_ok, run_in, stderr};
+use command::{Folder, MACHINES, Machine, STRICT, code, is_present, marq_in, marq_ok, run_in, stderr};
 use object::{Architecture, BinaryFormat, Object, ObjectSection, ObjectSymbol, RelocationTarget};
 
-fn sources() -> Folder {
-    let folder = Folder::new();
-    folder.file("library.mq", include_str!("aot/library.mq"));
-    folder.file("kernels.mq", include_str!("aot/kernels.mq"));
-    folder.file("main.c", include_str!("aot/main.c"));
-    folder
-}
-
-/// Builds for a machine, links with its C library, and runs that.
-fn emulated(machine: &str, args: &[&str], shared: bool) {
-    let (cc, qemu) = (format!("{machine}-linux-gnu-gcc"), format!("qemu-{machine}"));
-    if !is_present(&cc) || !is_present(&qemu) {
+/// Builds for a machine, links an object or a library of the program with its C library, and runs that.
+fn emulated(machine: &str, args: &[&str], emit: &str) {
+    let machine = Machine::named(machine);
+    if !machine.is_present() {
         return;
     }
-    let folder = sources();
-    let at = folder.0.path();
-    let target = format!("native:{machine}");
+    let folder = Folder::with_library();
+    let at = folder.root();
+    let target = machine.target();
     let build = |file: &str, stem: &str, more: &[&str]| {
         let (object, header) = (format!("{stem}.o"), format!("{stem}.h"));
-        let mut all = vec!["build", file, "--target", &target, "-o", &object, "--header", &header];
-        all.extend_from_slice(args);
-        all.extend_from_slice(more);
-        marq_ok(at, &all);
+        let all = ["build", file, "--target", &target, "-o", &object, "--header", &header];
+        marq_ok(at, &[&all, args, more].concat());
     };
-    build("library.mq", "library", &[]);
+    build("library.mq", "library", &["--emit", "obj"]);
     build("kernels.mq", "kernels", &["--device"]);
-    let mut linked =
-        vec!["-std=c11", "-Wall", "-Wextra", "-Werror", "-I.", "-o", "program", "main.c", "kernels.o"];
-    if shared {
-        marq_ok(at, &["build", "library.mq", "--target", &target, "--emit", "shared", "-o", "liblibrary.so"]);
-        linked.extend(["liblibrary.so", "-Wl,-rpath,$ORIGIN"]);
-    } else {
-        linked.push("library.o");
+    let made = match emit {
+        "obj" => "library.o",
+        "static" => "liblibrary.a",
+        _ => "liblibrary.so",
+    };
+    if emit != "obj" {
+        let build = ["build", "library.mq", "--target", &target, "--emit", emit, "-o", made];
+        marq_ok(at, &[&build, args].concat());
+        // That nothing else is linked.
+        std::fs::remove_file(folder.path("library.o")).expect("the object");
     }
-    if args.contains(&"--relocation=static") {
-        linked.push("-no-pie");
-    }
-    linked.push("-lm");
-    run_in(at, &cc, &linked);
-    let root = format!("/usr/{machine}-linux-gnu");
-    assert_eq!(run_in(at, &qemu, &["-L", &root, "./program"]), "all is well\n", "{machine} {args:?}");
+    let mut linked = STRICT.to_vec();
+    linked.extend(["-o", "program", "main.c", "kernels.o", made, "-Wl,-rpath,$ORIGIN", "-lm"]);
+    machine.link(&folder, &linked);
+    assert_eq!(machine.run(&folder, "./program"), "all is well\n", "{target} {args:?} {emit}");
 }
+
+/// Executables that `marq` has linked for a machine: what they return, and what they say if they throw.
+fn executed(machine: &str) {
+    let machine = Machine::named(machine);
+    if !machine.is_present() {
+        return;
+    }
+    let folder = Folder::new();
+    folder.file("main.mq", EXECUTABLE);
+    folder.file("thrower.mq", EXECUTABLE.replace("i32 4", "i32 0"));
+    let target = machine.target();
+    for args in [&["-O2"][..], &["-O0", "-g"], &["-O2", "--relocation=static"]] {
+        let run = |file: &str| {
+            let build = ["build", file, "--emit", "exe", "--target", &target, "-o", "program"];
+            marq_ok(folder.root(), &[&build[..], args].concat());
+            let output = machine.command(&folder, "./program").output().expect("it starts");
+            (code(&output), stderr(&output))
+        };
+        assert_eq!(run("main.mq"), (25, String::new()), "{target} {args:?}");
+        let (status, said) = run("thrower.mq");
+        assert_eq!(status, 1, "{target} {args:?}");
+        assert!(
+            said.contains("threw DivideError") && said.contains("in 'quotient', thrower.mq:3:5"),
+            "{target} {args:?}: {said}"
+        );
+    }
+}
+
+const EXECUTABLE: &str = "\
+method quotient(a: i32, b: i32) -> i32 noinline {
+entry:
+    q = div.s a, b
+    return q
+}
+method main() -> i32 {
+entry:
+    q = call quotient(i32 100, i32 4)
+    return q
+}
+";
 
 #[test]
 fn aarch64_runs() {
-    emulated("aarch64", &["-O2"], false);
-    emulated("aarch64", &["-O0", "--relocation=static", "-g"], false);
-    emulated("aarch64", &["-O2"], true);
+    emulated("aarch64", &["-O2"], "obj");
+    emulated("aarch64", &["-O0", "--relocation=static", "-g"], "obj");
+    emulated("aarch64", &["-O2"], "static");
+    emulated("aarch64", &["-O1", "-g"], "shared");
+    executed("aarch64");
 }
 
 #[test]
 fn riscv64_runs() {
-    emulated("riscv64", &["-O2"], false);
-    emulated("riscv64", &["-O0", "--relocation=static", "-g"], false);
-    emulated("riscv64", &["-O2"], true);
+    emulated("riscv64", &["-O2"], "obj");
+    emulated("riscv64", &["-O0", "--relocation=static", "-g"], "obj");
+    emulated("riscv64", &["-O2"], "static");
+    emulated("riscv64", &["-O1", "-g"], "shared");
+    executed("riscv64");
 }
 
 #[test]
 fn s390x_runs() {
-    emulated("s390x", &["-O2"], false);
-    emulated("s390x", &["-O0", "--relocation=static", "-g"], false);
-    emulated("s390x", &["-O2"], true);
+    emulated("s390x", &["-O2"], "obj");
+    emulated("s390x", &["-O0", "--relocation=static", "-g"], "obj");
+    emulated("s390x", &["-O2"], "static");
+    emulated("s390x", &["-O1", "-g"], "shared");
+    executed("s390x");
 }
 
 /// A target, and what is to be found in its objects.
@@ -87,14 +123,14 @@ fn object_for(folder: &Folder, triple: &str, args: &[&str]) -> Vec<u8> {
     let target = format!("native:{triple}");
     let mut all = vec!["build", "library.mq", "--target", &target, "-o", "out.o"];
     all.extend_from_slice(args);
-    let output = marq_in(folder.0.path(), &all);
+    let output = marq_in(folder.root(), &all);
     assert!(output.status.success(), "{triple} {args:?}: {}", stderr(&output));
     std::fs::read(folder.path("out.o")).expect("an object")
 }
 
 #[test]
 fn every_format_holds_what_it_should() {
-    let folder = sources();
+    let folder = Folder::with_library();
     for (triple, format, architecture) in TARGETS {
         for relocation in ["pic", "static"] {
             let relocation = format!("--relocation={relocation}");
@@ -123,7 +159,7 @@ fn every_format_holds_what_it_should() {
             assert!(text.relocations().count() > 0, "{triple}: calls of others are relocated");
             // Debug information was not asked for, and nothing says where this was built.
             assert!(!file.sections().any(|section| section.name().is_ok_and(|name| name.contains("debug"))));
-            let path = folder.0.path().to_str().expect("text").as_bytes();
+            let path = folder.root().to_str().expect("text").as_bytes();
             assert!(!bytes.windows(path.len()).any(|window| window == path), "{triple}");
         }
     }
@@ -131,7 +167,7 @@ fn every_format_holds_what_it_should() {
 
 #[test]
 fn externs_at_addresses_need_no_symbol_in_any_format() {
-    let folder = sources();
+    let folder = Folder::with_library();
     for (triple, ..) in TARGETS {
         for relocation in ["--relocation=pic", "--relocation=static"] {
             let args = [
@@ -155,7 +191,7 @@ fn externs_at_addresses_need_no_symbol_in_any_format() {
 
 #[test]
 fn every_format_has_unwind_tables_and_lines() {
-    let folder = sources();
+    let folder = Folder::with_library();
     for (triple, format, _) in TARGETS {
         let bytes = object_for(&folder, triple, &["-g"]);
         let file = object::File::parse(&*bytes).expect("an object");
@@ -189,15 +225,11 @@ fn every_format_has_unwind_tables_and_lines() {
 /// Readers that others wrote accept what is written: those of GNU for ELF and COFF, LLVM's for everything.
 #[test]
 fn gnu_reads_what_is_written() {
-    let folder = sources();
-    let at = folder.0.path();
-    for machine in ["x86_64", "aarch64", "riscv64", "s390x"] {
-        // Its own machine's tools have no prefix.
-        let tool = |name: &str| match machine {
-            "x86_64" if cfg!(target_arch = "x86_64") => name.to_owned(),
-            _ => format!("{machine}-linux-gnu-{name}"),
-        };
-        let [readelf, objdump, nm] = ["readelf", "objdump", "nm"].map(tool);
+    let folder = Folder::with_library();
+    let at = folder.root();
+    for machine in &MACHINES {
+        let [readelf, objdump, nm] = ["readelf", "objdump", "nm"].map(|name| machine.tool(name));
+        let machine = machine.name;
         if ![&readelf, &objdump, &nm].into_iter().all(|tool| is_present(tool)) {
             continue;
         }
@@ -205,11 +237,20 @@ fn gnu_reads_what_is_written() {
             object_for(&folder, machine, &["-g", relocation]);
             let read = run_in(at, &readelf, &["-sW", "out.o"]);
             assert!(read.lines().any(|line| line.contains("GLOBAL") && line.ends_with(" fib")), "{read}");
-            assert!(!read.lines().any(|line| line.contains("GLOBAL") && line.contains(".Lfn")), "{read}");
+            // Every function and object has a name that says something.
+            let named = |line: &&str| line.contains(" FUNC ") || line.contains(" OBJECT ");
+            for line in read.lines().filter(named) {
+                let name = line.split_whitespace().nth(7).unwrap_or("");
+                assert!(!name.is_empty() && !name.starts_with(".L"), "{machine}: {line}");
+            }
+            assert!(
+                read.lines().any(|line| line.contains("LOCAL") && line.ends_with(" half$typed")),
+                "{read}"
+            );
             let read = run_in(at, &readelf, &["-aW", "--debug-dump=frames,info,decodedline", "out.o"]);
             assert!(read.contains("DW_TAG_subprogram") && read.contains("library.mq"), "{read}");
             let code = run_in(at, &objdump, &["-dr", "out.o"]);
-            assert!(code.contains("<fib>:") || code.contains("<.Lfn"), "{code}");
+            assert!(code.contains("<fib>:") && !code.contains("<.Lfn"), "{code}");
             let nm = run_in(at, &nm, &["-g", "out.o"]);
             assert!(nm.contains(" T fib\n") && nm.contains(" U strlen\n"), "{nm}");
         }
@@ -228,8 +269,8 @@ fn llvm_reads_every_format() {
     if !["llvm-readobj", "llvm-nm", "llvm-objdump"].into_iter().all(is_present) {
         return;
     }
-    let folder = sources();
-    let at = folder.0.path();
+    let folder = Folder::with_library();
+    let at = folder.root();
     for (triple, format, _) in TARGETS {
         let prefix = if format == BinaryFormat::MachO { "_" } else { "" };
         for relocation in ["--relocation=pic", "--relocation=static"] {
@@ -256,7 +297,7 @@ fn llvm_reads_every_format() {
 #[test]
 fn libraries_for_windows_say_what_they_export() {
     use std::os::unix::fs::PermissionsExt;
-    let folder = sources();
+    let folder = Folder::with_library();
     // Whoever really links is on another machine.
     let script = "#!/bin/sh\nwhile [ \"$1\" != -o ]; do shift; done\ncp \"$3\" \"$2\"\n";
     let linker = folder.file("linker", script);
@@ -273,6 +314,14 @@ fn libraries_for_windows_say_what_they_export() {
         let section = file.section_by_name(".drectve").expect("directives");
         assert_eq!(section.kind(), object::SectionKind::Linker);
         assert_eq!(section.data().expect("bytes"), wanted.as_bytes());
+        if is_present("ld.lld") && is_present("llvm-readobj") {
+            let link = ["-flavor", "link", "/dll", "/noentry", "/force:unresolved", "/out:out.dll", "out.o"];
+            run_in(folder.0.path(), "lld", &link);
+            let read = run_in(folder.0.path(), "llvm-readobj", &["--coff-exports", "out.dll"]);
+            let names: Vec<&str> =
+                read.lines().filter_map(|line| line.trim().strip_prefix("Name: ")).collect();
+            assert_eq!(names, ["fib", "half"], "{triple}: {read}");
+        }
         let bytes = object_for(&folder, triple, &exports);
         let file = object::File::parse(&*bytes).expect("an object");
         assert!(file.section_by_name(".drectve").is_none(), "who links an object says what is exported");
@@ -281,11 +330,11 @@ fn libraries_for_windows_say_what_they_export() {
 
 #[test]
 fn archives_are_of_the_targets_kind() {
-    let folder = sources();
+    let folder = Folder::with_library();
     for (triple, format, _) in TARGETS {
         let target = format!("native:{triple}");
         marq_ok(
-            folder.0.path(),
+            folder.root(),
             &["build", "library.mq", "--target", &target, "--emit", "static", "-o", "out.a"],
         );
         let bytes = std::fs::read(folder.path("out.a")).expect("an archive");

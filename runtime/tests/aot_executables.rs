@@ -3,12 +3,7 @@
 
 mod command;
 
-use command::{Folder, code, is_present, marq_in, marq_ok, stderr, stdout};
-use std::path::Path;
-
-fn root(folder: &Folder) -> &Path {
-    folder.0.path()
-}
+use command::{Folder, MACHINES, code, is_present, marq_in, marq_ok, stderr, stdout};
 
 const HELLO: &str = r#"
 extern func puts(ptr<generic>) -> i32 as "puts"
@@ -38,7 +33,7 @@ fn executables_start_at_main() {
     for relocation in ["pic", "static"] {
         let folder = Folder::new();
         folder.file("hello.mq", HELLO);
-        marq_ok(root(&folder), &["build", "hello.mq", "--emit", "exe", "--relocation", relocation]);
+        marq_ok(folder.root(), &["build", "hello.mq", "--emit", "exe", "--relocation", relocation]);
         let output = std::process::Command::new(folder.path("hello")).arg("40").output().expect("it starts");
         assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(42), "hello\n"));
     }
@@ -52,7 +47,7 @@ fn executables_start_at_main() {
         ("method main(x: i32) -> i32 {\nentry:\n    return x\n}\n", "'main' is not one of C"),
     ] {
         let path = folder.file("bad.mq", source);
-        let output = marq_in(root(&folder), &["build", "bad.mq", "--emit", "exe"]);
+        let output = marq_in(folder.root(), &["build", "bad.mq", "--emit", "exe"]);
         assert_eq!(code(&output), 1, "{source}");
         assert!(stderr(&output).contains(wanted), "{}", stderr(&output));
         assert!(!path.with_extension("").exists());
@@ -110,7 +105,7 @@ fn executables_report_what_main_throws() {
             let folder = Folder::new();
             let text = source(format, operands).replace("\", \n", "\"\n");
             folder.file("main.mq", &text);
-            marq_ok(root(&folder), &["build", "main.mq", "--emit", "exe", level]);
+            marq_ok(folder.root(), &["build", "main.mq", "--emit", "exe", level]);
             let run = |argument: &str| {
                 let output = std::process::Command::new(folder.path("main"))
                     .arg(argument)
@@ -125,7 +120,7 @@ fn executables_report_what_main_throws() {
             // The same exception in the same function, called by another one.
             let (status, _, said) = run("101");
             let told =
-                marq_in(root(&folder), &["run", "main.mq", "--entry", "checked", "--args", "i32 101", level]);
+                marq_in(folder.root(), &["run", "main.mq", "--entry", "checked", "--args", "i32 101", level]);
             assert_eq!((status, code(&told)), (Some(1), 1));
             let told = stderr(&told);
             let reason = |text: &str| text.split(['(', '\n']).next().map(str::to_owned);
@@ -137,4 +132,117 @@ fn executables_report_what_main_throws() {
             assert!(said.ends_with('\n') && said.contains("checked"), "{said}");
         }
     }
+}
+
+/// Recursion as deep as the argument says, which uses up the stack without end where that is 0. It throws nothing; the second
+/// one may.
+const DEEP: &str = r#"
+extern func atoi(ptr<generic>) -> i32 as "atoi"
+extern func puts(ptr<generic>) -> i32 as "puts"
+global hello: array<i8, 6> in constant = bytes "hello\x00"
+
+method deep(n: i32) -> i32 noinline {
+entry:
+    m = sub n, i32 1
+    done = eq m, i32 0
+    branch done, stop, more
+stop:
+    return i32 40
+more:
+    r = call deep(m)
+    s = add r, m
+    t = sub s, m
+    return t
+}
+
+method checked(n: i32) -> i32 noinline {
+entry:
+    s = slot.array<i64, 40>
+    volatile_place = field_address s, array<i64, 40>, 7
+    wide = sext.i64 n
+    store volatile_place, wide volatile
+    few = eq n, i32 7
+    branch few, bad, fine
+bad:
+    throw TooFew
+fine:
+    m = sub n, i32 1
+    done = eq m, i32 0
+    branch done, stop, more
+stop:
+    return i32 2
+more:
+    r = call checked(m)
+    s1 = add r, m
+    t = sub s1, m
+    return t
+}
+
+method main(count: i32, values: ptr<generic>) -> i32 {
+entry:
+    h = address.constant hello
+    g = spacecast.ptr<generic> h
+    said = call puts(g)
+    place = index values, i64 1, ptr<generic>
+    text = load.ptr<generic> place
+    n = call atoi(text)
+    d = call DEEPER(n)
+    r = add d, i32 2
+    return r
+}
+"#;
+
+#[test]
+fn executables_report_that_the_stack_is_used_up() {
+    for machine in MACHINES.iter().filter(|machine| machine.is_present()) {
+        for (function, level, shallow, result) in
+            [("deep", "-g0", "20000", 42), ("checked", "-g0", "5", 4), ("checked", "-g2", "1", 4)]
+        {
+            let folder = Folder::new();
+            folder.file("deep.mq", DEEP.replace("DEEPER", function));
+            let target = machine.target();
+            marq_ok(folder.root(), &["build", "deep.mq", "--emit", "exe", "--target", &target, level]);
+            let run = |argument: &str| {
+                let output = machine.command(&folder, "deep").arg(argument).output().expect("it starts");
+                (output.status.code(), stdout(&output), stderr(&output))
+            };
+            let what = format!("{} {function}", machine.name);
+            assert_eq!(run(shallow), (Some(result), "hello\n".to_owned(), String::new()), "{what}");
+            // What was printed before is not lost.
+            let (status, printed, said) = run("0");
+            assert_eq!((status, printed.as_str()), (Some(1), "hello\n"), "{what}: {said}");
+            let separator = if level == "-g2" { "\n  in " } else { " (in " };
+            let wanted = format!("error: stack overflow{separator}'{function}', deep.mq:");
+            assert!(said.starts_with(&wanted) && said.ends_with('\n'), "{what}: {said}");
+            if function == "checked" {
+                let (status, _, said) = run("9");
+                assert_eq!(status, Some(1), "{what}");
+                assert!(said.starts_with("error: threw TooFew"), "{what}: {said}");
+            }
+        }
+    }
+}
+
+/// Large frames, one below the other, and no recursion.
+#[test]
+fn executables_that_need_too_much_stack_do_not_start() {
+    if !is_present("cc") {
+        return;
+    }
+    let frames = 60;
+    let mut source =
+        "method f0(x: i32) -> i32 noinline {\nentry:\n    q = div.s i32 84, x\n    return q\n}\n".to_owned();
+    for n in 1..=frames {
+        let callee = n - 1;
+        source += &format!(
+            "method f{n}(x: i32) -> i32 noinline {{\nentry:\n    s = slot.array<i8, 1000000>\n    store s, i8 3 volatile\n    \
+             r = call f{callee}(x)\n    y = load.i8 s volatile\n    z = sext.i32 y\n    t = add r, z\n    return t\n}}\n"
+        );
+    }
+    source += &format!("method main() -> i32 {{\nentry:\n    r = call f{frames}(i32 2)\n    return r\n}}\n");
+    let folder = Folder::new();
+    folder.file("large.mq", source);
+    marq_ok(folder.root(), &["build", "large.mq", "--emit", "exe"]);
+    let output = std::process::Command::new(folder.path("large")).output().expect("it starts");
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(1), "error: stack overflow\n"));
 }

@@ -124,10 +124,14 @@ fn names_in_quotes_are_entries() {
 fn tables_of_the_library_are_not_chosen() {
     let folder = Folder::new();
     let path = folder.file("a.mq", GOOD);
+    let object = path.with_extension("o");
     for table in ["base", "device", "standard"] {
         for command in [
             &["compile", text(&path), "--target", "native", "--table", table][..],
             &["which", text(&path), "twice(i32)", "--table", table],
+            &["run", text(&path), "--entry", "twice", "--args", "i32 1", "--table", table],
+            &["test", text(&path), "--table", table],
+            &["build", text(&path), "--emit", "obj", "-o", text(&object), "--table", table],
         ] {
             let output = marq(command);
             assert_eq!(code(&output), 2, "{command:?}: {}", stdout(&output));

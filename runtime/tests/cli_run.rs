@@ -146,10 +146,31 @@ entry:
     return
 }
 ; run: @die() == i32 1
+kernel behind(p: ptr<global>, n: i64) {
+entry:
+    q = index p, n, i32
+    store q, i32 1
+    return
+}
+global tile: array<i32, 1024> in shared
+kernel shared_behind(n: i64) {
+entry:
+    p = address.shared tile
+    q = index p, n, i32
+    store q, i32 1
+    return
+}
 ";
     let path = folder.file("die.mq", source);
     let launch = ["--entry", "outside", "--grid", "1", "--args", "buf i32[1]"];
+    // Memory of kernels lies between pages that nobody may access.
+    let behind = ["--entry", "behind", "--grid", "1", "--args"];
+    let shared_behind = ["--entry", "shared_behind", "--grid", "1", "--args"];
     for (more, name, signal) in [
+        (&[&["run"][..], &behind, &["buf i32[256], i64 256"]].concat()[..], "cpu: 'behind'", "SIGSEGV"),
+        (&[&["run"][..], &behind, &["buf i32[256], i64 -769"]].concat(), "cpu: 'behind'", "SIGSEGV"),
+        (&[&["run"][..], &behind, &["buf i32[1020], i64 1020"]].concat(), "cpu: 'behind'", "SIGSEGV"),
+        (&[&["run"][..], &shared_behind, &["i64 1024"]].concat(), "cpu: 'shared_behind'", "SIGSEGV"),
         (&["run", "--entry", "die"][..], "native: 'die'", "SIGILL"),
         (&[&["run"][..], &launch].concat(), "cpu: 'outside'", "SIGSEGV"),
         (&["test", "--on", "native", "--timeout", "0"], "die.mq:12: native: run: @die() == i32 1", "SIGILL"),
@@ -213,4 +234,51 @@ fn environments_have_a_usual_version() {
     let output = marq(&["compile", text(&folder.file("f.mq", GOOD)), "--target", "ptx"]);
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("there is no kernel without type variables"), "{}", stderr(&output));
+}
+
+/// Tables are asked in the order in which they are given; what is called itself is base's, on every engine alike.
+#[test]
+fn runs_and_tests_see_the_tables_that_are_named() {
+    let folder = Folder::new();
+    let path = folder.file(
+        "tables.mq",
+        "method part(x: i32) -> i32 {\nentry:\n    return x\n}\n\
+         overlay fast method part(x: i32) -> i32 {\nentry:\n    y = add x, i32 10\n    return y\n}\n\
+         overlay exact method part(x: i32) -> i32 {\nentry:\n    y = add x, i32 20\n    return y\n}\n\
+         method whole(x: i32) -> i32 {\nentry:\n    y = call part(x)\n    return y\n}\n\
+         kernel k(out: ptr<global>) {\nentry:\n    y = call part(i32 1)\n    store out, y\n    return\n}\n\
+         ; run: @whole(i32 1) == i32 11\n; run: @part(i32 1) == i32 1\n\
+         ; launch: @k grid=1 block=1 (buf i32[1]=0) => [0] == i32[1]=11\n",
+    );
+    let shown = |arguments: &[&str], tables: &[&str]| {
+        let tables = tables.iter().flat_map(|table| ["--table", table]);
+        let command: Vec<&str> =
+            ["run", text(&path)].iter().chain(arguments).copied().chain(tables).collect();
+        let output = marq(&command);
+        assert_eq!(code(&output), 0, "{command:?}: {}", stderr(&output));
+        stdout(&output)
+    };
+    for engine in ["interp", "native", "object", "cpu"] {
+        let call = |entry| ["--on", engine, "--entry", entry, "--args", "i32 1"];
+        assert_eq!(shown(&call("whole"), &[]), "i32 1\n", "{engine}");
+        assert_eq!(shown(&call("whole"), &["fast"]), "i32 11\n", "{engine}");
+        assert_eq!(shown(&call("whole"), &["exact", "fast"]), "i32 21\n", "{engine}");
+        assert_eq!(shown(&call("part"), &["fast"]), "i32 1\n", "{engine}");
+        let launch = ["--on", engine, "--entry", "k", "--grid", "1", "--args", "buf i32[1]=0"];
+        assert_eq!(shown(&launch, &["fast"]), "[0] i32[1] = [11]\n", "{engine}");
+    }
+    let test = |tables: &[&str]| {
+        let engines = ["test", text(&path), "--on", "interp,native,object,cpu"];
+        marq(&[&engines[..], tables].concat())
+    };
+    let output = test(&["--table", "fast"]);
+    assert_eq!(code(&output), 0, "{}", stdout(&output));
+    assert_eq!(code(&test(&[])), 1);
+    assert_eq!(code(&test(&["--table", "exact", "--table", "fast"])), 1);
+    for output in
+        [test(&["--table", "fats"]), marq(&["run", text(&path), "--entry", "whole", "--table", "fats"])]
+    {
+        assert_eq!(code(&output), 1);
+        assert!(stderr(&output).contains("there is no table 'fats'"), "{}", stderr(&output));
+    }
 }

@@ -5,7 +5,7 @@ use marquetry::ir::body::Body;
 use marquetry::ir::builder::{BuilderContext, FunctionBuilder};
 use marquetry::ir::program::{MethodData, OpenTable};
 use marquetry::ir::signature::Signature;
-use marquetry::ir::types::{Space, Type, Types};
+use marquetry::ir::types::{Scalar, Space, Type, Types};
 use marquetry::lower::job::OptLevel;
 use marquetry::session::{Backend, Config, Session};
 use marquetry::value::{HostArg, HostValue};
@@ -65,7 +65,36 @@ fn arguments_that_do_not_fit_are_named() {
         refused(&mut [address.into()]),
         "argument 0 is an address of the host, expected a buffer or null"
     );
+    assert_eq!(refused(&mut [2i64.into()]), "argument 0 is i64, but 'first' takes ptr<global>");
     assert_eq!(first.call(&mut [HostArg::buffer(&[7, 8])]).unwrap().returned().unwrap()[0].get(), Some(7));
+}
+
+/// Of the same size is not of the same type.
+#[test]
+fn arguments_are_checked_by_their_types() {
+    let (session, native) = host();
+    let half = session.compile(&session.job("half(i32)", &native).unwrap()).unwrap();
+    let refused = |arg: HostArg| half.call(&mut [arg]).unwrap_err().to_string();
+    assert_eq!(refused(1.5f32.into()), "argument 0 is f32, but 'half(i32)' takes i32");
+    let pair = Type::vector(Scalar::I16, 2).unwrap();
+    let pair = HostValue::vector(pair, &[1, 2]).unwrap();
+    assert_eq!(refused(pair.into()), "argument 0 is vec<i16, 2>, but 'half(i32)' takes i32");
+    assert_eq!(
+        refused(HostArg::Aggregate(vec![0; 4])),
+        "argument 0 is a struct or array of 4 bytes, but 'half(i32)' takes i32"
+    );
+    assert_eq!(refused(HostArg::buffer(&[1])), "argument 0 is a buffer of 1 i32, but 'half(i32)' takes i32");
+    // Integers have no sign.
+    assert_eq!(half.call(&mut [9u32.into()]).unwrap().returned().unwrap()[0].get(), Some(4));
+    // So does code of an instance, and of a vector in parts.
+    let same = session.compile(&session.job("same(f32)", &native).unwrap()).unwrap();
+    let said = same.call(&mut [1i32.into()]).unwrap_err().to_string();
+    assert_eq!(said, "argument 0 is i32, but 'same(f32)' takes f32");
+    let wide = session.compile(&session.job("same(vec<f32, 8>)", &native).unwrap()).unwrap();
+    let vector = |lane| HostValue::vector(Type::vector(lane, 8).unwrap(), &[0; 8]).unwrap();
+    let said = wide.call(&mut [vector(Scalar::I32).into()]).unwrap_err().to_string();
+    assert_eq!(said, "argument 0 is vec<i32, 8>, but 'same(vec<f32, 8>)' takes vec<f32, 8>");
+    assert!(wide.call(&mut [vector(Scalar::F32).into()]).is_ok());
 }
 
 #[test]

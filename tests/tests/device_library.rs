@@ -106,10 +106,41 @@ fn an_object_with_all_of_base_needs_nothing_of_a_device() {
     assert!(undefined(&object).contains(&"gpu_f".to_owned()));
 }
 
+/// Whether there is a linker; says so if not.
+fn has_cc() -> bool {
+    let runs = Command::new("cc").arg("--version").output().is_ok_and(|output| output.status.success());
+    if !runs {
+        println!("skipped: 'cc' does not run");
+    }
+    runs
+}
+
+/// Every shipped kernel with all of base: what is left undefined is what its own text declares.
+#[test]
+fn objects_with_all_of_base_link_whatever_kernel_is_in_them() {
+    if !has_cc() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let kernels = programs(&["kernels"]);
+    assert!(kernels.len() > 30, "{}", kernels.len());
+    for (path, program) in kernels {
+        let object = own_base_as_object(&program, HostPolicy::Sentinel);
+        std::fs::write(folder.path().join("base.o"), object.expect("an object")).expect("written");
+        let declared = program.externs.values().map(|data| format!("-Wl,--defsym={}=0", data.link_name));
+        let output = Command::new("cc")
+            .current_dir(folder.path())
+            .args(["-shared", "-Wl,--no-undefined", "-o", "base.so", "base.o", "-lm"])
+            .args(declared)
+            .output()
+            .expect("cc runs");
+        assert!(output.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&output.stderr));
+    }
+}
+
 #[test]
 fn an_object_with_all_of_base_links() {
-    if !Command::new("cc").arg("--version").output().is_ok_and(|output| output.status.success()) {
-        println!("skipped: 'cc' does not run");
+    if !has_cc() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");

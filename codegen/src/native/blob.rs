@@ -7,7 +7,7 @@
 use super::emit::{Declared, NativeContext, Spelling};
 use super::select::internal;
 use super::stack::{Frames, StackNeeds};
-use super::{Arch, NativeTarget, Relocation, fence, task};
+use super::{NativeTarget, Relocation, fence, task};
 use crate::artifact::{self, Entry, Scheduling, entries};
 use crate::error::EmitError;
 use cranelift_codegen::binemit::Reloc;
@@ -20,7 +20,7 @@ use cranelift_module::{
     DataDescription, DataId, FuncId, FuncOrDataId, Init, Linkage, Module, ModuleDeclarations, ModuleError,
     ModuleReloc, ModuleRelocTarget, ModuleResult,
 };
-use marquetry_ir::entity::{Extern, Func, Global};
+use marquetry_ir::entity::{Extern, Global};
 use marquetry_ir::program::Reference;
 use marquetry_ir::unit::{PrintFormat, Unit};
 use marquetry_lower::exceptions::places::{self, ThrowPlace};
@@ -140,12 +140,6 @@ impl Blob {
 /// # Errors
 /// What is missing.
 pub fn check_blob_target(target: &NativeTarget) -> Result<(), EmitError> {
-    if !matches!(target.arch, Arch::X64 | Arch::Aarch64) {
-        return Err(EmitError::Unsupported(format!(
-            "images for target '{}': relocations are known for x86_64 and aarch64 only",
-            target.name
-        )));
-    }
     if target.options.relocation != Relocation::Pic {
         let message =
             format!("images for target '{}' with static relocation: they are loaded anywhere", target.name);
@@ -234,22 +228,6 @@ impl Imports {
 }
 
 impl Spelling for Imports {
-    fn function(&mut self, _: &Unit, _: Func, _: bool) -> Result<Option<String>, EmitError> {
-        Ok(None)
-    }
-
-    fn inner(&mut self, _: &Unit, _: Func, _: &str) -> Result<Option<String>, EmitError> {
-        Ok(None)
-    }
-
-    fn wrapper(&mut self, _: &Unit, _: Func) -> Result<Option<String>, EmitError> {
-        Ok(None)
-    }
-
-    fn global(&mut self, _: &Unit, _: Global) -> Result<Option<String>, EmitError> {
-        Ok(None)
-    }
-
     fn visible(&mut self, _: &Unit, _: Global) -> Result<String, EmitError> {
         Err(internal("words in a blob are imports"))
     }
@@ -453,7 +431,8 @@ impl Module for BlobModule {
         let writable = self.declarations.get_data_decl(id).writable;
         let section = if writable { Section::Data } else { Section::Constants };
         let relocs: Vec<ModuleReloc> = data.all_relocs(Reloc::Abs8).collect();
-        let align = data.align.unwrap_or(16);
+        // On s390x, instructions reach even addresses only.
+        let align = data.align.unwrap_or(16).max(self.isa.symbol_alignment());
         let start = match &data.init {
             Init::Bytes { contents } => self.place(section, align, contents, &relocs),
             other => self.allocate(section, align, other.size() as u64),

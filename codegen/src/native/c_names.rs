@@ -1,7 +1,9 @@
 //! Names in C: what an identifier is, and which ones mean something already.
 
+use super::c_macros::is_macro;
+
 /// What cannot be declared in C or C++ behind the headers that ours includes, though it looks like a name: keywords, types,
-/// and macros that compilers define. Sorted.
+/// and macros of single systems. Sorted.
 #[rustfmt::skip]
 const KEYWORDS: &[&str] = &[
     "NULL", "_Alignas", "_Alignof", "_Atomic", "_Bool", "_Complex", "_Generic", "_Imaginary", "_Noreturn",
@@ -22,57 +24,71 @@ const KEYWORDS: &[&str] = &[
 ];
 
 /// Functions that compilers know without a header, so that another one of the name draws a warning or worse: those of the
-/// standard library (C11, annex B), and what GCC adds. Sorted.
+/// standard library (C11, annex B), its macros with parameters, and what GCC adds. Sorted.
 #[rustfmt::skip]
 const LIBRARY: &[&str] = &[
-    "_Exit", "_exit", "abort", "abs", "acos", "acosf", "acosh", "acoshf", "acoshl", "acosl", "aligned_alloc",
-    "alloca", "asctime", "asin", "asinf", "asinh", "asinhf", "asinhl", "asinl", "at_quick_exit", "atan", "atan2",
-    "atan2f", "atan2l", "atanf", "atanh", "atanhf", "atanhl", "atanl", "atexit", "atof", "atoi", "atol", "atoll",
-    "bcmp", "bcopy", "bsearch", "btowc", "bzero", "cabs", "cacos", "cacosh", "calloc", "carg", "casin", "casinh",
-    "catan", "catanh", "cbrt", "cbrtf", "cbrtl", "ccos", "ccosh", "ceil", "ceilf", "ceill", "cexp", "cimag",
-    "clearerr", "clock", "clog", "conj", "copysign", "copysignf", "copysignl", "cos", "cosf", "cosh", "coshf",
-    "coshl", "cosl", "cpow", "cproj", "creal", "csin", "csinh", "csqrt", "ctan", "ctanh", "ctime", "dcgettext",
-    "dgettext", "difftime", "div", "drem", "erf", "erfc", "erfcf", "erfcl", "erff", "erfl", "execl", "execle",
-    "execlp", "execv", "execve", "execvp", "exit", "exp", "exp10", "exp2", "exp2f", "exp2l", "expf", "expl", "expm1",
-    "expm1f", "expm1l", "fabs", "fabsf", "fabsl", "fclose", "fdim", "fdimf", "fdiml", "feclearexcept", "fegetenv",
-    "fegetexceptflag", "fegetround", "feholdexcept", "feof", "feraiseexcept", "ferror", "fesetenv", "fesetexceptflag",
-    "fesetround", "fetestexcept", "feupdateenv", "fflush", "ffs", "ffsl", "ffsll", "fgetc", "fgetpos", "fgets",
-    "fgetwc", "fgetws", "floor", "floorf", "floorl", "fma", "fmaf", "fmal", "fmax", "fmaxf", "fmaxl", "fmin", "fminf",
-    "fminl", "fmod", "fmodf", "fmodl", "fopen", "fork", "fprintf", "fputc", "fputs", "fputwc", "fputws", "fread",
-    "free", "freopen", "frexp", "frexpf", "frexpl", "fscanf", "fseek", "fsetpos", "ftell", "fwide", "fwprintf",
+    "CMPLX", "CMPLXF", "CMPLXL", "_Exit", "_exit", "abort", "abs", "acos", "acosf", "acosh", "acoshf", "acoshl",
+    "acosl", "aligned_alloc", "alloca", "asctime", "asin", "asinf", "asinh", "asinhf", "asinhl", "asinl",
+    "assert", "at_quick_exit", "atan", "atan2", "atan2f", "atan2l", "atanf", "atanh", "atanhf", "atanhl",
+    "atanl", "atexit", "atof", "atoi", "atol", "atoll", "atomic_compare_exchange_strong",
+    "atomic_compare_exchange_strong_explicit", "atomic_compare_exchange_weak",
+    "atomic_compare_exchange_weak_explicit", "atomic_exchange", "atomic_exchange_explicit", "atomic_fetch_add",
+    "atomic_fetch_add_explicit", "atomic_fetch_and", "atomic_fetch_and_explicit", "atomic_fetch_or",
+    "atomic_fetch_or_explicit", "atomic_fetch_sub", "atomic_fetch_sub_explicit", "atomic_fetch_xor",
+    "atomic_fetch_xor_explicit", "atomic_flag_clear", "atomic_flag_clear_explicit", "atomic_flag_test_and_set",
+    "atomic_flag_test_and_set_explicit", "atomic_init", "atomic_is_lock_free", "atomic_load",
+    "atomic_load_explicit", "atomic_signal_fence", "atomic_store", "atomic_store_explicit",
+    "atomic_thread_fence", "bcmp", "bcopy", "bsearch", "btowc", "bzero", "cabs", "cacos", "cacosh", "calloc",
+    "carg", "casin", "casinh", "catan", "catanh", "cbrt", "cbrtf", "cbrtl", "ccos", "ccosh", "ceil", "ceilf",
+    "ceill", "cexp", "cimag", "clearerr", "clock", "clog", "conj", "copysign", "copysignf", "copysignl", "cos",
+    "cosf", "cosh", "coshf", "coshl", "cosl", "cpow", "cproj", "creal", "csin", "csinh", "csqrt", "ctan",
+    "ctanh", "ctime", "dcgettext", "dgettext", "difftime", "div", "drem", "erf", "erfc", "erfcf", "erfcl",
+    "erff", "erfl", "execl", "execle", "execlp", "execv", "execve", "execvp", "exit", "exp", "exp10", "exp2",
+    "exp2f", "exp2l", "expf", "expl", "expm1", "expm1f", "expm1l", "fabs", "fabsf", "fabsl", "fclose", "fdim",
+    "fdimf", "fdiml", "feclearexcept", "fegetenv", "fegetexceptflag", "fegetround", "feholdexcept", "feof",
+    "feraiseexcept", "ferror", "fesetenv", "fesetexceptflag", "fesetround", "fetestexcept", "feupdateenv",
+    "fflush", "ffs", "ffsl", "ffsll", "fgetc", "fgetpos", "fgets", "fgetwc", "fgetws", "floor", "floorf",
+    "floorl", "fma", "fmaf", "fmal", "fmax", "fmaxf", "fmaxl", "fmin", "fminf", "fminl", "fmod", "fmodf",
+    "fmodl", "fopen", "fork", "fpclassify", "fprintf", "fputc", "fputs", "fputwc", "fputws", "fread", "free",
+    "freopen", "frexp", "frexpf", "frexpl", "fscanf", "fseek", "fsetpos", "ftell", "fwide", "fwprintf",
     "fwrite", "fwscanf", "gamma", "getc", "getchar", "getenv", "gets", "gettext", "getwc", "getwchar", "gmtime",
-    "hypot", "hypotf", "hypotl", "ilogb", "ilogbf", "ilogbl", "imaxabs", "imaxdiv", "index", "isalnum", "isalpha",
-    "isascii", "isblank", "iscntrl", "isdigit", "isgraph", "islower", "isprint", "ispunct", "isspace", "isupper",
-    "iswalnum", "iswalpha", "iswblank", "iswcntrl", "iswctype", "iswdigit", "iswgraph", "iswlower", "iswprint",
-    "iswpunct", "iswspace", "iswupper", "iswxdigit", "isxdigit", "j0", "j1", "jn", "labs", "ldexp", "ldexpf",
-    "ldexpl", "ldiv", "lgamma", "lgammaf", "lgammal", "llabs", "lldiv", "llrint", "llrintf", "llrintl", "llround",
-    "llroundf", "llroundl", "localeconv", "localtime", "log", "log10", "log10f", "log10l", "log1p", "log1pf",
-    "log1pl", "log2", "log2f", "log2l", "logb", "logbf", "logbl", "logf", "logl", "longjmp", "lrint", "lrintf",
-    "lrintl", "lround", "lroundf", "lroundl", "malloc", "mblen", "mbrlen", "mbrtowc", "mbsinit", "mbsrtowcs",
-    "mbstowcs", "mbtowc", "memchr", "memcmp", "memcpy", "memmove", "mempcpy", "memset", "mktime", "modf", "modff",
-    "modfl", "nan", "nanf", "nanl", "nearbyint", "nearbyintf", "nearbyintl", "nextafter", "nextafterf", "nextafterl",
-    "nexttoward", "nexttowardf", "nexttowardl", "perror", "pow", "pow10", "powf", "powl", "printf", "printf_unlocked",
-    "putc", "putchar", "putchar_unlocked", "puts", "puts_unlocked", "putwc", "putwchar", "qsort", "quick_exit",
-    "raise", "rand", "realloc", "remainder", "remainderf", "remainderl", "remove", "remquo", "remquof", "remquol",
-    "rename", "rewind", "rindex", "rint", "rintf", "rintl", "round", "roundf", "roundl", "scalb", "scalbln",
-    "scalblnf", "scalblnl", "scalbn", "scalbnf", "scalbnl", "scanf", "setbuf", "setjmp", "setlocale", "setvbuf",
-    "signal", "signbit", "significand", "sin", "sincos", "sinf", "sinh", "sinhf", "sinhl", "sinl", "snprintf",
-    "sprintf", "sqrt", "sqrtf", "sqrtl", "srand", "sscanf", "stpcpy", "stpncpy", "strcasecmp", "strcat", "strchr",
-    "strcmp", "strcoll", "strcpy", "strcspn", "strdup", "strerror", "strfmon", "strftime", "strlen", "strncasecmp",
-    "strncat", "strncmp", "strncpy", "strndup", "strnlen", "strpbrk", "strrchr", "strspn", "strstr", "strtod",
-    "strtof", "strtoimax", "strtok", "strtol", "strtold", "strtoll", "strtoul", "strtoull", "strtoumax", "strxfrm",
-    "swprintf", "swscanf", "system", "tan", "tanf", "tanh", "tanhf", "tanhl", "tanl", "tgamma", "tgammaf", "tgammal",
-    "time", "timespec_get", "tmpfile", "tmpnam", "toascii", "tolower", "toupper", "towctrans", "towlower", "towupper",
-    "trunc", "truncf", "truncl", "ungetc", "ungetwc", "vfprintf", "vfscanf", "vfwprintf", "vfwscanf", "vprintf",
-    "vscanf", "vsnprintf", "vsprintf", "vsscanf", "vswprintf", "vswscanf", "vwprintf", "vwscanf", "wcrtomb", "wcscat",
-    "wcschr", "wcscmp", "wcscoll", "wcscpy", "wcscspn", "wcsftime", "wcslen", "wcsncat", "wcsncmp", "wcsncpy",
-    "wcspbrk", "wcsrchr", "wcsrtombs", "wcsspn", "wcsstr", "wcstod", "wcstof", "wcstok", "wcstol", "wcstold",
-    "wcstoll", "wcstombs", "wcstoul", "wcstoull", "wcsxfrm", "wctob", "wctomb", "wctrans", "wctype", "wmemchr",
-    "wmemcmp", "wmemcpy", "wmemmove", "wmemset", "wprintf", "wscanf", "y0", "y1", "yn",
+    "hypot", "hypotf", "hypotl", "ilogb", "ilogbf", "ilogbl", "imaxabs", "imaxdiv", "index", "isalnum",
+    "isalpha", "isascii", "isblank", "iscntrl", "isdigit", "isfinite", "isgraph", "isgreater", "isgreaterequal",
+    "isinf", "isless", "islessequal", "islessgreater", "islower", "isnan", "isnormal", "isprint", "ispunct",
+    "isspace", "isunordered", "isupper", "iswalnum", "iswalpha", "iswblank", "iswcntrl", "iswctype", "iswdigit",
+    "iswgraph", "iswlower", "iswprint", "iswpunct", "iswspace", "iswupper", "iswxdigit", "isxdigit", "j0", "j1",
+    "jn", "kill_dependency", "labs", "ldexp", "ldexpf", "ldexpl", "ldiv", "lgamma", "lgammaf", "lgammal",
+    "llabs", "lldiv", "llrint", "llrintf", "llrintl", "llround", "llroundf", "llroundl", "localeconv",
+    "localtime", "log", "log10", "log10f", "log10l", "log1p", "log1pf", "log1pl", "log2", "log2f", "log2l",
+    "logb", "logbf", "logbl", "logf", "logl", "longjmp", "lrint", "lrintf", "lrintl", "lround", "lroundf",
+    "lroundl", "malloc", "mblen", "mbrlen", "mbrtowc", "mbsinit", "mbsrtowcs", "mbstowcs", "mbtowc", "memchr",
+    "memcmp", "memcpy", "memmove", "mempcpy", "memset", "mktime", "modf", "modff", "modfl", "nan", "nanf",
+    "nanl", "nearbyint", "nearbyintf", "nearbyintl", "nextafter", "nextafterf", "nextafterl", "nexttoward",
+    "nexttowardf", "nexttowardl", "offsetof", "perror", "pow", "pow10", "powf", "powl", "printf",
+    "printf_unlocked", "putc", "putchar", "putchar_unlocked", "puts", "puts_unlocked", "putwc", "putwchar",
+    "qsort", "quick_exit", "raise", "rand", "realloc", "remainder", "remainderf", "remainderl", "remove",
+    "remquo", "remquof", "remquol", "rename", "rewind", "rindex", "rint", "rintf", "rintl", "round", "roundf",
+    "roundl", "scalb", "scalbln", "scalblnf", "scalblnl", "scalbn", "scalbnf", "scalbnl", "scanf", "setbuf",
+    "setjmp", "setlocale", "setvbuf", "signal", "signbit", "significand", "sin", "sincos", "sinf", "sinh",
+    "sinhf", "sinhl", "sinl", "snprintf", "sprintf", "sqrt", "sqrtf", "sqrtl", "srand", "sscanf", "stpcpy",
+    "stpncpy", "strcasecmp", "strcat", "strchr", "strcmp", "strcoll", "strcpy", "strcspn", "strdup", "strerror",
+    "strfmon", "strftime", "strlen", "strncasecmp", "strncat", "strncmp", "strncpy", "strndup", "strnlen",
+    "strpbrk", "strrchr", "strspn", "strstr", "strtod", "strtof", "strtoimax", "strtok", "strtol", "strtold",
+    "strtoll", "strtoul", "strtoull", "strtoumax", "strxfrm", "swprintf", "swscanf", "system", "tan", "tanf",
+    "tanh", "tanhf", "tanhl", "tanl", "tgamma", "tgammaf", "tgammal", "time", "timespec_get", "tmpfile",
+    "tmpnam", "toascii", "tolower", "toupper", "towctrans", "towlower", "towupper", "trunc", "truncf", "truncl",
+    "ungetc", "ungetwc", "va_arg", "va_copy", "va_end", "va_start", "vfprintf", "vfscanf", "vfwprintf",
+    "vfwscanf", "vprintf", "vscanf", "vsnprintf", "vsprintf", "vsscanf", "vswprintf", "vswscanf", "vwprintf",
+    "vwscanf", "wcrtomb", "wcscat", "wcschr", "wcscmp", "wcscoll", "wcscpy", "wcscspn", "wcsftime", "wcslen",
+    "wcsncat", "wcsncmp", "wcsncpy", "wcspbrk", "wcsrchr", "wcsrtombs", "wcsspn", "wcsstr", "wcstod", "wcstof",
+    "wcstok", "wcstol", "wcstold", "wcstoll", "wcstombs", "wcstoul", "wcstoull", "wcsxfrm", "wctob", "wctomb",
+    "wctrans", "wctype", "wmemchr", "wmemcmp", "wmemcpy", "wmemmove", "wmemset", "wprintf", "wscanf", "y0",
+    "y1", "yn",
 ];
 
 /// A name as an identifier of C: `scale(f32, ptr<global>)` is `scale_f32_ptr_global`. What is one already stays as it is;
-/// everything else between letters and digits becomes one underscore. What means something everywhere gets one behind it.
+/// everything else between letters and digits becomes one underscore. What means something everywhere gets one behind it, and
+/// so does what begins as the headers' own names do: none of those ends in an underscore.
 pub fn c_name(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     let mut gap = false;
@@ -90,7 +106,8 @@ pub fn c_name(name: &str) -> String {
     if out.is_empty() || out.starts_with(|c: char| c.is_ascii_digit()) {
         out.insert(0, '_');
     }
-    if KEYWORDS.binary_search(&out.as_str()).is_ok() {
+    let is_ours = out.starts_with("marq_") || out.starts_with("MARQ_");
+    if is_ours || KEYWORDS.binary_search(&out.as_str()).is_ok() || is_macro(&out) {
         out.push('_');
     }
     out
@@ -131,6 +148,12 @@ mod tests {
             ("sin", "sin"),
             ("main", "main"),
             ("a::b", "a_b"),
+            ("INT64_MAX", "INT64_MAX_"),
+            ("errno", "errno_"),
+            ("assert", "assert"),
+            ("marq_group", "marq_group_"),
+            ("MARQ ALIGN", "MARQ_ALIGN_"),
+            ("marquetry", "marquetry"),
         ] {
             assert_eq!(c_name(name), wanted);
         }
@@ -138,6 +161,7 @@ mod tests {
             assert!(names.is_sorted_by(|one, two| one < two));
         }
         assert_eq!(["sin", "while", "sin_", "axpy"].map(c_symbol), ["sin_", "while_", "sin_", "axpy"]);
+        assert_eq!(["isnan", "assert", "EOF"].map(c_symbol), ["isnan_", "assert_", "EOF_"]);
         assert!(is_c_symbol("axpy") && ["while", "printf", "a b", ""].iter().all(|name| !is_c_symbol(name)));
     }
 }

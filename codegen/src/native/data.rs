@@ -5,6 +5,9 @@
 //! symbols ([`Reference::link_name`]: a symbol of the host is itself, other references have names of their own, whose
 //! address is the word), so that the linker fills them; or zeros in writable memory under an exported name, with the
 //! list of places in the artifact, so that a loader does. Nothing is left that is neither.
+//!
+//! A symbol that the object exports itself is no word of the host: it is the address by which C calls the export, and no relocation
+//! by name.
 
 use super::Arch;
 use super::emit::{Declared, Place, Spelling, module_error};
@@ -12,7 +15,7 @@ use super::select::internal;
 use super::types::swap_scalars;
 use crate::artifact::{Relocation, RelocationKind, shared_memory};
 use crate::error::{EmitError, check_data, check_deferred};
-use cranelift_module::{DataDescription, DataId, FuncOrDataId, Linkage, Module};
+use cranelift_module::{DataDescription, DataId, FuncId, FuncOrDataId, Linkage, Module};
 use marquetry_ir::entity::Global;
 use marquetry_ir::limits::MAX_NATIVE_DATA_BYTES;
 use marquetry_ir::program::{GlobalData, GlobalSlot, Reference, WORD_BYTES};
@@ -58,6 +61,18 @@ fn is_patched(data: &GlobalData, strategy: Strategy) -> bool {
     strategy == Strategy::Patch && data.host_slots().next().is_some()
 }
 
+/// The name of a word that may be an export of the same object.
+pub(super) fn own_symbol(reference: &Reference) -> Option<&str> {
+    match reference {
+        Reference::Symbol { name, library: None } => Some(name),
+        _ => None,
+    }
+}
+
+fn slot_offset(slot: &GlobalSlot) -> Result<u32, EmitError> {
+    u32::try_from(slot.offset).map_err(|_| internal("a slot beyond the largest global"))
+}
+
 impl Declared {
     /// Declares all globals, then defines them: they may hold each other's addresses.
     pub(super) fn globals<M: Module>(
@@ -99,10 +114,21 @@ impl Declared {
         if legal.references() != Strategy::Patch {
             check_imports(unit)?;
         }
+        let mut own: FxHashMap<String, FuncId> = FxHashMap::default();
+        for front in self.fronts.iter().filter(|_| !names.is_empty()) {
+            let func = unit.entries.get(front.entry).map(|&func| self.function(func));
+            let func = func.transpose()?.map(|(id, _)| id);
+            own.extend(front.id.or(func).map(|id| (front.symbol.clone(), id)));
+        }
         for (global, id, visible) in ids {
             let data = &unit.globals[global];
             let mut description = self.contents(unit, data)?;
             for slot in &data.slots {
+                if let Some(&id) = own_symbol(&slot.reference).and_then(|name| own.get(name)) {
+                    let target = module.declare_func_in_data(id, &mut description);
+                    description.write_function_addr(slot_offset(slot)?, target);
+                    continue;
+                }
                 self.slot(module, &mut description, data, slot, &names, visible.as_deref())?;
             }
             module.define_data(id, &description).map_err(module_error)?;
@@ -140,7 +166,7 @@ impl Declared {
         visible: Option<&str>,
     ) -> Result<(), EmitError> {
         let GlobalSlot { offset, reference } = slot;
-        let at = u32::try_from(*offset).map_err(|_| internal("a slot beyond the largest global"))?;
+        let at = slot_offset(slot)?;
         if let Reference::Global { name, offset } = reference {
             let id = names.get(name).ok_or_else(|| internal("a slot for no global"))?;
             let target = module.declare_data_in_data(*id, description);

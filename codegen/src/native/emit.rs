@@ -56,18 +56,27 @@ pub(super) enum Place {
     Shared(u64),
 }
 
-/// How the symbols of a unit are spelled: one policy for objects, one for code in memory.
+/// How the symbols of a unit are spelled: one policy for objects, others for code in memory. What is defined has no names
+/// unless the policy gives it one; what is imported always has.
 pub(super) trait Spelling {
     /// The name of a function of the unit; none for functions without name. `entry`: hosts see it.
-    fn function(&mut self, unit: &Unit, func: Func, entry: bool) -> Result<Option<String>, EmitError>;
+    fn function(&mut self, _: &Unit, _: Func, _entry: bool) -> Result<Option<String>, EmitError> {
+        Ok(None)
+    }
     /// The name of an entry that hosts know another function by: see [`wrap`](super::wrap).
-    fn inner(&mut self, unit: &Unit, func: Func, what: &str) -> Result<Option<String>, EmitError>;
+    fn inner(&mut self, _: &Unit, _: Func, _what: &str) -> Result<Option<String>, EmitError> {
+        Ok(None)
+    }
     /// The name of the wrapper of an entry.
-    fn wrapper(&mut self, unit: &Unit, func: Func) -> Result<Option<String>, EmitError>;
+    fn wrapper(&mut self, _: &Unit, _: Func) -> Result<Option<String>, EmitError> {
+        Ok(None)
+    }
+    /// The name of a global.
+    fn global(&mut self, _: &Unit, _: Global) -> Result<Option<String>, EmitError> {
+        Ok(None)
+    }
     /// The name of a global that a loader finds.
     fn visible(&mut self, unit: &Unit, global: Global) -> Result<String, EmitError>;
-    /// The name of a global.
-    fn global(&mut self, unit: &Unit, global: Global) -> Result<Option<String>, EmitError>;
     /// The name of a function of the host.
     fn import(&mut self, unit: &Unit, id: Extern) -> Result<String, EmitError>;
     /// The name of a function of the C library.
@@ -113,7 +122,7 @@ pub(super) struct Declared {
     pub(super) convention: Convention,
     pub(super) arch: Arch,
     /// Whether calls of others name them, as if they were near, and linkers put what leads there in between.
-    through_linker: bool,
+    pub(super) through_linker: bool,
     pub(super) reach: Reach,
     funcs: SecondaryMap<Func, Option<(u32, Signature)>>,
     externs: SecondaryMap<Extern, Option<(Reached, Signature)>>,
@@ -373,8 +382,8 @@ impl Declared {
     }
 }
 
-/// Whether position-independent code of an architecture calls through what linkers make. Elsewhere it takes the address from the
-/// global offset table; on s390x Cranelift has an absolute address among the code for functions that may be far, which
+/// Whether position-independent code of an architecture calls through what linkers make, as code of the static model does in
+/// objects everywhere. Elsewhere it takes the address from the global offset table; on s390x Cranelift has an absolute address among the code for functions that may be far, which
 /// would have to be written where only reading is allowed (ELF ABI s390x supplement, "Procedure Linkage Table").
 pub(super) fn through_linker(arch: Arch, isa: &dyn TargetIsa) -> bool {
     arch == Arch::S390x && isa.flags().is_pic()

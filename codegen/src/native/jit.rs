@@ -15,7 +15,7 @@ use crate::error::{EmitError, check_deferred, check_words};
 use cranelift_codegen::ir::LibCall;
 use cranelift_jit::{ArenaMemoryProvider, JITBuilder, JITModule};
 use marquetry_ir::body::Body;
-use marquetry_ir::entity::{Extern, Func, Global};
+use marquetry_ir::entity::{Extern, Global};
 use marquetry_ir::program::MethodKind;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
@@ -371,24 +371,8 @@ fn extern_symbol(id: Extern) -> String {
 }
 
 impl Spelling for Anonymous {
-    fn function(&mut self, _: &Unit, _: Func, _: bool) -> Result<Option<String>, EmitError> {
-        Ok(None)
-    }
-
-    fn inner(&mut self, _: &Unit, _: Func, _: &str) -> Result<Option<String>, EmitError> {
-        Ok(None)
-    }
-
-    fn wrapper(&mut self, _: &Unit, _: Func) -> Result<Option<String>, EmitError> {
-        Ok(None)
-    }
-
     fn visible(&mut self, _: &Unit, global: Global) -> Result<String, EmitError> {
         Ok(format!("${global}"))
-    }
-
-    fn global(&mut self, _: &Unit, _: Global) -> Result<Option<String>, EmitError> {
-        Ok(None)
     }
 
     fn import(&mut self, _: &Unit, id: Extern) -> Result<String, EmitError> {

@@ -4,7 +4,8 @@
 //! relocation, and what is left for whoever loads it is a list of words: addresses of symbols among the constants, and
 //! addresses of places of the image itself.
 
-use super::blob::{Blob, Fixup, MAX_SECTION_BYTES, Section, Symbol, Target};
+use super::blob::{Blob, MAX_SECTION_BYTES, Section, Symbol, Target};
+use super::relocate::{self, Destination, Relocator, STUB_BYTES, Site};
 use super::select::internal;
 use super::{Arch, NativeTarget};
 use crate::error::EmitError;
@@ -60,11 +61,12 @@ pub struct Joined {
     pub page: u32,
 }
 
-/// Bytes of the largest page that machines of an architecture use.
+/// Bytes of the largest page that machines of an architecture use. On riscv64 and s390x there is one size (RISC-V privileged
+/// ISA, "Sv39: Page-Based 39-bit Virtual-Memory System"; z/Architecture Principles of Operation, "Dynamic Address Translation").
 fn page(arch: Arch) -> u32 {
     match arch {
-        Arch::X64 => 4 << 10,
-        Arch::Aarch64 | Arch::Riscv64 | Arch::S390x => 64 << 10,
+        Arch::X64 | Arch::Riscv64 | Arch::S390x => 4 << 10,
+        Arch::Aarch64 => 64 << 10,
     }
 }
 
@@ -83,7 +85,7 @@ pub fn join(blobs: &[Blob], target: &NativeTarget) -> Result<Joined, EmitError> 
     let mut taken: FxHashMap<(usize, Section, u32), u32> = FxHashMap::default();
     let mut takes: Vec<(usize, Section, u32)> = Vec::new();
     for (n, blob) in blobs.iter().enumerate() {
-        for fixup in blob.fixups.iter().filter(|fixup| is_indirect(fixup.kind)) {
+        for fixup in blob.fixups.iter().filter(|fixup| relocate::is_indirect(fixup.kind)) {
             if let Target::Place(section, at) = fixup.target {
                 taken.entry((n, section, at)).or_insert_with(|| {
                     takes.push((n, section, at));
@@ -121,6 +123,7 @@ pub fn join(blobs: &[Blob], target: &NativeTarget) -> Result<Joined, EmitError> 
         }
         starts.push(start);
     }
+    let stubs = stubs(blobs, &numbers, symbols.len(), &mut sections[Section::Text as usize])?;
     // Distances between the sections.
     let mut bases = [0i64; 3];
     for n in 1..bases.len() {
@@ -143,6 +146,16 @@ pub fn join(blobs: &[Blob], target: &NativeTarget) -> Result<Joined, EmitError> 
         target: place(n, section, at),
         addend: 0,
     }));
+    let from_text = |section: Section, at: u32| bases[section as usize] + i64::from(at);
+    let word_at = |word: u32| from_text(Section::Constants, word * WORD_BYTES);
+    let text = &mut sections[Section::Text as usize];
+    for (&stub, word) in stubs.iter().zip(0..) {
+        let Some(at) = stub else { continue };
+        let place = text.get_mut(at as usize..).and_then(<[u8]>::first_chunk_mut);
+        *place.ok_or_else(|| internal("a stub outside of the code"))? =
+            relocate::stub(from_text(Section::Text, at), word_at(word))?;
+    }
+    let mut relocator = Relocator::default();
     for (n, (blob, start)) in blobs.iter().zip(&starts).enumerate() {
         for fixup in &blob.fixups {
             let offset = start[fixup.section as usize] + fixup.offset;
@@ -158,7 +171,20 @@ pub fn join(blobs: &[Blob], target: &NativeTarget) -> Result<Joined, EmitError> 
                 (Section::Constants | Section::Data, Reloc::Abs8) => {
                     words.push(Word { section: fixup.section, offset, target, addend: fixup.addend });
                 }
-                _ => relocate(&mut sections, &bases, fixup, offset, target, word)?,
+                (Section::Text, kind) => {
+                    let destination = match target {
+                        WordTarget::Place(section, at) => Destination::Place(from_text(section, at)),
+                        WordTarget::Symbol(symbol) => {
+                            let stub = stubs.get(symbol as usize).copied().flatten();
+                            Destination::Symbol(stub.map(|at| from_text(Section::Text, at)))
+                        }
+                    };
+                    let place = from_text(Section::Text, offset);
+                    let (word, addend) = (word.map(word_at), fixup.addend);
+                    let bytes = text.get_mut(offset as usize..).unwrap_or(&mut []);
+                    relocator.settle(bytes, &Site { kind, place, destination, word, addend })?;
+                }
+                (section, kind) => return Err(internal(format!("a relocation {kind:?} in {section:?}"))),
             }
         }
     }
@@ -174,87 +200,30 @@ pub fn join(blobs: &[Blob], target: &NativeTarget) -> Result<Joined, EmitError> 
     Ok(Joined { sections, symbols, words, joints, page })
 }
 
-/// Whether code takes the address from a word in memory.
-fn is_indirect(kind: Reloc) -> bool {
-    matches!(kind, Reloc::X86GOTPCRel4 | Reloc::Aarch64AdrGotPage21 | Reloc::Aarch64Ld64GotLo12Nc)
-}
-
-/// Settles a place in the text. `word` is the number of the word that holds the target's address, if there is one.
-fn relocate(
-    sections: &mut [Vec<u8>; 3],
-    bases: &[i64; 3],
-    fixup: &Fixup,
-    offset: u32,
-    target: WordTarget,
-    word: Option<u32>,
-) -> Result<(), EmitError> {
-    let place = bases[fixup.section as usize] + i64::from(offset);
-    let direct = match target {
-        WordTarget::Place(section, at) => Some(bases[section as usize] + i64::from(at) + fixup.addend),
-        WordTarget::Symbol(_) => None,
-    };
-    let word_at =
-        |word: u32| bases[Section::Constants as usize] + i64::from(word * WORD_BYTES) + fixup.addend;
-    let indirect = word.map(word_at);
-    let unknown = || internal(format!("a relocation {:?} to {target:?}", fixup.kind));
-    let bytes = &mut sections[fixup.section as usize];
-    let bytes = bytes.get_mut(offset as usize..offset as usize + 4);
-    let bytes: &mut [u8; 4] = bytes
-        .and_then(|bytes| bytes.try_into().ok())
-        .ok_or_else(|| internal("a relocation outside of the code"))?;
-    let old = u32::from_le_bytes(*bytes);
-    let far = || EmitError::limit("bytes between code and what it reaches", i32::MAX as u64, u64::MAX);
-    let new = match fixup.kind {
-        // A signed 32-bit distance from the place itself; the addend makes up for what follows.
-        Reloc::X86PCRel4 | Reloc::X86CallPCRel4 | Reloc::X86CallPLTRel4 => {
-            i32::try_from(direct.ok_or_else(unknown)? - place).map_err(|_| far())? as u32
+/// Makes room at the end of the text for the stubs of symbols. Gives where each begins, by number, for those that have one.
+fn stubs(
+    blobs: &[Blob],
+    numbers: &FxHashMap<&Symbol, u32>,
+    count: usize,
+    text: &mut Vec<u8>,
+) -> Result<Vec<Option<u32>>, EmitError> {
+    let mut stubs = vec![None; count];
+    for blob in blobs {
+        for fixup in blob.fixups.iter().filter(|fixup| relocate::is_through_stub(fixup.kind)) {
+            let Target::Symbol(symbol) = fixup.target else { continue };
+            let number = blob.symbols.get(symbol as usize).and_then(|symbol| numbers.get(symbol));
+            let stub = number.and_then(|&number| stubs.get_mut(number as usize));
+            *stub.ok_or_else(|| internal("a symbol is missing"))? = Some(0);
         }
-        Reloc::X86GOTPCRel4 => {
-            i32::try_from(indirect.ok_or_else(unknown)? - place).map_err(|_| far())? as u32
-        }
-        // R_AARCH64_CALL26 and R_AARCH64_JUMP26: words in the low 26 bits (ELF for the Arm 64-bit architecture, 5.7).
-        Reloc::Arm64Call => {
-            let words = (direct.ok_or_else(unknown)? - place) >> 2;
-            if !(-(1 << 25)..1 << 25).contains(&words) {
-                return Err(far());
-            }
-            old & !0x03ff_ffff | words as u32 & 0x03ff_ffff
-        }
-        Reloc::Aarch64AdrPrelPgHi21 => adrp(old, place, direct.ok_or_else(unknown)?),
-        Reloc::Aarch64AdrGotPage21 => adrp(old, place, indirect.ok_or_else(unknown)?),
-        // R_AARCH64_ADD_ABS_LO12_NC: the low twelve bits, unscaled, at bit 10.
-        Reloc::Aarch64AddAbsLo12Nc => low(old, direct.ok_or_else(unknown)?, 0),
-        // R_AARCH64_LD64_GOT_LO12_NC: the low twelve bits in units of eight, at bit 10.
-        Reloc::Aarch64Ld64GotLo12Nc => low(old, indirect.ok_or_else(unknown)?, 3),
-        _ => return Err(unknown()),
-    };
-    *bytes = new.to_le_bytes();
-    Ok(())
-}
-
-/// `adrp`, R_AARCH64_ADR_PREL_PG_HI21: pages of 4 KiB, the low two bits at bit 29, the other nineteen at bit 5. Sections
-/// begin on pages, so the distance does not depend on where they are loaded.
-fn adrp(old: u32, place: i64, target: i64) -> u32 {
-    let pages = ((target >> 12) - (place >> 12)) as u32;
-    old & 0x9f00_001f | (pages & 3) << 29 | (pages >> 2 & 0x7_ffff) << 5
-}
-
-fn low(old: u32, target: i64, scale: u32) -> u32 {
-    old & !(0xfff << 10) | ((target as u32 & 0xfff) >> scale) << 10
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pages_and_what_is_below_them() {
-        // adrp x0, #0x12344000; adrp x3, #-0x4000; adrp x0, #0x3000
-        assert_eq!(adrp(0x9000_0000, 0x1000, 0x1234_5678), 0x9009_1a20);
-        assert_eq!(adrp(0x9000_0003, 0x5ffc, 0x1000), 0x90ff_ffe3);
-        assert_eq!(adrp(0x9000_0000, 0x2ffc, 0x5000), 0xf000_0000);
-        // add x1, x1, #0x678; ldr x1, [x1, #0x678]
-        assert_eq!(low(0x9100_0021, 0x1234_5678, 0), 0x9119_e021);
-        assert_eq!(low(0xf940_0021, 0x1234_5678, 3), 0xf943_3c21);
     }
+    let mut at = (text.len() as u64).next_multiple_of(u64::from(STUB_BYTES));
+    for stub in stubs.iter_mut().flatten() {
+        *stub = at as u32;
+        at += u64::from(STUB_BYTES);
+        text.resize(at.min(MAX_SECTION_BYTES) as usize, 0);
+    }
+    if at > MAX_SECTION_BYTES {
+        return Err(EmitError::limit("bytes of code or of data in an image", MAX_SECTION_BYTES, at));
+    }
+    Ok(stubs)
 }

@@ -15,6 +15,7 @@
 //! - At `-g1` and `-g2` objects carry DWARF and unwind tables, and code in memory a [`CodeMap`]; the code is the same.
 //! - Nothing that Cranelift says or does leaves as a panic: every call into it is fenced.
 
+mod c_macros;
 mod c_names;
 pub mod context;
 mod abi;
@@ -35,6 +36,7 @@ mod map;
 mod object;
 mod parallel;
 mod reach;
+mod relocate;
 mod select;
 mod select_control;
 mod select_memory;
@@ -59,7 +61,7 @@ pub use join::{Joined, Joint, WORD_BYTES, Word, WordTarget, join};
 pub use kernel::{KernelFn, NativeKernel};
 pub use map::{CodeMap, MappedFunction};
 pub use object::{ObjectPlan, emit_object, emit_object_with, emit_planned, emit_text};
-pub use stack::{ExhaustedFn, MAX_STACK_BYTES, StackLimit, StackNeeds};
+pub use stack::{ExhaustedFn, MAX_STACK_BYTES, StackLimit, StackNeeds, may_recurse};
 
 use crate::error::EmitError;
 use cranelift_codegen::isa::{self, OwnedTargetIsa, TargetIsa};
@@ -74,7 +76,7 @@ use target_lexicon::{Architecture, OperatingSystem, Triple};
 /// How the addresses in an object are resolved.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Relocation {
-    /// At a fixed place, for executables that are not position-independent.
+    /// Within one executable, position-independent or not: the distance to everything in it is known to the linker.
     Static,
     /// Anywhere: for shared libraries and position-independent executables.
     #[default]
@@ -434,7 +436,8 @@ fn flags(
     let is_pic = !jit && options.relocation == Relocation::Pic;
     set("is_pic", truth(is_pic))?;
     // Library functions may be farther away than a call reaches, but where linkers see to that ([`emit::through_linker`]).
-    set("use_colocated_libcalls", truth(is_pic && triple.architecture == Architecture::S390x))?;
+    let through_linker = !jit && (!is_pic || triple.architecture == Architecture::S390x);
+    set("use_colocated_libcalls", truth(through_linker))?;
     set("enable_verifier", truth(options.verify))?;
     // `i128` in signatures, and more results than there are registers.
     set("enable_llvm_abi_extensions", "true")?;

@@ -1,30 +1,33 @@
 //! Relocatable objects, and the text form of what is in them.
 //!
 //! For engines, entries are exported under their names, and their wrappers beside them. With a list of exports, these are
-//! all that others see. Other functions and all globals are local; they keep their names, for debuggers and profilers,
-//! unless another symbol has the name already. No entry may be called like a routine of the C library that compiled code
+//! all that others see. Other functions and all globals are local; they keep their names, for debuggers and profilers, with a
+//! number behind where another symbol has the name already. No entry may be called like a routine of the C library that compiled code
 //! calls of its own accord: that call would find the entry.
 //!
-//! An export is a second symbol of its function, or of what stands in front of that. The unit's own calls, addresses and
+//! An export is a second symbol of its function, or of what stands in front of that; then the function itself is
+//! `NAME$typed`, which nobody else sees. The unit's own calls, addresses and
 //! tables use the local one, so that they mean this function whatever the linker or loader binds the other one to.
 //!
 //! Functions are compiled on as many threads as the plan says, and defined in the order of the unit: the bytes are the
 //! same for any number.
 
-use super::emit::{self, Declared, NativeContext, Spelling, module_error, wrapper_name};
+use super::data::own_symbol;
+use super::emit::{self, Declared, NativeContext, Solo, Spelling, module_error, wrapper_name};
 use super::export::Export;
 use super::select::internal;
 use super::stack::Frames;
 use super::task::{self, Compiled};
-use super::{ExternPolicy, NativeTarget, dwarf, fence, parallel, unwind};
+use super::{ExternPolicy, NativeTarget, Relocation, dwarf, fence, parallel, unwind};
 use crate::artifact::{Artifact, Format};
 use crate::error::EmitError;
 use cranelift_codegen::ir::LibCall;
-use cranelift_module::default_libcall_names;
+use cranelift_module::{DataId, default_libcall_names};
 use cranelift_object::object::SymbolScope;
-use cranelift_object::object::write::{CoffExportStyle, Symbol};
+use cranelift_object::object::write::{CoffExportStyle, Symbol, SymbolId};
 use cranelift_object::{ObjectBuilder, ObjectModule, ObjectProduct};
 use marquetry_ir::entity::{Extern, Func, Global};
+use marquetry_ir::program::Reference;
 use marquetry_ir::unit::Unit;
 use marquetry_lower::job::DebugLevel;
 use marquetry_lower::legal::Legal;
@@ -144,20 +147,38 @@ pub fn emit_planned(
     })
 }
 
-/// Adds the symbols that others see.
+/// Adds the symbols that others see, and names those beside them.
 fn add_exports(product: &mut ObjectProduct, legal: &Legal, declared: &Declared) -> Result<(), EmitError> {
     let is_elf = product.object.format() == cranelift_object::object::BinaryFormat::Elf;
+    // What Cranelift calls functions without name says nothing to who profiles or debugs.
+    let rename = |product: &mut ObjectProduct, own: SymbolId, name: String| {
+        if is_elf {
+            product.object.symbol_mut(own).name = name.into_bytes();
+        }
+    };
     for front in &declared.fronts {
         let Some(&func) = legal.unit().entries.get(front.entry) else { continue };
-        let own = product.function_symbol(front.id.unwrap_or(declared.function(func)?.0));
-        if is_elf {
-            // What Cranelift calls it says nothing, and costs as much as the name that others see.
-            product.object.symbol_mut(own).name.clear();
+        let function = product.function_symbol(declared.function(func)?.0);
+        let own = front.id.map_or(function, |id| product.function_symbol(id));
+        if own != function {
+            rename(product, function, format!("{}$typed", front.symbol));
         }
+        // Two symbols of one place have one name, and the string is there once.
+        rename(product, own, front.symbol.clone());
         let &Symbol { value, size, kind, section, flags, .. } = product.object.symbol(own);
         let name = front.symbol.clone().into_bytes();
         let scope = SymbolScope::Dynamic;
         product.object.add_symbol(Symbol { name, value, size, kind, scope, weak: false, section, flags });
+    }
+    if let Some(Solo::Functions(ids)) = declared.solo {
+        for (id, name) in ids.into_iter().zip(["barrier$solo", "subgroup$solo"]) {
+            let own = product.function_symbol(id);
+            rename(product, own, name.to_owned());
+        }
+    }
+    if let Some(record) = declared.no_limit {
+        let own = product.data_symbol(DataId::from_u32(record));
+        rename(product, own, "stack$unlimited".to_owned());
     }
     Ok(())
 }
@@ -204,7 +225,10 @@ fn declare(
     if target.options.externs == ExternPolicy::Addresses {
         names.addresses = addresses(legal.unit(), plan)?;
     }
-    let declared = Declared::declare(&mut module, legal, target.arch, None, &mut names)?;
+    let mut declared = Declared::declare(&mut module, legal, target.arch, None, &mut names)?;
+    // Within one program everything is near. An absolute address in code would have to be written where only reading is
+    // allowed, if that program turns out to be position-independent: compilers make such programs unless told otherwise.
+    declared.through_linker |= target.options.relocation == Relocation::Static;
     Ok((module, declared))
 }
 
@@ -247,8 +271,13 @@ impl Names {
         library.extend(["memmove", "memset", "clock"].map(str::to_owned));
         let mut hosts: FxHashSet<String> =
             unit.externs.values().map(|data| data.link_name.to_string()).collect();
+        let exported: FxHashSet<&str> =
+            plan.exports.unwrap_or(&[]).iter().map(|export| &*export.symbol).collect();
+        let is_own =
+            |reference: &Reference| own_symbol(reference).is_some_and(|name| exported.contains(name));
         let slots = unit.globals.values().flat_map(|data| data.host_slots());
-        hosts.extend(slots.map(|slot| slot.reference.link_name()));
+        let theirs = slots.filter(|slot| !is_own(&slot.reference));
+        hosts.extend(theirs.map(|slot| slot.reference.link_name()));
         let mut taken: FxHashSet<String> = library.union(&hosts).cloned().collect();
         let exports = plan.exports.map(<[Export]>::to_vec);
         let mut seen = FxHashSet::default();
@@ -293,8 +322,11 @@ impl Names {
         Ok(Names { taken, library, hosts, wrappers, exports, seen, addresses: FxHashMap::default() })
     }
 
+    /// A name for what nobody else sees: its own one, or one that is like it.
     fn local(&mut self, name: &str) -> Option<String> {
-        self.taken.insert(name.to_owned()).then(|| name.to_owned())
+        let numbered = (1u32..).map(|n| format!("{name}${n}"));
+        let mut names = std::iter::once(name.to_owned()).chain(numbered);
+        names.find(|name| self.taken.insert(name.clone()))
     }
 }
 

@@ -5,17 +5,15 @@
 
 use super::{NativeContext, fence};
 use crate::error::EmitError;
+use marquetry_ir::threads;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::thread;
 
 /// Items that a thread takes at once.
 const CHUNK: usize = 16;
 /// Fewer items are not worth starting threads for.
 const FEW: usize = 4 * CHUNK;
-/// Bytes of a thread's stack: as much as a main thread has.
-const STACK: usize = 8 << 20;
 
 /// Whether so much work is to be done on several threads.
 pub(super) fn is_worth_it(threads: usize, items: usize) -> bool {
@@ -31,48 +29,42 @@ pub(super) fn each<T: Sync + Copy, R: Send>(
 ) -> Result<(), EmitError> {
     let chunks = items.len().div_ceil(CHUNK);
     let next = AtomicUsize::new(0);
-    let run = |send: mpsc::Sender<(usize, Result<Vec<R>, EmitError>)>| {
+    let done = |number: usize, memory: &mut NativeContext| -> Result<Vec<R>, EmitError> {
+        let chunk = items.chunks(CHUNK).nth(number).unwrap_or_default();
+        fence(|| chunk.iter().map(|&item| work(item, memory)).collect())
+    };
+    let help = |send: mpsc::Sender<(usize, Result<Vec<R>, EmitError>)>| {
         let mut memory = NativeContext::new();
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some(chunk) = items.chunks(CHUNK).nth(number) else { return };
-            let done = fence(|| chunk.iter().map(|&item| work(item, &mut memory)).collect());
             // Nobody listens any more where something has failed.
-            if send.send((number, done)).is_err() {
+            if number >= chunks || send.send((number, done(number, &mut memory))).is_err() {
                 return;
             }
         }
     };
-    thread::scope(|scope| {
-        let (send, receive) = mpsc::channel();
-        for _ in 0..threads.min(chunks) {
-            let send = send.clone();
-            let started = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || run(send));
-            if started.is_err() {
-                break;
-            }
-        }
-        drop(send);
+    let (send, receive) = mpsc::channel();
+    let collect = move || {
         let mut early = BTreeMap::new();
         for number in 0..chunks {
-            let done = loop {
-                if let Some(done) = early.remove(&number) {
-                    break done;
+            let results = loop {
+                if let Some(results) = early.remove(&number) {
+                    break results;
                 }
                 match receive.recv() {
-                    Ok((other, done)) => drop(early.insert(other, done)),
-                    Err(_) => {
-                        let message = "the threads that compile could not be started or ended";
-                        return Err(EmitError::Internal(message.to_owned()));
-                    }
+                    Ok((other, results)) => drop(early.insert(other, results)),
+                    // Nobody helps.
+                    Err(_) => break done(number, &mut NativeContext::new()),
                 }
             };
-            for result in done? {
+            for result in results? {
                 sink(result)?;
             }
         }
         Ok(())
-    })
+    };
+    let senders = (0..threads.min(chunks)).map(move |_| send.clone());
+    threads::beside(senders, help, collect).0
 }
 
 #[cfg(test)]
@@ -105,5 +97,18 @@ mod tests {
             _ => Ok(()),
         });
         assert_eq!(refusing.unwrap_err(), EmitError::Unsupported("sink".to_owned()));
+    }
+
+    #[test]
+    fn nobody_has_to_help() {
+        let items: Vec<usize> = (0..100).collect();
+        let mut sum = 0;
+        let work = |item: usize, _: &mut NativeContext| Ok(item);
+        each(&items, 0, &work, &mut |result| {
+            sum += result;
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(sum, 4950);
     }
 }

@@ -17,7 +17,7 @@ use cranelift_entity::SecondaryMap;
 use marquetry_ir::entity::Func;
 use marquetry_ir::unit::{Function, Unit};
 use marquetry_lower::exceptions::places::{Locator, ThrowPlace};
-use marquetry_lower::legal::Site;
+use marquetry_lower::legal::{Legal, Site};
 use std::ffi::c_void;
 use std::mem::offset_of;
 use std::sync::Arc;
@@ -65,6 +65,12 @@ impl StackNeeds {
     pub fn lowest(&self, end: usize) -> usize {
         end.saturating_add(self.reserve + HOST_BYTES)
     }
+}
+
+/// Whether recursion may use up the stack when this entry runs; calls of a host that calls back are not known.
+pub fn may_recurse(legal: &Legal, entry: usize) -> bool {
+    let func = legal.unit().entries.get(entry);
+    func.is_some_and(|&func| Reach::compute(legal.unit()).facts(func).stack)
 }
 
 /// Where a function begins that checks the stack.

@@ -1,7 +1,6 @@
 //! The functions to compile: a list of [`Task`]s that are independent of each other once the symbols are declared. Their
 //! order is the unit's, whoever compiles them.
 
-use super::Arch;
 use super::debug::{Known, Notes};
 use super::effort::Effort;
 use super::emit::{Declared, NativeContext, Solo, module_error};
@@ -9,7 +8,7 @@ use super::export::ExportKind;
 use super::select::{self, internal};
 use super::{Isas, wrap};
 use crate::error::EmitError;
-use cranelift_codegen::ir::{self, Endianness};
+use cranelift_codegen::ir;
 use cranelift_codegen::{CodegenError, CompileError, Context};
 use cranelift_module::{FuncId, Module, ModuleError, ModuleReloc};
 use marquetry_ir::entity::Func;
@@ -89,7 +88,7 @@ pub(super) fn build<'a>(
                     wrap::packed(unit, func, abi, declared, &mut cranelift.func)?;
                 }
                 (MethodKind::Kernel, _) => {
-                    wrap::kernel(unit, func, declared, Endianness::Little, &mut cranelift.func)?;
+                    wrap::kernel(unit, func, None, declared, &mut cranelift.func)?;
                 }
                 _ => return Err(internal("an entry is missing")),
             }
@@ -114,9 +113,7 @@ pub(super) fn build<'a>(
                 }
                 ExportKind::Packed => wrap::packed(unit, func, abi, declared, &mut cranelift.func)?,
                 ExportKind::Kernel { .. } => {
-                    let order =
-                        if declared.arch == Arch::S390x { Endianness::Big } else { Endianness::Little };
-                    wrap::kernel(unit, func, declared, order, &mut cranelift.func)?;
+                    wrap::kernel(unit, func, Some(&abi.arguments), declared, &mut cranelift.func)?;
                 }
             }
             (front.id, front.symbol.as_str(), None, Effort::Full)

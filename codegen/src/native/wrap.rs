@@ -15,8 +15,11 @@
 //!
 //! Where exports are listed ([`super::ObjectPlan`]), there is none of this but what is in front of an export, if anything
 //! has to be: a function of ordinary C types ([`super::export`]), or one of the wrappers above under the export's name. A kernel's
-//! block has the machine's order of bytes then: it is a struct of C.
+//! block has the machine's order of bytes then: it is a struct of C. In it the addresses of the mailbox, the print buffer and the
+//! arena may be null: the wrapper has memory of its own for what the kernel leaves there, which nobody reads. So kernels need
+//! no test, and it costs a few instructions for each range of work-items.
 
+use super::Arch;
 use super::context::{SubgroupOp, offset};
 use super::emit::{Declared, Solo, import_data, import_function};
 use super::export::{CReturn, CSignature};
@@ -33,7 +36,10 @@ use cranelift_codegen::ir::{
 use marquetry_ir::entity::Func;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
-use marquetry_lower::legal::EntryAbi;
+use marquetry_lower::exceptions::record::Record;
+use marquetry_lower::legal::{Argument, EntryAbi, Passing, Role};
+use marquetry_lower::runtime::inputs::{ARENA, ARENA_HEADER_BYTES};
+use marquetry_lower::runtime::print;
 
 /// How fields of argument and result blocks are accessed.
 fn packed_flags() -> MemFlagsData {
@@ -109,6 +115,29 @@ fn solo_item(cursor: &mut FuncCursor<'_>, declared: &Declared) -> Result<ir::Val
     }
     store(cursor, types::I32, 0, item, offset::LINEAR);
     Ok(item)
+}
+
+/// Bytes of what a kernel writes to behind a parameter that may be null, for a start with nothing in it.
+fn unread_bytes(argument: &Argument) -> Option<u32> {
+    let bytes = match &argument.role {
+        Role::Mailbox => Record::BYTES,
+        // Without a single word or unit nothing is beyond them.
+        Role::Input(name) if **name == *print::INPUT => print::HEADER_BYTES,
+        Role::Input(name) if **name == *ARENA => ARENA_HEADER_BYTES,
+        _ => return None,
+    };
+    (argument.passing == Passing::Pointer).then_some(bytes as u32)
+}
+
+/// The address, or if that is null, one of memory of the caller's that starts with zeros: code reads no more of it than a header.
+fn or_unread(cursor: &mut FuncCursor<'_>, address: ir::Value, bytes: u32) -> ir::Value {
+    let memory = record(cursor, bytes);
+    for at in [0, 8] {
+        store(cursor, types::I64, 0, memory, at);
+    }
+    let zero = constant(cursor, types::I64, 0);
+    let is_null = cursor.ins().icmp(IntCC::Equal, address, zero);
+    cursor.ins().select(is_null, memory, address)
 }
 
 /// How the barrier (0) and the sub-group operations (1) of a group are called.
@@ -268,12 +297,12 @@ pub(super) fn packed(
     Ok(())
 }
 
-/// The wrapper of a kernel. `order`: of the bytes in the block of arguments.
+/// The wrapper of a kernel. `seen`: its arguments, if it is C that passes them.
 pub(super) fn kernel(
     unit: &Unit,
     func: Func,
+    seen: Option<&[Argument]>,
     declared: &Declared,
-    order: Endianness,
     out: &mut ir::Function,
 ) -> Result<(), EmitError> {
     let signature = &unit.funcs[func].signature;
@@ -293,7 +322,17 @@ pub(super) fn kernel(
     };
     let mut cursor = FuncCursor::new(out);
     cursor.goto_bottom(block);
+    let order = match seen {
+        Some(_) if declared.arch == Arch::S390x => Endianness::Big,
+        _ => Endianness::Little,
+    };
     let mut values = load_args(&mut cursor, &signature.params, args, order)?;
+    for argument in seen.unwrap_or(&[]) {
+        if let (Some(bytes), Some(value)) = (unread_bytes(argument), values.get_mut(argument.first as usize))
+        {
+            *value = or_unread(&mut cursor, *value, bytes);
+        }
+    }
     let trusted = MemFlagsData::trusted();
     let size_x = cursor.ins().load(types::I32, trusted, group, offset::GROUP_SIZE);
     let size_y = cursor.ins().load(types::I32, trusted, group, offset::GROUP_SIZE + 4);

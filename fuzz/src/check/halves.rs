@@ -1,5 +1,5 @@
 //! Device functions are pairs, and the halves never meet: whatever calls them, no code for devices holds a host body, and
-//! no code for the host needs a link name.
+//! no code for the host, nor an object with all of base, needs a link name.
 
 use super::Checked;
 use crate::generate::choices::Choices;
@@ -7,6 +7,7 @@ use crate::generate::methods::{KERNEL, case};
 use crate::print::Bug;
 use crate::stats::Verdict;
 use arbitrary::Unstructured;
+use marquetry::aot::choose::concrete;
 use marquetry::compile::Target;
 use marquetry::library::{Intrinsic, intrinsics, program};
 use marquetry_codegen::native::emit_object;
@@ -99,10 +100,17 @@ pub fn check(input: &mut Unstructured<'_>) -> Checked {
     }
     for policy in HostPolicy::ALL {
         let wanted = policy != HostPolicy::Error || count == 0;
-        let is_made = host_half(&program, host, policy, level).map_err(bug)?;
+        let is_made = host_half(&program, vec![host], policy, level).map_err(bug)?;
         if is_made != wanted {
             return Err(bug(format!("policy {}: {count} calls, compiled: {is_made}", policy.name())));
         }
+    }
+    // The library's mathematics is the same in every program, and large.
+    let mut base = concrete(&program, true);
+    base.retain(|&method| !program.method(method).name.starts_with("math_"));
+    let policy = if choices.chance(1, 2) { HostPolicy::Sentinel } else { HostPolicy::Trap };
+    if !host_half(&program, base, policy, level).map_err(bug)? {
+        return Err(bug(format!("policy {}: base does not compile", policy.name())));
     }
     Ok(Verdict::Agreed)
 }
@@ -164,11 +172,38 @@ fn host_bodies(unit: &Unit) -> Vec<String> {
     found
 }
 
-/// Whether the host's half compiles; its object must need no link name.
-fn host_half(program: &Program, host: Method, policy: HostPolicy, level: OptLevel) -> Result<bool, String> {
+/// What objects may need: the routines of the C library that take the place of instructions, and what the generated
+/// program declares. Whatever needs nothing else links.
+fn may_need(program: &Program, symbol: &str) -> bool {
+    const ROUTINES: [&str; 13] = [
+        "ceil",
+        "ceilf",
+        "floor",
+        "floorf",
+        "trunc",
+        "truncf",
+        "nearbyint",
+        "nearbyintf",
+        "fma",
+        "fmaf",
+        "memcpy",
+        "memmove",
+        "memset",
+    ];
+    let declared = || program.externs.values().any(|data| *data.link_name == *symbol);
+    ROUTINES.contains(&symbol) || declared() && !symbol.starts_with("gpu_")
+}
+
+/// Whether code for the host compiles; its object must need no link name.
+fn host_half(
+    program: &Program,
+    entries: Vec<Method>,
+    policy: HostPolicy,
+    level: OptLevel,
+) -> Result<bool, String> {
     let Ok(Target::Native(target)) = Target::parse("native", level) else { return Ok(true) };
     let view = View::native(&[]).with_host_policy(policy);
-    let job = Job::new(vec![host], view, level);
+    let job = Job::new(entries, view, level);
     let legal = match pipeline::run(program, &job, &target) {
         Ok(legal) => legal,
         Err(Failure::Program(_)) if policy == HostPolicy::Error => return Ok(false),
@@ -176,9 +211,10 @@ fn host_half(program: &Program, host: Method, policy: HostPolicy, level: OptLeve
     };
     let artifact = emit_object(&legal, &target).map_err(|error| error.to_string())?;
     let file = object::File::parse(&*artifact.code).map_err(|error| error.to_string())?;
-    let mut needed = file.symbols().filter(|symbol| symbol.is_undefined());
-    match needed.find(|symbol| symbol.name().is_ok_and(|name| name.starts_with("gpu_"))) {
-        Some(symbol) => Err(format!("the object needs {}", symbol.name().unwrap_or("?"))),
+    let needed =
+        file.symbols().filter(|symbol| symbol.is_undefined()).filter_map(|symbol| symbol.name().ok());
+    match { needed }.find(|name| !name.is_empty() && !may_need(program, name)) {
+        Some(name) => Err(format!("the object needs {name}")),
         None => Ok(true),
     }
 }

@@ -49,7 +49,7 @@ mod tests;
 
 use crate::diag::Diagnostic;
 use crate::program::{Program, World};
-use crate::threads::with_helpers;
+use crate::threads::on_threads;
 use crate::unit::Unit;
 pub use explain::{Explained, explain};
 use report::Report;
@@ -122,7 +122,7 @@ fn verify_on(context: &mut Context, unit: &Unit, results: Results, threads: usiz
             }
         }
     };
-    let found = with_helpers(threads.min(chunks.len()) - 1, work);
+    let found = on_threads(threads.min(chunks.len()), work);
     let mut found: Vec<_> = found.into_iter().flatten().collect();
     found.sort_unstable_by_key(|(number, _)| *number);
     found.into_iter().for_each(|(_, part)| report.append(part));

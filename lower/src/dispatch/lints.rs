@@ -11,12 +11,13 @@ use marquetry_ir::program::{MethodData, OpenTable, Program, World};
 use marquetry_ir::span::Location;
 use marquetry_ir::types::Type;
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::BTreeMap;
 
 /// Warnings for methods of one table of a view that hide more specific ones below.
 pub fn shadowed(program: &Program, view: &View, table: Table) -> Vec<Diagnostic> {
     let own = program.methods().filter(|(_, data)| data.table() == table);
     let mut heads = Heads::default();
-    own.flat_map(|(upper, _)| hidden_by(program, view, &mut heads, upper, |_| true)).collect()
+    own.flat_map(|(upper, data)| hidden_by(program, view, upper, heads.below(program, data))).collect()
 }
 
 /// Warnings for all methods in a view's tables of overlays that hide more specific ones below; but for those of the library,
@@ -24,23 +25,26 @@ pub fn shadowed(program: &Program, view: &View, table: Table) -> Vec<Diagnostic>
 pub fn shadowed_in(program: &Program, view: &View) -> Vec<Diagnostic> {
     let own = program.methods().filter(|(_, data)| is_own(data));
     let mut heads = Heads::default();
-    own.flat_map(|(upper, _)| hidden_by(program, view, &mut heads, upper, |_| true)).collect()
+    own.flat_map(|(upper, data)| hidden_by(program, view, upper, heads.below(program, data))).collect()
 }
 
 /// As [`shadowed_in`], for what changed since a world, on either side.
 pub fn shadowed_since(program: &Program, view: &View, world: World) -> Vec<Diagnostic> {
-    let world_now = view.world(program);
-    let changed: FxHashSet<Method> =
-        program.changes_since(world).filter(|&method| program.is_alive(method, world_now)).collect();
-    let mut names: Vec<&str> = changed.iter().map(|&method| &*program.method(method).name).collect();
-    names.sort_unstable();
-    names.dedup();
+    let mut changed: BTreeMap<&str, FxHashSet<Method>> = BTreeMap::new();
+    for method in program.changes_since(world).filter(|&method| program.is_alive(method, program.world())) {
+        changed.entry(&program.method(method).name).or_default().insert(method);
+    }
     let (mut heads, mut warnings) = (Heads::default(), Vec::new());
-    for &upper in names.into_iter().flat_map(|name| program.methods_of(name)) {
-        if is_own(program.method(upper)) {
-            let is_new = changed.contains(&upper);
-            let is_asked_about = |lower: Method| is_new || changed.contains(&lower);
-            warnings.extend(hidden_by(program, view, &mut heads, upper, is_asked_about));
+    for (name, changed) in changed {
+        let all = program.methods_of(name);
+        let mut lower: Vec<Method> = changed.iter().copied().collect();
+        lower.sort_unstable();
+        for &upper in all.iter().filter(|&&upper| is_own(program.method(upper))) {
+            let asked = match changed.contains(&upper) {
+                true => heads.below(program, program.method(upper)),
+                false => &lower[..],
+            };
+            warnings.extend(hidden_by(program, view, upper, asked));
         }
     }
     warnings
@@ -64,7 +68,7 @@ impl<'p> Heads<'p> {
         fn settled(data: &MethodData) -> impl Iterator<Item = (usize, Type)> {
             data.signature.params.iter().copied().enumerate().filter(|(_, ty)| !ty.is_generic())
         }
-        let all = program.all_methods_of(&data.name);
+        let all = program.methods_of(&data.name);
         if all.len() <= FEW || settled(data).next().is_none() {
             return all;
         }
@@ -82,28 +86,18 @@ impl<'p> Heads<'p> {
     }
 }
 
-/// Warnings for the methods, of those that are asked about, that a method of a view hides although they are more specific.
-fn hidden_by<'p>(
-    program: &'p Program,
-    view: &View,
-    heads: &mut Heads<'p>,
-    upper: Method,
-    is_asked_about: impl Fn(Method) -> bool,
-) -> Vec<Diagnostic> {
+/// Warnings for those of these methods of the same function that one of a view hides although they are more specific.
+fn hidden_by(program: &Program, view: &View, upper: Method, others: &[Method]) -> Vec<Diagnostic> {
     let (types, world, data) = (&program.types, view.world(program), program.method(upper));
     let place = |table| view.tables().iter().position(|&other| other == table);
     let Some(above) = place(data.table()).filter(|_| program.is_alive(upper, world)) else {
         return Vec::new();
     };
     let mut warnings = Vec::new();
-    for &lower in heads.below(program, data) {
+    for &lower in others {
         let hidden = program.method(lower);
         let below = place(hidden.table()).is_some_and(|place| place > above);
-        if below
-            && is_asked_about(lower)
-            && program.is_alive(lower, world)
-            && is_more_specific(types, hidden, data)
-        {
+        if below && program.is_alive(lower, world) && is_more_specific(types, hidden, data) {
             let message = format!(
                 "{} shadows the more specific {}",
                 header_in_table(program, data),

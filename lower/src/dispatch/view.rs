@@ -59,6 +59,11 @@ pub fn overlays(program: &Program, names: &[impl AsRef<str>]) -> Result<Vec<Open
     names.iter().map(|name| find(name.as_ref())).collect()
 }
 
+/// Those of these tables that there are: one that does not exist has no methods.
+pub fn overlays_present(program: &Program, names: &[impl AsRef<str>]) -> Vec<OpenTable> {
+    names.iter().filter_map(|name| program.open_table(name.as_ref())).collect()
+}
+
 /// The tables of these names, to be a runtime provider's: overlays, or the standard one.
 ///
 /// # Errors

@@ -72,7 +72,7 @@ fn way(unit: &Unit, calls: &SecondaryMap<Func, Calls>, func: Func, is_entry: &im
     let mut callers: Vec<Frame> = Vec::new();
     let mut seen = FxHashSet::default();
     let mut at = func;
-    while !is_entry(at) && seen.insert(at) && callers.len() < MAX_CALLERS {
+    while !is_entry(at) && callers.len() < MAX_CALLERS && seen.insert(at) {
         let mut chains = chains(unit, &calls[at]);
         match chains.pop() {
             Some(only) if chains.is_empty() && !calls[at].more => {

@@ -9,9 +9,11 @@
 //! is different.
 //!
 //! Functions whose address is taken count as throwing, so that indirect calls have one convention: the first result
-//! is a status. After this stage no op throws: divisions are `guarded`, which also means that a guarded `rem.s`
+//! is a status. Entries that throw nothing of their own stay as they are for their hosts: addresses lead to functions that
+//! call them. After this stage no op throws: divisions are `guarded`, which also means that a guarded `rem.s`
 //! never sees the divisor -1.
 
+mod addressed;
 mod callers;
 mod guards;
 pub mod places;
@@ -21,18 +23,16 @@ mod throwing;
 
 use crate::call_graph;
 use crate::failure::{Failure, Limit};
-use crate::fresh::fresh_name;
 use crate::job::ThrowPolicy;
 use crate::legal::{EntryAbi, Site};
 use crate::observe::Observer;
 use crate::optimise;
-use marquetry_ir::body::{Body, Symbol};
-use marquetry_ir::entity::{Extern, Func, SigRef};
+use marquetry_ir::body::Body;
+use marquetry_ir::entity::{Func, SigRef};
 use marquetry_ir::limits::{MAX_PARAMS, MAX_RESULTS};
 use marquetry_ir::op::{Effects, Op, OpSet};
-use marquetry_ir::program::{Inlining, MethodKind};
+use marquetry_ir::program::MethodKind;
 use marquetry_ir::signature::Signature;
-use marquetry_ir::span::Span;
 use marquetry_ir::types::{Space, Type};
 use marquetry_ir::unit::{Function, Unit};
 use marquetry_ir::verify::Verified;
@@ -115,8 +115,9 @@ pub fn run_with(unit: Verified, policy: ThrowPolicy, structured: bool) -> Result
         let (sites, rewritten, exits) = Default::default();
         return Ok(Lowered { unit, sites, entries, rewritten, tidy: false, exits });
     }
-    wrap_addressed_externs(&mut unit);
-    let throwing = throwing::find(&unit);
+    addressed::wrap_externs(&mut unit);
+    addressed::wrap_entries(&mut unit);
+    let throwing = throwing::find(&unit, true);
     for function in unit.funcs.values() {
         for signature in mentioned_signatures(&function.body) {
             check_room(
@@ -198,59 +199,6 @@ fn mentioned_signatures(body: &Body) -> impl Iterator<Item = &Signature> {
     let insts = body.blocks().flat_map(|block| body.block_insts(block)).map(|inst| body.inst(inst));
     let calls = insts.filter(|data| data.op == Op::CallIndirect && body.signature_exists(data.imm));
     calls.map(|data| body.signature(SigRef::from_u32(data.imm)))
-}
-
-/// Replaces addresses of the host's functions by addresses of functions that call them, since the host's know
-/// nothing of statuses.
-fn wrap_addressed_externs(unit: &mut Unit) {
-    let mut wrappers: FxHashMap<Extern, Func> = FxHashMap::default();
-    let funcs: Vec<Func> = unit.funcs.keys().collect();
-    for func in funcs {
-        let body = &unit.funcs[func].body;
-        if !body.may_have(Op::FunctionAddress) {
-            continue;
-        }
-        let insts = body.blocks().flat_map(|block| body.block_insts(block));
-        let addressed: Vec<_> = insts
-            .filter(|&inst| body.inst(inst).op == Op::FunctionAddress)
-            .filter_map(|inst| match rewrite::symbol(body, inst) {
-                Some(Symbol::Extern(host)) if unit.externs.is_valid(*host) => Some((inst, *host)),
-                _ => None,
-            })
-            .collect();
-        for (inst, host) in addressed {
-            let wrapper = match wrappers.get(&host) {
-                Some(&wrapper) => wrapper,
-                None => wrap(unit, host),
-            };
-            wrappers.insert(host, wrapper);
-            let body = &mut unit.funcs[func].body;
-            let symbol = body.make_symbol(Symbol::Func(wrapper));
-            body.set_imm(inst, symbol.as_u32());
-        }
-    }
-}
-
-/// A function of the unit that only calls one of the host.
-fn wrap(unit: &mut Unit, host: Extern) -> Func {
-    let data = &unit.externs[host];
-    let signature = data.signature.clone();
-    let (file, name) = (data.file, data.name.clone());
-    let mut body = Body::new();
-    let entry = body.make_block();
-    body.append_block(entry);
-    let params: Vec<_> = signature.params.iter().map(|&ty| body.append_block_param(entry, ty)).collect();
-    let callee = body.make_symbol(Symbol::Extern(host));
-    let call = body.make_inst(Op::Call, Type::UNKNOWN, &params, callee.as_u32());
-    body.make_results(call, &signature.results);
-    body.append_inst(call, entry);
-    let results: Vec<_> = body.results(call).collect();
-    let leave = body.make_inst(Op::Return, Type::UNKNOWN, &results, 0);
-    body.append_inst(leave, entry);
-    let name = fresh_name(unit, &format!("{name}_status"));
-    let kind = MethodKind::Function;
-    let inlining = Inlining::Never;
-    unit.funcs.push(Function { name, kind, signature, body, inlining, file, span: Span::NOWHERE })
 }
 
 #[cfg(test)]

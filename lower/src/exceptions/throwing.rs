@@ -76,9 +76,9 @@ impl Throwing {
     }
 }
 
-/// The functions that may throw: those with an op that does, those whose address is taken, and their callers.
+/// The functions that may throw: those with an op that does, if `addresses` those whose address is taken, and their callers.
 /// Costs the size of the unit.
-pub(super) fn find(unit: &Unit) -> Throwing {
+pub(super) fn find(unit: &Unit, addresses: bool) -> Throwing {
     let mut found = Funcs(vec![false; unit.funcs.len()]);
     let mut carrying = found.clone();
     let (mut carriers, mut addressed, mut indirect_callers) = (Vec::new(), Vec::new(), Vec::new());
@@ -86,7 +86,7 @@ pub(super) fn find(unit: &Unit) -> Throwing {
     let mut callers: Vec<Vec<Func>> = vec![Vec::new(); unit.funcs.len()];
     let mut work = Vec::new();
     addressed.extend(call_graph::held(unit));
-    work.extend(addressed.iter().copied().filter(|&func| found.insert(func)));
+    work.extend(addressed.iter().copied().filter(|&func| addresses && found.insert(func)));
     for (func, function) in &unit.funcs {
         let body = &function.body;
         for inst in body.blocks().flat_map(|block| body.block_insts(block)) {
@@ -108,7 +108,9 @@ pub(super) fn find(unit: &Unit) -> Throwing {
                         list.push(func);
                     }
                 }
-                (Op::FunctionAddress, Some(Symbol::Func(addressed))) if found.insert(*addressed) => {
+                (Op::FunctionAddress, Some(Symbol::Func(addressed)))
+                    if addresses && found.insert(*addressed) =>
+                {
                     work.push(*addressed);
                 }
                 _ if throws(body, inst) && found.insert(func) => work.push(func),

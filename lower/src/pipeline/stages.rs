@@ -228,6 +228,7 @@ impl<'a> Pipeline<'a> {
             optimise::cleanup_some(workers, legal.unit_mut(), &rewritten, observer);
         }
         references::prune(legal.unit_mut());
+        self.context.met(legal.unit());
         legal = legal.with_references(options.references);
         if options.references == Strategy::Bake { legal.baked_by(self.setup.host) } else { Ok(legal) }
     }
@@ -246,6 +247,7 @@ impl<'a> Pipeline<'a> {
         let mut made =
             specialise::run_unlinked(self.program, self.job, self.types.clone(), &answer, scratch)?;
         let unit = &made.unit;
+        self.context.met(unit);
         let entries = unit.entries.iter().filter_map(|&entry| unit.funcs.get(entry));
         self.signatures = entries.map(|function| function.signature.clone()).collect();
         (self.instances, self.worlds) = (std::mem::take(&mut made.instances), made.worlds);

@@ -287,6 +287,7 @@ entry:
 method prints() {
 entry:
     print \"never\"
+    print \"nor this\"
     return
 }
 ";

@@ -3,64 +3,50 @@
 //! Structs have the layout of C, so they are declared as they are. What C passes by address is declared as a pointer to
 //! the struct, or to the first element of an array, of a vector, or of the two words of an `i128`. Above each function
 //! stands what it is in the language.
+//!
+//! The header is C99, and C++11. With it C can call kernels: it has the structs that kernels write to, what makes them ready,
+//! and functions that say what the numbers in them mean.
 
 use marquetry_codegen::artifact::argument_block;
+use marquetry_codegen::native::context::SubgroupOp;
 use marquetry_codegen::native::{CReturn, CSignature, Export, ExportKind, c_name};
-use marquetry_ir::lines::Lines;
 use marquetry_ir::program::Program;
-use marquetry_ir::types::{Aggregate, Scalar, Type, TypeKind, Types};
-use marquetry_lower::legal::{Legal, Role};
+use marquetry_ir::types::{Aggregate, Scalar, Space, Type, TypeKind, Types};
+use marquetry_ir::unit::Unit;
+use marquetry_lower::legal::{Argument, Legal, Role};
+use marquetry_lower::runtime::inputs::ARENA;
+use marquetry_lower::runtime::print;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-const START: &str = "\
-#include <stdbool.h>
-#include <stdint.h>
+mod fixed;
+mod tables;
 
-#ifndef MARQ_ALIGN
-#ifdef __cplusplus
-#define MARQ_ALIGN(bytes) alignas(bytes)
-#else
-#define MARQ_ALIGN(bytes) _Alignas(bytes)
-#endif
-#endif
-
-#ifdef __cplusplus
-extern \"C\" {
-#endif
-";
-
-const END: &str = "
-#ifdef __cplusplus
-}
-#endif
-
-#endif
-";
-
-/// What C must know to run kernels: `marquetry_codegen::native::context::WorkGroup`.
-const GROUP: &str = "
-/* Kernels run the work-items `first` to before `end` of a group, numbered with the first dimension fastest. Where a
- * kernel's work-items meet, each must be run on a stack of its own, and `barrier` and `subgroup` must wait for the others;
- * else these two are never called. `shared` is the group's shared memory, aligned to 16 bytes. `stack` may be null. */
-#ifndef MARQ_GROUP
-#define MARQ_GROUP
-struct marq_group {
-    uint32_t group_id[3];
-    uint32_t group_size[3];
-    uint32_t group_count[3];
-    uint32_t subgroup_size;
-    void *shared;
-    void (*barrier)(const void *item, uint64_t site);
-    uint64_t (*subgroup)(const void *item, uint64_t op, uint64_t value, uint64_t lane, uint64_t site);
-    const void *scheduler;
-};
-#endif
-";
+/// Most bytes of a text in the header: C has no longer ones (C99, 5.2.4.1).
+const MAX_TEXT: usize = 4000;
 
 /// A text that ends no comment.
 fn comment(text: &str) -> String {
     text.replace("*/", "* /").replace(['\n', '\r'], " ")
+}
+
+/// A text as a literal of C, cut where it is too long.
+pub(super) fn string(text: &str) -> String {
+    let mut out = String::from("\"");
+    for byte in text.bytes() {
+        if out.len() > MAX_TEXT {
+            out.push_str("...");
+            break;
+        }
+        match byte {
+            b'\n' => out.push_str("\\n"),
+            // Question marks, too: three of them and more are another character in old C.
+            b'"' | b'\\' | b'?' | 0..0x20 | 0x7f.. => drop(write!(out, "\\{byte:03o}")),
+            _ => out.push(byte.into()),
+        }
+    }
+    out.push('"');
+    out
 }
 
 /// Writes a header under construction. Writing to a string cannot fail.
@@ -69,56 +55,106 @@ struct Writer<'a> {
     out: String,
     /// The structs that were declared, and what they are called.
     structs: BTreeMap<Type, String>,
+    /// Names of structs.
     taken: BTreeSet<String>,
 }
 
-/// The C header of what was exported. `name`: of the file, for its guard.
-pub fn header(legal: &Legal, exports: &[(Export, ExportKind)], program: &Program, name: &str) -> String {
-    let guard = format!("MARQ_{}", c_name(name).to_ascii_uppercase());
+/// Which of the things that kernels write to are there.
+#[derive(Default)]
+struct Written {
+    mailbox: bool,
+    print: bool,
+    arena: bool,
+}
+
+impl Written {
+    /// The struct that a kernel's argument is the address of, if it is one of these.
+    fn of(argument: &Argument) -> Option<&'static str> {
+        match &argument.role {
+            Role::Mailbox => Some("marq_mailbox"),
+            Role::Input(name) if **name == *print::INPUT => Some("marq_print"),
+            Role::Input(name) if **name == *ARENA => Some("marq_arena"),
+            _ => None,
+        }
+    }
+
+    fn add(&mut self, argument: &Argument) {
+        match Written::of(argument) {
+            Some("marq_mailbox") => self.mailbox = true,
+            Some("marq_print") => self.print = true,
+            Some(_) => self.arena = true,
+            None => {}
+        }
+    }
+}
+
+/// The C header of what was exported. `name`: of the file, for its guard. `shared_bytes`: of the memory of a group.
+pub fn header(
+    legal: &Legal,
+    exports: &[(Export, ExportKind)],
+    shared_bytes: u64,
+    program: &Program,
+    name: &str,
+) -> String {
+    let stem = c_name(name);
+    let guard = format!("MARQ_{}_H", stem.to_ascii_uppercase());
     let types = &legal.unit().types;
     let mut writer = Writer { types, out: String::new(), structs: BTreeMap::new(), taken: BTreeSet::new() };
     let version = env!("CARGO_PKG_VERSION");
+    let start = fixed::START;
     let _ =
-        write!(writer.out, "/* Made by marquetry {version}. */\n#ifndef {guard}\n#define {guard}\n\n{START}");
-    let throws = |kind: &ExportKind| match kind {
-        ExportKind::Function(signature) => signature.returns == CReturn::Status,
-        ExportKind::Packed | ExportKind::Kernel { .. } => true,
-    };
-    if exports.iter().any(|(_, kind)| throws(kind)) && !legal.sites().is_empty() {
-        writer.statuses(legal, program);
+        write!(writer.out, "/* Made by marquetry {version}. */\n#ifndef {guard}\n#define {guard}\n\n{start}");
+    let mut written = Written::default();
+    let (mut throws, mut kernels) = (false, false);
+    for (export, kind) in exports {
+        match kind {
+            ExportKind::Function(signature) => throws |= signature.returns == CReturn::Status,
+            ExportKind::Packed => throws = true,
+            ExportKind::Kernel { .. } => {
+                kernels = true;
+                writer.taken.insert(format!("{}_args", export.symbol));
+                let abi = legal.entries().get(export.entry);
+                abi.into_iter().flat_map(|abi| &abi.arguments).for_each(|argument| written.add(argument));
+            }
+        }
     }
-    if exports.iter().any(|(_, kind)| matches!(kind, ExportKind::Kernel { .. })) {
-        writer.out.push_str(GROUP);
+    // Functions are exported as they are: it is the header's own that make room.
+    let mut names: BTreeSet<String> = exports.iter().map(|(export, _)| export.symbol.to_string()).collect();
+    if (throws || written.mailbox) && !legal.sites().is_empty() {
+        let name = unique(&mut names, &format!("{stem}_exception"));
+        let _ = write!(
+            writer.out,
+            "\n/* A status is 0 if nothing was thrown, else the number of a place, which {name} tells. */\n"
+        );
+        tables::exceptions(&mut writer.out, &name, legal.sites(), types, program);
+    }
+    if kernels {
+        let op = |(n, op): (usize, &SubgroupOp)| format!("{n} {op:?}");
+        let ops: Vec<String> = SubgroupOp::ALL.iter().enumerate().map(op).collect();
+        writer.out.push_str(&fixed::GROUP.replace("{OPS}", &ops.join(", ")));
+    }
+    let parts =
+        [(written.mailbox, fixed::MAILBOX), (written.print, fixed::PRINT), (written.arena, fixed::ARENA)];
+    parts.iter().filter(|(is_there, _)| *is_there).for_each(|(_, text)| writer.out.push_str(text));
+    if written.print {
+        let names = ["format", "format_types"].map(|what| unique(&mut names, &format!("{stem}_{what}")));
+        tables::formats(&mut writer.out, names.each_ref().map(|name| &**name), &legal.unit().formats, types);
     }
     for (export, kind) in exports {
-        writer.export(legal, export, kind);
+        writer.export(legal, export, kind, shared_bytes);
     }
-    writer.out.push_str(END);
+    writer.out.push_str(fixed::END);
     writer.out
 }
 
-impl Writer<'_> {
-    /// What the numbers mean that throwing functions return.
-    fn statuses(&mut self, legal: &Legal, program: &Program) {
-        self.out.push_str("\n/* Statuses: 0 if nothing was thrown, else\n");
-        let mut lines = Lines::new(&program.files);
-        for (n, site) in legal.sites().iter().enumerate() {
-            let mut line = format!("{} {} in {}", n + 1, site.kind, site.function);
-            if let Some(place) = lines.place(site.file, site.span) {
-                let file = site.file.and_then(|file| program.files.get(file as usize));
-                let path = file.map_or("?", |file| &*file.name);
-                let short = path.rsplit(['/', '\\']).next().unwrap_or(path);
-                let _ = write!(line, ", {short}:{}:{}", place.line, place.column);
-            }
-            if let Some(reason) = &site.reason {
-                let _ = write!(line, ": {reason}");
-            }
-            let _ = writeln!(self.out, " *   {}", comment(&line));
-        }
-        self.out.push_str(" */\n");
-    }
+/// Alignment of a group's shared memory.
+fn shared_align(unit: &Unit) -> u32 {
+    let shared = unit.globals.values().filter(|global| global.space == Space::Shared);
+    shared.filter_map(|global| Some(global.layout(&unit.types)?.align)).max().unwrap_or(1).max(16)
+}
 
-    fn export(&mut self, legal: &Legal, export: &Export, kind: &ExportKind) {
+impl Writer<'_> {
+    fn export(&mut self, legal: &Legal, export: &Export, kind: &ExportKind, shared_bytes: u64) {
         let unit = legal.unit();
         let Some((&func, abi)) = unit.entries.get(export.entry).zip(legal.entries().get(export.entry)) else {
             return;
@@ -155,7 +191,11 @@ impl Writer<'_> {
                 if *waits {
                     title.push_str(", whose work-items meet");
                 }
-                let block = self.block(legal, export);
+                if shared_bytes > 0 {
+                    let align = shared_align(unit);
+                    title.push_str(&format!(", needs shared memory that is aligned to {align}"));
+                }
+                let block = self.block(legal, export, shared_bytes);
                 format!(
                     "{block}void {symbol}(const struct {symbol}_args *args, const struct marq_group *group, uint32_t \
                      first, uint32_t end,\n    const void *stack);"
@@ -190,15 +230,22 @@ impl Writer<'_> {
         format!("{returned}{symbol}({params});")
     }
 
-    /// The struct that is a kernel's argument block.
-    fn block(&mut self, legal: &Legal, export: &Export) -> String {
+    /// The struct that is a kernel's argument block, and the numbers to know.
+    fn block(&mut self, legal: &Legal, export: &Export, shared_bytes: u64) -> String {
         let unit = legal.unit();
         let Some((&func, abi)) = unit.entries.get(export.entry).zip(legal.entries().get(export.entry)) else {
             return String::new();
         };
         let lowered = &unit.funcs[func].signature.params;
         let mut names = BTreeSet::new();
-        let mut out = format!("struct {}_args {{\n", export.symbol);
+        let (symbol, mut out) = (&export.symbol, String::new());
+        if abi.mailbox {
+            let _ = writeln!(out, "#define MARQ_{symbol}_KERNEL {}", export.entry + 1);
+        }
+        if shared_bytes > 0 {
+            let _ = writeln!(out, "#define MARQ_{symbol}_SHARED_BYTES {shared_bytes}");
+        }
+        let _ = writeln!(out, "struct {symbol}_args {{");
         for (n, argument) in abi.arguments.iter().enumerate() {
             let name = match (&argument.role, &argument.name) {
                 (Role::Mailbox, _) => "mailbox".to_owned(),
@@ -211,7 +258,10 @@ impl Writer<'_> {
                 let Some(&ty) = lowered.get(argument.first as usize + part) else { continue };
                 let name = if argument.parts.len() == 1 { name.clone() } else { format!("{name}_{part}") };
                 let name = unique(&mut names, &name);
-                let _ = writeln!(out, "    {};", self.field(ty, &name));
+                let _ = match Written::of(argument) {
+                    Some(tag) => writeln!(out, "    struct {tag} *{name};"),
+                    None => writeln!(out, "    {};", self.field(ty, &name)),
+                };
             }
         }
         if argument_block(lowered).1 == 0 {

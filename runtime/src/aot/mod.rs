@@ -17,7 +17,7 @@ use crate::compile::{CompileError, lower};
 use crate::memory;
 use marquetry_codegen::artifact::Artifact;
 use marquetry_codegen::native::{Export, ExportKind, NativeTarget, ObjectPlan, emit_planned};
-use marquetry_ir::program::Program;
+use marquetry_ir::program::{Program, Words};
 use marquetry_lower::job::Job;
 use marquetry_lower::observe::Silent;
 use marquetry_lower::pipeline::Setup;
@@ -67,6 +67,8 @@ pub struct Plan {
     pub exports: Option<Vec<String>>,
     /// The addresses of functions of the host, by link name, for targets that want them.
     pub addresses: BTreeMap<String, u64>,
+    /// The words to bake in, for jobs that have them baked.
+    pub words: Words,
     /// How many threads compile, at most; 0 for as many as the machine has.
     pub threads: usize,
     /// What the header is called, for the guard in it; empty if none is wanted.
@@ -125,7 +127,7 @@ pub fn build(program: &Program, job: &Job, target: &NativeTarget, plan: &Plan) -
         let library = Library::new();
         let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
         let threads = if plan.threads == 0 { cores() } else { plan.threads };
-        let setup = Setup { threads, ..Setup::new(target, &library) };
+        let setup = Setup { threads, host: &plan.words, ..Setup::new(target, &library) };
         let legal = lower(memory, program, job, &setup, &mut Silent)?.legal;
         let mut exports = exports::of(program, job, &legal, plan)?;
         let start = if plan.emit == Emit::Executable { start::prepare(&legal, &mut exports)? } else { None };
@@ -142,7 +144,7 @@ pub fn build(program: &Program, job: &Job, target: &NativeTarget, plan: &Plan) -
             Some((export.clone(), ExportKind::of(&legal, export, waits)?))
         });
         let exports: Vec<(Export, ExportKind)> = kinds.collect();
-        let header = header::header(&legal, &exports, program, &plan.header);
+        let header = header::header(&legal, &exports, artifact.shared_bytes, program, &plan.header);
         let start = start.map(|start| start.code(&artifact, job.options.debug_level));
         Ok(Built { artifact, exports, header, start })
     })

@@ -1,12 +1,17 @@
-//! Where executables start: at a `main` as C has it, or in front of one that may throw.
+//! Where executables start: at a `main` as C has it, or in front of one that may throw or use up the stack.
 //!
-//! Objects know nothing of reports: a function that throws returns the number of a place. So what is in front of such a
-//! `main` is C, with the text for every place, and compiled by whoever links. It says what `marq run` says.
+//! Objects know nothing of reports: a function that throws returns the number of a place, and one that may be called while it
+//! runs asks the record of the stack that it is given. So what is in front of such a `main` is C, with the text for every place,
+//! and compiled by whoever links. It says what `marq run` says, and ends with status 1 as that does.
+//!
+//! Where the stack of the first thread ends is asked of the system: of Linux, macOS and Windows. Nothing is handled by signals,
+//! so a function of the host that uses up the stack ends the process as ever.
 
 use super::BuildError;
+use super::header::string;
 use crate::engine::Thrown;
 use marquetry_codegen::artifact::{Artifact, argument_block};
-use marquetry_codegen::native::{CReturn, CSignature, Export};
+use marquetry_codegen::native::{CReturn, CSignature, Export, StackNeeds, may_recurse};
 use marquetry_ir::print_format::{Conversion, Format, Part};
 use marquetry_ir::types::{Scalar, Type};
 use marquetry_lower::exceptions::places::ThrowPlace;
@@ -14,7 +19,7 @@ use marquetry_lower::job::{DebugLevel, EntryConvention};
 use marquetry_lower::legal::Legal;
 use std::fmt::Write;
 
-/// What is needed to call a `main` that may throw.
+/// What is needed to call a `main` that may throw or use up the stack.
 pub(super) struct Start {
     /// What it is exported as, to be called with blocks.
     symbol: String,
@@ -26,7 +31,7 @@ pub(super) struct Start {
     results: u32,
 }
 
-/// Finds what an executable starts at. One that may throw gets another symbol, and what is needed to call it.
+/// Finds what an executable starts at. One that is not to be called directly gets another symbol, and what is needed to call it.
 ///
 /// # Errors
 /// There is no `main`, or not one of C.
@@ -52,7 +57,7 @@ pub(super) fn prepare(legal: &Legal, exports: &mut [Export]) -> Result<Option<St
         [count, values] if count.ty == Type::I32 && values.ty.is_pointer() => true,
         _ => return wrong(not_of_c),
     };
-    if !throws {
+    if !throws && !may_recurse(legal, entry) {
         return Ok(None);
     }
     let numbered = (1u32..).map(|n| format!("marq_main{n}"));
@@ -62,18 +67,28 @@ pub(super) fn prepare(legal: &Legal, exports: &mut [Export]) -> Result<Option<St
     exports[place].packed = true;
     let lowered =
         legal.unit().entries.get(entry).map(|&func| &legal.unit().funcs[func].signature.results[..]);
-    let results = argument_block(lowered.and_then(<[Type]>::split_first).map_or(&[], |(_, rest)| rest)).1;
+    let results = argument_block(lowered.and_then(|all| all.get(usize::from(throws)..)).unwrap_or(&[])).1;
     Ok(Some(Start { symbol, takes_arguments, operands: abi.operands, results }))
 }
 
 impl Start {
-    /// The C code, with the texts for all places that throw.
+    /// The C code, with the texts for all places that throw, and for all functions that may use up the stack.
     pub(super) fn code(&self, artifact: &Artifact, level: DebugLevel) -> String {
         let Start { symbol, takes_arguments, operands, results } = self;
-        let mut out = format!(
-            "{HELPERS}\nuint32_t {symbol}(const void *args, void *results, const void *stack);\n\nint main(int count, char \
-             **values) {{\n    unsigned char args[16] = {{0}}, results[{}] = {{0}};\n",
-            results.next_multiple_of(8).max(8)
+        let (needs, checked) = match &artifact.scheduling {
+            Some(known) => (known.stack, &known.checked[..]),
+            None => (StackNeeds::default(), &[][..]),
+        };
+        let mut out = format!("{STACK}{HELPERS}{EXHAUSTED}");
+        cases(&mut out, 0, checked, level);
+        let _ = write!(
+            out,
+            "{EXHAUSTED_END}\nuint32_t {symbol}(const void *args, void *results, const struct stack *stack);\n\nint main(int \
+             count, char **values) {{\n    unsigned char args[16] = {{0}}, results[{}] = {{0}};\n    struct stack stack = \
+             {{0, exhausted, 0}};\n    find_limit(&stack, {}, {});\n",
+            results.next_multiple_of(8).max(8),
+            needs.lowest(0),
+            needs.bytes(0),
         );
         let given = match takes_arguments {
             true => {
@@ -83,20 +98,97 @@ impl Start {
         };
         let _ = write!(
             out,
-            "{given}    (void)real, (void)half, (void)binary, (void)address, (void)letter;\n    uint32_t status = {symbol}(args, results, 0);\n    if \
-             (status == 0)\n        return (int32_t)take(results + {}, 4);\n    fputs(\"error: threw \", stderr);\n    switch \
-             (status) {{\n",
+            "{given}    (void)real, (void)half, (void)binary, (void)address, (void)letter;\n    uint32_t status = \
+             {symbol}(args, results, &stack);\n    if (status == 0)\n        return (int32_t)take(results + {}, 4);\n    \
+             fputs(\"error: threw \", stderr);\n    switch (status) {{\n",
             8 * operands
         );
-        for (n, place) in artifact.places.iter().enumerate() {
-            let _ = writeln!(out, "    case {}:", n + 1);
-            report(&mut out, place, level);
-            out.push_str("        break;\n");
-        }
+        cases(&mut out, 1, &artifact.places, level);
         out.push_str("    }\n    fputs(\"\\n\", stderr);\n    return 1;\n}\n");
         out
     }
 }
+
+/// Cases that write what is known of places, by number.
+fn cases(out: &mut String, first: usize, places: &[ThrowPlace], level: DebugLevel) {
+    for (place, n) in places.iter().zip(first..) {
+        let _ = writeln!(out, "    case {n}:");
+        report(out, place, level);
+        out.push_str("        break;\n");
+    }
+}
+
+/// Where the stack ends: the lowest address that may be used, or 0 if nobody knows. At the top of a process on Linux lie the name
+/// of the executable and eight bytes (`fs/exec.c`), and below that what the limit of the stack allows.
+const STACK: &str = r#"#if defined __linux__
+#include <sys/auxv.h>
+#include <sys/resource.h>
+#elif defined __APPLE__
+#include <pthread.h>
+#elif defined _WIN32
+#undef _WIN32_WINNT
+#define _WIN32_WINNT 0x0602
+#include <windows.h>
+#endif
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+static uintptr_t stack_end(void) {
+#if defined __linux__
+    const char *name = (const char *)(uintptr_t)getauxval(AT_EXECFN);
+    struct rlimit limit;
+    if (!name || getrlimit(RLIMIT_STACK, &limit) != 0)
+        return 0;
+    uintptr_t top = ((uintptr_t)name + strlen(name) + 9 + 4095) & ~(uintptr_t)4095, most = (uintptr_t)1 << 30;
+    return top - (limit.rlim_cur < most ? (uintptr_t)limit.rlim_cur : most);
+#elif defined __APPLE__
+    return (uintptr_t)pthread_get_stackaddr_np(pthread_self()) - pthread_get_stacksize_np(pthread_self());
+#elif defined _WIN32
+    ULONG_PTR low, high;
+    GetCurrentThreadStackLimits(&low, &high);
+    return low;
+#else
+    return 0;
+#endif
+}
+
+"#;
+
+/// What is done where the stack is used up, up to what says so of each function. `struct stack` is
+/// `marquetry_codegen::native::StackLimit`.
+const EXHAUSTED: &str = r#"
+struct stack {
+    uintptr_t lowest;
+    void (*exhausted)(const struct stack *stack, uint64_t function);
+    const void *data;
+};
+
+static void exhausted(const struct stack *stack, uint64_t function) {
+    (void)stack;
+    fputs("error: ", stderr);
+    switch (function) {
+    default:
+        fputs("stack overflow", stderr);
+        break;
+"#;
+
+/// The end of it, and the limit: so many bytes are kept free, and so many are needed at once. The last pages are guards.
+const EXHAUSTED_END: &str = r#"    }
+    fputs("\n", stderr);
+    exit(1);
+}
+
+static void find_limit(struct stack *stack, uintptr_t reserve, uintptr_t needed) {
+    uintptr_t end = stack_end(), here = (uintptr_t)stack;
+    if (end == 0)
+        return;
+    end += 65536;
+    stack->lowest = end + reserve;
+    if (here < end || here - end < needed)
+        exhausted(stack, UINT64_MAX);
+}
+"#;
 
 /// Blocks are little-endian on every machine.
 const HELPERS: &str = r#"#include <math.h>
@@ -248,19 +340,15 @@ fn operand(out: &mut String, n: usize, ty: Type, conversion: &Conversion) {
     let _ = writeln!(out, "        {statement};");
 }
 
-/// A statement that writes a text.
+/// Statements that write a text.
 fn literal(out: &mut String, text: &str) {
-    if text.is_empty() {
-        return;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (piece, more) = rest.split_at(rest.floor_char_boundary(PIECE));
+        let _ = writeln!(out, "        fputs({}, stderr);", string(piece));
+        rest = more;
     }
-    out.push_str("        fputs(\"");
-    for byte in text.bytes() {
-        match byte {
-            b'\n' => out.push_str("\\n"),
-            // Question marks, too: three of them and more are another character in old C.
-            b'"' | b'\\' | b'?' | 0..0x20 | 0x7f.. => drop(write!(out, "\\{byte:03o}")),
-            _ => out.push(byte.into()),
-        }
-    }
-    out.push_str("\", stderr);\n");
 }
+
+/// Most bytes of a text in one statement: all are escaped, if need be, within what C has room for.
+const PIECE: usize = 900;

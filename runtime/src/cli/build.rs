@@ -1,24 +1,33 @@
 //! `marq build`: a whole program, or some of it, ahead of time.
 
+mod options;
+
+use super::given::Given;
 use super::input::{self, Entry, Tables};
+use super::references::References;
 use super::{CliError, CliResult, output};
 use crate::aot::link::{self, Linker};
-use crate::aot::{self, BuildError, Emit, Plan, choose};
+use crate::aot::{self, BuildError, Built, Emit, Plan, choose};
 use crate::compile::Target;
 use crate::session::{self, Backend, Session};
 use clap::Args;
+use marquetry_codegen::artifact::{Artifact, RelocationKind};
 use marquetry_codegen::native::{ExternPolicy, NativeOptions, NativeTarget, Relocation};
-use marquetry_ir::program::{MethodKind, Program};
+use marquetry_ir::program::{MethodKind, Program, Words};
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{DebugLevel, EntryConvention, Job, JobEntry, OptLevel};
+use marquetry_lower::references::Strategy;
 use marquetry_lower::runtime::host::HostPolicy;
+use options::Made;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use target_lexicon::{BinaryFormat, OperatingSystem};
 
 /// Compile ahead of time to an object, a library, an executable or an image
 #[derive(Args, Debug)]
+#[command(after_help = options::help())]
 pub(super) struct Build {
     /// The program; '-' is standard input
     #[arg(required = true)]
@@ -43,7 +52,7 @@ pub(super) struct Build {
     #[arg(long, value_name = "NAME")]
     entry: Vec<String>,
     /// Compile everything else that is in base, too: the library's functions as the host sees them
-    #[arg(long)]
+    #[arg(long, conflicts_with = "device")]
     library: bool,
     /// Compile functions, too, as the CPU device sees the program: what only devices have comes from the device table. Without
     /// --entry: every kernel, and nothing else
@@ -69,6 +78,8 @@ pub(super) struct Build {
     /// A further argument for the linker, such as -lfoo; may be given more than once
     #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
     link_arg: Vec<String>,
+    #[command(flatten)]
+    references: References,
     #[command(flatten)]
     tables: Tables,
     /// What code gets for functions that only devices have: sentinel (a harmless value), trap (an exception) or error
@@ -118,19 +129,36 @@ fn failed(error: BuildError, program: &Program) -> CliError {
     }
 }
 
-/// What is not linked: how the command line spells it.
-const IMAGE: &str = "image";
+/// Whether functions and kernels, compiled apart, can be in one object or archive.
+fn check_symbols(built: &[Built]) -> Result<(), CliError> {
+    let mut symbols = BTreeSet::new();
+    let twice =
+        built.iter().flat_map(|part| &part.exports).find(|(export, _)| !symbols.insert(&export.symbol));
+    if let Some((export, _)) = twice {
+        let symbol = &export.symbol;
+        let message =
+            format!("a kernel and a function would both be '{symbol}': name one of them with --export");
+        return Err(CliError::Failed(message));
+    }
+    let patched = |part: &Built| -> BTreeSet<Arc<str>> {
+        let words = part.artifact.relocations.iter().filter(|word| word.kind == RelocationKind::Write);
+        words.map(|word| word.symbol.clone()).collect()
+    };
+    let mut seen = BTreeSet::new();
+    match built.iter().flat_map(patched).find(|symbol| !seen.insert(symbol.clone())) {
+        Some(symbol) => Err(CliError::Failed(format!(
+            "functions and kernels would each have a global '{symbol}' for the loader to write: build them apart"
+        ))),
+        None => Ok(()),
+    }
+}
 
 impl Build {
-    pub(super) fn run(self) -> CliResult {
-        if self.emit == IMAGE {
-            return self.image();
-        }
-        let emit = Emit::from_name(&self.emit).ok_or_else(|| {
-            let known = Emit::ALL.map(Emit::name).join(", ");
-            let found = &self.emit;
-            CliError::Usage(format!("'{found}' is not something to emit: expected one of {known}, {IMAGE}"))
-        })?;
+    pub(super) fn run(self, given: &Given) -> CliResult {
+        let made = Made::named(&self.emit)?;
+        let (references, words) = self.references.read()?;
+        options::check(given, references.name(), made)?;
+        let Made::Code(emit) = made else { return self.image(references, words) };
         let relocation =
             input::one_of("a relocation model", &self.relocation, &Relocation::ALL, Relocation::name)?;
         let externs =
@@ -151,7 +179,8 @@ impl Build {
         let target = NativeTarget::parse(&self.target, options);
         let target = target.map_err(|error| CliError::Usage(error.to_string()))?;
         let out = self.output.clone().unwrap_or_else(|| self.usual_output(emit, &target));
-        let outputs: Vec<&Path> = [Some(&*out), self.header.as_deref()].into_iter().flatten().collect();
+        let outputs = [Some(&*out), self.header.as_deref(), self.references.list()];
+        let outputs: Vec<&Path> = outputs.into_iter().flatten().collect();
         output::check_apart(&outputs, &self.files)?;
 
         let mut program = input::read_valid(&self.files)?;
@@ -161,15 +190,31 @@ impl Build {
         let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         let header = self.header.as_deref().and_then(stem).unwrap_or_default();
         let mut built = Vec::new();
-        for part in self.parts(&program, entries) {
+        let parts = self.parts(&program, entries);
+        if parts.len() == 1 {
+            options::check_alone(given, made)?;
+        }
+        let is_function = |entry: &JobEntry| program.method(entry.method).kind == MethodKind::Function;
+        if !parts.iter().flat_map(|part| &part.entries).any(is_function) {
+            given.refuse("--entry-abi", " is for functions, and only kernels are built")?;
+        }
+        if parts.iter().all(|part| part.device) {
+            given.refuse(
+                "--host-policy",
+                " is for code that does not see the device table, and none is built",
+            )?;
+        }
+        for part in parts {
             let view = if part.device { View::device(&tables) } else { View::native(&tables) };
             let mut job = Job::new(Vec::new(), view.with_host_policy(policy), opt_level);
             job.options.debug_level = DebugLevel::from_number(self.debug_level).unwrap_or_default();
             job.options.entry_abi = entry_abi;
+            job.options.references = references;
             job.entries = part.entries;
             let plan = Plan {
                 exports: part.exports,
                 addresses: addresses.clone(),
+                words: words.clone(),
                 threads: self.threads,
                 header: if part.is_second { format!("{header}_kernels") } else { header.clone() },
                 // It is in the first part that an executable starts.
@@ -177,15 +222,9 @@ impl Build {
             };
             built.push(aot::build(&program, &job, &target, &plan).map_err(|error| failed(error, &program))?);
         }
-        let mut symbols = BTreeSet::new();
-        let twice =
-            built.iter().flat_map(|part| &part.exports).find(|(export, _)| !symbols.insert(&export.symbol));
-        if let Some((export, _)) = twice {
-            let symbol = &export.symbol;
-            let message =
-                format!("a kernel and a function would both be '{symbol}': name one of them with --export");
-            return Err(CliError::Failed(message));
-        }
+        check_symbols(&built)?;
+        let artifacts: Vec<&Artifact> = built.iter().map(|part| &part.artifact).collect();
+        let list = self.references.open_words(&artifacts)?;
         let name = out.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let (command, arguments) = (self.linker.clone(), self.link_arg.clone());
         let start = built.iter_mut().find_map(|part| part.start.take());
@@ -201,6 +240,7 @@ impl Build {
             Emit::Shared | Emit::Executable => output::replace_executable(&out, &bytes)?,
         }
         // Last: where nothing was made, an old header still belongs to what is there.
+        self.references.write(&list)?;
         self.header.as_ref().map_or(Ok(()), |header| output::write(header, headers.as_bytes()))
     }
 
@@ -235,20 +275,8 @@ impl Build {
         parts
     }
 
-    /// Compiles to an image. What links and what C sees has no meaning for it.
-    fn image(self) -> CliResult {
-        let meaningless = [
-            ("--header", self.header.is_some()),
-            ("--export", !self.export.is_empty()),
-            ("--linker", self.linker.is_some()),
-            ("--link-arg", !self.link_arg.is_empty()),
-            ("--address", !self.address.is_empty()),
-            ("--externs", self.externs != ExternPolicy::default().name()),
-            ("--host-policy", self.host_policy != HostPolicy::default().name()),
-        ];
-        if let Some((option, _)) = meaningless.iter().find(|(_, given)| *given) {
-            return Err(CliError::Usage(format!("{option} is not for images")));
-        }
+    /// Compiles to an image.
+    fn image(self, references: Strategy, words: Words) -> CliResult {
         let opt_level = OptLevel::from_number(self.opt_level).unwrap_or_default();
         let target = Target::parse(&self.target, opt_level);
         let target = target.map_err(|error| CliError::Usage(error.to_string()))?;
@@ -268,12 +296,13 @@ impl Build {
             if self.device { Backend::cpu_device("cpu", target) } else { Backend::new("native", target) };
         let tables: Vec<&str> = self.tables.names.iter().map(String::as_str).collect();
         backend.tables(&tables);
-        let session = Session::over(program);
+        let session = Session::over(program).hosted(Arc::new(words));
         let config = session.add_backend(backend);
         let mut config = config.map_err(|error| CliError::Failed(error.to_string()))?;
         config.options.opt_level = opt_level;
         config.options.debug_level = DebugLevel::from_number(self.debug_level).unwrap_or_default();
         config.options.entry_abi = entry_abi;
+        config.options.references = references;
         let world = session.world();
         let job = |entry| session::Job { entry, config: config.clone(), world };
         let jobs: Vec<session::Job> = entries.into_iter().map(job).collect();

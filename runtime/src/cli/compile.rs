@@ -1,19 +1,20 @@
 //! `marq compile`: code for one target, or the unit at an earlier stage.
 
+use super::given::Given;
 use super::input::{self, Entry, Tables};
+use super::references::References;
 use super::{CliError, CliResult, output};
 use crate::compile::{CompileError, Target, compile_artifact_for, entries_named, entries_of, text_for};
 use clap::Args;
 use marquetry_ir::entity::{Method, Table};
-use marquetry_ir::program::{MethodData, MethodKind, Program, Words};
+use marquetry_ir::program::{MethodData, MethodKind, Program};
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{DebugLevel, EntryConvention, Job, JobEntry, OptLevel};
-use marquetry_lower::references::Strategy;
 use marquetry_lower::runtime::Library;
 use marquetry_lower::runtime::host::HostPolicy;
 use marquetry_lower::stage::Stage;
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Compile to native code, PTX, SPIR-V or a shading language
 #[derive(Args, Debug)]
@@ -56,36 +57,33 @@ pub(super) struct Compile {
     /// and of one for results, for every function alike)
     #[arg(long, value_name = "ABI", default_value = "native")]
     entry_abi: String,
-    /// What becomes of the words that globals leave to the host: bake (--resolve says what they are), patch (whoever loads
-    /// the code writes them), import (the linker resolves them, where there is one) or defer (they stay in the unit)
-    #[arg(long, value_name = "STRATEGY", default_value = "import")]
-    references: String,
-    /// A word to bake in: 'value "NAME" = WORD', 'symbol "NAME" = WORD' or 'word "NAME" = WORD'; may be given more than
-    /// once
-    #[arg(long, value_name = "REFERENCE = WORD")]
-    resolve: Vec<String>,
+    #[command(flatten)]
+    references: References,
     /// Where to write the code, '-' for standard output; without it, it is printed as text
     #[arg(short, value_name = "OUT")]
     output: Option<PathBuf>,
 }
 
 impl Compile {
-    pub(super) fn run(self) -> CliResult {
+    pub(super) fn run(self, given: &Given) -> CliResult {
         let stage = input::one_of("a stage", &self.stage, &Stage::ALL, Stage::name)?;
         let policy = input::one_of("a host policy", &self.host_policy, &HostPolicy::ALL, HostPolicy::name)?;
         let conventions = &EntryConvention::ALL;
         let entry_abi = input::one_of("an entry ABI", &self.entry_abi, conventions, EntryConvention::name)?;
         let throws = input::throw_policy(&self.exceptions)?;
-        let strategies = &Strategy::ALL;
-        let references =
-            input::one_of("a strategy for references", &self.references, strategies, Strategy::name)?;
-        let words = input::words(&self.resolve)?;
+        let (references, words) = self.references.read()?;
         let opt_level = OptLevel::from_number(self.opt_level).unwrap_or_default();
         let target =
             Target::parse(&self.target, opt_level).map_err(|error| CliError::Usage(error.to_string()))?;
-        if let Some(output) = &self.output {
-            output::check_apart(&[output], std::slice::from_ref(&self.file))?;
+        if target.is_device() {
+            let why = format!(" is for native code, not for {}", self.target);
+            ["--host-policy", "--entry-abi"].iter().try_for_each(|option| given.refuse(option, &why))?;
         }
+        if self.output.is_none() || stage != Stage::Code {
+            given.refuse("--patches", " is for code that -o writes")?;
+        }
+        let outputs: Vec<&Path> = self.output.as_deref().into_iter().chain(self.references.list()).collect();
+        output::check_apart(&outputs, std::slice::from_ref(&self.file))?;
         let mut program = input::read_valid(&[&self.file])?;
         let tables = self.tables.find(&program)?;
         let view = input::view(&program, &target, &tables, &self.provider)?.with_host_policy(policy);
@@ -101,24 +99,35 @@ impl Compile {
         }
         input::show_hidden(&program, &view);
         let entries = self.entries(&program, &target, &view, &names)?;
+        let mut kinds = entries.iter().chain(&instances).map(|entry| program.method(entry.method).kind);
+        if !target.is_device() && kinds.all(|kind| kind == MethodKind::Function) {
+            given.refuse("--exceptions", " is for kernels, and only functions are compiled")?;
+        }
         let mut job = Job { entries, ..Job::new(Vec::new(), view, opt_level) };
         job.options.debug_level = DebugLevel::from_number(self.debug_level).unwrap_or_default();
         job.options.throws = throws;
         job.options.entry_abi = entry_abi;
         job.options.references = references;
         job.entries.append(&mut instances);
-        let bytes = self.compile(&program, &job, &target, stage, &words).map_err(|error| {
-            match error.diagnostics() {
-                Some(diagnostics) => {
-                    input::show(&diagnostics, &program.files);
-                    CliError::Reported
-                }
-                None => CliError::Failed(error.to_string()),
+        let failed = |error: CompileError| match error.diagnostics() {
+            Some(diagnostics) => {
+                input::show(&diagnostics, &program.files);
+                CliError::Reported
             }
-        })?;
+            None => CliError::Failed(error.to_string()),
+        };
+        if let (Some(path), Stage::Code) = (&self.output, stage) {
+            let artifact = compile_artifact_for(&program, &job, &target, &Library::new(), &words);
+            let artifact = artifact.map_err(failed)?;
+            let list = self.references.open_words(&[&artifact])?;
+            output::write(path, &artifact.code)?;
+            // Last: where nothing was made, an old list still belongs to what is there.
+            return self.references.write(&list);
+        }
+        let text = text_for(&program, &job, &target, stage, &words).map_err(failed)?;
         match &self.output {
-            Some(path) => output::write(path, &bytes),
-            None => output::print(&bytes),
+            Some(path) => output::write(path, text.as_bytes()),
+            None => output::print(text.as_bytes()),
         }
     }
 
@@ -161,22 +170,5 @@ impl Compile {
             entries.extend(found);
         }
         Ok(entries)
-    }
-
-    fn compile(
-        &self,
-        program: &Program,
-        job: &Job,
-        target: &Target,
-        stage: Stage,
-        host: &Words,
-    ) -> Result<Vec<u8>, CompileError> {
-        match self.output {
-            Some(_) if stage == Stage::Code => {
-                let library = Library::new();
-                Ok(compile_artifact_for(program, job, target, &library, host)?.code)
-            }
-            _ => Ok(text_for(program, job, target, stage, host)?.into_bytes()),
-        }
     }
 }

@@ -32,9 +32,15 @@ const MAX_DRAWN_LINE: usize = 1000;
 
 /// The words of the host on the command line.
 pub(super) fn words(list: &[String]) -> Result<Words, CliError> {
-    let words =
-        list.iter().map(|text| parse_word(text).map_err(|e| CliError::Usage(format!("--resolve: {e}"))));
-    words.collect::<Result<_, _>>().map(Words)
+    let mut words = Words::default();
+    for text in list {
+        let (reference, word) = parse_word(text).map_err(|e| CliError::Usage(format!("--resolve: {e}")))?;
+        if let Some(other) = words.0.insert(reference.clone(), word).filter(|&other| other != word) {
+            let message = format!("--resolve: {reference} cannot be both {other:#x} and {word:#x}");
+            return Err(CliError::Usage(message));
+        }
+    }
+    Ok(words)
 }
 
 /// A program read from files, on top of the library.
@@ -153,6 +159,17 @@ impl Tables {
     /// The tables of these names, which are the program's own.
     pub(super) fn find(&self, program: &Program) -> Result<Vec<OpenTable>, CliError> {
         view::overlays(program, &self.names).map_err(|error| unlisted("--table", &error))
+    }
+
+    /// The names, where programs are yet to be read: none is that of a table of the library.
+    pub(super) fn own(&self) -> Result<Vec<String>, CliError> {
+        let library = crate::library::program();
+        for name in &self.names {
+            if let Err(error @ ListError::Library(_)) = view::overlays(&library, std::slice::from_ref(name)) {
+                return Err(unlisted("--table", &error));
+            }
+        }
+        Ok(self.names.clone())
     }
 }
 

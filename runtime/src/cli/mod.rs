@@ -8,14 +8,17 @@ mod compile;
 mod crash;
 mod devices;
 mod fmt;
+mod given;
 mod input;
 mod output;
+mod references;
 mod run;
 mod test;
 mod which;
 
 use crate::filetest::watchdog::{Watchdog, end_process};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use given::Given;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -70,13 +73,17 @@ fn watchdog(seconds: u64, left: &'static str) -> Result<Watchdog, CliError> {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let mut command = Cli::command();
+    let matches = command.get_matches_mut();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit());
+    let given = Given::of(&command, &matches);
+    let result = match cli.command {
         Command::Check(command) => command.run(),
         Command::Fmt(command) => command.run(),
-        Command::Run(command) => command.run(),
+        Command::Run(command) => command.run(&given),
         Command::Test(command) => command.run(),
-        Command::Compile(command) => command.run(),
-        Command::Build(command) => command.run(),
+        Command::Compile(command) => command.run(&given),
+        Command::Build(command) => command.run(&given),
         Command::Which(command) => command.run(),
         Command::Devices(command) => command.run(),
     };

@@ -1,11 +1,15 @@
 //! `marq run`: call a function or launch a kernel.
 
-use super::input::{self, Entry};
+mod image;
+
+use super::given::Given;
+use super::input::{self, Entry, Tables};
 use super::{CliError, CliResult, output, watchdog};
 use crate::engine::{EngineError, Extent, Outcome};
 use crate::filetest::argument::{Argument, parse_arguments};
 use crate::filetest::call::{Binding, parse_input, parse_state};
 use crate::filetest::runner::{instance_for, launch_options};
+use crate::inputs::LaunchOptions;
 use crate::value::{HostArg, write_lane};
 use clap::Args;
 use marquetry_ir::entity::Method;
@@ -23,8 +27,11 @@ const SHOWN_ELEMENTS: usize = 64;
 /// Call a function or launch a kernel
 #[derive(Args, Debug)]
 pub(super) struct Run {
-    /// The program; '-' is standard input
+    /// The program; '-' is standard input. Or an image of this machine's code, which is run as it is
     file: PathBuf,
+    /// Behind an image: its program. What is not compiled from what this says now is not run
+    #[arg(value_name = "PROGRAM")]
+    program: Vec<PathBuf>,
     /// The function or kernel; with the types of its arguments where it has type variables: 'f(i32, f32)'. A
     /// name that is no identifier stands in double quotes: '"odd name"'
     #[arg(long, value_name = "NAME")]
@@ -49,6 +56,8 @@ pub(super) struct Run {
     /// A hidden input of a launch, which the kernel reads by name; may be given more than once
     #[arg(long, value_name = "NAME=ARGUMENT")]
     input: Vec<String>,
+    #[command(flatten)]
+    tables: Tables,
     /// Seconds that it may take before the command ends with an error; 0 for any time
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     timeout: u64,
@@ -68,21 +77,20 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn run(self) -> CliResult {
-        let mut program = input::read_valid(&[&self.file])?;
-        let args = parse_arguments(&self.args).map_err(|e| CliError::Usage(format!("--args: {e}")))?;
-        let extent = match (&self.grid, &self.block) {
-            (None, None) => None,
-            (grid, block) => Some(Extent {
-                grid: extent("--grid", grid.as_deref().unwrap_or("1"))?,
-                block: extent("--block", block.as_deref().unwrap_or("64"))?,
-            }),
-        };
-        let with = self.bindings()?;
-        if let (Some(binding), None) = (with.first(), extent) {
-            let option = if binding.name == STATE { "--state" } else { "--input" };
-            return Err(CliError::Usage(format!("{option}: only launches have it: give --grid")));
+    pub(super) fn run(self, given: &Given) -> CliResult {
+        if image::is_image(&self.file) {
+            return self.run_image(given);
         }
+        if let Some(second) = self.program.first() {
+            let (first, second) = (self.file.display(), second.display());
+            let message = format!("'{second}' would be the program of an image, and '{first}' is none");
+            return Err(CliError::Usage(message));
+        }
+        let mut program = input::read_valid(&[&self.file])?;
+        self.tables.find(&program)?;
+        let args = parse_arguments(&self.args).map_err(|e| CliError::Usage(format!("--args: {e}")))?;
+        let extent = self.extent()?;
+        let with = self.bindings()?;
         let default = if extent.is_some() { "cpu" } else { "native" };
         let name = self.on.as_deref().unwrap_or(default);
         let kind = input::engine(name)?;
@@ -111,6 +119,7 @@ impl Run {
             };
             CliError::Failed(format!("{message}{hint}"))
         })?;
+        engine.set_tables(&self.tables.names);
         let program = Arc::new(program);
         engine.set_host(Arc::new(input::words(&self.resolve)?));
         engine.load(program.clone());
@@ -128,18 +137,7 @@ impl Run {
             output::print(format!("{line}\n").as_bytes())?;
         }
         match outcome {
-            Ok(Outcome::Returned(values)) => {
-                let mut text = String::new();
-                values.iter().for_each(|value| {
-                    let _ = writeln!(text, "{value}");
-                });
-                args.iter().enumerate().for_each(|(n, arg)| show_buffer(&mut text, &n, arg));
-                engine.options().inputs.iter().for_each(|(name, arg)| show_buffer(&mut text, name, arg));
-                output::print(text.as_bytes())
-            }
-            Ok(Outcome::Threw(thrown)) => {
-                Err(CliError::Failed(format!("threw {}", thrown.report(debug_level))))
-            }
+            Ok(outcome) => self.show(outcome, &args, engine.options()),
             Err(EngineError::Program(diagnostics)) => {
                 input::show(&diagnostics, &program.files);
                 Err(CliError::Reported)
@@ -150,7 +148,36 @@ impl Run {
 }
 
 impl Run {
-    /// The state and the hidden inputs.
+    /// The groups and work-items of a launch; none for a call.
+    fn extent(&self) -> Result<Option<Extent>, CliError> {
+        Ok(match (&self.grid, &self.block) {
+            (None, None) => None,
+            (grid, block) => Some(Extent {
+                grid: extent("--grid", grid.as_deref().unwrap_or("1"))?,
+                block: extent("--block", block.as_deref().unwrap_or("64"))?,
+            }),
+        })
+    }
+
+    /// Prints what a call or launch returned, and left in its buffers; what it threw is an error.
+    fn show(&self, outcome: Outcome, args: &[HostArg], options: &LaunchOptions) -> CliResult {
+        let values = match outcome {
+            Outcome::Returned(values) => values,
+            Outcome::Threw(thrown) => {
+                let level = DebugLevel::from_number(self.debug_level).unwrap_or_default();
+                return Err(CliError::Failed(format!("threw {}", thrown.report(level))));
+            }
+        };
+        let mut text = String::new();
+        values.iter().for_each(|value| {
+            let _ = writeln!(text, "{value}");
+        });
+        args.iter().enumerate().for_each(|(n, arg)| show_buffer(&mut text, &n, arg));
+        options.inputs.iter().for_each(|(name, arg)| show_buffer(&mut text, name, arg));
+        output::print(text.as_bytes())
+    }
+
+    /// The state and the hidden inputs, which only launches have.
     fn bindings(&self) -> Result<Vec<Binding>, CliError> {
         let mut with = Vec::new();
         if let Some(text) = &self.state {
@@ -167,6 +194,10 @@ impl Run {
                 return Err(CliError::Usage(format!("--input: '{}' is given twice", binding.name)));
             }
             with.push(binding);
+        }
+        if let (Some(binding), None, None) = (with.first(), &self.grid, &self.block) {
+            let option = if binding.name == STATE { "--state" } else { "--input" };
+            return Err(CliError::Usage(format!("{option}: only launches have it: give --grid")));
         }
         Ok(with)
     }

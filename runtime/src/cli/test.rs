@@ -1,6 +1,7 @@
 //! `marq test`: carry out the directives in files, on every engine that this machine has.
 
-use super::{CliError, CliResult, input, output, watchdog};
+use super::input::{self, Tables};
+use super::{CliError, CliResult, output, watchdog};
 use crate::engine::{Engine, EngineKind};
 use crate::filetest::coverage::Coverage;
 use crate::filetest::golden;
@@ -21,6 +22,8 @@ pub(super) struct Test {
     /// Engines to use, separated by commas; an engine named here must be present
     #[arg(long, value_name = "ENGINES", value_delimiter = ',')]
     on: Vec<String>,
+    #[command(flatten)]
+    tables: Tables,
     /// Fail if an engine that the platform could have is absent (cuda aside)
     #[arg(long)]
     require_engines: bool,
@@ -54,6 +57,7 @@ impl Test {
         let mut coverage = Coverage::new();
         let mut engines = self.engines(&mut report)?;
         let watchdog = watchdog(self.timeout, "the directives after it were not carried out")?;
+        let mut missing = self.tables.own()?;
         let progress = std::io::stderr().is_terminal();
         for (n, file) in files.iter().enumerate() {
             if progress {
@@ -70,11 +74,15 @@ impl Test {
                 }
                 Err(error) => vec![runner::Row::not_text(&error)],
             };
+            missing.retain(|name| engines.iter().all(|engine| engine.program().find_table(name).is_none()));
             coverage.add(&rows);
             report.add(&name, rows);
         }
         if progress {
             output::progress("");
+        }
+        if let Some(name) = missing.first() {
+            return Err(CliError::Failed(format!("there is no table '{name}' in any of the files")));
         }
         if self.coverage {
             output::print(coverage.render().as_bytes())?;
@@ -99,6 +107,7 @@ impl Test {
             match kind.open(level) {
                 Ok(mut engine) => {
                     engine.set_exceptions(debug_level, throws);
+                    engine.set_tables(&self.tables.names);
                     engines.push(engine);
                 }
                 Err(reason) if !self.on.is_empty() => {

@@ -116,7 +116,9 @@ impl Compiled {
     }
 
     /// Calls the first entry, a function in this process. Buffers hold afterwards what the function left in them. The
-    /// code lives for as long as somebody holds it, whatever becomes of the program meanwhile.
+    /// code lives for as long as somebody holds it, whatever becomes of the program meanwhile. Arguments have the types of
+    /// the parameters; where these are structs, arrays or newtypes, whose table the code does not keep, it is the number
+    /// of bytes that is checked.
     ///
     /// # Errors
     /// The code is not in this process, the arguments are not those that the function takes, or the stack overflows.

@@ -89,7 +89,7 @@ pub(crate) fn lower(
 ) -> Result<Lowering, Failure> {
     let lowering = pipeline::run_recorded(&mut memory.lowering, program, job, setup, observer);
     match &lowering {
-        Ok(lowering) => memory.used_for(lowering.legal.unit()),
+        Ok(_) => memory.used(),
         // Nobody knows how large it was.
         Err(_) => memory.forget(),
     }

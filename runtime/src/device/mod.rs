@@ -338,7 +338,7 @@ impl Probe {
 /// it says why.
 pub fn probe(kind: DeviceKind) -> Vec<Probe> {
     match kind {
-        DeviceKind::Cpu => cpu::probe(),
+        DeviceKind::Cpu => cpu::probe(cpu::Guard::None),
         #[cfg(feature = "vulkan")]
         DeviceKind::Vulkan => vulkan::probe(),
         #[cfg(feature = "opencl")]
@@ -355,8 +355,28 @@ pub fn probe(kind: DeviceKind) -> Vec<Probe> {
 /// # Errors
 /// There is none: all reasons.
 pub fn open(kind: DeviceKind) -> Result<Box<dyn Device>, DeviceError> {
+    first(kind, probe(kind))
+}
+
+/// As [`open`], for kernels that nobody vouches for: on the CPU device, buffers and shared memory lie between pages that nobody
+/// may access, so that a kernel that runs past them ends the process, and changes nothing of the host's. Such a buffer
+/// is aligned to what divides its size, from 16 bytes to 64; up to 15 bytes behind it are its own. It takes at least one page
+/// of memory, three of the mappings that the system grants a process, and some ten microseconds to be made. The memory of other devices is
+/// guarded by their drivers, or is not.
+///
+/// # Errors
+/// As there.
+pub fn open_guarded(kind: DeviceKind) -> Result<Box<dyn Device>, DeviceError> {
+    match kind {
+        DeviceKind::Cpu => first(kind, cpu::probe(cpu::Guard::Pages)),
+        _ => open(kind),
+    }
+}
+
+/// The first device that was found.
+fn first(kind: DeviceKind, probes: Vec<Probe>) -> Result<Box<dyn Device>, DeviceError> {
     let mut reasons = Vec::new();
-    for probe in probe(kind) {
+    for probe in probes {
         match probe {
             Probe::Found(device) => return Ok(device),
             Probe::Absent { reason, .. } => reasons.push(reason),

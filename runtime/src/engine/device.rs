@@ -3,14 +3,14 @@
 use super::launcher::Launcher;
 use super::{Engine, EngineError, Extent, Outcome, parts, wrap};
 use crate::compile::{Compiled, Target, compile_for};
-use crate::device::{DeviceKind, LoadedModule};
+use crate::device::{DeviceKind, LoadedModule, open_guarded};
 use crate::inputs::{KernelState, LaunchOptions};
 use crate::value::HostArg;
 use marquetry_codegen::artifact::argument_block;
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::{Program, Resolve};
 use marquetry_ir::types::Type;
-use marquetry_lower::dispatch::view::View;
+use marquetry_lower::dispatch::view::{View, overlays_present};
 use marquetry_lower::job::{DebugLevel, Job, OptLevel, ThrowPolicy};
 use marquetry_lower::runtime::Library;
 use std::collections::HashMap;
@@ -29,6 +29,7 @@ pub(super) struct DeviceEngine {
     opt_level: OptLevel,
     exceptions: (DebugLevel, ThrowPolicy),
     program: Arc<Program>,
+    tables: Vec<String>,
     /// Kernels loaded from the program, by method, block and type of the state.
     kernels: HashMap<(Method, [u32; 3], Option<Type>), Arc<Loaded>>,
     /// Functions wrapped into kernels.
@@ -58,7 +59,7 @@ struct Function {
 const ONE: Extent = Extent { grid: [1; 3], block: [1; 3] };
 
 impl DeviceEngine {
-    /// Opens the first device of a kind.
+    /// Opens the first device of a kind, guarded as far as it can be.
     pub(super) fn open(kind: DeviceKind, opt_level: OptLevel) -> Result<Self, String> {
         Self::open_with(kind, opt_level, compile_for)
     }
@@ -69,9 +70,10 @@ impl DeviceEngine {
         opt_level: OptLevel,
         compiler: Compiler,
     ) -> Result<Self, String> {
-        let launcher = Launcher::open(kind)?;
+        let device = open_guarded(kind).map_err(|error| error.to_string())?;
+        let launcher = Launcher::new(device);
         let target = Target::for_device(launcher.device().info(), opt_level)?;
-        let (program, kernels, functions, library, output) = Default::default();
+        let (program, tables, kernels, functions, library, output) = Default::default();
         Ok(DeviceEngine {
             kind,
             launcher,
@@ -80,6 +82,7 @@ impl DeviceEngine {
             opt_level,
             exceptions: Default::default(),
             program,
+            tables,
             kernels,
             functions,
             library,
@@ -95,7 +98,8 @@ impl DeviceEngine {
         block: [u32; 3],
         state: Option<Type>,
     ) -> Result<Arc<Loaded>, EngineError> {
-        let mut job = Job::new(vec![kernel], View::device(&[]), self.opt_level);
+        let view = View::device(&overlays_present(program, &self.tables));
+        let mut job = Job::new(vec![kernel], view, self.opt_level);
         job.options.state = state;
         (job.options.debug_level, job.options.throws) = self.exceptions;
         let compiled = (self.compiler)(program, &job, &self.target, &self.library, self.launcher.host())?;
@@ -123,6 +127,12 @@ impl Engine for DeviceEngine {
         }
     }
 
+    fn set_tables(&mut self, names: &[String]) {
+        self.tables = names.to_vec();
+        self.kernels.clear();
+        self.functions.clear();
+    }
+
     fn program(&self) -> &Program {
         &self.program
     }
@@ -143,7 +153,8 @@ impl Engine for DeviceEngine {
 
     fn call_checked(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
         if !self.functions.contains_key(&method) {
-            let wrap::Wrapped { program, kernel, results, state } = wrap::wrap(&self.program, method)?;
+            let wrap::Wrapped { program, kernel, results, state } =
+                wrap::wrap(&self.program, method, &self.tables)?;
             let loaded = self.compile(&program, kernel, ONE.block, state.as_ref().map(|state| state.ty))?;
             self.functions.insert(method, Function { loaded, results, state });
         }

@@ -9,7 +9,7 @@ use crate::stack::CallStack;
 use crate::value::HostArg;
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::{MethodKind, NoHost, Program, Resolve};
-use marquetry_lower::dispatch::view::View;
+use marquetry_lower::dispatch::view::{View, overlays_present};
 use marquetry_lower::job::{DebugLevel, Job, OptLevel, ThrowPolicy};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -48,7 +48,8 @@ pub(super) struct FunctionEngine<W: Way> {
     opt_level: OptLevel,
     exceptions: (DebugLevel, ThrowPolicy),
     program: Arc<Program>,
-    /// Compiled for the present program, host and exceptions.
+    tables: Vec<String>,
+    /// Compiled for the present program, tables, host and exceptions.
     functions: HashMap<Method, W::Function>,
     kernels: DeviceEngine,
     host: Arc<dyn Resolve>,
@@ -60,9 +61,9 @@ impl<W: Way> FunctionEngine<W> {
     pub(super) fn new(opt_level: OptLevel) -> Result<Self, String> {
         let target = Target::parse("native", opt_level).map_err(|error| error.to_string())?;
         let kernels = W::kernels(opt_level)?;
-        let (exceptions, program, functions, stack) = Default::default();
+        let (exceptions, program, tables, functions, stack) = Default::default();
         let host = Arc::new(NoHost);
-        Ok(FunctionEngine { target, opt_level, exceptions, program, functions, kernels, host, stack })
+        Ok(FunctionEngine { target, opt_level, exceptions, program, tables, functions, kernels, host, stack })
     }
 }
 
@@ -80,7 +81,8 @@ impl<W: Way> Engine for FunctionEngine<W> {
     fn call_checked(&mut self, method: Method, args: &mut [HostArg]) -> Result<Outcome, EngineError> {
         debug_assert_eq!(self.program.method(method).kind, MethodKind::Function);
         if !self.functions.contains_key(&method) {
-            let mut job = Job::new(vec![method], View::native(&[]), self.opt_level);
+            let view = View::native(&overlays_present(&self.program, &self.tables));
+            let mut job = Job::new(vec![method], view, self.opt_level);
             (job.options.debug_level, job.options.throws) = self.exceptions;
             let function = W::compile(&self.program, &job, &self.target, &*self.host)?;
             self.functions.insert(method, function);
@@ -96,6 +98,12 @@ impl<W: Way> Engine for FunctionEngine<W> {
         if std::mem::replace(&mut self.exceptions, (debug_level, throws)) != self.exceptions {
             self.functions.clear();
         }
+    }
+
+    fn set_tables(&mut self, names: &[String]) {
+        self.kernels.set_tables(names);
+        self.tables = names.to_vec();
+        self.functions.clear();
     }
 
     fn program(&self) -> &Program {

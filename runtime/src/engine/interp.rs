@@ -9,7 +9,7 @@ use marquetry_ir::program::{NoHost, Program, Resolve};
 use marquetry_ir::span::Location;
 use marquetry_ir::unit::Unit;
 use marquetry_ir::verify::Verified;
-use marquetry_lower::dispatch::view::View;
+use marquetry_lower::dispatch::view::{View, overlays_present};
 use marquetry_lower::exceptions::record::WorkItem;
 use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::pipeline;
@@ -20,6 +20,7 @@ use std::sync::Arc;
 /// Interprets calls and launches.
 pub(super) struct InterpEngine {
     program: Arc<Program>,
+    tables: Vec<String>,
     units: HashMap<Method, Verified>,
     output: Vec<String>,
     options: LaunchOptions,
@@ -30,6 +31,7 @@ impl InterpEngine {
     pub(super) fn new() -> Self {
         InterpEngine {
             program: Arc::new(Program::new()),
+            tables: Vec::new(),
             units: HashMap::new(),
             output: Vec::new(),
             options: LaunchOptions::default(),
@@ -44,7 +46,8 @@ impl InterpEngine {
         args: &mut [HostArg],
     ) -> Result<Outcome, EngineError> {
         if !self.units.contains_key(&method) {
-            let view = if extent.is_some() { View::device(&[]) } else { View::native(&[]) };
+            let tables = overlays_present(&self.program, &self.tables);
+            let view = if extent.is_some() { View::device(&tables) } else { View::native(&tables) };
             let job = Job::new(vec![method], view, OptLevel::None);
             self.units.insert(method, pipeline::specialised(&self.program, &job)?);
         }
@@ -201,6 +204,11 @@ impl Engine for InterpEngine {
 
     fn load(&mut self, program: Arc<Program>) {
         self.program = program;
+        self.units.clear();
+    }
+
+    fn set_tables(&mut self, names: &[String]) {
+        self.tables = names.to_vec();
         self.units.clear();
     }
 

@@ -339,6 +339,10 @@ pub trait Engine: Send {
     /// compile.
     fn set_exceptions(&mut self, _debug_level: DebugLevel, _throws: ThrowPolicy) {}
 
+    /// The tables of overlays that code sees besides the library's, first asked first; what was compiled with others is made
+    /// anew. One that the program does not have has no methods.
+    fn set_tables(&mut self, names: &[String]);
+
     /// Takes who supplies the words that globals leave to the host, in place of an earlier one; code that was given words
     /// of that one is made anew. Engines that cannot hand words to code refuse programs that need some.
     fn set_host(&mut self, host: Arc<dyn Resolve>) {

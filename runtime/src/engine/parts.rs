@@ -154,6 +154,10 @@ fn pass(
     parts: &mut Vec<Part>,
 ) -> Result<(), EngineError> {
     let pointer = argument.passing == Passing::Pointer;
+    if !is_taken(argument.ty, value) {
+        let (found, wanted) = (value.description(), argument.ty);
+        return Err(EngineError::Failed(format!("{what} is {found}, but '{}' takes {wanted}", entry.symbol)));
+    }
     match value {
         HostArg::Buffer { .. } if pointer => parts.push(buffer),
         HostArg::Value(value) if pointer && value.ty().is_pointer() => match value.lanes() {
@@ -167,10 +171,26 @@ fn pass(
         HostArg::Aggregate(bytes) if !pointer => return cut(entry, argument, bytes, what, parts),
         _ => {
             let wanted = if pointer { "a buffer" } else { "a value" };
-            return Err(EngineError::Failed(format!("{what} should be {wanted}")));
+            let found = value.description();
+            return Err(EngineError::Failed(format!(
+                "{what} is {found}, but '{}' takes {wanted}",
+                entry.symbol
+            )));
         }
     }
     Ok(())
+}
+
+/// Whether a parameter of this type takes a value. Of a type that is the program's own, only the size is known here.
+fn is_taken(ty: Type, value: &HostArg) -> bool {
+    if ty.is_aggregate() || !ty.is_known() {
+        return true;
+    }
+    match value {
+        HostArg::Value(value) => value.ty() == ty || value.ty().is_pointer() && ty.is_pointer(),
+        HostArg::Aggregate(_) => false,
+        HostArg::Buffer { .. } => ty.is_pointer(),
+    }
 }
 
 /// Cuts the bytes of a value into what is passed of it.
@@ -247,7 +267,7 @@ pub(crate) fn outcome(
     // They stand first, and have no need of padding.
     let (words, _) = block.as_chunks();
     let operands: Vec<u64> =
-        words.iter().take(entry.abi.operands).map(|&word| u64::from_ne_bytes(word)).collect();
+        words.iter().take(entry.abi.operands).map(|&word| u64::from_le_bytes(word)).collect();
     if let Some(thrown) = Thrown::of_status(places, status, &operands) {
         return Ok(Outcome::Threw(thrown));
     }

@@ -7,14 +7,19 @@ use marquetry_ir::body::Symbol;
 use marquetry_ir::diag::has_errors;
 use marquetry_ir::entity::{Method, SymbolRef};
 use marquetry_ir::op::Op;
-use marquetry_ir::program::Program;
+use marquetry_ir::program::{OpenTable, Program};
 use marquetry_ir::text;
 use marquetry_ir::types::{Space, Type, Types};
+use marquetry_lower::dispatch::resolve::{Answer, look_up};
+use marquetry_lower::dispatch::view::{View, overlays_present};
 use marquetry_lower::runtime::inputs::STATE;
 use std::fmt::Write;
 
 /// The name of the kernel, which is no part of what hosts asked for.
 pub(super) const KERNEL: &str = "marq_call";
+
+/// The name of what the kernel calls where the method's own means an overlay.
+const CALLEE: &str = "marq_called";
 
 /// A program with a kernel that calls one method and stores its results.
 pub(super) struct Wrapped {
@@ -26,9 +31,11 @@ pub(super) struct Wrapped {
     pub state: Option<KernelState>,
 }
 
-/// Wraps a method into a kernel.
-pub(super) fn wrap(program: &Program, method: Method) -> Result<Wrapped, EngineError> {
-    let data = program.method(method);
+/// Wraps a method into a kernel, whose code sees these tables.
+pub(super) fn wrap(program: &Program, method: Method, tables: &[String]) -> Result<Wrapped, EngineError> {
+    let mut program = program.clone();
+    let callee = callee(&mut program, method, tables)?;
+    let data = program.method(callee);
     let types = &program.types;
     let results = parts::held(types, &data.signature.results);
     if let Some(&ty) = results.iter().find(|ty| ty.is_aggregate()) {
@@ -68,7 +75,6 @@ pub(super) fn wrap(program: &Program, method: Method) -> Result<Wrapped, EngineE
         let _ = writeln!(body, "    store p{n}, {value}");
     }
     let source = format!("kernel {KERNEL}({params}out: ptr<global>) {{\nentry:\n{body}    return\n}}\n");
-    let mut program = program.clone();
     let diagnostics = text::parse(&mut program, "call", &source);
     if has_errors(&diagnostics) {
         return Err(EngineError::Program(diagnostics));
@@ -78,6 +84,24 @@ pub(super) fn wrap(program: &Program, method: Method) -> Result<Wrapped, EngineE
         Some(&kernel) => Ok(Wrapped { program, kernel, results, state }),
         None => Err(EngineError::Failed("the wrapping kernel is missing".into())),
     }
+}
+
+/// A method that calls by its name mean: a copy of it, where they mean an overlay. What is called is no matter of tables,
+/// as little as the function of a job is.
+fn callee(program: &mut Program, method: Method, tables: &[String]) -> Result<Method, EngineError> {
+    let data = program.method(method);
+    let view = View::device(&overlays_present(program, tables));
+    let found = look_up(program, &view, &data.name, &data.signature.params).answer;
+    let overlaid = |found: Method| {
+        OpenTable::try_from(program.method(found).table()).is_ok_and(|t| t != OpenTable::BASE)
+    };
+    if !matches!(found, Answer::Method(found) if found != method && overlaid(found)) {
+        return Ok(method);
+    }
+    let mut copy = data.clone();
+    copy.name = CALLEE.into();
+    let added = program.add_method(OpenTable::BASE, copy);
+    added.map_err(|error| EngineError::Failed(format!("'{CALLEE}': {error}")))
 }
 
 /// What functions on the host have for the kernels' state: zeros.

@@ -14,6 +14,7 @@ use marquetry_ir::text;
 use marquetry_ir::types::{self, Scalar, Space, Type};
 use marquetry_ir::unit::PrintFormat;
 use marquetry_lower::exceptions::places::{ThrowFrame, ThrowPlace};
+use marquetry_lower::hooks::Deferred;
 use marquetry_lower::job::EntryConvention;
 use marquetry_lower::legal::{Argument, EntryAbi, Passing, Role};
 use marquetry_lower::runtime::Input;
@@ -33,6 +34,8 @@ pub(crate) struct Details {
     pub(crate) scheduling: Scheduling,
     /// The places that throw, by number.
     pub(crate) places: Arc<[ThrowPlace]>,
+    /// What else the job asked for, in the order in which it did.
+    pub(crate) children: Vec<Deferred>,
     pub(crate) wrapper: u32,
     pub(crate) direct: u32,
 }
@@ -57,11 +60,18 @@ pub(super) struct Types<'a> {
     /// Where types are made that the program does not have.
     own: Option<Program>,
     known: HashMap<u32, Type>,
+    /// Whether types that there are not are unknown ones, and not an error.
+    is_lenient: bool,
 }
 
 impl<'a> Types<'a> {
     pub(super) fn new(program: &'a Program) -> Self {
-        Types { program, own: None, known: HashMap::new() }
+        Types { program, own: None, known: HashMap::new(), is_lenient: false }
+    }
+
+    /// As [`Self::new`]; types that the program does not have are unknown ones.
+    pub(super) fn lenient(program: &'a Program) -> Self {
+        Types { is_lenient: true, ..Types::new(program) }
     }
 
     pub(super) fn table(&self) -> &types::Types {
@@ -99,7 +109,10 @@ impl<'a> Types<'a> {
             return Ok(known);
         }
         let text = string(tables, id, from)?;
-        let ty = self.spelled(text).ok_or_else(|| from.damaged(format!("there is no type '{text}'")))?;
+        let ty = match self.spelled(text) {
+            None if self.is_lenient => Type::UNKNOWN,
+            found => found.ok_or_else(|| from.damaged(format!("there is no type '{text}'")))?,
+        };
         self.known.insert(id, ty);
         Ok(ty)
     }
@@ -218,10 +231,19 @@ impl Details {
             })?;
             Ok(StoredInstance { definition, arguments, edges })
         })?;
+        let children = from.list(12, |from| {
+            let name = text(from)?.into();
+            let backend = match from.u32()? {
+                NONE => None,
+                id => Some(string(tables, id, from)?.into()),
+            };
+            Ok(Deferred { name, backend, arguments: types.list(tables, from)?.into() })
+        })?;
         from.end()?;
         let scheduling = Scheduling { waits: vec![waits], stack, checked };
         let (wrapper, direct) = (row.wrapper, row.direct);
-        let details = Details { entry, results, formats, shared_bytes, scheduling, places, wrapper, direct };
+        let details =
+            Details { entry, results, formats, shared_bytes, scheduling, places, children, wrapper, direct };
         Ok((details, instances))
     }
 }

@@ -7,13 +7,13 @@
 #![allow(unsafe_code)] // maps a file and changes the rights of its pages
 
 use super::ImageError;
-use super::details::Details;
-use super::format::{FLAG_KERNEL, FLAG_VALIDATED, MAX_BYTES, Part, SEGMENT, SYMBOL_ROUTINE};
+use super::details::{Details, Types};
+use super::format::{FLAG_KERNEL, FLAG_VALIDATED, MAGIC, MAX_BYTES, Part, SEGMENT, SYMBOL_ROUTINE};
 use super::read::{Layout, Tables, check};
 use super::write::entry_hash;
 use crate::compile::Compiled;
 use marquetry_codegen::native::{JitCode, MappedCode, MappedEntry, NativeOptions, NativeTarget, routine};
-use marquetry_ir::program::{MethodKind, Reference};
+use marquetry_ir::program::{MethodKind, Program, Reference};
 use memmap2::{Mmap, MmapOptions};
 use region::Protection;
 use std::fs::File;
@@ -87,6 +87,9 @@ pub struct Image {
 }
 
 impl Image {
+    /// What every image begins with.
+    pub const MAGIC: [u8; 8] = MAGIC;
+
     /// Maps a file and checks it.
     ///
     /// # Errors
@@ -262,7 +265,26 @@ fn flush(text: &[u8]) {
             std::arch::asm!("dsb ish", "isb");
         }
     }
-    #[cfg(not(target_arch = "aarch64"))]
+    #[cfg(all(target_arch = "riscv64", target_os = "linux"))]
+    {
+        // `fence.i` is about this hart only, and threads move. What Linux does for all of them is riscv_flush_icache (259),
+        // of a range, with no flags for a process, which has no failure but flags that it does not know.
+        const RISCV_FLUSH_ICACHE: usize = 259;
+        let range = text.as_ptr_range();
+        // SAFETY: the call changes no memory of the process; it changes a0 alone.
+        unsafe {
+            std::arch::asm!(
+                "ecall",
+                in("a7") RISCV_FLUSH_ICACHE,
+                inlateout("a0") range.start => _,
+                in("a1") range.end,
+                in("a2") 0_usize,
+                options(nostack)
+            );
+        }
+    }
+    // The other processors see to it themselves.
+    #[cfg(not(any(target_arch = "aarch64", target_arch = "riscv64")))]
     let _ = text;
 }
 
@@ -324,6 +346,17 @@ impl LoadedImage {
                     && tables.config(row.config).0 == config
             })
         })
+    }
+
+    /// The code of an entry by its number among [`Self::entries`], for whoever has no program to compare it with: it is what
+    /// was compiled, whatever a program says now. Structs among what it takes are known by their size only.
+    ///
+    /// # Errors
+    /// There is no such entry, or what the file says about it is damaged.
+    pub fn code(self: &Arc<Self>, number: u32) -> Result<Compiled, ImageError> {
+        let nothing = Program::new();
+        let (details, _) = Details::read(self.tables(), number, &mut Types::lenient(&nothing))?;
+        Ok(self.code_of(details))
     }
 
     /// The code of an entry of this image.

@@ -9,16 +9,17 @@
 //!
 //! # The file
 //!
-//! Little-endian. A header of 256 bytes, then twelve parts in this order, none overlapping another; the last three begin on
-//! pages (4 KiB on x86-64, 64 KiB on aarch64), so that the file is mapped as it is.
+//! Little-endian, on every machine; but text, constants and data are the machine's own, big-endian on s390x, and so are the
+//! addresses that relocations put there. A header of 256 bytes, then twelve parts in this order, none overlapping another; the
+//! last three begin on pages (64 KiB on aarch64, 4 KiB elsewhere), so that the file is mapped as it is.
 //!
 //! | header | |
 //! |---|---|
 //! | 0 | magic `89 4D 41 52 51 0D 0A 1A` |
-//! | 8 | version of the format, 2; bytes of the header |
+//! | 8 | version of the format, 3; bytes of the header |
 //! | 16 | XXH3-64 of everything from byte 24 on |
 //! | 24 | bytes of the file |
-//! | 32 | bytes of a page; strings: machine (`x86_64-linux`), features of the processor, who wrote it |
+//! | 32 | bytes of a page; strings: machine (`x86_64-linux`, `aarch64-linux`, `riscv64gc-linux`, `s390x-linux`), features of the processor, who wrote it |
 //! | 48 | where each part begins, and its bytes (`u64` each) |
 //!
 //! | part | rows |
@@ -31,10 +32,14 @@
 //! | definitions | `{name, table, signature, 0, XXH3-128 of the method's text with what it mentions}` |
 //! | entries | `{hash, name, table, config, definition, flags (1 kernel, 2 validated), wrapper, function, text, its bytes, details, their bytes, 0, 0, 0}` |
 //! | index | `{hash, entry}`, ascending by hash |
-//! | details | per entry: signature and ABI, formats, stack and scheduling, places that throw and that check the stack, instances with their look-ups |
+//! | details | per entry: signature and ABI, formats, stack and scheduling, places that throw and that check the stack, instances with their look-ups, children |
 //! | text | read and executed; the same wherever it lies |
 //! | constants | read only once it is relocated; begins with the addresses of the symbols |
 //! | data | read and written, private to the process |
+//!
+//! The wrapper of a function is `uint32_t (const void *args, void *results, const void *stack)`, whose blocks of arguments and results are
+//! little-endian too; `stack` may be null. It gives 0, or the number of the place that threw plus one. Who loads an image makes
+//! its text visible to the processor as instructions, where that takes something (`__builtin___clear_cache` in C).
 //!
 //! Everything that has a fixed size is checked when the file is opened, in one pass; details are checked when their entry is
 //! asked for. Nothing of a file that fails a check is executed.
@@ -42,8 +47,9 @@
 //! # What is not in it
 //! Lines and columns of places that throw are those of the text that was compiled. Hooks and answers of a back-end are part
 //! of what its name stands for, in the process that writes and in the one that loads. A config's params are values of the
-//! process, so that jobs with params cannot be stored; nor can jobs with children, nor code that contains addresses of this
-//! process ([`ImageError::NotStorable`]).
+//! process, so that jobs with params cannot be stored; nor can code that contains addresses of this process
+//! ([`ImageError::NotStorable`]). Children of a job are named, not contained: they are jobs of their own, which whoever loads
+//! looks up anew, and takes from an image that has them, or compiles.
 
 mod details;
 mod edges;

@@ -19,6 +19,7 @@ use marquetry_lower::dispatch::edges::Instance;
 use marquetry_lower::dispatch::resolve::Answer;
 use marquetry_lower::exceptions::places::ThrowPlace;
 use marquetry_lower::failure::Limit;
+use marquetry_lower::hooks::Deferred;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
@@ -47,6 +48,8 @@ pub(crate) struct Draft {
     pub(crate) results: Vec<Type>,
     pub(crate) places: Arc<[ThrowPlace]>,
     pub(crate) instances: Vec<Instance>,
+    /// What else it asked for.
+    pub(crate) children: Vec<Deferred>,
     /// The types that these mention.
     pub(crate) types: Arc<types::Types>,
 }
@@ -165,6 +168,7 @@ impl Image<'_> {
         };
         details::write(&mut self.details, &mut self.strings, &stored);
         self.record(draft)?;
+        self.children(draft)?;
         let config = match self.config_ids.get(&draft.config) {
             Some(&id) => id,
             None => {
@@ -215,6 +219,19 @@ impl Image<'_> {
                 };
                 self.details.list(&answer, |out, &id| out.u32(id));
             }
+        }
+        Ok(())
+    }
+
+    /// What an entry asked for besides itself.
+    fn children(&mut self, draft: &Draft) -> Result<(), ImageError> {
+        self.details.u32(draft.children.len() as u32);
+        for Deferred { name, arguments, backend } in &draft.children {
+            let name = self.strings.id(name);
+            let backend = backend.as_ref().map_or(NONE, |backend| self.strings.id(backend));
+            self.details.u32(name);
+            self.details.u32(backend);
+            self.arguments(draft, arguments)?;
         }
         Ok(())
     }

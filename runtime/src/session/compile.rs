@@ -8,8 +8,9 @@ use super::{Job, Session, SessionError};
 use crate::compile::{Child, Compiled, emit, lower};
 use crate::engine::EngineError;
 use crate::memory;
-use marquetry_ir::program::{Program, Worlds};
-use marquetry_ir::types::{Type, TypeError};
+use marquetry_ir::program::{Program, World, Worlds};
+use marquetry_ir::text::print_type;
+use marquetry_ir::types::{Type, TypeError, Types};
 use marquetry_lower::dispatch::edges::{Edge, Instance};
 use marquetry_lower::dispatch::resolve::look_up;
 use marquetry_lower::failure::Failure;
@@ -21,6 +22,17 @@ use marquetry_lower::{query, specialise};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
+
+/// What a job asked for besides itself.
+pub(super) struct Family {
+    pub(super) children: Vec<Child>,
+    /// What the cache knows them by.
+    pub(super) keys: Vec<(Key, World)>,
+    /// The look-ups by which they were found.
+    pub(super) record: Vec<Record>,
+    /// Where these have the answers that they had.
+    pub(super) worlds: Worlds,
+}
 
 impl Session {
     /// The code of a job: from the cache, from an image, or compiled now.
@@ -127,7 +139,7 @@ impl Session {
 
     /// Compiles a job, or takes it from an image, and puts it into the cache. `above` are the jobs that this one is a child of.
     fn build(&self, job: &Job, above: &mut Vec<Key>) -> Result<Arc<Compiled>, SessionError> {
-        if let Some(stored) = self.stored(job)? {
+        if let Some(stored) = self.stored(job, above)? {
             return Ok(stored);
         }
         let start = Instant::now();
@@ -135,28 +147,14 @@ impl Session {
         let (program, backend) = self.pinned(job)?;
         let mut lowering = self.lower(&program, &backend, job, &mut Silent)?;
         let mut compiled = self.emit(job, &lowering)?;
-        let mut worlds = lowering.worlds;
         let instances = std::mem::take(&mut lowering.instances);
         let types = lowering.types.clone();
         let mut record = vec![Record { instances, types, view: view(&program, &job.config)? }];
-        let mut children = Vec::new();
-        above.push(key.clone());
-        for deferred in &lowering.deferred {
-            let (child, edges, found) = self.child(job, &lowering, deferred)?;
-            worlds = worlds.intersect(found);
-            record.push(edges);
-            let child_key = Key::from(&child);
-            let known = self.shared.lock().compiled(&child);
-            let code = match known {
-                Some(code) => Some(code),
-                None if above.contains(&child_key) => None,
-                // Whoever compiles does not wait: if another thread has it first, that one's is kept.
-                None => Some(self.build(&child, above)?),
-            };
-            children.push((child_key, child.world));
-            compiled.children.push(Child { job: child, compiled: code });
-        }
-        above.pop();
+        let family = self.children(job, &lowering.deferred, &lowering.types, above)?;
+        let worlds = lowering.worlds.intersect(family.worlds);
+        record.extend(family.record);
+        compiled.children = family.children;
+        let children = family.keys;
         let new = New { key, world: job.world, worlds, seen: program.world(), record, children };
         let object: Arc<Object> = self.shared.lock().insert(new);
         // Its words are this session's.
@@ -172,11 +170,42 @@ impl Session {
         Ok(kept)
     }
 
+    /// What a job asked for besides itself, in its order: from the cache, from an image, or compiled now. `types` are those of the
+    /// arguments.
+    pub(super) fn children(
+        &self,
+        job: &Job,
+        deferred: &[Deferred],
+        types: &Types,
+        above: &mut Vec<Key>,
+    ) -> Result<Family, SessionError> {
+        let mut family =
+            Family { children: Vec::new(), keys: Vec::new(), record: Vec::new(), worlds: Worlds::ALL };
+        above.push(Key::from(job));
+        for deferred in deferred {
+            let (child, edges, found) = self.child(job, types, deferred)?;
+            family.worlds = family.worlds.intersect(found);
+            family.record.push(edges);
+            let child_key = Key::from(&child);
+            let known = self.shared.lock().compiled(&child);
+            let code = match known {
+                Some(code) => Some(code),
+                None if above.contains(&child_key) => None,
+                // Whoever compiles does not wait: if another thread has it first, that one's is kept.
+                None => Some(self.build(&child, above)?),
+            };
+            family.keys.push((child_key, child.world));
+            family.children.push(Child { job: child, compiled: code });
+        }
+        above.pop();
+        Ok(family)
+    }
+
     /// The job of a child, and the look-up by which it was found.
     fn child(
         &self,
         parent: &Job,
-        lowering: &Lowering,
+        types: &Types,
         deferred: &Deferred,
     ) -> Result<(Job, Record, Worlds), SessionError> {
         let config = match &deferred.backend {
@@ -193,7 +222,7 @@ impl Session {
         };
         // Types that only the unit has are made in the program.
         let import = |program: &mut Program| -> Result<Vec<Type>, TypeError> {
-            deferred.arguments.iter().map(|&ty| program.types.import(&lowering.types, ty)).collect()
+            deferred.arguments.iter().map(|&ty| program.types.import(types, ty)).collect()
         };
         let arguments = if deferred.arguments.iter().any(|ty| ty.is_aggregate()) {
             self.change(import).map_err(|error| SessionError::NotFound(error.to_string()))?
@@ -201,6 +230,15 @@ impl Session {
             deferred.arguments.to_vec()
         };
         let program = self.shared.lock().program_at(parent.world)?;
+        // The program as it was before relations between types changed has none of the types that came later.
+        if let Some(n) = arguments.iter().position(|&ty| program.types.layout(ty).is_none()) {
+            let ty = deferred.arguments.get(n).map(|&ty| print_type(types, ty)).unwrap_or_default();
+            let (name, world) = (&deferred.name, parent.world.0);
+            return Err(SessionError::NotFound(format!(
+                "the child '{name}' takes {ty}, a type that only the job above it made: in world {world}, before relations \
+                 between types changed, there is none"
+            )));
+        }
         let open = view(&program, &config)?;
         let pinned = open.clone().at(parent.world);
         let found = look_up(&program, &pinned, &deferred.name, &arguments);

@@ -12,7 +12,7 @@ use crate::image::{
 use crate::memory;
 use marquetry_codegen::native::{ExternPolicy, check_blob_target, emit_blob};
 use marquetry_ir::program::{Program, Reference};
-use marquetry_ir::threads::with_helpers;
+use marquetry_ir::threads::on_threads;
 use marquetry_ir::types::Type;
 use marquetry_ir::unit::Unit;
 use marquetry_lower::failure::Failure;
@@ -87,7 +87,7 @@ impl Session {
             }
             done
         };
-        let drafts = with_helpers(threads.min(jobs.len()).saturating_sub(1), work);
+        let drafts = on_threads(threads.min(jobs.len()), work);
         let mut drafts: Vec<_> = drafts.into_iter().flatten().collect();
         drafts.sort_unstable_by_key(|(n, _)| *n);
         let drafts: Vec<Draft> = drafts.into_iter().map(|(_, draft)| draft).collect::<Result<_, _>>()?;
@@ -141,7 +141,6 @@ impl Session {
             let mut lowering = lower(memory, &program, &lower_job, &setup, &mut Silent)?;
             why.extend(baked(lowering.legal.unit()));
             why.extend(lowering.legal.baked().iter().map(|reference| format!("the word of {reference}")));
-            why.extend(lowering.deferred.iter().map(|child| format!("the child '{}'", child.name)));
             let blob = match why.is_empty() {
                 true => Some(emit_blob(&lowering.legal, target, &mut memory.native)),
                 false => None,
@@ -157,7 +156,7 @@ impl Session {
         })?;
         let Some(blob) = blob else { return Err(not_storable(why)) };
         let blob = blob.map_err(|error| failed(SessionError::Compile(error.into())))?;
-        let Lowering { types, signatures, .. } = lowering;
+        let Lowering { types, signatures, deferred, .. } = lowering;
         let results: Vec<Type> = signatures.first().map(|first| first.results.clone()).unwrap_or_default();
         Ok(Draft {
             method: job.entry.method,
@@ -172,6 +171,7 @@ impl Session {
             results,
             places: blob.places.clone(),
             instances,
+            children: deferred,
             types,
             name,
             blob,
@@ -253,8 +253,13 @@ impl Session {
         Ok(stale)
     }
 
-    /// The code of a job from an image, if one has it and it matches; it is in the cache then.
-    pub(super) fn stored(&self, job: &Job) -> Result<Option<Arc<Compiled>>, SessionError> {
+    /// The code of a job from an image, if one has it and it matches; it is in the cache then. `above` are the jobs that this one
+    /// is a child of.
+    pub(super) fn stored(
+        &self,
+        job: &Job,
+        above: &mut Vec<Key>,
+    ) -> Result<Option<Arc<Compiled>>, SessionError> {
         let images = self.shared.lock().images.clone();
         let of_host = matches!(&job.config.target, Target::Native(target) if target.is_host());
         if images.is_empty()
@@ -278,10 +283,16 @@ impl Session {
                 Err(Mismatch::Image(error)) => return Err(SessionError::Image(error)),
             };
             let Match { details, instances, types, worlds } = found;
-            let compiled = Arc::new(image.code_of(details));
-            let record = vec![Record { instances, types, view: open }];
+            // These are looked up anew: the code knows nothing of what they are.
+            let family = self.children(job, &details.children, &types, above)?;
+            let mut compiled = image.code_of(details);
+            compiled.children = family.children;
+            let compiled = Arc::new(compiled);
+            let mut record = vec![Record { instances, types, view: open }];
+            record.extend(family.record);
             let (key, world, seen) = (Key::from(job), job.world, program.world());
-            let new = New { key, world, worlds, seen, record, children: Vec::new() };
+            let (worlds, children) = (worlds.intersect(family.worlds), family.keys);
+            let new = New { key, world, worlds, seen, record, children };
             let object = self.shared.lock().insert(new);
             let kept = object.compiled.get_or_init(|| compiled).clone();
             self.loaded.fetch_add(1, Ordering::Relaxed);

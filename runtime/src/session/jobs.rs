@@ -3,13 +3,13 @@
 use super::config::Config;
 use super::{Job, Session, SessionError};
 use marquetry_ir::entity::Table;
-use marquetry_ir::program::{OpenTable, Program};
+use marquetry_ir::program::Program;
 use marquetry_ir::signature::Signature;
 use marquetry_ir::text;
 use marquetry_ir::types::Type;
 use marquetry_lower::dispatch::explain;
 use marquetry_lower::dispatch::resolve::Answer;
-use marquetry_lower::dispatch::view::{ListError, View, overlays, provider};
+use marquetry_lower::dispatch::view::{ListError, View, overlays, overlays_present, provider};
 use marquetry_lower::job::JobEntry;
 use std::sync::Arc;
 
@@ -74,7 +74,7 @@ pub(super) fn view(program: &Program, config: &Config) -> Result<View, SessionEr
 
 /// The stack of these tables; those that do not exist have no methods.
 pub(super) fn view_of(program: &Program, tables: &[&str], provider: &[&str], device: bool) -> View {
-    let tables: Vec<OpenTable> = tables.iter().filter_map(|name| program.open_table(name)).collect();
+    let tables = overlays_present(program, tables);
     if !device {
         return View::native(&tables);
     }

@@ -185,7 +185,12 @@ impl State {
         self.find(job)?.object.compiled.get().cloned()
     }
 
-    pub(super) fn insert(&mut self, new: New) -> Arc<Object> {
+    /// Where it is right, look-ups said by the methods that they met. They do not know relations of other epochs, nor methods
+    /// that are forgotten: it holds from where both were what they are.
+    pub(super) fn insert(&mut self, mut new: New) -> Arc<Object> {
+        let before = self.epochs.iter().rev().find(|(last, _)| *last < new.world);
+        let start = before.map_or(World(0), |(last, _)| World(last.0 + 1));
+        new.worlds.from = new.worlds.from.max(start).max(self.program.oldest_world());
         let now = self.program.world();
         self.cache.insert(new, now)
     }

@@ -43,6 +43,98 @@ impl Folder {
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
+
+    pub fn root(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// What is in a file of it.
+    pub fn bytes(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// A folder with the program that the tests build ahead of time and the C code that calls it.
+    pub fn with_library() -> Self {
+        let folder = Folder::new();
+        folder.file("library.mq", include_str!("../aot/library.mq"));
+        folder.file("kernels.mq", include_str!("../aot/kernels.mq"));
+        folder.file("main.c", include_str!("../aot/main.c"));
+        folder
+    }
+}
+
+/// How strictly C is read.
+pub const STRICT: [&str; 6] = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic", "-I."];
+
+/// A machine whose code can be linked and run here.
+pub struct Machine {
+    pub name: &'static str,
+    /// How its tools are called: what stands in front of their names.
+    prefix: &'static str,
+    emulator: Option<&'static str>,
+}
+
+/// This one, and those that are emulated.
+pub const MACHINES: [Machine; 4] = [
+    Machine { name: "x86_64", prefix: "", emulator: None },
+    Machine { name: "aarch64", prefix: "aarch64-linux-gnu-", emulator: Some("qemu-aarch64") },
+    Machine { name: "riscv64", prefix: "riscv64-linux-gnu-", emulator: Some("qemu-riscv64") },
+    Machine { name: "s390x", prefix: "s390x-linux-gnu-", emulator: Some("qemu-s390x") },
+];
+
+impl Machine {
+    /// The machine of this name.
+    pub fn named(name: &str) -> &'static Machine {
+        MACHINES.iter().find(|machine| machine.name == name).unwrap_or_else(|| panic!("no {name}"))
+    }
+
+    /// A tool for its code.
+    pub fn tool(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// Its C compiler.
+    pub fn cc(&self) -> String {
+        self.tool(if self.emulator.is_some() { "gcc" } else { "cc" })
+    }
+
+    /// What `--target` calls it.
+    pub fn target(&self) -> String {
+        format!("native:{}", self.name)
+    }
+
+    /// Whether its code can be linked and run.
+    pub fn is_present(&self) -> bool {
+        let is_host = cfg!(all(target_arch = "x86_64", target_os = "linux"));
+        is_present(&self.cc()) && self.emulator.map_or(is_host, is_present)
+    }
+
+    /// Compiles and links C code for it.
+    pub fn link(&self, folder: &Folder, args: &[&str]) {
+        run_in(folder.root(), &self.cc(), args);
+    }
+
+    /// A command that runs a program for it.
+    pub fn command(&self, folder: &Folder, program: &str) -> Command {
+        let mut command = match self.emulator {
+            Some(emulator) => {
+                let mut command = Command::new(emulator);
+                command.args(["-L", &format!("/usr/{}-linux-gnu", self.name), program]);
+                command
+            }
+            None => Command::new(folder.path(program)),
+        };
+        command.current_dir(folder.root()).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a program for it, which must succeed; gives what it printed.
+    pub fn run(&self, folder: &Folder, program: &str) -> String {
+        let output = self.command(folder, program).output().expect("it starts");
+        let said = format!("{}{}", stdout(&output), stderr(&output));
+        assert!(output.status.success(), "{} {program}: {}: {said}", self.name, output.status);
+        stdout(&output)
+    }
 }
 
 pub fn text(path: &Path) -> &str {

@@ -4,6 +4,8 @@ use crate::support::*;
 use marquetry::compile::Compiled;
 use marquetry::engine::EngineError;
 use marquetry::session::{Backend, Config, Job, Session, SessionError};
+use marquetry_ir::op::Op;
+use marquetry_lower::hooks::{Anchor, Deferred};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Barrier};
 
@@ -90,15 +92,16 @@ fn b9_a_pinned_job_is_compiled_the_same_for_ever() {
     assert!(session.compile(&never).is_err(), "the old method is not of the new world");
 }
 
+const RELATIONS: &str = "abstract Real\nimpl f32 : Real\n
+                method kind(x: Any) -> i32 {\nentry:\n    return i32 0\n}\n
+                method kind(x: Real) -> i32 {\nentry:\n    return i32 1\n}\n
+                method ask(x: i32) -> i32 {\nentry:\n    r = call kind(x)\n    return r\n}\n";
+
 #[test]
 fn relations_between_types_are_a_change() {
     let session = Session::new();
     let config = native(&session);
-    let text = "abstract Real\nimpl f32 : Real\n
-                method kind(x: Any) -> i32 {\nentry:\n    return i32 0\n}\n
-                method kind(x: Real) -> i32 {\nentry:\n    return i32 1\n}\n
-                method ask(x: i32) -> i32 {\nentry:\n    r = call kind(x)\n    return r\n}\n";
-    session.define("t.mq", text).unwrap();
+    session.define("t.mq", RELATIONS).unwrap();
     let old = session.job("ask", &config).unwrap();
     assert_eq!(call(&session.compile(&old).unwrap(), &[5]), 0);
     session.define("t.mq", "impl i32 : Real\n").unwrap();
@@ -107,6 +110,86 @@ fn relations_between_types_are_a_change() {
     assert_eq!(call(&session.compile(&new).unwrap(), &[5]), 1);
     let again = session.compile_observed(&old, &mut marquetry_lower::observe::Silent).unwrap();
     assert_eq!(call(&again, &[5]), 0);
+}
+
+/// All methods that code of a later world calls were there before: that says nothing about relations.
+#[test]
+fn what_later_relations_gave_is_not_taken_for_earlier_ones() {
+    let session = Session::new();
+    let config = native(&session);
+    session.define("t.mq", RELATIONS).unwrap();
+    let old = session.job("ask", &config).unwrap();
+    session.define("t.mq", "impl i32 : Real\n").unwrap();
+    let new = session.job("ask", &config).unwrap();
+    assert_eq!(call(&session.compile(&new).unwrap(), &[5]), 1);
+    assert_eq!(call(&session.compile(&old).unwrap(), &[5]), 0);
+}
+
+/// A method that is forgotten was the one to call in worlds that are forgotten, too.
+#[test]
+fn what_is_compiled_after_forgetting_holds_from_there() {
+    let session = Session::new();
+    let config = native(&session);
+    session
+        .define("t.mq", &[RELATIONS, "method kind(x: i32) -> i32 {\nentry:\n    return i32 2\n}\n"].concat())
+        .unwrap();
+    let old = session.job("ask", &config).unwrap();
+    let kind = session.snapshot().methods_of("kind")[2];
+    assert!(session.delete(kind).unwrap());
+    session.forget_before(session.world());
+    let new = session.job("ask", &config).unwrap();
+    assert_eq!(call(&session.compile(&new).unwrap(), &[5]), 0);
+    let error = session.compile(&old).unwrap_err().to_string();
+    assert!(error.contains("is forgotten"), "{error}");
+}
+
+/// A child's argument may be of a type that only the unit of its parent made. It becomes one of the present program; the
+/// program of a world before relations changed is another one, which stays as it is.
+#[test]
+fn children_of_earlier_relations_have_no_types_that_only_their_parents_made() {
+    let session = Session::new();
+    let mut backend = Backend::new("native", target("native"));
+    backend.hook(Anchor::Specialised, "asks for a child", |context| {
+        for function in context.unit.funcs.values() {
+            let insts = function.body.blocks().flat_map(|block| function.body.block_insts(block));
+            let makes = insts.map(|inst| function.body.inst(inst)).filter(|inst| inst.op == Op::Make);
+            context.deferred.extend(makes.map(|make| Deferred {
+                name: "child".into(),
+                arguments: [make.ty].into(),
+                backend: None,
+            }));
+        }
+        Ok(())
+    });
+    let config = session.add_backend(backend).unwrap();
+    // One child says what it takes, one takes anything.
+    for (n, takes) in ["box<T>", "T"].into_iter().enumerate() {
+        let text = format!(
+            "abstract Number{n}\nstruct box{n}<T> {{ value: T }}\n
+             method child<T>(b: {takes}) -> i32 {{\nentry:\n    return i32 {n}\n}}\n
+             method wrap{n}<T>(x: T) -> T inline {{\nentry:\n    b = make.box{n}<T> x\n    r = get b, 0\n    return r\n}}\n
+             method parent{n}(x: i32) -> i32 {{\nentry:\n    r = call wrap{n}(x)\n    return r\n}}\n"
+        );
+        session.define("t.mq", &text.replace("box<T>)", &format!("box{n}<T>)"))).unwrap();
+        let old = session.job(&format!("parent{n}"), &config).unwrap();
+        session.define("t.mq", &format!("impl {} : Number{n}\n", ["i32", "f32"][n])).unwrap();
+        let new = session.job(&format!("parent{n}"), &config).unwrap();
+        let error = session.compile(&old).unwrap_err().to_string();
+        let world = old.world.0;
+        assert!(
+            error.starts_with(&format!("the child 'child' takes box{n}<i32>, a type that only")),
+            "{error}"
+        );
+        assert!(
+            error.contains(&format!("in world {world}, before relations between types changed")),
+            "{error}"
+        );
+        let code = session.compile(&new).unwrap();
+        assert_eq!(call(&code, &[5]), 5);
+        assert_eq!(call(code.children[0].compiled.as_ref().unwrap(), &[5]), n as i32);
+        // The type is known now, in the present; the past is what it was.
+        assert!(session.compile(&old).is_err());
+    }
 }
 
 #[test]

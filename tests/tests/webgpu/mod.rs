@@ -10,7 +10,7 @@ use marquetry_codegen::shader::{Language, ShaderTarget};
 use marquetry_ir::diag::Code as Problem;
 use marquetry_ir::entity::Method;
 use marquetry_ir::program::Program;
-use marquetry_lower::dispatch::view::View;
+use marquetry_lower::dispatch::view::{View, overlays_present};
 use marquetry_lower::exceptions::record::Record;
 use marquetry_lower::job::{Job, OptLevel};
 use marquetry_lower::legal::{Passing, Role};
@@ -25,6 +25,7 @@ pub struct WebGpu {
     device: wgpu::Device,
     queue: wgpu::Queue,
     program: Arc<Program>,
+    tables: Vec<String>,
     opt_level: OptLevel,
     options: LaunchOptions,
 }
@@ -59,7 +60,8 @@ impl WebGpu {
         let adapter = adapter.map_err(|error| error.to_string())?;
         let descriptor = wgpu::DeviceDescriptor { required_limits: adapter.limits(), ..Default::default() };
         let (device, queue) = now(adapter.request_device(&descriptor))?.map_err(|error| error.to_string())?;
-        Ok(WebGpu { device, queue, program: Arc::default(), opt_level, options: LaunchOptions::default() })
+        let (program, tables, options) = Default::default();
+        Ok(WebGpu { device, queue, program, tables, opt_level, options })
     }
 
     fn buffer(&self, bytes: &[u8], usage: wgpu::BufferUsages) -> wgpu::Buffer {
@@ -106,6 +108,10 @@ impl Engine for WebGpu {
         &self.program
     }
 
+    fn set_tables(&mut self, names: &[String]) {
+        self.tables = names.to_vec();
+    }
+
     fn options(&mut self) -> &mut LaunchOptions {
         &mut self.options
     }
@@ -121,7 +127,8 @@ impl Engine for WebGpu {
         args: &mut [HostArg],
     ) -> Result<Outcome, EngineError> {
         let target = ShaderTarget::new(Language::Wgsl, extent.block)?;
-        let mut job = Job::new(vec![method], View::device(&[]), self.opt_level);
+        let view = View::device(&overlays_present(&self.program, &self.tables));
+        let mut job = Job::new(vec![method], view, self.opt_level);
         job.options.state = self.options.state_type();
         let compiled = compile(&self.program, &job, &Target::Shader(target)).map_err(refused)?;
         let Code::Artifact(artifact) = &compiled.code else { return Err(failed("no text")) };

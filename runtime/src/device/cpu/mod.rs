@@ -19,7 +19,8 @@ use group::{Runner, overflow, template};
 use marquetry_codegen::native::context::{MAX_SHARED_BYTES, SUBGROUP_SIZE};
 use marquetry_codegen::native::{NativeKernel, NativeOptions, NativeTarget};
 use marquetry_ir::limits::MAX_GLOBAL_ALIGN;
-use memory::HostMemory;
+pub(in crate::device) use memory::Guard;
+use memory::{HostMemory, Memory};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -32,9 +33,9 @@ const MAX_STACKS: usize = 12 << 10;
 const THREAD_STACK: usize = 2 << 20;
 
 /// Looks for the CPU device: there is one wherever native code is.
-pub(super) fn probe() -> Vec<Probe> {
+pub(super) fn probe(guard: Guard) -> Vec<Probe> {
     vec![match NativeTarget::host(NativeOptions::default()) {
-        Ok(_) => Probe::Found(Box::new(CpuDevice::new())),
+        Ok(_) => Probe::Found(Box::new(CpuDevice::new(guard))),
         Err(error) => Probe::absent(DeviceKind::Cpu, error.to_string()),
     }]
 }
@@ -42,6 +43,8 @@ pub(super) fn probe() -> Vec<Probe> {
 struct CpuDevice {
     info: DeviceInfo,
     threads: usize,
+    /// Of buffers, and of what groups share.
+    guard: Guard,
     /// Held during launches and copies: they follow one another.
     order: Mutex<()>,
     /// Tells this device's memory from that of another.
@@ -55,7 +58,7 @@ struct CpuKernel {
 }
 
 impl CpuDevice {
-    fn new() -> CpuDevice {
+    fn new(guard: Guard) -> CpuDevice {
         let threads = thread::available_parallelism().map_or(1, usize::from);
         let features = Features {
             i8: true,
@@ -86,7 +89,7 @@ impl CpuDevice {
             subgroup_size: SUBGROUP_SIZE,
             compute_capability: None,
         };
-        CpuDevice { info, threads, order: Mutex::new(()), identity: Arc::new(()) }
+        CpuDevice { info, threads, guard, order: Mutex::new(()), identity: Arc::new(()) }
     }
 
     fn memory<'b>(&self, buffer: &'b Buffer) -> Result<&'b HostMemory, DeviceError> {
@@ -101,7 +104,7 @@ impl Device for CpuDevice {
     }
 
     fn alloc(&self, bytes: u64) -> Result<Buffer, DeviceError> {
-        Ok(Buffer::new(bytes, HostMemory::new(bytes, self.identity.clone())?))
+        Ok(Buffer::new(bytes, HostMemory::new(bytes, self.guard, self.identity.clone())?))
     }
 
     fn write(&self, buffer: &Buffer, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
@@ -164,6 +167,7 @@ impl Device for CpuDevice {
             args: &args,
             grid,
             block,
+            guard: self.guard,
             next: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             failure: Mutex::new(None),
@@ -178,15 +182,8 @@ impl Device for CpuDevice {
     }
 }
 
-/// Bytes of a [`Page`].
-const PAGE_BYTES: usize = MAX_GLOBAL_ALIGN as usize;
-
-/// Shared memory, aligned as any global may ask.
-#[derive(Copy, Clone)]
-#[repr(C, align(4096))]
-struct Page([u8; PAGE_BYTES]);
-
-const _: () = assert!(align_of::<Page>() == PAGE_BYTES && size_of::<Page>() == PAGE_BYTES);
+/// Alignment of shared memory: any that a global may ask for.
+const SHARED_ALIGN: usize = MAX_GLOBAL_ALIGN as usize;
 
 /// One launch, shared by the threads that carry it out.
 struct Launch<'a> {
@@ -195,6 +192,7 @@ struct Launch<'a> {
     grid: [u32; 3],
     block: [u32; 3],
     /// The first group that no thread has taken.
+    guard: Guard,
     next: AtomicU64,
     stop: AtomicBool,
     failure: Mutex<Option<DeviceError>>,
@@ -246,8 +244,16 @@ impl Launch<'_> {
     fn work(&self, threads: u64) {
         let groups = self.groups();
         let some = (groups / (threads * 8)).clamp(1, 1 << 16);
-        let mut shared =
-            vec![Page([0; PAGE_BYTES]); self.kernel.shared_bytes().div_ceil(PAGE_BYTES as u64) as usize];
+        let shared = match self.kernel.shared_bytes() {
+            0 => None,
+            bytes => match Memory::zeroed(bytes, SHARED_ALIGN, self.guard) {
+                Ok(shared) => Some(shared),
+                Err(error) => return self.fail(error),
+            },
+        };
+        // What has no bytes has an address all the same, which is not null.
+        let nothing = std::ptr::without_provenance_mut(SHARED_ALIGN);
+        let shared = shared.as_ref().map_or(nothing, Memory::start);
         let (mut runner, mut stack) = (Runner::new(self.kernel), CallStack::new());
         while !self.stop.load(Ordering::Relaxed) {
             let first = self.next.fetch_add(some, Ordering::Relaxed);
@@ -255,7 +261,7 @@ impl Launch<'_> {
                 return;
             }
             for number in first..groups.min(first.saturating_add(some)) {
-                if let Err(error) = self.group(number, &mut shared, &mut runner, &mut stack) {
+                if let Err(error) = self.group(number, shared, &mut runner, &mut stack) {
                     self.fail(error);
                     return;
                 }
@@ -266,13 +272,13 @@ impl Launch<'_> {
     fn group(
         &self,
         number: u64,
-        shared: &mut [Page],
+        shared: *mut u8,
         runner: &mut Runner<'_>,
         stack: &mut CallStack,
     ) -> Result<(), DeviceError> {
         let [x, y] = [u64::from(self.grid[0]), u64::from(self.grid[1])];
         let id = [number % x, number / x % y, number / (x * y)].map(|position| position as u32);
-        let mut group = template(id, self.block, self.grid, shared.as_mut_ptr().cast());
+        let mut group = template(id, self.block, self.grid, shared);
         let function = self.kernel.function();
         if self.kernel.waits() {
             return runner.run(self.args, &mut group, self.items());
