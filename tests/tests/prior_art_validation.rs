@@ -379,8 +379,8 @@ fn all_problems_at_once_and_what_follows_is_folded() {
         &[
             "D0004: kernel argument 2",
             "D0001: no global 'nosuch'",
-            "D0001: 'k' is a kernel: kernels are launched, not called",
             "D0001: no method half(i32) .. 2 other calls that need its results are not reported",
+            "D0001: 'k' is a kernel: kernels are launched, not called",
         ],
     );
 }
