@@ -133,3 +133,66 @@ fn half_a_body_is_refused() {
     let said = session.define_method(OpenTable::BASE, &unspeakable).unwrap_err().to_string();
     assert!(said.contains("has a zero byte"), "{said}");
 }
+
+/// What the host supplies as `positive`.
+extern "C" fn positive(x: i32) -> i32 {
+    x.abs()
+}
+
+#[test]
+fn functions_of_the_host_have_addresses_and_take_newtypes() {
+    #[allow(unsafe_code, reason = "the function takes and returns what is declared below")]
+    // SAFETY: it is of the C convention, does not unwind, and lives as long as the process.
+    let session = unsafe { Session::new().with_symbol("positive", positive as *const u8) };
+    let target = Target::parse("native", OptLevel::Default).unwrap();
+    let native = session.add_backend(Backend::new("native", target)).unwrap();
+    let text = "extern func positive(i32) -> i32 as \"positive\"
+newtype steps = i32
+method same(x: i32) -> i32 noinline {
+entry:
+    return x
+}
+method both(x: i32, own: i1) -> i32 {
+entry:
+    s = make.steps x
+    a = call positive(s)
+    f = function_address positive(i32)
+    g = function_address same(i32)
+    h = select own, g, f
+    b = call_indirect h(x) -> i32
+    c = mul b, i32 100
+    r = add a, c
+    return r
+}
+";
+    session.define("host.mq", text).unwrap();
+    let both = session.compile(&session.job("both", &native).unwrap()).unwrap();
+    let call = |own: bool| {
+        let mut args = [HostValue::scalar(Type::I32, (-3i32) as u32 as u128).unwrap().into(), own.into()];
+        both.call(&mut args).unwrap().returned().unwrap()[0].get::<i32>()
+    };
+    assert_eq!((call(false), call(true)), (Some(303), Some(-297)));
+}
+
+#[test]
+fn what_answers_keep_control_from_is_prepared_and_compiled() {
+    let session = Session::new();
+    let target = Target::parse("native", OptLevel::Default).unwrap();
+    let native = session.add_backend(Backend::new("native", target)).unwrap();
+    let text = "method m() -> i32 {
+entry:
+    gpu = target_query.i1 \"is_gpu\"
+    branch gpu, there, here
+there:
+    r = call nothing_of_the_kind()
+    return r
+here:
+    return i32 7
+}
+";
+    session.define("asks.mq", text).unwrap();
+    let job = session.job("m", &native).unwrap();
+    session.prepare(&job).unwrap();
+    let code = session.compile(&job).unwrap();
+    assert_eq!(code.call(&mut []).unwrap().returned().unwrap()[0].get::<i32>(), Some(7));
+}

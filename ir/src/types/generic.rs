@@ -375,6 +375,12 @@ impl Types {
             Generic::Pack(ty) => {
                 key.push(SHAPE | 4);
                 self.canonical(*ty, order, key);
+                // Here an abstract type may be another one for each argument, which a variable is not.
+                self.each_variable(*ty, &mut |part| {
+                    key.push(
+                        SHAPE | 7 | u32::from(matches!(self.generic(part), Some(Generic::Abstract(_)))) << 3,
+                    );
+                });
             }
             Generic::ConstOf(number) => {
                 key.push(SHAPE | 6);

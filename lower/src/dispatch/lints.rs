@@ -16,14 +16,16 @@ use std::collections::BTreeMap;
 /// Warnings for methods of one table of a view that hide more specific ones below.
 pub fn shadowed(program: &Program, view: &View, table: Table) -> Vec<Diagnostic> {
     let own = program.methods().filter(|(_, data)| data.table() == table);
-    own.flat_map(|(upper, data)| hidden_by(program, view, upper, program.methods_of(&data.name))).collect()
+    let mut heads = Heads::default();
+    own.flat_map(|(upper, data)| hidden_by(program, view, upper, heads.below(program, data))).collect()
 }
 
 /// Warnings for all methods in a view's tables of overlays that hide more specific ones below; but for those of the library,
 /// which are as they are.
 pub fn shadowed_in(program: &Program, view: &View) -> Vec<Diagnostic> {
     let own = program.methods().filter(|(_, data)| is_own(data));
-    own.flat_map(|(upper, data)| hidden_by(program, view, upper, program.methods_of(&data.name))).collect()
+    let mut heads = Heads::default();
+    own.flat_map(|(upper, data)| hidden_by(program, view, upper, heads.below(program, data))).collect()
 }
 
 /// As [`shadowed_in`], for what changed since a world, on either side.
@@ -32,13 +34,16 @@ pub fn shadowed_since(program: &Program, view: &View, world: World) -> Vec<Diagn
     for method in program.changes_since(world).filter(|&method| program.is_alive(method, program.world())) {
         changed.entry(&program.method(method).name).or_default().insert(method);
     }
-    let mut warnings = Vec::new();
+    let (mut heads, mut warnings) = (Heads::default(), Vec::new());
     for (name, changed) in changed {
         let all = program.methods_of(name);
         let mut lower: Vec<Method> = changed.iter().copied().collect();
         lower.sort_unstable();
         for &upper in all.iter().filter(|&&upper| is_own(program.method(upper))) {
-            let asked = if changed.contains(&upper) { all } else { &lower[..] };
+            let asked = match changed.contains(&upper) {
+                true => heads.below(program, program.method(upper)),
+                false => &lower[..],
+            };
             warnings.extend(hidden_by(program, view, upper, asked));
         }
     }
@@ -48,6 +53,37 @@ pub fn shadowed_since(program: &Program, view: &View, world: World) -> Vec<Diagn
 /// Whether a method is an overlay that is not the library's.
 fn is_own(data: &MethodData) -> bool {
     data.table() != Table::BASE && OpenTable::try_from(data.table()).is_ok()
+}
+
+/// For each name of many methods, these by place and type of their parameters without variables.
+#[derive(Default)]
+struct Heads<'p>(FxHashMap<&'p str, FxHashMap<(usize, Type), Vec<Method>>>);
+
+impl<'p> Heads<'p> {
+    /// The methods that may take less than a method, in the order of their definition: where that one has a type without
+    /// variables, they have the same.
+    fn below<'a>(&'a mut self, program: &'p Program, data: &'p MethodData) -> &'a [Method] {
+        /// Most methods that are compared one by one.
+        const FEW: usize = 16;
+        fn settled(data: &MethodData) -> impl Iterator<Item = (usize, Type)> {
+            data.signature.params.iter().copied().enumerate().filter(|(_, ty)| !ty.is_generic())
+        }
+        let all = program.methods_of(&data.name);
+        if all.len() <= FEW || settled(data).next().is_none() {
+            return all;
+        }
+        let by_head = self.0.entry(&data.name).or_insert_with(|| {
+            let mut by_head: FxHashMap<(usize, Type), Vec<Method>> = FxHashMap::default();
+            for &method in all {
+                for head in settled(program.method(method)) {
+                    by_head.entry(head).or_default().push(method);
+                }
+            }
+            by_head
+        });
+        let lists = settled(data).map(|head| by_head.get(&head).map_or(&[][..], |methods| methods));
+        lists.min_by_key(|methods| methods.len()).unwrap_or(all)
+    }
 }
 
 /// Warnings for those of these methods of the same function that one of a view hides although they are more specific.
