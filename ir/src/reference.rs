@@ -239,8 +239,10 @@ entry:
   and refused. The types of what a method with variables computes are known, and checked, once it is specialised for the
   arguments of a call.
 - A call that no method fits is refused with the nearest misses and the calls that lead to it, unless control cannot get to
-  it: `inline` methods are inlined, constants folded and branches on them taken before. A job may ask for an exception,
-  `UnresolvedError`, or for a call of the host instead.
+  it: questions to the target are answered, `inline` methods inlined, constants folded and branches on them taken before. The
+  same goes for what else a job cannot have: an address of nothing, a function that only devices have where they are refused,
+  its host half in code for devices, a link name that no provider supplies. A job may ask for an exception,
+  `UnresolvedError`, or for a call of the host instead of a call that no method fits.
 - An overlay returns the types that base returns for the same arguments: it is refused where it is defined if it cannot, for
   all that it takes or all that a method of base takes, and else where a call shows it. A pure call with constant arguments may be computed
   during compilation if nothing that it reaches is an overlay without `consistent`, or a body that the device table replaces.

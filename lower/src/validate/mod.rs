@@ -8,7 +8,7 @@
 //! messages are about malformed code: what an author can write is refused before.
 //!
 //! # Rules
-//! The numbers are those of the field's best list. A code is what [`Code`](marquetry_ir::diag::Code) says, `job` a
+//! The numbers are those of the field's best list. A code is what [`Code`] says, `job` a
 //! [`Failure::Job`], `internal` a [`Failure::Internal`], `option` an error where an option is read. A test has an example of every
 //! row that has a code and checks the example's message against this table.
 //!
