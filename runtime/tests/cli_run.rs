@@ -66,7 +66,8 @@ fn which_explains_every_decision() {
          method f(x: i8, y: i8) -> i8 {body}overlay upper method f(x: f32) -> f32 {body}\
          method g(x: Real, y: f32) {{\nentry:\n    return\n}}\nmethod g(x: f32, y: Real) {{\nentry:\n    return\n}}\n\
          method g(x: Real, y: Real) {{\nentry:\n    return\n}}\n\
-         overlay mine method gpu_malloc(size: i64) -> ptr<generic> {{\nentry:\n    return ptr<generic> null\n}}\n"
+         overlay mine method gpu_malloc(size: i64) -> ptr<global> {{\nentry:\n    return ptr<global> null\n}}\n\
+         overlay wrong method gpu_malloc(size: i64) -> ptr<generic> {{\nentry:\n    return ptr<generic> null\n}}\n"
     );
     let path = folder.file("w.mq", source);
     let which = |call: &str, more: &[&str]| marq(&[&["which", text(&path), call], more].concat());
@@ -120,10 +121,13 @@ fn which_explains_every_decision() {
     let device = ["--target", "spirv", "--provider", "mine"];
     let supplied = shown("gpu_malloc(i64)", &device);
     assert!(
-        supplied.starts_with("gpu_malloc(i64) -> mine: gpu_malloc(i64) -> ptr<generic>\ntable mine\n"),
+        supplied.starts_with("gpu_malloc(i64) -> mine: gpu_malloc(i64) -> ptr<global>\ntable mine\n"),
         "{supplied}"
     );
     assert!(shown("gpu_malloc(i64)", &["--target", "spirv"]).contains("-> standard: "));
+    let misfit = which("gpu_malloc(i64)", &["--target", "spirv", "--provider", "wrong"]);
+    assert_eq!(code(&misfit), 1);
+    assert!(stdout(&misfit).contains("does not fit gpu_malloc(i64) -> ptr<global>"), "{misfit:?}");
     assert_eq!(code(&which("gpu_malloc(i64)", &["--provider", "mine"])), 2);
     assert_eq!(code(&which("gpu_malloc(i64)", &["--target", "spirv", "--provider", "base"])), 2);
     assert_eq!(code(&which("gpu_malloc(i64)", &["--target", "spirv", "--provider", "nosuch"])), 1);

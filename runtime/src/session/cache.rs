@@ -141,7 +141,9 @@ impl Cache {
             }
         };
         for child in children.into_iter().flatten() {
-            if let Some(child) = self.entries.get_mut(&child) {
+            if let Some(child) =
+                self.entries.get_mut(&child).filter(|child| child.parents.last() != Some(&id))
+            {
                 child.parents.push(id);
             }
         }
@@ -197,9 +199,14 @@ impl Cache {
     /// changes, `relations` whether they changed how types relate, which concerns everything.
     pub(super) fn publish(&mut self, program: &mut Program, since: World, relations: bool) -> Vec<Arc<Key>> {
         self.forget_closed();
+        let mut closed = Vec::new();
         for id in std::mem::take(&mut self.pending) {
             let Some(entry) = self.entries.get_mut(&id) else { continue };
             entry.pending = false;
+            if entry.worlds.until != World::MAX {
+                entry.record = Vec::new();
+                continue;
+            }
             let (mut known, mut owned) = (true, 0);
             for record in &entry.record {
                 for instance in &record.instances {
@@ -215,18 +222,20 @@ impl Cache {
             }
             entry.owned = owned;
             if !known {
-                self.close(id, since);
+                self.close(id, since, &mut Vec::new());
             }
         }
         if relations {
             let open: Vec<Id> = self.open().collect();
-            return open.into_iter().flat_map(|id| self.close(id, since)).collect();
+            open.into_iter().for_each(|id| self.close(id, since, &mut closed));
+            return closed;
         }
         let stale: Vec<Dependent> = self.dependents.invalidated_since(program, since);
         let mut ids: Vec<Id> =
             stale.iter().filter_map(|dependent| self.owners.get(dependent.0 as usize).copied()).collect();
         ids.dedup();
-        ids.into_iter().flat_map(|id| self.close(id, since)).collect()
+        ids.into_iter().for_each(|id| self.close(id, since, &mut closed));
+        closed
     }
 
     fn open(&self) -> impl Iterator<Item = Id> {
@@ -234,22 +243,19 @@ impl Cache {
         open.map(|(id, _)| *id)
     }
 
-    /// Ends an entry, and those that have it as a child, after a world; gives the keys of those that were open.
-    fn close(&mut self, id: Id, last: World) -> Vec<Arc<Key>> {
-        let mut closed = Vec::new();
-        let mut worklist = vec![id];
-        while let Some(id) = worklist.pop() {
-            let Some(entry) = self.entries.get_mut(&id) else { continue };
-            if entry.worlds.until != World::MAX {
-                continue;
+    /// Ends an entry, and those that have it as a child, after a world; adds the keys of those that were open. What they
+    /// depended on goes when there is much of it: a change that ends very many should not wait for that.
+    fn close(&mut self, id: Id, last: World, closed: &mut Vec<Arc<Key>>) {
+        let (mut next, mut worklist) = (Some(id), Vec::new());
+        while let Some(id) = next {
+            if let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.worlds.until == World::MAX) {
+                entry.worlds.until = World(last.0 + 1);
+                self.dead += std::mem::take(&mut entry.owned);
+                closed.push(entry.key.clone());
+                worklist.extend(&entry.parents);
             }
-            entry.worlds.until = World(last.0 + 1);
-            entry.record = Vec::new();
-            self.dead += std::mem::take(&mut entry.owned);
-            closed.push(entry.key.clone());
-            worklist.extend(&entry.parents);
+            next = worklist.pop();
         }
-        closed
     }
 
     /// Makes the dependents anew when most of them belong to entries that are closed.
@@ -263,6 +269,9 @@ impl Cache {
             for entry in self.entries.values_mut() {
                 entry.owned = 0;
                 entry.pending = entry.worlds.until == World::MAX;
+                if !entry.pending {
+                    entry.record = Vec::new();
+                }
             }
         }
     }
