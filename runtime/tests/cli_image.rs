@@ -246,3 +246,63 @@ fn the_readme_is_true() {
     folder.file("twice.mq", GOOD.replace("add x, x", "mul x, x"));
     assert_eq!(run().collect::<Vec<_>>(), [fine, (1, String::new())]);
 }
+
+/// A program with functions and kernels is one image: kernels are compiled for the cores, as in an object.
+#[test]
+fn kernels_beside_functions_are_launched() {
+    let folder = Folder::new();
+    folder.file("both.mq", format!("{GOOD}{KERNEL}"));
+    for build in [&[][..], &["--device", "--entry", "twice", "--entry", "count"]] {
+        marq_ok(folder.root(), &[&["build", "both.mq", "--emit", "image"], build].concat());
+        let twice = ["both.mqi", "both.mq", "--entry", "twice", "--args", "i32 21"];
+        assert_eq!(run(&folder, &twice), (0, "i32 42\n".to_owned(), String::new()));
+        let launch = ["both.mqi", "both.mq", "--entry", "count", "--grid", "2", "--block", "2"];
+        let (status, shown, said) =
+            run(&folder, &[&launch[..], &["--args", "i32 1, buf i32[4]"]].concat());
+        assert_eq!((status, said), (0, String::new()));
+        let mut lines: Vec<&str> = shown.lines().collect();
+        lines.sort_unstable();
+        assert_eq!(lines, ["[1] i32[4] = [0, 1, 2, 3]", "item 0", "item 1", "item 2", "item 3"]);
+    }
+}
+
+/// A kernel that saw what the host sees is no kernel of a device.
+#[test]
+fn kernels_that_are_for_no_device_are_not_launched() {
+    use marquetry::compile::{Target, entries_of};
+    use marquetry::session::Backend;
+    let folder = Folder::new();
+    let mut program = marquetry::library::program();
+    marquetry_ir::text::parse_bytes(&mut program, "k.mq", KERNEL.as_bytes());
+    let target = Target::parse("native", Default::default()).expect("a target");
+    let kernels = program.methods_of("count").to_vec();
+    let entries = entries_of(&program, &marquetry_lower::dispatch::view::View::native(&[]), &kernels);
+    let image = marquetry::image::write(&program, Backend::new("host", target), &entries).expect("an image");
+    folder.file("host.mqi", image);
+    let launch = ["host.mqi", "--entry", "count", "--grid", "1", "--args", "i32 1, buf i32[64]"];
+    let (status, shown, said) = run(&folder, &launch);
+    assert_eq!((status, shown), (1, String::new()));
+    assert!(said.contains("was not compiled for a device: "), "{said}");
+}
+
+/// What cannot be printed was not done: of an image as of its program.
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_is_lost_is_an_error() {
+    use std::fs::File;
+    use std::process::Command;
+    let folder = Folder::new();
+    folder.file("pr.mq", "kernel pr(n: i32) {\nentry:\n    print \"hello %d\", n\n    return\n}\n");
+    marq_ok(folder.root(), &["build", "pr.mq", "--emit", "image"]);
+    for file in ["pr.mq", "pr.mqi"] {
+        let full = File::options().write(true).open("/dev/full").expect("the device");
+        let output = Command::new(env!("CARGO_BIN_EXE_marq"))
+            .current_dir(folder.root())
+            .args(["run", file, "--entry", "pr", "--grid", "1", "--block", "1", "--args", "i32 3"])
+            .stdout(full)
+            .output()
+            .expect("marq should start");
+        assert_eq!(code(&output), 1, "{file}: {}", stderr(&output));
+        assert!(stderr(&output).contains("cannot write to standard output"), "{}", stderr(&output));
+    }
+}

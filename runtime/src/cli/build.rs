@@ -1,29 +1,30 @@
 //! `marq build`: a whole program, or some of it, ahead of time.
 
 mod options;
+mod parts;
 
 use super::given::Given;
 use super::input::{self, Entry, Tables};
 use super::references::References;
 use super::{CliError, CliResult, output};
 use crate::aot::link::{self, Linker};
-use crate::aot::{self, BuildError, Built, Emit, Plan, choose};
+use crate::aot::{self, BuildError, Emit, Plan, choose};
 use crate::compile::Target;
 use crate::session::{self, Backend, Session};
 use clap::Args;
-use marquetry_codegen::artifact::{Artifact, RelocationKind};
+use marquetry_codegen::artifact::Artifact;
 use marquetry_codegen::native::{ExternPolicy, NativeOptions, NativeTarget, Relocation};
 use marquetry_ir::program::{MethodKind, Program, Words};
 use marquetry_lower::dispatch::view::View;
-use marquetry_lower::job::{DebugLevel, EntryConvention, Job, JobEntry, OptLevel};
-use marquetry_lower::references::Strategy;
+use marquetry_lower::job::{DebugLevel, EntryConvention, Job, JobEntry, OptLevel, Options};
 use marquetry_lower::runtime::host::HostPolicy;
 use options::Made;
+use parts::Part;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use target_lexicon::{BinaryFormat, OperatingSystem};
+use target_lexicon::Triple;
 
 /// Compile ahead of time to an object, a library, an executable or an image
 #[derive(Args, Debug)]
@@ -33,8 +34,8 @@ pub(super) struct Build {
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// What to make: obj (a relocatable object), static or shared (a library), exe (an executable, whose 'main' is a
-    /// method of this name), or image (what a session loads in place of compiling; its back-end is 'native', with
-    /// --device 'cpu')
+    /// method of this name), or image (what a session loads in place of compiling; its back-ends are 'native' for functions
+    /// and 'cpu' for kernels, with --device 'cpu' for all)
     #[arg(long, value_name = "WHAT", default_value = "obj")]
     emit: String,
     /// Where to write it, '-' for standard output; without it, a file named like the first one of the program
@@ -107,15 +108,6 @@ fn threads() -> clap::builder::RangedU64ValueParser<usize> {
     clap::builder::RangedU64ValueParser::new().range(0..=1024)
 }
 
-/// What is compiled together, to one object.
-struct Part {
-    /// Whether it sees the device table.
-    device: bool,
-    entries: Vec<JobEntry>,
-    exports: Option<Vec<String>>,
-    is_second: bool,
-}
-
 fn failed(error: BuildError, program: &Program) -> CliError {
     match error {
         BuildError::Compile(error) => match error.diagnostics() {
@@ -129,43 +121,41 @@ fn failed(error: BuildError, program: &Program) -> CliError {
     }
 }
 
-/// Whether functions and kernels, compiled apart, can be in one object or archive.
-fn check_symbols(built: &[Built]) -> Result<(), CliError> {
-    let mut symbols = BTreeSet::new();
-    let twice =
-        built.iter().flat_map(|part| &part.exports).find(|(export, _)| !symbols.insert(&export.symbol));
-    if let Some((export, _)) = twice {
-        let symbol = &export.symbol;
-        let message =
-            format!("a kernel and a function would both be '{symbol}': name one of them with --export");
-        return Err(CliError::Failed(message));
-    }
-    let patched = |part: &Built| -> BTreeSet<Arc<str>> {
-        let words = part.artifact.relocations.iter().filter(|word| word.kind == RelocationKind::Write);
-        words.map(|word| word.symbol.clone()).collect()
-    };
-    let mut seen = BTreeSet::new();
-    match built.iter().flat_map(patched).find(|symbol| !seen.insert(symbol.clone())) {
-        Some(symbol) => Err(CliError::Failed(format!(
-            "functions and kernels would each have a global '{symbol}' for the loader to write: build them apart"
-        ))),
-        None => Ok(()),
-    }
-}
-
 impl Build {
     pub(super) fn run(self, given: &Given) -> CliResult {
         let made = Made::named(&self.emit)?;
         let (references, words) = self.references.read()?;
         options::check(given, references.name(), made)?;
-        let Made::Code(emit) = made else { return self.image(references, words) };
+        let entry_abi =
+            input::one_of("an entry ABI", &self.entry_abi, &EntryConvention::ALL, EntryConvention::name)?;
+        let options = Options {
+            opt_level: OptLevel::from_number(self.opt_level).unwrap_or_default(),
+            debug_level: DebugLevel::from_number(self.debug_level).unwrap_or_default(),
+            entry_abi,
+            references,
+            ..Options::default()
+        };
+        match made {
+            Made::Code(emit) => self.code(given, emit, &options, &words),
+            Made::Image => self.image(&options, words),
+        }
+    }
+
+    /// Reads the program, and says what is compiled of it, once it is known that outputs are apart from each other.
+    fn plan(&self, outputs: &[&Path]) -> Result<(Program, Vec<Part>), CliError> {
+        output::check_apart(outputs, &self.files)?;
+        let mut program = input::read_valid(&self.files)?;
+        let entries = self.entries(&mut program)?;
+        let parts = parts::of(&program, entries, self.device, &self.export);
+        Ok((program, parts))
+    }
+
+    /// How an object is made: the target, and the addresses of functions of the host.
+    fn target(&self) -> Result<(NativeTarget, BTreeMap<String, u64>), CliError> {
         let relocation =
             input::one_of("a relocation model", &self.relocation, &Relocation::ALL, Relocation::name)?;
         let externs =
             input::one_of("a policy for externs", &self.externs, &ExternPolicy::ALL, ExternPolicy::name)?;
-        let policy = input::one_of("a host policy", &self.host_policy, &HostPolicy::ALL, HostPolicy::name)?;
-        let entry_abi =
-            input::one_of("an entry ABI", &self.entry_abi, &EntryConvention::ALL, EntryConvention::name)?;
         let addresses = self.addresses()?;
         if externs == ExternPolicy::Symbols && !addresses.is_empty() {
             return Err(CliError::Usage("--address is for --externs addresses".into()));
@@ -177,22 +167,20 @@ impl Build {
             ..NativeOptions::default()
         };
         let target = NativeTarget::parse(&self.target, options);
-        let target = target.map_err(|error| CliError::Usage(error.to_string()))?;
-        let out = self.output.clone().unwrap_or_else(|| self.usual_output(emit, &target));
+        Ok((target.map_err(|error| CliError::Usage(error.to_string()))?, addresses))
+    }
+
+    /// Compiles to an object, or to what is linked of objects.
+    fn code(self, given: &Given, emit: Emit, options: &Options, words: &Words) -> CliResult {
+        let (target, addresses) = self.target()?;
+        let policy = input::one_of("a host policy", &self.host_policy, &HostPolicy::ALL, HostPolicy::name)?;
+        let out = self.output(Made::Code(emit), target.triple());
         let outputs = [Some(&*out), self.header.as_deref(), self.references.list()];
         let outputs: Vec<&Path> = outputs.into_iter().flatten().collect();
-        output::check_apart(&outputs, &self.files)?;
-
-        let mut program = input::read_valid(&self.files)?;
-        let entries = self.entries(&mut program)?;
+        let (program, parts) = self.plan(&outputs)?;
         let tables = self.tables.find(&program)?;
-        let opt_level = OptLevel::from_number(self.opt_level).unwrap_or_default();
-        let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        let header = self.header.as_deref().and_then(stem).unwrap_or_default();
-        let mut built = Vec::new();
-        let parts = self.parts(&program, entries);
         if parts.len() == 1 {
-            options::check_alone(given, made)?;
+            options::check_alone(given, Made::Code(emit))?;
         }
         let is_function = |entry: &JobEntry| program.method(entry.method).kind == MethodKind::Function;
         if !parts.iter().flat_map(|part| &part.entries).any(is_function) {
@@ -204,12 +192,13 @@ impl Build {
                 " is for code that does not see the device table, and none is built",
             )?;
         }
+        let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let header = self.header.as_deref().and_then(stem).unwrap_or_default();
+        let mut built = Vec::new();
         for part in parts {
             let view = if part.device { View::device(&tables) } else { View::native(&tables) };
-            let mut job = Job::new(Vec::new(), view.with_host_policy(policy), opt_level);
-            job.options.debug_level = DebugLevel::from_number(self.debug_level).unwrap_or_default();
-            job.options.entry_abi = entry_abi;
-            job.options.references = references;
+            let mut job = Job::new(Vec::new(), view.with_host_policy(policy), options.opt_level);
+            job.options = options.clone();
             job.entries = part.entries;
             let plan = Plan {
                 exports: part.exports,
@@ -222,7 +211,7 @@ impl Build {
             };
             built.push(aot::build(&program, &job, &target, &plan).map_err(|error| failed(error, &program))?);
         }
-        check_symbols(&built)?;
+        parts::check_joint(&built)?;
         let artifacts: Vec<&Artifact> = built.iter().map(|part| &part.artifact).collect();
         let list = self.references.open_words(&artifacts)?;
         let name = out.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -244,72 +233,45 @@ impl Build {
         self.header.as_ref().map_or(Ok(()), |header| output::write(header, headers.as_bytes()))
     }
 
-    /// What is compiled together: kernels see the device table, functions only if everything does.
-    fn parts(&self, program: &Program, entries: Vec<JobEntry>) -> Vec<Part> {
-        let wanted = (!self.export.is_empty()).then_some(&self.export);
-        let is_kernel = |entry: &JobEntry| program.method(entry.method).kind == MethodKind::Kernel;
-        if self.device || entries.iter().map(is_kernel).is_sorted_by(|one, other| one == other) {
-            let device = self.device || entries.first().is_some_and(is_kernel);
-            return vec![Part { device, entries, exports: wanted.cloned(), is_second: false }];
-        }
-        let (kernels, functions): (Vec<JobEntry>, Vec<JobEntry>) = entries.into_iter().partition(is_kernel);
-        let names: BTreeSet<&str> = kernels.iter().map(|entry| &*program.method(entry.method).name).collect();
-        let of_kernel = |text: &&String| {
-            let name = text.rsplit_once('=').map_or(text.as_str(), |(name, _)| name);
-            names.contains(name) || name.split_once('(').is_some_and(|(name, _)| names.contains(name))
-        };
-        let (theirs, others) = match wanted {
-            None => (None, None),
-            Some(wanted) => {
-                let (theirs, others): (Vec<&String>, Vec<&String>) = wanted.iter().partition(of_kernel);
-                let owned = |list: Vec<&String>| Some(list.into_iter().cloned().collect());
-                (owned(theirs), owned(others))
-            }
-        };
-        let mut parts = vec![
-            Part { device: false, entries: functions, exports: others, is_second: false },
-            Part { device: true, entries: kernels, exports: theirs, is_second: true },
-        ];
-        // Code that nobody sees is none.
-        parts.retain(|part| part.exports.as_ref().is_none_or(|exports| !exports.is_empty()));
-        parts
-    }
-
-    /// Compiles to an image.
-    fn image(self, references: Strategy, words: Words) -> CliResult {
-        let opt_level = OptLevel::from_number(self.opt_level).unwrap_or_default();
-        let target = Target::parse(&self.target, opt_level);
+    /// Compiles to an image. Functions are what sessions find through a back-end `native`, kernels through `cpu`, each as
+    /// the parts of an object are compiled.
+    fn image(self, options: &Options, words: Words) -> CliResult {
+        let target = Target::parse(&self.target, options.opt_level);
         let target = target.map_err(|error| CliError::Usage(error.to_string()))?;
-        let entry_abi =
-            input::one_of("an entry ABI", &self.entry_abi, &EntryConvention::ALL, EntryConvention::name)?;
-        let usual = || {
-            let first = self.files.first().filter(|file| file.as_path() != Path::new("-"));
-            let stem = first.and_then(|file| file.file_stem()).unwrap_or("out".as_ref());
-            Path::new(stem).with_extension("mqi")
-        };
-        let out = self.output.clone().unwrap_or_else(usual);
-        output::check_apart(&[&out], &self.files)?;
-        let mut program = input::read_valid(&self.files)?;
-        let entries = self.entries(&mut program)?;
+        let out = self.output(Made::Image, &Triple::host());
+        let (program, parts) = self.plan(&[&out])?;
         self.tables.find(&program)?;
-        let mut backend =
-            if self.device { Backend::cpu_device("cpu", target) } else { Backend::new("native", target) };
         let tables: Vec<&str> = self.tables.names.iter().map(String::as_str).collect();
-        backend.tables(&tables);
         let session = Session::over(program).hosted(Arc::new(words));
-        let config = session.add_backend(backend);
-        let mut config = config.map_err(|error| CliError::Failed(error.to_string()))?;
-        config.options.opt_level = opt_level;
-        config.options.debug_level = DebugLevel::from_number(self.debug_level).unwrap_or_default();
-        config.options.entry_abi = entry_abi;
-        config.options.references = references;
         let world = session.world();
-        let job = |entry| session::Job { entry, config: config.clone(), world };
-        let jobs: Vec<session::Job> = entries.into_iter().map(job).collect();
+        let mut jobs = Vec::new();
+        for part in parts {
+            let mut backend = match part.device {
+                true => Backend::cpu_device("cpu", target.clone()),
+                false => Backend::new("native", target.clone()),
+            };
+            backend.tables(&tables);
+            let config = session.add_backend(backend);
+            let mut config = config.map_err(|error| CliError::Failed(error.to_string()))?;
+            config.options = options.clone();
+            let job = |entry| session::Job { entry, config: config.clone(), world };
+            jobs.extend(part.entries.into_iter().map(job));
+        }
         let threads = NonZero::new(self.threads).or_else(|| std::thread::available_parallelism().ok());
         let image = session.image_with_threads(&jobs, threads.map_or(1, NonZero::get));
         let image = image.map_err(|error| CliError::Failed(error.to_string()))?;
         output::write(&out, &image)
+    }
+
+    /// Where the result goes: if no file is named, to one that is named like the first one of the program.
+    fn output(&self, made: Made, triple: &Triple) -> PathBuf {
+        let usual = || {
+            let first = self.files.first().filter(|file| file.as_path() != Path::new("-"));
+            let stem =
+                first.and_then(|file| file.file_stem()).map_or("out".into(), |stem| stem.to_string_lossy());
+            made.file_name(&stem, triple).into()
+        };
+        self.output.clone().unwrap_or_else(usual)
     }
 
     fn addresses(&self) -> Result<BTreeMap<String, u64>, CliError> {
@@ -326,27 +288,6 @@ impl Build {
             }
         }
         Ok(addresses)
-    }
-
-    /// The file that is written if none is named.
-    fn usual_output(&self, emit: Emit, target: &NativeTarget) -> PathBuf {
-        let first = self.files.first().filter(|file| file.as_path() != Path::new("-"));
-        let stem =
-            first.and_then(|file| file.file_stem()).map_or("out".into(), |stem| stem.to_string_lossy());
-        let is_windows = target.triple().operating_system == OperatingSystem::Windows;
-        let is_darwin = target.triple().binary_format == BinaryFormat::Macho;
-        let name = match emit {
-            Emit::Object if is_windows => format!("{stem}.obj"),
-            Emit::Object => format!("{stem}.o"),
-            Emit::Static if is_windows => format!("{stem}.lib"),
-            Emit::Static => format!("lib{stem}.a"),
-            Emit::Shared if is_windows => format!("{stem}.dll"),
-            Emit::Shared if is_darwin => format!("lib{stem}.dylib"),
-            Emit::Shared => format!("lib{stem}.so"),
-            Emit::Executable if is_windows => format!("{stem}.exe"),
-            Emit::Executable => stem.into_owned(),
-        };
-        PathBuf::from(name)
     }
 
     fn entries(&self, program: &mut Program) -> Result<Vec<JobEntry>, CliError> {

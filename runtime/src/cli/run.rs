@@ -133,17 +133,14 @@ impl Run {
             None => engine.call(method, &mut args),
         };
         drop(watched);
-        for line in engine.take_output() {
-            output::print(format!("{line}\n").as_bytes())?;
-        }
-        match outcome {
-            Ok(outcome) => self.show(outcome, &args, engine.options()),
-            Err(EngineError::Program(diagnostics)) => {
+        let outcome = outcome.map_err(|error| match error {
+            EngineError::Program(diagnostics) => {
                 input::show(&diagnostics, &program.files);
-                Err(CliError::Reported)
+                CliError::Reported
             }
-            Err(error) => Err(CliError::Failed(format!("{name}: {error}"))),
-        }
+            error => CliError::Failed(format!("{name}: {error}")),
+        });
+        self.finish(&engine.take_output(), outcome, &args, engine.options())
     }
 }
 
@@ -157,6 +154,20 @@ impl Run {
                 block: extent("--block", block.as_deref().unwrap_or("64"))?,
             }),
         })
+    }
+
+    /// How every run ends: with what was printed meanwhile, then with what came of it.
+    fn finish(
+        &self,
+        printed: &[String],
+        outcome: Result<Outcome, CliError>,
+        args: &[HostArg],
+        options: &LaunchOptions,
+    ) -> CliResult {
+        for line in printed {
+            output::print(format!("{line}\n").as_bytes())?;
+        }
+        self.show(outcome?, args, options)
     }
 
     /// Prints what a call or launch returned, and left in its buffers; what it threw is an error.

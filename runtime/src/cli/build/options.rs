@@ -4,6 +4,7 @@ use super::super::CliError;
 use super::super::given::Given;
 use crate::aot::Emit;
 use std::fmt::Write;
+use target_lexicon::{BinaryFormat, OperatingSystem, Triple};
 
 /// What `--emit` names.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -35,6 +36,24 @@ impl Made {
     /// What has this name.
     pub(in super::super) fn named(name: &str) -> Result<Made, CliError> {
         super::super::input::one_of("something to emit", name, &Made::ALL, Made::name)
+    }
+
+    /// What a file with it is usually called.
+    pub(super) fn file_name(self, stem: &str, triple: &Triple) -> String {
+        let is_windows = triple.operating_system == OperatingSystem::Windows;
+        let is_darwin = triple.binary_format == BinaryFormat::Macho;
+        match self {
+            Made::Code(Emit::Object) if is_windows => format!("{stem}.obj"),
+            Made::Code(Emit::Object) => format!("{stem}.o"),
+            Made::Code(Emit::Static) if is_windows => format!("{stem}.lib"),
+            Made::Code(Emit::Static) => format!("lib{stem}.a"),
+            Made::Code(Emit::Shared) if is_windows => format!("{stem}.dll"),
+            Made::Code(Emit::Shared) if is_darwin => format!("lib{stem}.dylib"),
+            Made::Code(Emit::Shared) => format!("lib{stem}.so"),
+            Made::Code(Emit::Executable) if is_windows => format!("{stem}.exe"),
+            Made::Code(Emit::Executable) => stem.to_owned(),
+            Made::Image => format!("{stem}.mqi"),
+        }
     }
 
     fn column(self) -> usize {

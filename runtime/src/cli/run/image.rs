@@ -5,15 +5,14 @@
 
 use super::super::given::Given;
 use super::super::input::{self, Entry};
-use super::super::{CliError, CliResult, output, watchdog};
+use super::super::{CliError, CliResult, watchdog};
 use super::Run;
 use crate::compile::Compiled;
 use crate::device::DeviceKind;
-use crate::engine::{EngineError, Extent, Launcher, Outcome};
+use crate::engine::Launcher;
 use crate::filetest::argument::{self, parse_arguments};
 use crate::filetest::runner::launch_options;
 use crate::image::{Image, ImageEntry, ImageError, LoadedImage};
-use crate::inputs::LaunchOptions;
 use crate::session::Session;
 use crate::value::HostArg;
 use marquetry_ir::program::MethodKind;
@@ -71,35 +70,21 @@ impl Run {
         check(&code, &args).map_err(|message| failed(&message))?;
         let watchdog = watchdog(self.timeout, "the program was given up")?;
         let watched = watchdog.begin(format!("{shown}: '{}'", self.entry));
+        let mut printed = Vec::new();
         let outcome = match extent {
             None => code.call(&mut args),
             Some(extent) => {
                 let launcher = Launcher::open(DeviceKind::Cpu).map_err(CliError::Failed)?.hosted(host);
-                launch(&launcher, &Arc::new(code), extent, &mut args, &mut options)
+                let launched = launcher.launch_with(&Arc::new(code), extent, &mut args, &mut options);
+                launched.map(|launched| {
+                    printed = launched.output;
+                    launched.outcome
+                })
             }
         };
         drop(watched);
-        match outcome {
-            Ok(outcome) => self.show(outcome, &args, &options),
-            Err(error) => Err(failed(&error)),
-        }
+        self.finish(&printed, outcome.map_err(|error| failed(&error)), &args, &options)
     }
-}
-
-/// Launches, and prints what the kernel printed.
-fn launch(
-    launcher: &Launcher,
-    code: &Arc<Compiled>,
-    extent: Extent,
-    args: &mut [HostArg],
-    options: &mut LaunchOptions,
-) -> Result<Outcome, EngineError> {
-    let launched = launcher.launch_with(code, extent, args, options)?;
-    for line in &launched.output {
-        // Who does not read what was printed may still want to know how it ended.
-        let _ = output::print(format!("{line}\n").as_bytes());
-    }
-    Ok(launched.outcome)
 }
 
 /// An entry as it is shown.
@@ -133,6 +118,12 @@ fn find(image: &Image, wanted: &str, is_launch: bool) -> Result<u32, String> {
             true => format!("'{}' is a function: it is called, not launched", entry.name),
             false => format!("'{}' is a kernel: to launch it, give --grid", entry.name),
         }),
+        // Work-items ask a device where they are, and print through it.
+        [(_, entry)] if is_launch && !entry.device => Err(format!(
+            "'{}' was not compiled for a device: what only devices have does nothing in it; build it for one, as \
+             marq build does with kernels",
+            entry.name
+        )),
         [(number, _)] => Ok(*number),
         [(_, first), .., (_, last)] if first.name == last.name => Err(format!(
             "the image has several '{}', which were compiled with different settings: {}; {}",
