@@ -151,9 +151,14 @@ fn what_cannot_run_says_why() {
     // Of a program that is otherwise, the other entries are as they were.
     let half = ["p.mqi", "changed.mq", "--entry", "half", "--args", "i32 8, i32 2"];
     assert_eq!(run(&folder, &[&half[..], &CONFIG].concat()).1, "i32 4\n");
-    let (status, _, said) = run(&folder, &["p.mqi", "--entry", "twice", "--args", "i32 1"]);
-    assert_eq!(status, 1);
-    assert!(said.contains("no word for value \"config\": the host supplies no words"), "{said}");
+    // What nobody supplies is missing where it is needed, with or without the program, and nowhere else.
+    for program in [&[][..], &["p.mq"]] {
+        let twice = [&["p.mqi"], program, &["--entry", "twice", "--args", "i32 1"]].concat();
+        assert_eq!(run(&folder, &twice), (0, "i32 2\n".to_owned(), String::new()));
+        let (status, _, said) = run(&folder, &[&["p.mqi"], program, &["--entry", "configured"]].concat());
+        assert_eq!(status, 1);
+        assert!(said.contains("'p.mqi': value \"config\": the host supplies no words"), "{said}");
+    }
     let (status, _, said) = run(&folder, &["kernels.img", "--entry", "count", "--args", "i32 1, buf i32[2]"]);
     assert_eq!(status, 1);
     assert!(said.contains("is a kernel: to launch it, give --grid"), "{said}");
@@ -176,7 +181,7 @@ fn damaged_and_foreign_images_are_refused() {
         (good[..3000].to_vec(), "the image is damaged: header: the file has 3000 bytes"),
         (good[..40].to_vec(), "the image is damaged"),
         (with(good.len() / 2, 1), "the image is damaged: its checksum is "),
-        (with(8, 8), "the image is of a newer version: found 9, expected 1"),
+        (with(8, 8), "the image is of a newer version: found 12, expected 4"),
         (with(0, 1), "not an image: it does not begin like one"),
         (Vec::new(), "not an image: it does not begin like one"),
         (SOURCE.into(), "not an image: it does not begin like one"),
@@ -257,8 +262,7 @@ fn kernels_beside_functions_are_launched() {
         let twice = ["both.mqi", "both.mq", "--entry", "twice", "--args", "i32 21"];
         assert_eq!(run(&folder, &twice), (0, "i32 42\n".to_owned(), String::new()));
         let launch = ["both.mqi", "both.mq", "--entry", "count", "--grid", "2", "--block", "2"];
-        let (status, shown, said) =
-            run(&folder, &[&launch[..], &["--args", "i32 1, buf i32[4]"]].concat());
+        let (status, shown, said) = run(&folder, &[&launch[..], &["--args", "i32 1, buf i32[4]"]].concat());
         assert_eq!((status, said), (0, String::new()));
         let mut lines: Vec<&str> = shown.lines().collect();
         lines.sort_unstable();

@@ -36,6 +36,8 @@ pub(crate) struct Details {
     pub(crate) places: Arc<[ThrowPlace]>,
     /// What else the job asked for, in the order in which it did.
     pub(crate) children: Vec<Deferred>,
+    /// The symbols that its code and data need, by number.
+    pub(super) symbols: Vec<u32>,
     pub(crate) wrapper: u32,
     pub(crate) direct: u32,
 }
@@ -239,11 +241,28 @@ impl Details {
             };
             Ok(Deferred { name, backend, arguments: types.list(tables, from)?.into() })
         })?;
+        let symbols = from.list(4, |from| {
+            let (symbol, count) = (from.u32()?, tables.count(Part::Symbols));
+            match (symbol as usize) < count {
+                true => Ok(symbol),
+                false => Err(from.damaged(format!("symbol {symbol} of {count}"))),
+            }
+        })?;
         from.end()?;
         let scheduling = Scheduling { waits: vec![waits], stack, checked };
         let (wrapper, direct) = (row.wrapper, row.direct);
-        let details =
-            Details { entry, results, formats, shared_bytes, scheduling, places, children, wrapper, direct };
+        let details = Details {
+            entry,
+            results,
+            formats,
+            shared_bytes,
+            scheduling,
+            places,
+            children,
+            symbols,
+            wrapper,
+            direct,
+        };
         Ok((details, instances))
     }
 }

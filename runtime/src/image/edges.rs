@@ -174,6 +174,7 @@ impl LoadedImage {
                 alone,
             });
         }
+        self.check_symbols(&details).map_err(|error| Mismatch::Stale(error.to_string()))?;
         Ok(Match { details, instances, types: Arc::new(types.into_table()), worlds })
     }
 }

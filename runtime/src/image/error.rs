@@ -1,5 +1,6 @@
 //! What goes wrong with images.
 
+use super::HostSymbol;
 use crate::session::SessionError;
 use marquetry_codegen::error::EmitError;
 use std::fmt;
@@ -48,7 +49,7 @@ pub enum ImageError {
         /// What is wrong with it.
         why: String,
     },
-    /// A symbol that it needs has no address.
+    /// A symbol that an entry needs has no address.
     Symbol {
         /// Its name.
         name: String,
@@ -110,9 +111,10 @@ impl fmt::Display for ImageError {
                 write!(f, "the image is damaged: its checksum is {found:016x}, expected {expected:016x}")
             }
             ImageError::Damaged { item, why } => write!(f, "the image is damaged: {item}: {why}"),
-            ImageError::Symbol { name, library: None, why } => write!(f, "symbol '{name}': {why}"),
-            ImageError::Symbol { name, library: Some(library), why } => {
-                write!(f, "symbol '{name}' of library '{library}': {why}")
+            ImageError::Symbol { name, library, why } => {
+                // As the program spells it.
+                let reference = HostSymbol { name, library: library.as_deref() }.reference();
+                write!(f, "{reference}: {why}")
             }
             ImageError::NotStorable { entry, why } => {
                 write!(f, "'{entry}' cannot be stored in an image: {}", why.join("; "))

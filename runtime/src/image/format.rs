@@ -9,7 +9,7 @@ use std::ops::Range;
 pub(super) const MAGIC: [u8; 8] = *b"\x89MARQ\r\n\x1a";
 /// The version of everything that is laid out in the file, and of what code in it shares with this crate: packed blocks,
 /// `WorkGroup`, `WorkItem` and `StackLimit`. It grows when one of these changes.
-pub(super) const VERSION: u32 = 3;
+pub(super) const VERSION: u32 = 4;
 /// Bytes of the header.
 pub(super) const HEADER_BYTES: usize = 256;
 /// Where the checksum stands; it covers what comes after it.

@@ -16,6 +16,7 @@ use marquetry_codegen::native::{JitCode, MappedCode, MappedEntry, NativeOptions,
 use marquetry_ir::program::{MethodKind, Program, Reference};
 use memmap2::{Mmap, MmapOptions};
 use region::Protection;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
@@ -150,7 +151,10 @@ impl Image {
     }
 
     pub(super) fn tables(&self) -> Tables<'_> {
-        Tables { bytes: &self.map, layout: &self.layout }
+        // SAFETY: the bytes are the first ones of the mapping, and stay as long as it does. They end before the first
+        // segment: pages that are written, by `link` or by code of the image, are others.
+        let bytes = unsafe { std::slice::from_raw_parts(self.map.as_ptr(), self.layout.described()) };
+        Tables { bytes, layout: &self.layout }
     }
 
     /// What it has.
@@ -166,17 +170,23 @@ impl Image {
         of_host.map(|(_, name, library)| HostSymbol { name, library })
     }
 
-    /// Fills in addresses, and makes text executable. Nothing is executed.
+    /// Fills in addresses, and makes text executable. Nothing is executed. Where a symbol has no address, the entries that
+    /// need it are not there for anybody; [`LoadedImage::missing`] says which symbols these are.
     ///
     /// # Errors
-    /// A symbol has no address: which, and why; or the rights of its pages cannot be changed.
+    /// The rights of its pages cannot be changed.
     pub fn link(self, resolver: &dyn Resolver) -> Result<LoadedImage, ImageError> {
         let base = self.map.as_ptr().expose_provenance() as u64;
         let tables = self.tables();
         let count = tables.count(Part::Symbols) as u32;
-        let mut addresses = Vec::with_capacity(count as usize);
-        for (kind, name, library) in (0..count).filter_map(|n| tables.symbol(n)) {
-            addresses.push(address(kind, name, library, resolver)?);
+        let mut addresses = vec![0; count as usize];
+        let mut missing = BTreeMap::new();
+        for (n, slot) in (0..count).zip(&mut addresses) {
+            let Some((kind, name, library)) = tables.symbol(n) else { continue };
+            match address(kind, name, library, resolver) {
+                Ok(address) => *slot = address,
+                Err(error) => drop(missing.insert(n, error)),
+            }
         }
         let start = |part: u32| tables.layout.start(part);
         let (text, constants, data) =
@@ -191,16 +201,18 @@ impl Image {
             };
             let bytes = target.wrapping_add_signed(word.addend).to_ne_bytes();
             // SAFETY: the eight bytes are inside of constants or data, which was checked when the image was opened, and
-            // these may be written now. Nobody has a reference to them: those that tables give are to other parts.
+            // these may be written now. Nobody has a reference to them: those that tables give are to bytes before the
+            // text, and the mapping is asked for its address only.
             unsafe {
                 let place = self.map.as_ptr().cast_mut().add(place);
                 std::ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len());
             }
         }
         self.protect(constants, Protection::READ)?;
-        flush(tables.part(Part::Text));
+        let at = |offset: usize| self.map.as_ptr().wrapping_add(offset);
+        flush(at(text.start)..at(text.end));
         self.protect(text, Protection::READ_EXECUTE)?;
-        Ok(LoadedImage { image: self })
+        Ok(LoadedImage { image: self, missing })
     }
 
     /// Gives a segment the rights that it needs, and no others.
@@ -208,8 +220,8 @@ impl Image {
         if range.is_empty() {
             return Ok(());
         }
-        // SAFETY: the range is inside of this mapping and begins on a page; the next segment begins on another one. No
-        // reference to bytes of a segment lives while its rights change.
+        // SAFETY: the range is inside of this mapping and begins on a page; the next segment begins on another one. There
+        // are no references to bytes of segments, whose rights change: tables end before the first one.
         let done = unsafe { region::protect(self.map.as_ptr().add(range.start), range.len(), rights) };
         done.map_err(|error| ImageError::Memory(error.to_string()))
     }
@@ -246,12 +258,11 @@ fn address(kind: u32, name: &str, library: Option<&str>, resolver: &dyn Resolver
 }
 
 /// Makes instructions that were written as data visible to the processor as instructions.
-fn flush(text: &[u8]) {
+fn flush(range: Range<*const u8>) {
     #[cfg(target_arch = "aarch64")]
     {
         // The smallest line that any implementation has; going through one twice does no harm.
         const LINE: usize = 16;
-        let range = text.as_ptr_range();
         let lines = (range.start.addr() & !(LINE - 1)..range.end.addr()).step_by(LINE);
         // SAFETY: these instructions may be used by programs (Linux sets SCTLR_EL1.UCI), and change no memory.
         unsafe {
@@ -270,7 +281,6 @@ fn flush(text: &[u8]) {
         // `fence.i` is about this hart only, and threads move. What Linux does for all of them is riscv_flush_icache (259),
         // of a range, with no flags for a process, which has no failure but flags that it does not know.
         const RISCV_FLUSH_ICACHE: usize = 259;
-        let range = text.as_ptr_range();
         // SAFETY: the call changes no memory of the process; it changes a0 alone.
         unsafe {
             std::arch::asm!(
@@ -285,7 +295,7 @@ fn flush(text: &[u8]) {
     }
     // The other processors see to it themselves.
     #[cfg(not(any(target_arch = "aarch64", target_arch = "riscv64")))]
-    let _ = text;
+    let _ = range;
 }
 
 /// What code in this process may be for.
@@ -323,6 +333,8 @@ fn entries(tables: Tables<'_>) -> impl ExactSizeIterator<Item = ImageEntry<'_>> 
 #[derive(Debug)]
 pub struct LoadedImage {
     image: Image,
+    /// The symbols without an address, by number, and why they have none.
+    missing: BTreeMap<u32, ImageError>,
 }
 
 impl LoadedImage {
@@ -333,6 +345,18 @@ impl LoadedImage {
     /// What it has.
     pub fn entries(&self) -> impl ExactSizeIterator<Item = ImageEntry<'_>> {
         entries(self.tables())
+    }
+
+    /// The symbols without an address: an [`ImageError::Symbol`] for each. Entries that need one are compiled afresh by
+    /// sessions, and have no [`Self::code`].
+    pub fn missing(&self) -> impl Iterator<Item = &ImageError> {
+        self.missing.values()
+    }
+
+    /// Whether everything that an entry needs has an address.
+    pub(super) fn check_symbols(&self, details: &Details) -> Result<(), ImageError> {
+        let missing = details.symbols.iter().find_map(|symbol| self.missing.get(symbol));
+        missing.map_or(Ok(()), |error| Err(error.clone()))
     }
 
     /// The number of the entry for a method with arguments of these types, in a table, through a config.
@@ -352,10 +376,11 @@ impl LoadedImage {
     /// was compiled, whatever a program says now. Structs among what it takes are known by their size only.
     ///
     /// # Errors
-    /// There is no such entry, or what the file says about it is damaged.
+    /// There is no such entry, a symbol that it needs has no address, or what the file says about it is damaged.
     pub fn code(self: &Arc<Self>, number: u32) -> Result<Compiled, ImageError> {
         let nothing = Program::new();
         let (details, _) = Details::read(self.tables(), number, &mut Types::lenient(&nothing))?;
+        self.check_symbols(&details)?;
         Ok(self.code_of(details))
     }
 
@@ -378,5 +403,30 @@ impl LoadedImage {
         // needs, and stays so while the owner lives.
         let code = Arc::new(unsafe { JitCode::mapped(code) });
         Compiled::stored(code, entry, results, formats, places)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::Backend;
+    use crate::{compile::Target, image};
+    use marquetry_ir::text::parse;
+
+    /// Segments are written while tables are in use.
+    #[test]
+    fn tables_end_before_the_segments() {
+        let text = "global n: i64 in global = i64 1\nmethod f() -> i64 {\nentry:\n    p = address.global n\n    v = load.i64 p\n    \
+                    return v\n}\n";
+        let mut program = Program::new();
+        assert_eq!(parse(&mut program, "f.mq", text), []);
+        let target = Target::parse("native", Default::default()).expect("a target");
+        let entry = program.methods_of("f")[0].into();
+        let bytes = image::write(&program, Backend::new("native", target), &[entry]).expect("an image");
+        let image = Image::from_bytes(&bytes).expect("its tables");
+        let segments = [Part::Text, Part::Constants, Part::Data].map(|part| image.layout.range(part));
+        let tables = image.tables().bytes.len();
+        assert!(segments.iter().any(|segment| !segment.is_empty()));
+        assert!(segments.iter().all(|segment| segment.start >= tables), "{tables} bytes, {segments:?}");
     }
 }

@@ -16,7 +16,7 @@
 //! | header | |
 //! |---|---|
 //! | 0 | magic `89 4D 41 52 51 0D 0A 1A` |
-//! | 8 | version of the format, 3; bytes of the header |
+//! | 8 | version of the format, 4; bytes of the header |
 //! | 16 | XXH3-64 of everything from byte 24 on |
 //! | 24 | bytes of the file |
 //! | 32 | bytes of a page; strings: machine (`x86_64-linux`, `aarch64-linux`, `riscv64gc-linux`, `s390x-linux`), features of the processor, who wrote it |
@@ -32,7 +32,7 @@
 //! | definitions | `{name, table, signature, 0, XXH3-128 of the method's text with what it mentions}` |
 //! | entries | `{hash, name, table, config, definition, flags (1 kernel, 2 validated), wrapper, function, text, its bytes, details, their bytes, 0, 0, 0}` |
 //! | index | `{hash, entry}`, ascending by hash |
-//! | details | per entry: signature and ABI, formats, stack and scheduling, places that throw and that check the stack, instances with their look-ups, children |
+//! | details | per entry: signature and ABI, formats, stack and scheduling, places that throw and that check the stack, instances with their look-ups, children, the symbols that it needs |
 //! | text | read and executed; the same wherever it lies |
 //! | constants | read only once it is relocated; begins with the addresses of the symbols |
 //! | data | read and written, private to the process |

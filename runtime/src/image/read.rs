@@ -18,6 +18,17 @@ pub(super) struct Layout {
 }
 
 impl Layout {
+    /// How far what describes the image reaches: up to its text. Nobody writes any of that, while constants and data are
+    /// written when the image is linked, and data by its code.
+    pub(super) fn described(&self) -> usize {
+        self.start(Part::Text as u32)
+    }
+
+    /// Where a part is.
+    pub(super) fn range(&self, part: Part) -> Range<usize> {
+        self.parts.get(part as usize).cloned().unwrap_or(0..0)
+    }
+
     /// Where the part of a number begins.
     pub(super) fn start(&self, part: u32) -> usize {
         self.parts.get(part as usize).map_or(0, |range| range.start)
@@ -74,7 +85,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<Layout, ImageError> {
         machine: at_u32(bytes, 36)?,
         features: at_u32(bytes, 40)?,
     };
-    let tables = Tables { bytes, layout: &layout };
+    let tables = Tables { bytes: bytes.get(..layout.described()).unwrap_or_default(), layout: &layout };
     tables.check_strings()?;
     for (what, id) in
         [("machine", layout.machine), ("features", layout.features), ("writer", at_u32(bytes, 44)?)]
@@ -119,15 +130,17 @@ fn directory(bytes: &[u8], page: usize) -> Result<[Range<usize>; Part::ALL.len()
 /// The tables of an image.
 #[derive(Copy, Clone)]
 pub(super) struct Tables<'a> {
+    /// Of the file, those before its text: what else is in it may be written while this lives.
     pub(super) bytes: &'a [u8],
     pub(super) layout: &'a Layout,
 }
 
 impl<'a> Tables<'a> {
     pub(super) fn range(&self, part: Part) -> Range<usize> {
-        self.layout.parts.get(part as usize).cloned().unwrap_or(0..0)
+        self.layout.range(part)
     }
 
+    /// The bytes of a table; none of segments, of which only sizes are known here.
     pub(super) fn part(&self, part: Part) -> &'a [u8] {
         self.bytes.get(self.range(part)).unwrap_or_default()
     }

@@ -139,7 +139,7 @@ pub(crate) fn assemble(program: &Program, mut drafts: Vec<Draft>) -> Result<Vec<
     let joined = join(&blobs, &first.target)?;
     let mut rows = Vec::with_capacity(drafts.len());
     for ((draft, blob), joint) in drafts.iter().zip(&blobs).zip(&joined.joints) {
-        let mut row = image.entry(draft, blob)?;
+        let mut row = image.entry(draft, blob, &joined.symbols)?;
         row.text = joint.text;
         row.text_bytes = joint.text_bytes;
         row.wrapper += joint.text;
@@ -152,7 +152,8 @@ pub(crate) fn assemble(program: &Program, mut drafts: Vec<Draft>) -> Result<Vec<
 }
 
 impl Image<'_> {
-    fn entry(&mut self, draft: &Draft, blob: &Blob) -> Result<EntryRow, ImageError> {
+    /// `symbols` are those of the image, in their order.
+    fn entry(&mut self, draft: &Draft, blob: &Blob, symbols: &[Symbol]) -> Result<EntryRow, ImageError> {
         let missing = || EmitError::Internal("a blob without an entry".into());
         let known = blob.entries.first().ok_or_else(missing)?;
         let table = self.program.table_name(self.program.method(draft.method).table()).to_owned();
@@ -169,6 +170,9 @@ impl Image<'_> {
         details::write(&mut self.details, &mut self.strings, &stored);
         self.record(draft)?;
         self.children(draft)?;
+        let number = |symbol: &Symbol| symbols.binary_search(symbol).ok().map(|number| number as u32);
+        let needed: Vec<u32> = blob.symbols.iter().filter_map(number).collect();
+        self.details.list(&needed, |out, &symbol| out.u32(symbol));
         let config = match self.config_ids.get(&draft.config) {
             Some(&id) => id,
             None => {

@@ -182,7 +182,8 @@ impl Session {
     /// images the last one is asked first.
     ///
     /// # Errors
-    /// The file is no image for this process, or a symbol that it needs has no address. The session stays as it was.
+    /// The file is no image for this process. The session stays as it was. A symbol without an address is no error here:
+    /// entries that need it count as [`Self::stale`].
     ///
     /// # Safety
     /// As for a shared library: the file was written by [`Self::write_image`] or what else makes images of this crate, by
@@ -225,7 +226,7 @@ impl Session {
             let reference = symbol.reference();
             let word = self.host.resolve(&reference).map_err(|why| match reference {
                 Reference::Symbol { library: None, .. } => "the session has no such symbol".to_owned(),
-                reference => format!("no word for {reference}: {why}"),
+                _ => why,
             })?;
             let address = usize::try_from(word).map_err(|_| format!("{word:#x} is no address here"))?;
             Ok(std::ptr::with_exposed_provenance(address))

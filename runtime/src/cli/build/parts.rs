@@ -72,4 +72,3 @@ pub(super) fn check_joint(built: &[Built]) -> Result<(), CliError> {
         None => Ok(()),
     }
 }
-

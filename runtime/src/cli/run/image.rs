@@ -62,10 +62,10 @@ impl Run {
         #[allow(unsafe_code, reason = "what the file holds is its user's promise")]
         let image =
             unsafe { session.add_image(image, &session.symbols()) }.map_err(|error| failed(&error))?;
+        let code = image.code(number).map_err(|error| failed(&error))?;
         if !self.program.is_empty() {
             fresh(&session, &image, number).map_err(|message| failed(&message))?;
         }
-        let code = image.code(number).map_err(|error| failed(&error))?;
         let mut args: Vec<HostArg> = args.iter().map(argument::Argument::materialise).collect();
         check(&code, &args).map_err(|message| failed(&message))?;
         let watchdog = watchdog(self.timeout, "the program was given up")?;
