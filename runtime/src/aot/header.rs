@@ -7,6 +7,7 @@
 //! The header is C99, and C++11. With it C can call kernels: it has the structs that kernels write to, what makes them ready,
 //! and functions that say what the numbers in them mean.
 
+use super::Built;
 use marquetry_codegen::artifact::argument_block;
 use marquetry_codegen::native::context::SubgroupOp;
 use marquetry_codegen::native::{CReturn, CSignature, Export, ExportKind, c_name};
@@ -53,8 +54,10 @@ pub(super) fn string(text: &str) -> String {
 struct Writer<'a> {
     types: &'a Types,
     out: String,
-    /// The structs that were declared, and what they are called.
+    /// The structs of these types that were declared, and what they are called.
     structs: BTreeMap<Type, String>,
+    /// The same by what the language calls them and by their fields, whatever types they are of.
+    declared: BTreeMap<(String, String), String>,
     /// Names of structs.
     taken: BTreeSet<String>,
 }
@@ -88,60 +91,76 @@ impl Written {
     }
 }
 
-/// The C header of what was exported. `name`: of the file, for its guard. `shared_bytes`: of the memory of a group.
-pub fn header(
-    legal: &Legal,
-    exports: &[(Export, ExportKind)],
-    shared_bytes: u64,
-    program: &Program,
-    name: &str,
-) -> String {
-    let stem = c_name(name);
-    let guard = format!("MARQ_{}_H", stem.to_ascii_uppercase());
-    let types = &legal.unit().types;
-    let mut writer = Writer { types, out: String::new(), structs: BTreeMap::new(), taken: BTreeSet::new() };
+/// The C header of what was exported of a program, by everything that is linked together: whatever is named in it has
+/// another name than the rest. Its guard is named as the first one is.
+pub fn header(parts: &[Built], program: &Program) -> String {
+    let Some(first) = parts.first() else { return String::new() };
+    let guard = format!("MARQ_{}_H", c_name(&first.name).to_ascii_uppercase());
+    let mut writer = Writer {
+        types: &first.legal.unit().types,
+        out: String::new(),
+        structs: BTreeMap::new(),
+        declared: BTreeMap::new(),
+        taken: BTreeSet::new(),
+    };
     let version = env!("CARGO_PKG_VERSION");
     let start = fixed::START;
     let _ =
         write!(writer.out, "/* Made by marquetry {version}. */\n#ifndef {guard}\n#define {guard}\n\n{start}");
-    let mut written = Written::default();
-    let (mut throws, mut kernels) = (false, false);
-    for (export, kind) in exports {
-        match kind {
-            ExportKind::Function(signature) => throws |= signature.returns == CReturn::Status,
-            ExportKind::Packed => throws = true,
-            ExportKind::Kernel { .. } => {
-                kernels = true;
-                writer.taken.insert(format!("{}_args", export.symbol));
-                let abi = legal.entries().get(export.entry);
-                abi.into_iter().flat_map(|abi| &abi.arguments).for_each(|argument| written.add(argument));
+    // Functions are exported as they are: it is the header's own that make room.
+    let exports = || parts.iter().flat_map(|part| &part.exports);
+    let mut names: BTreeSet<String> = exports().map(|(export, _)| export.symbol.to_string()).collect();
+    let is_kernel = |kind: &ExportKind| matches!(kind, ExportKind::Kernel { .. });
+    let blocks = exports().filter(|(_, kind)| is_kernel(kind));
+    writer.taken.extend(blocks.map(|(export, _)| format!("{}_args", export.symbol)));
+    let mut all = Written::default();
+    let mut printing = Vec::new();
+    for part in parts {
+        let (legal, stem) = (&part.legal, c_name(&part.name));
+        let (mut written, mut throws) = (Written::default(), false);
+        for (export, kind) in &part.exports {
+            match kind {
+                ExportKind::Function(signature) => throws |= signature.returns == CReturn::Status,
+                ExportKind::Packed => throws = true,
+                ExportKind::Kernel { .. } => {
+                    let abi = legal.entries().get(export.entry);
+                    abi.into_iter().flat_map(|abi| &abi.arguments).for_each(|argument| written.add(argument));
+                }
             }
         }
+        if (throws || written.mailbox) && !legal.sites().is_empty() {
+            let name = unique(&mut names, &format!("{stem}_exception"));
+            let _ = write!(
+                writer.out,
+                "\n/* A status is 0 if nothing was thrown, else the number of a place, which {name} tells. */\n"
+            );
+            tables::exceptions(&mut writer.out, &name, legal.sites(), &legal.unit().types, program);
+        }
+        if written.print {
+            printing.push((legal, stem));
+        }
+        all.mailbox |= written.mailbox;
+        all.print |= written.print;
+        all.arena |= written.arena;
     }
-    // Functions are exported as they are: it is the header's own that make room.
-    let mut names: BTreeSet<String> = exports.iter().map(|(export, _)| export.symbol.to_string()).collect();
-    if (throws || written.mailbox) && !legal.sites().is_empty() {
-        let name = unique(&mut names, &format!("{stem}_exception"));
-        let _ = write!(
-            writer.out,
-            "\n/* A status is 0 if nothing was thrown, else the number of a place, which {name} tells. */\n"
-        );
-        tables::exceptions(&mut writer.out, &name, legal.sites(), types, program);
-    }
-    if kernels {
+    if exports().any(|(_, kind)| is_kernel(kind)) {
         let op = |(n, op): (usize, &SubgroupOp)| format!("{n} {op:?}");
         let ops: Vec<String> = SubgroupOp::ALL.iter().enumerate().map(op).collect();
         writer.out.push_str(&fixed::GROUP.replace("{OPS}", &ops.join(", ")));
     }
-    let parts =
-        [(written.mailbox, fixed::MAILBOX), (written.print, fixed::PRINT), (written.arena, fixed::ARENA)];
-    parts.iter().filter(|(is_there, _)| *is_there).for_each(|(_, text)| writer.out.push_str(text));
-    if written.print {
+    let texts = [(all.mailbox, fixed::MAILBOX), (all.print, fixed::PRINT), (all.arena, fixed::ARENA)];
+    texts.iter().filter(|(is_there, _)| *is_there).for_each(|(_, text)| writer.out.push_str(text));
+    for (legal, stem) in printing {
         let names = ["format", "format_types"].map(|what| unique(&mut names, &format!("{stem}_{what}")));
-        tables::formats(&mut writer.out, names.each_ref().map(|name| &**name), &legal.unit().formats, types);
+        let (formats, types) = (&legal.unit().formats, &legal.unit().types);
+        tables::formats(&mut writer.out, names.each_ref().map(|name| &**name), formats, types);
     }
-    for (export, kind) in exports {
-        writer.export(legal, export, kind, shared_bytes);
+    for part in parts {
+        writer.types = &part.legal.unit().types;
+        writer.structs.clear();
+        for (export, kind) in &part.exports {
+            writer.export(&part.legal, export, kind, part.artifact.shared_bytes);
+        }
     }
     writer.out.push_str(fixed::END);
     writer.out
@@ -175,6 +194,11 @@ impl Writer<'_> {
             several => title.push_str(&format!(" -> ({})", several.join(", "))),
         }
         let symbol = &*export.symbol;
+        // C and C++ know it, and let nobody declare it otherwise (C99, 5.1.2.2.1; C++11, [basic.start.main]).
+        if symbol == "main" {
+            let _ = write!(self.out, "\n/* {}: the program's own 'main' */\n", comment(&title));
+            return;
+        }
         let declaration = match kind {
             ExportKind::Function(signature) => {
                 if signature.returns == CReturn::Status {
@@ -315,9 +339,7 @@ impl Writer<'_> {
             return known.clone();
         }
         let spelled = self.types.display(ty).to_string();
-        let name = unique(&mut self.taken, &c_name(&spelled));
-        self.structs.insert(ty, name.clone());
-        let mut body = format!("\n/* {} */\nstruct {name} {{\n", comment(&spelled));
+        let mut body = String::new();
         let mut names = BTreeSet::new();
         if let Some(Aggregate::Struct { fields, .. }) = self.types.aggregate(ty).cloned() {
             for (field, ty) in fields.iter() {
@@ -328,9 +350,17 @@ impl Writer<'_> {
                 }
             }
         }
-        body.push_str("};\n");
+        let known = (spelled, body);
+        if let Some(name) = self.declared.get(&known) {
+            self.structs.insert(ty, name.clone());
+            return name.clone();
+        }
+        let (spelled, body) = &known;
+        let name = unique(&mut self.taken, &c_name(spelled));
         // Structs in it were written before it.
-        self.out.push_str(&body);
+        let _ = write!(self.out, "\n/* {} */\nstruct {name} {{\n{body}}};\n", comment(spelled));
+        self.structs.insert(ty, name.clone());
+        self.declared.insert(known, name.clone());
         name
     }
 }

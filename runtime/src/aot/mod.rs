@@ -18,7 +18,9 @@ use crate::memory;
 use marquetry_codegen::artifact::Artifact;
 use marquetry_codegen::native::{Export, ExportKind, NativeTarget, ObjectPlan, emit_planned};
 use marquetry_ir::program::{Program, Words};
+use marquetry_ir::types::Space;
 use marquetry_lower::job::Job;
+use marquetry_lower::legal::Legal;
 use marquetry_lower::observe::Silent;
 use marquetry_lower::pipeline::Setup;
 use marquetry_lower::runtime::Library;
@@ -71,7 +73,8 @@ pub struct Plan {
     pub words: Words,
     /// How many threads compile, at most; 0 for as many as the machine has.
     pub threads: usize,
-    /// What the header is called, for the guard in it; empty if none is wanted.
+    /// What the [header](header::header) is called, for the guard in it and for what it says of this object; empty if none
+    /// is wanted.
     pub header: String,
     /// What is to become of the object: an executable starts at what is exported as `main`, and the object of a shared library
     /// may have to say itself what others see.
@@ -85,11 +88,21 @@ pub struct Built {
     pub artifact: Artifact,
     /// What others see of it, and how it is called, in the order of the job's entries.
     pub exports: Vec<(Export, ExportKind)>,
-    /// The C header.
-    pub header: String,
     /// C code that an executable starts in, if its `main` may throw: it calls that, reports what it threw, and ends the
     /// process with status 1.
     pub start: Option<String>,
+    /// What became code.
+    legal: Legal,
+    /// What the plan calls its header.
+    name: String,
+}
+
+impl Built {
+    /// The globals of the program that its code may write, each of which is memory of its own here.
+    pub fn memory(&self) -> impl Iterator<Item = &str> {
+        let globals = self.legal.unit().globals.values();
+        globals.filter(|global| global.space == Space::Global).map(|global| &*global.name)
+    }
 }
 
 /// Why a program did not become an object.
@@ -144,8 +157,7 @@ pub fn build(program: &Program, job: &Job, target: &NativeTarget, plan: &Plan) -
             Some((export.clone(), ExportKind::of(&legal, export, waits)?))
         });
         let exports: Vec<(Export, ExportKind)> = kinds.collect();
-        let header = header::header(&legal, &exports, artifact.shared_bytes, program, &plan.header);
         let start = start.map(|start| start.code(&artifact, job.options.debug_level));
-        Ok(Built { artifact, exports, header, start })
+        Ok(Built { artifact, exports, start, legal, name: plan.header.clone() })
     })
 }

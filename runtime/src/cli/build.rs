@@ -218,8 +218,7 @@ impl Build {
         let (command, arguments) = (self.linker.clone(), self.link_arg.clone());
         let start = built.iter_mut().find_map(|part| part.start.take());
         let linker = Linker { command, arguments, name, start };
-        let headers: Vec<&str> = built.iter().map(|part| part.header.as_str()).collect();
-        let headers = headers.join("\n");
+        let header = aot::header::header(&built, &program);
         let objects = built.into_iter().map(|part| part.artifact.code).collect();
         let bytes = link::link(emit, objects, &target, &linker)
             .map_err(|error| CliError::Failed(error.to_string()))?;
@@ -230,7 +229,7 @@ impl Build {
         }
         // Last: where nothing was made, an old header still belongs to what is there.
         self.references.write(&list)?;
-        self.header.as_ref().map_or(Ok(()), |header| output::write(header, headers.as_bytes()))
+        self.header.as_ref().map_or(Ok(()), |path| output::write(path, header.as_bytes()))
     }
 
     /// Compiles to an image. Functions are what sessions find through a back-end `native`, kernels through `cpu`, each as

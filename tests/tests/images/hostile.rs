@@ -102,9 +102,9 @@ fn other_files_versions_and_machines_are_named() {
     let (_, bytes) = small();
     assert_eq!(error(b"hello"), "not an image: it does not begin like one");
     assert_eq!(error(b""), "not an image: it does not begin like one");
-    for (version, age) in [(1u32, "an older"), (2, "an older"), (4, "a newer"), (u32::MAX, "a newer")] {
+    for (version, age) in [(1u32, "an older"), (3, "an older"), (5, "a newer"), (u32::MAX, "a newer")] {
         let text = error(&patched(&bytes, 8, &version.to_le_bytes()));
-        assert_eq!(text, format!("the image is of {age} version: found {version}, expected 3"));
+        assert_eq!(text, format!("the image is of {age} version: found {version}, expected 4"));
     }
     let session = Session::new();
     session.define("program.mq", TEXT).unwrap();

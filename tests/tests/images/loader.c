@@ -72,7 +72,7 @@ int main(int count, char **values) {
     if (opened < 0 || fstat(opened, &file))
         return 2;
     image = mmap(0, file.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, opened, 0);
-    if (image == MAP_FAILED || memcmp(image, "\x89MARQ\r\n\x1a", 8) || u32(image + 8) != 3 || u32(image + 12) != 256)
+    if (image == MAP_FAILED || memcmp(image, "\x89MARQ\r\n\x1a", 8) || u32(image + 8) != 4 || u32(image + 12) != 256)
         return 3;
     if (u64(image + 24) != (uint64_t)file.st_size)
         return 4;

@@ -60,6 +60,13 @@ pub(super) fn check_joint(built: &[Built]) -> Result<(), CliError> {
             format!("a kernel and a function would both be '{symbol}': name one of them with --export");
         return Err(CliError::Failed(message));
     }
+    let mut memory = BTreeSet::new();
+    if let Some(global) = built.iter().flat_map(Built::memory).find(|global| !memory.insert(*global)) {
+        return Err(CliError::Failed(format!(
+            "functions and kernels would each have a global '{global}' of their own: build them apart, give its address \
+             to the kernels, or, if nothing writes it, put it in constant memory"
+        )));
+    }
     let patched = |part: &Built| -> BTreeSet<Arc<str>> {
         let words = part.artifact.relocations.iter().filter(|word| word.kind == RelocationKind::Write);
         words.map(|word| word.symbol.clone()).collect()
