@@ -213,6 +213,12 @@ fn externs_are_symbols_or_addresses_whatever_the_relocation_model() {
         let inside = bytes.windows(8).any(|window| window == address);
         assert!(inside || !cfg!(target_arch = "x86_64"), "{relocation}: the address is in the code");
         let (status, said) = build(&["--externs", "addresses", "--address", "strlem=1"]);
+        assert_eq!(status, 2);
+        assert!(
+            said.contains("the program knows no function 'strlem' of the host; there is 'strlen'"),
+            "{said}"
+        );
+        let (status, said) = build(&["--externs", "addresses"]);
         assert_eq!(status, 1);
         assert!(said.contains("no address for the host's functions strlen"), "{said}");
         assert_eq!(build(&["--address", "strlen=1"]).0, 2);

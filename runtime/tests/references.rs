@@ -240,3 +240,36 @@ fn words_get_into_libraries_every_way() {
         }
     }
 }
+
+/// A word for nothing is a mistake in its name.
+#[test]
+fn words_that_nothing_needs_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = "global g: i64 in constant with [0: value \"config\"]\nmethod f() -> i64 {\nentry:\n    t = address.constant g\n    \
+                  v = load.i64 t\n    return v\n}\n";
+    let (file, image) = (folder.path().join("g.mq"), folder.path().join("g.mqi"));
+    std::fs::write(&file, source).expect("a file");
+    let (file, image) = (text(&file), text(&image));
+    let build = ["build", file, "--emit", "image", "-o", image];
+    assert_eq!(code(&marq(&build)), 0);
+    let object = text(folder.path()).to_owned() + "/g.o";
+    let commands: [&[&str]; 5] = [
+        &["run", file, "--entry", "f"],
+        &["run", image, "--entry", "f"],
+        &["run", image, file, "--entry", "f"],
+        &["build", file, "-o", &object, "--references", "bake"],
+        &["compile", file, "--target", "native", "--references", "bake"],
+    ];
+    for command in commands {
+        let config = ["--resolve", "value \"config\" = 5"];
+        assert_eq!(code(&marq(&[command, &config].concat())), 0, "{command:?}");
+        for (wrong, near) in [("value \"confg\"", "; there is 'value \"config\"'"), ("symbol \"nosuch\"", "")]
+        {
+            let word = format!("{wrong} = 1");
+            let output = marq(&[command, &config, &["--resolve", &word]].concat());
+            assert_eq!(code(&output), 2, "{command:?}");
+            let wanted = format!("--resolve: nothing in the program is {wrong}{near}\n");
+            assert!(stderr(&output).contains(&wanted), "{command:?}: {}", stderr(&output));
+        }
+    }
+}

@@ -14,6 +14,7 @@ use crate::session::{self, Backend, Session};
 use clap::Args;
 use marquetry_codegen::artifact::Artifact;
 use marquetry_codegen::native::{ExternPolicy, NativeOptions, NativeTarget, Relocation};
+use marquetry_ir::near::near;
 use marquetry_ir::program::{MethodKind, Program, Words};
 use marquetry_lower::dispatch::view::View;
 use marquetry_lower::job::{DebugLevel, EntryConvention, Job, JobEntry, OptLevel, Options};
@@ -142,9 +143,10 @@ impl Build {
     }
 
     /// Reads the program, and says what is compiled of it, once it is known that outputs are apart from each other.
-    fn plan(&self, outputs: &[&Path]) -> Result<(Program, Vec<Part>), CliError> {
+    fn plan(&self, outputs: &[&Path], words: &Words) -> Result<(Program, Vec<Part>), CliError> {
         output::check_apart(outputs, &self.files)?;
         let mut program = input::read_valid(&self.files)?;
+        input::check_words(words, &program, &[])?;
         let entries = self.entries(&mut program)?;
         let parts = parts::of(&program, entries, self.device, &self.export);
         Ok((program, parts))
@@ -177,7 +179,13 @@ impl Build {
         let out = self.output(Made::Code(emit), target.triple());
         let outputs = [Some(&*out), self.header.as_deref(), self.references.list()];
         let outputs: Vec<&Path> = outputs.into_iter().flatten().collect();
-        let (program, parts) = self.plan(&outputs)?;
+        let (program, parts) = self.plan(&outputs, words)?;
+        let hosts = || program.externs.values().map(|host| &*host.link_name);
+        if let Some(name) = addresses.keys().find(|&name| !hosts().any(|host| host == name)) {
+            let near = near(name, hosts());
+            let message = format!("--address: the program knows no function '{name}' of the host{near}");
+            return Err(CliError::Usage(message));
+        }
         let tables = self.tables.find(&program)?;
         if parts.len() == 1 {
             options::check_alone(given, Made::Code(emit))?;
@@ -238,7 +246,7 @@ impl Build {
         let target = Target::parse(&self.target, options.opt_level);
         let target = target.map_err(|error| CliError::Usage(error.to_string()))?;
         let out = self.output(Made::Image, &Triple::host());
-        let (program, parts) = self.plan(&[&out])?;
+        let (program, parts) = self.plan(&[&out], &words)?;
         self.tables.find(&program)?;
         let tables: Vec<&str> = self.tables.names.iter().map(String::as_str).collect();
         let session = Session::over(program).hosted(Arc::new(words));

@@ -85,6 +85,7 @@ impl Compile {
         let outputs: Vec<&Path> = self.output.as_deref().into_iter().chain(self.references.list()).collect();
         output::check_apart(&outputs, std::slice::from_ref(&self.file))?;
         let mut program = input::read_valid(&[&self.file])?;
+        input::check_words(&words, &program, &[])?;
         let tables = self.tables.find(&program)?;
         let view = input::view(&program, &target, &tables, &self.provider)?.with_host_policy(policy);
         let mut instances: Vec<JobEntry> = Vec::new();

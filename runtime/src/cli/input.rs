@@ -14,7 +14,8 @@ use codespan_reporting::term::{
 };
 use marquetry_ir::diag::{Diagnostic, Severity, has_errors, is_control, printable};
 use marquetry_ir::entity::Table;
-use marquetry_ir::program::{OpenTable, Program, Words};
+use marquetry_ir::near::near;
+use marquetry_ir::program::{GlobalData, OpenTable, Program, Reference, Words};
 use marquetry_ir::span::{LineIndex, Location, SourceFile, Span};
 use marquetry_ir::text;
 use marquetry_lower::dispatch::explain::unresolved;
@@ -41,6 +42,17 @@ pub(super) fn words(list: &[String]) -> Result<Words, CliError> {
         }
     }
     Ok(words)
+}
+
+/// Refuses words that nothing leaves to the host: somebody would look for them. `image` is what one needs besides the program.
+pub(super) fn check_words(words: &Words, program: &Program, image: &[Reference]) -> Result<(), CliError> {
+    let slots = program.globals.values().flat_map(GlobalData::host_slots).map(|slot| slot.reference.clone());
+    let externs = program.externs.values().map(|host| Reference::symbol(&host.link_name));
+    let known: BTreeSet<Reference> = slots.chain(externs).chain(image.iter().cloned()).collect();
+    let Some(unknown) = words.0.keys().find(|reference| !known.contains(reference)) else { return Ok(()) };
+    let known: Vec<String> = known.iter().map(Reference::to_string).collect();
+    let near = near(&unknown.to_string(), known.iter().map(String::as_str));
+    Err(CliError::Usage(format!("--resolve: nothing in the program is {unknown}{near}")))
 }
 
 /// A program read from files, on top of the library.

@@ -88,6 +88,8 @@ impl Run {
         }
         let mut program = input::read_valid(&[&self.file])?;
         self.tables.find(&program)?;
+        let words = input::words(&self.resolve)?;
+        input::check_words(&words, &program, &[])?;
         let args = parse_arguments(&self.args).map_err(|e| CliError::Usage(format!("--args: {e}")))?;
         let extent = self.extent()?;
         let with = self.bindings()?;
@@ -121,7 +123,7 @@ impl Run {
         })?;
         engine.set_tables(&self.tables.names);
         let program = Arc::new(program);
-        engine.set_host(Arc::new(input::words(&self.resolve)?));
+        engine.set_host(Arc::new(words));
         engine.load(program.clone());
         *engine.options() =
             launch_options(&program, &with).map_err(|e| CliError::Failed(format!("--state: {e}")))?;

@@ -15,7 +15,7 @@ use crate::filetest::runner::launch_options;
 use crate::image::{Image, ImageEntry, ImageError, LoadedImage};
 use crate::session::Session;
 use crate::value::HostArg;
-use marquetry_ir::program::MethodKind;
+use marquetry_ir::program::{MethodKind, Reference};
 use marquetry_lower::legal::{Argument, Passing, Role};
 use std::io::Read;
 use std::path::Path;
@@ -57,6 +57,8 @@ impl Run {
         let mut options =
             launch_options(&program, &with).map_err(|e| CliError::Failed(format!("--state: {e}")))?;
         let host = Arc::new(input::words(&self.resolve)?);
+        let needed: Vec<Reference> = image.symbols().map(|symbol| symbol.reference()).collect();
+        input::check_words(&host, &program, &needed)?;
         let session = Session::over(program).hosted(host.clone());
         // SAFETY: whoever names a file to be run vouches for it, as for a program; what their words are worth is theirs, too.
         #[allow(unsafe_code, reason = "what the file holds is its user's promise")]
