@@ -310,3 +310,47 @@ fn output_that_is_lost_is_an_error() {
         assert!(stderr(&output).contains("cannot write to standard output"), "{}", stderr(&output));
     }
 }
+
+/// Each entry has memory of its own, in an image as in a session: a global that two of them may write would be two.
+#[test]
+fn entries_of_an_image_share_no_memory() {
+    use marquetry::compile::Target;
+    use marquetry::session::{Backend, Session};
+    const COUNTER: &str = "\
+global counter: i64 in global = i64 0
+method inc() -> i64 {
+entry:
+    t = address.global counter
+    v = load.i64 t
+    w = add v, i64 1
+    store t, w
+    return w
+}
+method get_count() -> i64 {
+entry:
+    t = address.global counter
+    v = load.i64 t
+    return v
+}
+";
+    let folder = Folder::new();
+    folder.file("g.mq", COUNTER);
+    let output = marq_in(folder.root(), &["build", "g.mq", "--emit", "image"]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("'inc()' has the global 'counter', too"), "{}", stderr(&output));
+    marq_ok(folder.root(), &["build", "g.mq", "--emit", "image", "--entry", "inc"]);
+    assert_eq!(run(&folder, &["g.mqi", "--entry", "inc"]).1, "i64 1\n");
+    let session = Session::new();
+    session.define("g.mq", COUNTER).expect("a program");
+    let target = Target::parse("native", Default::default()).expect("a target");
+    let native = session.add_backend(Backend::new("native", target)).expect("a back-end");
+    let call = |name: &str| {
+        let job = session.job(name, &native).expect("a job");
+        format!("{:?}", session.compile(&job).expect("code").call(&mut []).expect("it runs"))
+    };
+    let (first, second, other) = (call("inc"), call("inc"), call("get_count"));
+    assert!(
+        first.contains("[1]") && second.contains("[2]") && other.contains("[0]"),
+        "{first} {second} {other}"
+    );
+}

@@ -48,6 +48,8 @@ pub(crate) struct Draft {
     pub(crate) results: Vec<Type>,
     pub(crate) places: Arc<[ThrowPlace]>,
     pub(crate) instances: Vec<Instance>,
+    /// The globals that it may write.
+    pub(crate) memory: Vec<Arc<str>>,
     /// What else it asked for.
     pub(crate) children: Vec<Deferred>,
     /// The types that these mention.
@@ -127,6 +129,7 @@ pub(crate) fn assemble(program: &Program, mut drafts: Vec<Draft>) -> Result<Vec<
         }
         features.extend(draft.target.features());
     }
+    check_memory(&drafts)?;
     let features = features.into_iter().collect::<Vec<_>>().join(",");
     let blobs: Vec<Blob> =
         drafts.iter_mut().map(|draft| std::mem::replace(&mut draft.blob, Blob::empty())).collect();
@@ -149,6 +152,24 @@ pub(crate) fn assemble(program: &Program, mut drafts: Vec<Draft>) -> Result<Vec<
     let header = [&machine, &features, &format!("marquetry {}", env!("CARGO_PKG_VERSION"))];
     let header = header.map(|text| image.strings.id(text));
     image.finish(header, &rows, joined)
+}
+
+/// Each job has memory of its own: whoever wrote a global through one would not see it through another.
+fn check_memory(drafts: &[Draft]) -> Result<(), ImageError> {
+    let mut owners: HashMap<&str, &Draft> = HashMap::new();
+    for draft in drafts {
+        for global in &draft.memory {
+            let Some(other) = owners.insert(global, draft) else { continue };
+            let why = format!(
+                "'{}' has the global '{global}', too, and each would have one of its own; if nothing writes it, put it in \
+                 constant memory, else make images of one entry each, or let the host have that memory, and its address \
+                 be a word of a global",
+                other.name
+            );
+            return Err(ImageError::NotStorable { entry: draft.name.clone(), why: vec![why] });
+        }
+    }
+    Ok(())
 }
 
 impl Image<'_> {

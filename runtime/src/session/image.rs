@@ -13,7 +13,7 @@ use crate::memory;
 use marquetry_codegen::native::{ExternPolicy, check_blob_target, emit_blob};
 use marquetry_ir::program::{Program, Reference};
 use marquetry_ir::threads::on_threads;
-use marquetry_ir::types::Type;
+use marquetry_ir::types::{Space, Type};
 use marquetry_ir::unit::Unit;
 use marquetry_lower::failure::Failure;
 use marquetry_lower::observe::Silent;
@@ -65,7 +65,8 @@ impl Session {
     /// only. The cache stays as it is. Functions of the host are symbols in it, whatever their addresses are here.
     ///
     /// # Errors
-    /// A job does not compile, is not native, or means something in this process only.
+    /// A job does not compile, is not native, or means something in this process only; or two jobs may write one global:
+    /// each job has memory of its own.
     pub fn image(&self, jobs: &[Job]) -> Result<Vec<u8>, ImageError> {
         let threads = thread::available_parallelism().map_or(1, usize::from);
         self.image_with_threads(jobs, threads)
@@ -137,6 +138,7 @@ impl Session {
         if lower_job.options.references == Strategy::Patch {
             lower_job.options.references = Strategy::Import;
         }
+        let mut memory_of_entry = Vec::new();
         let lowered = memory::with(|memory| {
             let mut lowering = lower(memory, &program, &lower_job, &setup, &mut Silent)?;
             why.extend(baked(lowering.legal.unit()));
@@ -145,6 +147,9 @@ impl Session {
                 true => Some(emit_blob(&lowering.legal, target, &mut memory.native)),
                 false => None,
             };
+            let globals = lowering.legal.unit().globals.values();
+            let own = globals.filter(|global| global.space == Space::Global);
+            memory_of_entry = own.map(|global| global.name.clone()).collect();
             let instances = std::mem::take(&mut lowering.instances);
             Ok::<_, Failure>((lowering, instances, blob))
         });
@@ -172,6 +177,7 @@ impl Session {
             places: blob.places.clone(),
             instances,
             children: deferred,
+            memory: memory_of_entry,
             types,
             name,
             blob,
