@@ -178,6 +178,15 @@ impl Build {
         };
         let target = NativeTarget::parse(&self.target, options);
         let target = target.map_err(|error| CliError::Usage(error.to_string()))?;
+        let options = target.options();
+        for (option, told, meant) in [
+            ("--relocation", relocation.name(), options.relocation.name()),
+            ("--externs", externs.name(), options.externs.name()),
+        ] {
+            if told != meant {
+                given.refuse(option, &format!(": the target says {meant}, and {option} {told}"))?;
+            }
+        }
         let out = self.output.clone().unwrap_or_else(|| self.usual_output(emit, &target));
         let outputs = [Some(&*out), self.header.as_deref(), self.references.list()];
         let outputs: Vec<&Path> = outputs.into_iter().flatten().collect();
