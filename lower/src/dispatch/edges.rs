@@ -123,8 +123,7 @@ impl Dependents {
         for (name, methods) in by_name {
             // A method that was ended since, redefined ones among them: instances of it are stale whoever calls them.
             for &method in program.all_methods_of(name) {
-                let until = program.lifetime(method).until;
-                if until > world && until <= program.world() {
+                if ended_since(program, method, world) {
                     let instances = self.by_method.get(&method).into_iter().flatten();
                     found.extend(instances.filter(|(_, view)| !self.is_pinned(*view)).map(|(id, _)| *id));
                 }
@@ -137,7 +136,7 @@ impl Dependents {
             }
             let Some(edges) = self.by_name.get(name) else { continue };
             for ((edge, view), dependents) in edges {
-                if self.differs(program, edge, *view, &methods) {
+                if self.differs(program, edge, *view, world, &methods) {
                     found.extend(dependents);
                 }
             }
@@ -161,8 +160,12 @@ impl Dependents {
         self.views.get(view as usize).is_some_and(View::is_pinned)
     }
 
-    fn differs(&self, program: &Program, edge: &Edge, view: u32, changed: &[Method]) -> bool {
+    fn differs(&self, program: &Program, edge: &Edge, view: u32, world: World, changed: &[Method]) -> bool {
         let Some(view) = self.views.get(view as usize).filter(|view| !view.is_pinned()) else { return false };
+        // What it meant is gone: nothing needs to be asked.
+        if matches!(edge.answer, Answer::Method(method) if ended_since(program, method, world)) {
+            return true;
+        }
         let concerns = |&method: &Method| {
             let data = program.method(method);
             view.tables_for(&edge.name).contains(&data.table())
@@ -171,4 +174,10 @@ impl Dependents {
         changed.iter().any(concerns)
             && look_up(program, view, &edge.name, &edge.arguments).answer != edge.answer
     }
+}
+
+/// Whether a method was ended after a world, and by now.
+fn ended_since(program: &Program, method: Method, world: World) -> bool {
+    let until = program.lifetime(method).until;
+    until > world && until <= program.world()
 }
