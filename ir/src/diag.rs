@@ -109,6 +109,7 @@ codes! {
     SlotPlace = "V0306" "A slot lies outside its global, where no `i64` or pointer starts, where another one is, or where first contents are.";
     SlotSpace = "V0307" "A slot where none can be filled: in shared memory, or in a pointer to memory that has no such address.";
     SlotTarget = "V0308" "A slot stands for the address of something that is not there, or that has none.";
+    LinkName = "V0309" "The link name of a function of the host is empty, or has a zero byte.";
 
     Dispatch = "D0001" "No method of the view fits a call, or operands do not fit once their types are known.";
     Shadow = "D0002" "A method of an upper table hides a more specific one below.";

@@ -230,13 +230,33 @@ fn externs_are_symbols_or_addresses_whatever_the_relocation_model() {
 #[test]
 fn mistakes_are_explained() {
     let folder = Folder::with_library();
-    let cases: [(&[&str], i32, &str); 12] = [
+    let cases: [(&[&str], i32, &str); 20] = [
         (&["--entry", "ad"], 1, "there is no 'ad'; there is 'add'"),
         (&["--entry", "minmex"], 1, "there is no 'minmex'; there is 'minmax'"),
         (&["--export", "fibb"], 1, "nothing that is compiled is called 'fibb'; there is 'fib'"),
         (&["--export", "twice=two"], 1, "'twice' cannot be 'two': it is twice(i32), twice(f64)"),
         (&["--target", "native:vax-dec-ultrix"], 2, "target 'native:vax-dec-ultrix'"),
         (&["--target", "native:wasm32-unknown-unknown"], 2, "unknown architecture"),
+        (&["--target", "native:riscv64imac-unknown-linux-gnu"], 2, "unknown architecture"),
+        (&["--target", "native:riscv64-unknown-linux-gnu"], 2, "unknown architecture"),
+        (&["--target", "native:aarch64_be-unknown-linux-gnu"], 2, "unknown architecture"),
+        (&["--target", "native:x86_64-unknown-linux-gnux32"], 2, "code has addresses of 64 bits"),
+        (&["--target", "native:aarch64-unknown-linux-gnu_ilp32"], 2, "code has addresses of 64 bits"),
+        (
+            &["--target", "native:x86_64-unknown-linux-gnu+static", "--relocation", "pic"],
+            2,
+            "the target says static, and --relocation pic",
+        ),
+        (
+            &["--target", "native+addresses", "--externs=symbols"],
+            2,
+            "the target says addresses, and --externs",
+        ),
+        (
+            &["--emit", "image", "--target", "native+static"],
+            1,
+            "with static relocation: they are loaded anywhere",
+        ),
         (&["--target", "ptx"], 2, "not a native target"),
         (&["--target", "native+fixed"], 2, "'+fixed' is not a setting"),
         (&["--emit", "picture"], 2, "expected one of obj, static, shared, exe, image"),

@@ -130,3 +130,23 @@ fn a_profiler_names_functions() {
         }
     }
 }
+
+/// What C calls in place of a function that throws is from the line where that is declared.
+#[test]
+fn what_stands_in_front_of_a_function_has_its_line() {
+    if !is_present("cc") || !is_present("addr2line") {
+        return;
+    }
+    let folder = Folder::new();
+    let source =
+        "; A comment.\nmethod thrower(a: i32) -> i32 {\nentry:\n    d = div.s i32 8, a\n    return d\n}\n";
+    folder.file("hot.mq", source);
+    marq_ok(folder.root(), &["build", "hot.mq", "-g", "--header", "hot.h"]);
+    folder.file("main.c", "#include \"hot.h\"\nint main(void) { int32_t r; return thrower(4, &r); }\n");
+    run_in(folder.root(), "cc", &["main.c", "hot.o", "-o", "hot"]);
+    let (address, size) = function(&folder, "thrower");
+    for at in [address, address + size - 1] {
+        let said = run_in(folder.root(), "addr2line", &["-fe", "hot", &format!("{at:#x}")]);
+        assert_eq!(said, "thrower\nhot.mq:2\n");
+    }
+}

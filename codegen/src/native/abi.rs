@@ -4,6 +4,9 @@
 //! for extension, `i1` is zero-extended; `f16` and `bf16` travel as 16-bit integers; more results than the platform
 //! has registers for travel through memory that the caller supplies, which no C declaration expresses. Hosts call
 //! through packed wrappers, which have one signature for all entries.
+//!
+//! Where Cranelift places parameters elsewhere than C does, it is told of others ([`super::places`]). That holds for all
+//! functions, so that nobody has to know who calls whom.
 
 use super::Arch;
 use super::export::{CReturn, CSignature};
@@ -17,7 +20,8 @@ use marquetry_ir::types::{Scalar, Type, Types};
 /// How functions of one target are called.
 #[derive(Copy, Clone, Debug)]
 pub(super) struct Convention {
-    call_conv: CallConv,
+    pub(super) call_conv: CallConv,
+    pub(super) arch: Arch,
     /// Whether 32-bit integers are extended too (RISC-V and IBM Z ELF ABI supplements).
     extend_words: bool,
 }
@@ -26,6 +30,7 @@ impl Convention {
     pub(super) fn new(isa: &dyn TargetIsa, arch: Arch) -> Self {
         Convention {
             call_conv: CallConv::triple_default(isa.triple()),
+            arch,
             extend_words: matches!(arch, Arch::Riscv64 | Arch::S390x),
         }
     }
@@ -33,7 +38,8 @@ impl Convention {
     fn param(&self, ty: Type, platform: bool) -> Result<AbiParam, EmitError> {
         let param = AbiParam::new(held(ty)?);
         Ok(match ty.as_scalar() {
-            Some(Scalar::I1) if platform => param.uext(),
+            // Of the bits of a short float, C sees an unsigned integer.
+            Some(Scalar::I1 | Scalar::F16 | Scalar::BF16) if platform => param.uext(),
             Some(Scalar::I8 | Scalar::I16) if platform => param.sext(),
             Some(Scalar::I32) if platform && self.extend_words => param.sext(),
             _ => param,
@@ -53,6 +59,7 @@ impl Convention {
             out.params.push(self.param(ty, platform)?);
         }
         out.params.extend(std::iter::repeat_n(AbiParam::new(types::I64), hidden));
+        self.place(&mut out.params);
         for &ty in &signature.results {
             out.returns.push(self.param(ty, platform)?);
         }
@@ -69,6 +76,7 @@ impl Convention {
             });
         }
         out.params.extend(signature.outs.iter().map(|_| AbiParam::new(types::I64)));
+        self.place(&mut out.params);
         match signature.returns {
             CReturn::Nothing => {}
             CReturn::Value(ty) => out.returns.push(self.param(table.underlying(ty), true)?),

@@ -86,6 +86,34 @@ const LIBRARY: &[&str] = &[
     "y1", "yn",
 ];
 
+/// What POSIX's `unistd.h` and `stdlib.h` declare besides, and symbols that linkers, start files and loaders own: another one of
+/// the name is refused, or taken for theirs. Sorted.
+#[rustfmt::skip]
+const SYSTEM: &[&str] = &[
+    "_DYNAMIC", "_GLOBAL_OFFSET_TABLE_", "_IO_stdin_used", "_PROCEDURE_LINKAGE_TABLE_", "_SDA_BASE_",
+    "_TLS_MODULE_BASE_", "_dl_relocate_static_pie", "_edata", "_end", "_etext", "_fini", "_gp_disp", "_init",
+    "_mcount", "_rtld_global", "_start", "a64l", "access", "acct", "alarm", "arc4random", "arc4random_buf",
+    "arc4random_uniform", "brk", "chdir", "chown", "chroot", "clearenv", "close", "closefrom", "confstr",
+    "crypt", "daemon", "data_start", "drand48", "drand48_r", "dup", "dup2", "ecvt", "ecvt_r", "endusershell",
+    "environ", "erand48", "erand48_r", "faccessat", "fchdir", "fchown", "fchownat", "fcvt", "fcvt_r",
+    "fdatasync", "fexecve", "fpathconf", "fsync", "ftruncate", "gcvt", "getcwd", "getdomainname",
+    "getdtablesize", "getegid", "getentropy", "geteuid", "getgid", "getgroups", "gethostid", "gethostname",
+    "getloadavg", "getlogin", "getlogin_r", "getopt", "getpagesize", "getpass", "getpgid", "getpgrp", "getpid",
+    "getppid", "getsid", "getsubopt", "getuid", "getusershell", "getwd", "grantpt", "initstate", "initstate_r",
+    "isatty", "jrand48", "jrand48_r", "l64a", "lchown", "lcong48", "lcong48_r", "link", "linkat", "lockf",
+    "lrand48", "lrand48_r", "lseek", "mcount", "mkdtemp", "mkstemp", "mkstemps", "mktemp", "mrand48",
+    "mrand48_r", "nice", "nrand48", "nrand48_r", "on_exit", "optarg", "opterr", "optind", "optopt", "pathconf",
+    "pause", "pipe", "posix_memalign", "posix_openpt", "pread", "profil", "pselect", "ptsname", "putenv",
+    "pwrite", "qecvt", "qecvt_r", "qfcvt", "qfcvt_r", "qgcvt", "rand_r", "random", "random_r", "read",
+    "readlink", "readlinkat", "reallocarray", "realpath", "revoke", "rmdir", "rpmatch", "sbrk", "seed48",
+    "seed48_r", "select", "setdomainname", "setegid", "setenv", "seteuid", "setgid", "sethostid", "sethostname",
+    "setlogin", "setpgid", "setpgrp", "setregid", "setreuid", "setsid", "setstate", "setstate_r", "setuid",
+    "setusershell", "sleep", "srand48", "srand48_r", "srandom", "srandom_r", "strtoq", "strtouq", "swab",
+    "symlink", "symlinkat", "sync", "syscall", "sysconf", "tcgetpgrp", "tcsetpgrp", "truncate", "ttyname",
+    "ttyname_r", "ttyslot", "ualarm", "unlink", "unlinkat", "unlockpt", "unsetenv", "usleep", "valloc", "vfork",
+    "vhangup", "write",
+];
+
 /// A name as an identifier of C: `scale(f32, ptr<global>)` is `scale_f32_ptr_global`. What is one already stays as it is;
 /// everything else between letters and digits becomes one underscore. What means something everywhere gets one behind it, and
 /// so does what begins as the headers' own names do: none of those ends in an underscore.
@@ -113,10 +141,12 @@ pub fn c_name(name: &str) -> String {
     out
 }
 
-/// As [`c_name`], of a function that others see: those of C's own library get an underscore as well.
+/// As [`c_name`], of a function that others see: those of C's own library and of POSIX get an underscore as well, and so do names
+/// that belong to the system, as all do that begin with two underscores.
 pub fn c_symbol(name: &str) -> String {
     let mut out = c_name(name);
-    if LIBRARY.binary_search(&out.as_str()).is_ok() {
+    let is_known = |names: &[&str]| names.binary_search(&out.as_str()).is_ok();
+    if is_known(LIBRARY) || is_known(SYSTEM) || out.starts_with("__") && !out.ends_with('_') {
         out.push('_');
     }
     out
@@ -157,11 +187,17 @@ mod tests {
         ] {
             assert_eq!(c_name(name), wanted);
         }
-        for names in [KEYWORDS, LIBRARY] {
+        for names in [KEYWORDS, LIBRARY, SYSTEM] {
             assert!(names.is_sorted_by(|one, two| one < two));
         }
         assert_eq!(["sin", "while", "sin_", "axpy"].map(c_symbol), ["sin_", "while_", "sin_", "axpy"]);
         assert_eq!(["isnan", "assert", "EOF"].map(c_symbol), ["isnan_", "assert_", "EOF_"]);
+        for name in
+            ["write", "environ", "_init", "_end", "_GLOBAL_OFFSET_TABLE_", "__bss_start", "__libc_start_main"]
+        {
+            assert_eq!(c_symbol(name), format!("{name}_"));
+            assert!(!is_c_symbol(name) && is_c_symbol(&c_symbol(name)));
+        }
         assert!(is_c_symbol("axpy") && ["while", "printf", "a b", ""].iter().all(|name| !is_c_symbol(name)));
     }
 }

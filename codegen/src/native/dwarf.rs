@@ -4,10 +4,12 @@
 //! host gave, and the same input gives the same bytes on every machine.
 
 use super::debug::{Home, HomePlace, Known};
+use super::emit::Front;
 use super::select::internal;
 use crate::error::EmitError;
 use cranelift_codegen::ir::Endianness;
 use cranelift_codegen::isa::TargetIsa;
+use cranelift_module::FuncId;
 use cranelift_object::ObjectProduct;
 use cranelift_object::object::write::{Relocation as ObjectRelocation, StandardSegment, SymbolId};
 use cranelift_object::object::{
@@ -19,7 +21,7 @@ use gimli::write::{
 };
 use gimli::{Encoding, Format, LineEncoding, RunTimeEndian, constants as dw};
 use marquetry_ir::body::Origin;
-use marquetry_ir::entity::Inlined;
+use marquetry_ir::entity::{Func, Inlined};
 use marquetry_ir::lines::{Lines, Place};
 use marquetry_ir::types::{Scalar, Type, TypeKind};
 use marquetry_ir::unit::{Function, Unit};
@@ -67,13 +69,19 @@ pub(super) fn add(
     product: &mut ObjectProduct,
     unit: &Unit,
     known: &[Known],
+    fronts: &[Front],
     level: DebugLevel,
     isa: &dyn TargetIsa,
 ) -> Result<(), EmitError> {
     let failed = |error: gimli::write::Error| internal(format!("debug information: {error}"));
     let mut writer = Writer::new(unit, level);
+    let behind = fronts.iter().filter_map(|front| Some((front.id?, *unit.entries.get(front.entry)?)));
+    let behind: FxHashMap<FuncId, Func> = behind.collect();
     for (number, function) in known.iter().enumerate() {
-        writer.function(number, function);
+        match function.func {
+            Some(_) => writer.function(number, function),
+            None => writer.wrapper(number, function, behind.get(&function.id).copied()),
+        }
     }
     let mut dwarf = writer.finish(known);
     let mut sections = Sections::new(Section::new(isa));
@@ -214,7 +222,8 @@ impl<'u> Writer<'u> {
         }
     }
 
-    fn function(&mut self, number: usize, known: &Known) {
+    /// What is said of the code of every function.
+    fn subprogram(&mut self, number: usize, known: &Known) -> UnitEntryId {
         let root = self.code.root();
         let entry = self.code.add(root, dw::DW_TAG_subprogram);
         let frame = {
@@ -226,12 +235,28 @@ impl<'u> Writer<'u> {
         attributes.set(dw::DW_AT_low_pc, AttributeValue::Address(address(number, 0)));
         attributes.set(dw::DW_AT_high_pc, AttributeValue::Udata(u64::from(known.size)));
         attributes.set(dw::DW_AT_frame_base, AttributeValue::Exprloc(frame));
+        entry
+    }
+
+    /// What compilation added: all of it is from where the function behind it is declared, if it stands in front of one.
+    fn wrapper(&mut self, number: usize, known: &Known, behind: Option<Func>) {
+        let entry = self.subprogram(number, known);
+        self.code.get_mut(entry).set(dw::DW_AT_artificial, AttributeValue::Flag(true));
+        let behind = behind.and_then(|func| self.unit.funcs.get(func));
+        let place = behind.and_then(|function| self.lines.place(function.file, function.span));
+        self.declare(entry, &known.name, place);
+        if place.is_some() {
+            self.code.get_mut(entry).set(dw::DW_AT_external, AttributeValue::Flag(true));
+            self.program.begin_sequence(Some(address(number, 0)));
+            self.row(0, place);
+            self.program.end_sequence(u64::from(known.size));
+        }
+    }
+
+    fn function(&mut self, number: usize, known: &Known) {
         let function = known.func.and_then(|func| Some((func, self.unit.funcs.get(func)?)));
-        let Some((func, function)) = function else {
-            self.code.get_mut(entry).set(dw::DW_AT_artificial, AttributeValue::Flag(true));
-            self.declare(entry, &known.name, None);
-            return;
-        };
+        let Some((func, function)) = function else { return };
+        let entry = self.subprogram(number, known);
         if self.unit.entries.contains(&func) {
             self.code.get_mut(entry).set(dw::DW_AT_external, AttributeValue::Flag(true));
         }

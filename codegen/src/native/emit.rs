@@ -11,11 +11,12 @@ use crate::artifact::{Relocation, Scheduling};
 use crate::error::EmitError;
 use cranelift_codegen::Context;
 use cranelift_codegen::ir::{self, ExtFuncData, ExternalName, Signature, UserExternalName};
-use cranelift_codegen::isa::TargetIsa;
+use cranelift_codegen::isa::{CallConv, TargetIsa};
 use cranelift_entity::SecondaryMap;
 use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, ModuleError};
 use marquetry_ir::entity::{Extern, Func, Global};
 use marquetry_ir::program::MethodKind;
+use marquetry_ir::types::{Scalar, Type};
 use marquetry_ir::unit::Unit;
 use marquetry_lower::exceptions::places::{Locator, ThrowPlace};
 use marquetry_lower::job::EntryConvention;
@@ -200,6 +201,15 @@ impl Declared {
         }
         let mut externs = SecondaryMap::new();
         for (id, data) in unit.externs.iter() {
+            // Windows passes them by address, and gives them in a vector register.
+            let is_wide = |ty: &Type| ty.as_scalar() == Some(Scalar::I128);
+            let all = data.signature.params.iter().chain(&data.signature.results);
+            if convention.call_conv == CallConv::WindowsFastcall && all.into_iter().any(is_wide) {
+                let name = &data.name;
+                let message =
+                    format!("'{name}' takes or returns an i128, which C on Windows does not pass by value");
+                return Err(EmitError::Unsupported(message));
+            }
             let signature = convention.signature(&data.signature, 0, true)?;
             if let Some(address) = spelling.address(unit, id) {
                 externs[id] = Some((Reached::Address(address), signature));

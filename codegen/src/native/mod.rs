@@ -35,6 +35,7 @@ mod legal;
 mod map;
 mod object;
 mod parallel;
+mod places;
 mod reach;
 mod relocate;
 mod select;
@@ -71,7 +72,9 @@ use marquetry_ir::op::Op;
 use marquetry_ir::types::Type;
 use marquetry_lower::query::Answer;
 use marquetry_lower::target::{Action, Caps, Target, TypeAction};
-use target_lexicon::{Architecture, OperatingSystem, Triple};
+use target_lexicon::{
+    Aarch64Architecture, Architecture, Environment, OperatingSystem, Riscv64Architecture, Triple,
+};
 
 /// How the addresses in an object are resolved.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug, Default)]
@@ -254,6 +257,10 @@ impl NativeTarget {
                 };
                 let triple: Triple = full.parse().map_err(|e| bad(&format!("{e}")))?;
                 let arch = architecture(&triple).ok_or_else(|| bad("unknown architecture"))?;
+                use Environment as On;
+                if let On::Gnux32 | On::GnuIlp32 | On::Softfloat = triple.environment {
+                    return Err(bad("code has addresses of 64 bits, and passes floats in registers"));
+                }
                 match (triple.operating_system, arch) {
                     (OperatingSystem::Linux, _) => {}
                     (OperatingSystem::Darwin(_) | OperatingSystem::MacOSX(_), Arch::X64 | Arch::Aarch64) => {}
@@ -411,8 +418,9 @@ impl Target for NativeTarget {
 fn architecture(triple: &Triple) -> Option<Arch> {
     Some(match triple.architecture {
         Architecture::X86_64 => Arch::X64,
-        Architecture::Aarch64(_) => Arch::Aarch64,
-        Architecture::Riscv64(_) => Arch::Riscv64,
+        Architecture::Aarch64(Aarch64Architecture::Aarch64) => Arch::Aarch64,
+        // Code has floats in registers, and takes all of "gc" for granted.
+        Architecture::Riscv64(Riscv64Architecture::Riscv64gc) => Arch::Riscv64,
         Architecture::S390x => Arch::S390x,
         _ => return None,
     })

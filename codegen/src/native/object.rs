@@ -134,7 +134,8 @@ pub fn emit_planned(
         }
         if is_debugged {
             unwind::add(&mut product, &known, &*target.object_isas.full)?;
-            dwarf::add(&mut product, legal.unit(), &known, level, &*target.object_isas.full)?;
+            let isa = &*target.object_isas.full;
+            dwarf::add(&mut product, legal.unit(), &known, &declared.fronts, level, isa)?;
         }
         let code = product.emit().map_err(|e| EmitError::Internal(e.to_string()))?;
         let scheduling = Some(declared.scheduling(legal.unit(), &frames)?);

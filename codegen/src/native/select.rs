@@ -10,7 +10,7 @@ use super::emit::Declared;
 use super::homes::{self, Homes};
 use super::stack::offset;
 use super::tables::{Callee, Tables};
-use super::types::{constant, held, vector_constant};
+use super::types::{clif_type, constant, held, vector_constant};
 use crate::error::EmitError;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -103,7 +103,18 @@ pub(super) fn translate(
             tables.values[param] = value.into();
         }
     }
-    let mut hidden = out.dfg.block_params(first).iter().rev().copied();
+    let mut cursor = FuncCursor::new(&mut *out);
+    cursor.goto_bottom(first);
+    let passed = cursor.func.dfg.block_params(first).to_vec();
+    let wanted = function.signature.params.iter().map(|&ty| clif_type(ty).unwrap_or(types::INVALID));
+    let wanted = wanted.chain(std::iter::repeat_n(types::I64, facts.hidden()));
+    let params = declared.convention.receive(&mut cursor, wanted, passed);
+    if !separate {
+        for (&param, &value) in body.block_params(entry).iter().zip(&params) {
+            tables.values[param] = value.into();
+        }
+    }
+    let mut hidden = params.iter().rev().copied();
     let context = if facts.context { hidden.next() } else { None };
     let stack = if facts.stack { hidden.next() } else { None };
     let order = tables.flow.reverse_post_order().to_vec();
@@ -123,7 +134,7 @@ pub(super) fn translate(
         homes,
     };
     if separate {
-        selector.enter(first, entry, check)?;
+        selector.enter(first, &params, entry, check)?;
     }
     for block in order {
         let Some(clif) = selector.tables.blocks[block].expand() else { continue };
@@ -195,9 +206,14 @@ pub(super) fn internal(message: impl Into<String>) -> EmitError {
 
 impl<'a> Selector<'a> {
     /// From the first block of CLIF to the function's, by way of a check of the stack if there is one.
-    fn enter(&mut self, first: ir::Block, entry: Block, check: Option<u32>) -> Result<(), EmitError> {
-        let count = self.body.block_params(entry).len();
-        let params = self.cursor.func.dfg.block_params(first).iter().take(count);
+    fn enter(
+        &mut self,
+        first: ir::Block,
+        params: &[ir::Value],
+        entry: Block,
+        check: Option<u32>,
+    ) -> Result<(), EmitError> {
+        let params = params.iter().take(self.body.block_params(entry).len());
         let args: Vec<ir::BlockArg> = params.map(|&v| ir::BlockArg::Value(v)).collect();
         self.cursor.goto_bottom(first);
         self.pass(entry, &args);

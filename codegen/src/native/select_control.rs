@@ -38,6 +38,7 @@ impl Selector<'_> {
                     Symbol::Extern(id) => Callee::Extern(id),
                     _ => return Err(internal("a call was not linked")),
                 };
+                self.convention.pass(&mut self.cursor, &mut args);
                 if let Callee::Extern(id) = callee
                     && let Some((address, signature)) = self.declared.address(id)
                 {
@@ -59,6 +60,7 @@ impl Selector<'_> {
                 let results = self.body.signature(SigRef::from_u32(imm)).results.clone();
                 let signature = self.convention.signature(&Signature { params, results }, hidden, true)?;
                 self.hidden(stack, context, &mut args)?;
+                self.convention.pass(&mut self.cursor, &mut args);
                 let signature = self.cursor.func.import_signature(signature);
                 let address = self.arg(inst, 0)?;
                 self.cursor.ins().call_indirect(signature, address, &args)

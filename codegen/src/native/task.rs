@@ -100,7 +100,7 @@ pub(super) fn build<'a>(
             let known = declared.unlimited.get(n).and_then(Option::as_ref);
             let (id, signature) = known.ok_or_else(|| internal("an entry was not declared"))?;
             cranelift.func.signature = signature.clone();
-            wrap::unlimited(func, declared, &mut cranelift.func)?;
+            wrap::unlimited(unit, func, declared, &mut cranelift.func)?;
             (Some(*id), &*unit.funcs[func].name, None, Effort::Full)
         }
         Task::Front(n) => {

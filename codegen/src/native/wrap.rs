@@ -25,7 +25,7 @@ use super::emit::{Declared, Solo, import_data, import_function};
 use super::export::{CReturn, CSignature};
 use super::select::internal;
 use super::tables::Callee;
-use super::types::{constant, held};
+use super::types::{clif_type, constant, held};
 use crate::artifact::argument_block;
 use crate::error::EmitError;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
@@ -190,15 +190,24 @@ fn known_stack(
 }
 
 /// What C calls in place of an entry that has the stack as a hidden parameter.
-pub(super) fn unlimited(func: Func, declared: &Declared, out: &mut ir::Function) -> Result<(), EmitError> {
-    let (block, mut values) = entry(out);
+pub(super) fn unlimited(
+    unit: &Unit,
+    func: Func,
+    declared: &Declared,
+    out: &mut ir::Function,
+) -> Result<(), EmitError> {
+    let (block, passed) = entry(out);
     let callee = declared.import(out, Callee::Func(func))?;
     let mut cursor = FuncCursor::new(out);
     cursor.goto_bottom(block);
+    let wanted = unit.funcs[func].signature.params.iter().map(|&ty| clif_type(ty).unwrap_or(types::INVALID));
+    let hidden = usize::from(declared.reach.facts(func).context);
+    let wanted = wanted.chain(std::iter::repeat_n(types::I64, hidden));
+    let mut values = declared.convention.receive(&mut cursor, wanted, passed);
     let stack = no_limit(&mut cursor, declared)?;
     // The work-item stays the last one.
-    let place = values.len() - usize::from(declared.reach.facts(func).context);
-    values.insert(place, stack);
+    values.insert(values.len().saturating_sub(hidden), stack);
+    declared.convention.pass(&mut cursor, &mut values);
     let call = cursor.ins().call(callee, &values);
     let results = cursor.func.dfg.inst_results(call).to_vec();
     cursor.ins().return_(&results);
@@ -216,10 +225,16 @@ pub(super) fn c_function(
 ) -> Result<(), EmitError> {
     let inner = &unit.funcs[func].signature;
     out.signature = declared.convention.seen_from_c(&unit.types, seen)?;
-    let (block, params) = entry(out);
+    let (block, passed) = entry(out);
     let callee = declared.import(out, Callee::Func(func))?;
     let mut cursor = FuncCursor::new(out);
     cursor.goto_bottom(block);
+    let wanted = seen.params.iter().map(|param| match param.by_address {
+        true => types::I64,
+        false => clif_type(unit.types.underlying(param.ty)).unwrap_or(types::INVALID),
+    });
+    let wanted = wanted.chain(std::iter::repeat_n(types::I64, seen.outs.len()));
+    let params = declared.convention.receive(&mut cursor, wanted, passed);
     // Memory of C's: in the order of bytes of the machine, and as aligned as anybody made it.
     let flags = MemFlagsData::new().with_notrap();
     let offset = |bytes: u64| i32::try_from(bytes).map_err(|_| internal("a part of a value is far away"));
@@ -244,6 +259,7 @@ pub(super) fn c_function(
     if facts.context {
         values.push(solo_item(&mut cursor, declared)?);
     }
+    declared.convention.pass(&mut cursor, &mut values);
     let call = cursor.ins().call(callee, &values);
     let returned = cursor.func.dfg.inst_results(call).to_vec();
     let results = abi.results.iter().filter(|result| !result.parts.is_empty());
@@ -281,6 +297,7 @@ pub(super) fn packed(
     if declared.reach.facts(func).context {
         values.push(solo_item(&mut cursor, declared)?);
     }
+    declared.convention.pass(&mut cursor, &mut values);
     let call = cursor.ins().call(callee, &values);
     let mut returned = cursor.func.dfg.inst_results(call).to_vec();
     let mut types = &signature.results[..];
@@ -361,6 +378,7 @@ pub(super) fn kernel(
         }
         cursor.ins().store(trusted, linear, item, offset::LINEAR);
     }
+    declared.convention.pass(&mut cursor, &mut values);
     cursor.ins().call(callee, &values);
     let one = constant(&mut cursor, types::I32, 1);
     let zero = constant(&mut cursor, types::I32, 0);

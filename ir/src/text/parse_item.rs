@@ -128,7 +128,12 @@ impl<'t> Parser<'_, 't> {
         let (name, span) = self.symbol("the name of a function of the host")?;
         let params = self.type_list(MAX_PARAMS, "parameters")?;
         let results = self.results()?;
-        let link_name = if self.eat_word("as") { self.quoted_name()?.into() } else { name.clone() };
+        let is_renamed = self.eat_word("as");
+        let at = if is_renamed { self.token.span() } else { span };
+        let link_name: Arc<str> = if is_renamed { self.quoted_name()?.into() } else { name.clone() };
+        if link_name.is_empty() {
+            return Err(self.error(Code::Literal, at, "found an empty link name, expected that of a symbol"));
+        }
         let signature = Signature { params, results };
         let file = Some(self.file);
         if self.program.externs.len() >= MAX_GLOBALS {

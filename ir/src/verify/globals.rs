@@ -87,6 +87,9 @@ fn slots(item: &Item<'_>, types: &Types, data: &GlobalData, size: u64, report: &
         if reference.name().is_some_and(|name| name.contains('\0')) {
             complain(Code::SlotTarget, "has a name with a zero byte".into());
         }
+        if matches!(reference, Reference::Symbol { name, .. } if name.is_empty()) {
+            complain(Code::SlotTarget, "has no name: a symbol has one".into());
+        }
     }
 }
 

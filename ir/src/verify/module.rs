@@ -127,6 +127,10 @@ pub(super) fn check(module: Module<'_>, since: Option<World>, report: &mut Repor
         let item = Item { owner, name: &data.name, file: data.file, span: data.span };
         unique(&item, "extern function", &mut names, &data.name, report);
         signature(&item, types, &data.signature, false, report);
+        if data.link_name.is_empty() || data.link_name.contains('\0') {
+            let message = "has a link name that is empty or has a zero byte: no symbol has";
+            report.push(item.error(Code::LinkName, message.into()));
+        }
     }
     names.clear();
     let mut methods = FxHashSet::default();

@@ -396,6 +396,15 @@ const BODY_CASES: &[Case] = &[
         b.unit.globals.push(word("h", Space::Global).with_slot(0, Reference::value("a\0b")));
     }),
     (Code::SlotTarget, |b| {
+        b.unit.globals.push(word("h", Space::Global).with_slot(0, Reference::symbol("")));
+    }),
+    (Code::LinkName, |b| {
+        b.unit.externs.push(ExternData { link_name: "".into(), ..host("empty") });
+    }),
+    (Code::LinkName, |b| {
+        b.unit.externs.push(ExternData { link_name: "a\0b".into(), ..host("zero") });
+    }),
+    (Code::SlotTarget, |b| {
         let missing = Reference::Func(Func::from_u32(99));
         b.unit.globals.push(word("h", Space::Global).with_slot(0, missing));
     }),

@@ -153,7 +153,7 @@ impl Build {
     }
 
     /// How an object is made: the target, and the addresses of functions of the host.
-    fn target(&self) -> Result<(NativeTarget, BTreeMap<String, u64>), CliError> {
+    fn target(&self, given: &Given) -> Result<(NativeTarget, BTreeMap<String, u64>), CliError> {
         let relocation =
             input::one_of("a relocation model", &self.relocation, &Relocation::ALL, Relocation::name)?;
         let externs =
@@ -169,12 +169,22 @@ impl Build {
             ..NativeOptions::default()
         };
         let target = NativeTarget::parse(&self.target, options);
-        Ok((target.map_err(|error| CliError::Usage(error.to_string()))?, addresses))
+        let target = target.map_err(|error| CliError::Usage(error.to_string()))?;
+        let meant = target.options();
+        for (option, told, meant) in [
+            ("--relocation", relocation.name(), meant.relocation.name()),
+            ("--externs", externs.name(), meant.externs.name()),
+        ] {
+            if told != meant {
+                given.refuse(option, &format!(": the target says {meant}, and {option} {told}"))?;
+            }
+        }
+        Ok((target, addresses))
     }
 
     /// Compiles to an object, or to what is linked of objects.
     fn code(self, given: &Given, emit: Emit, options: &Options, words: &Words) -> CliResult {
-        let (target, addresses) = self.target()?;
+        let (target, addresses) = self.target(given)?;
         let policy = input::one_of("a host policy", &self.host_policy, &HostPolicy::ALL, HostPolicy::name)?;
         let out = self.output(Made::Code(emit), target.triple());
         let outputs = [Some(&*out), self.header.as_deref(), self.references.list()];

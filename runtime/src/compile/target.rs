@@ -33,7 +33,7 @@ impl Target {
     /// # Errors
     /// No such target: what was found, and what there is.
     pub fn parse(text: &str, opt_level: OptLevel) -> Result<Target, EmitError> {
-        match text.split([':', ',']).next() {
+        match text.split([':', ',', '+']).next() {
             Some("native") => NativeTarget::parse(text, native_options(opt_level)).map(Target::Native),
             Some("ptx") => PtxTarget::parse(text).map(Target::Ptx),
             Some("spirv") => SpirvTarget::parse(text).map(Target::Spirv),
