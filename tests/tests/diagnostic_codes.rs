@@ -33,6 +33,7 @@ const ELSEWHERE: &[(Code, &str, &str)] = &[
     (Code::Duplicate, VERIFIER, "every_mistake_has_its_code"),
     (Code::GlobalSpace, VERIFIER, "every_mistake_has_its_code"),
     (Code::GlobalAlign, VERIFIER, "every_mistake_has_its_code"),
+    (Code::LinkName, VERIFIER, "every_mistake_has_its_code"),
     (Code::Reference, "lower/src/references.rs", "words_are_written_all_or_none"),
 ];
 
